@@ -1,0 +1,208 @@
+//! A picture wanted, a picture made, and the port between the queue and the engine.
+
+use crate::kind::closed_names;
+use crate::{Architecture, Failure, Sha256};
+use std::path::PathBuf;
+
+closed_names! {
+    /// The solver of the reverse process, by ComfyUI's names.
+    Sampler {
+        Euler = "euler",
+        EulerAncestral = "euler_a",
+        DpmPlusPlus2m = "dpmpp_2m",
+        Ddim = "ddim",
+    }
+}
+
+closed_names! {
+    /// How noise levels are spaced.
+    Schedule {
+        /// Evenly in training time, from the last step to the first (A1111's "Automatic", ComfyUI's `normal`).
+        Normal = "normal",
+        /// Karras et al. 2022, equation 5, ρ = 7.
+        Karras = "karras",
+    }
+}
+
+closed_names! {
+    /// The state of a durable job (generation or sync run), after AIP-216.
+    JobState {
+        Queued = "queued",
+        Running = "running",
+        Succeeded = "succeeded",
+        Failed = "failed",
+        Cancelled = "cancelled",
+    }
+}
+
+impl JobState {
+    /// Whether the job will never change again.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+closed_names! {
+    /// What a generation is doing.
+    Phase {
+        Queued = "queued",
+        Loading = "loading_model",
+        EncodingPrompt = "encoding_prompt",
+        EncodingImage = "encoding_image",
+        Sampling = "sampling",
+        Decoding = "decoding",
+        Saving = "saving",
+    }
+}
+
+/// What a client asks for, before anything is looked up. `None` means: what suits the model.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GenerationSpec {
+    /// A model reference as the user wrote it; see [`crate::ModelRef`].
+    pub model: String,
+    pub prompt: String,
+    pub negative_prompt: String,
+    pub seed: Option<u64>,
+    pub steps: Option<u32>,
+    pub guidance_scale: Option<f32>,
+    pub sampler: Option<Sampler>,
+    pub schedule: Option<Schedule>,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// A1111's counting: 1 is the last layer of the text encoder, 2 the one before it.
+    pub clip_skip: Option<u32>,
+    pub loras: Vec<LoraUse>,
+    /// Images to paint; image `k` uses seed + `k`.
+    pub count: u32,
+    /// Digest of an uploaded image asset to start from.
+    pub init_image: Option<Sha256>,
+    /// Fraction of the schedule that is painted over the init image, in (0, 1].
+    pub strength: Option<f32>,
+}
+
+/// A LoRA by reference, with the weight its delta is multiplied by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoraUse {
+    pub model: String,
+    pub weight: f32,
+}
+
+/// One local file of a model: its name in the repository or page, and where its bytes lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFile {
+    /// Slash-separated path relative to the model's root, such as `unet/config.json`.
+    pub name: String,
+    pub path: PathBuf,
+    pub sha256: Sha256,
+}
+
+/// Adapter weights that are on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoraFile {
+    /// For messages and for the recipe.
+    pub name: String,
+    pub path: PathBuf,
+    pub sha256: Sha256,
+    pub weight: f32,
+}
+
+/// An image to start from: `rgb` holds `3 × width × height` bytes, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InitImage {
+    pub width: u32,
+    pub height: u32,
+    pub rgb: Vec<u8>,
+    pub strength: f32,
+}
+
+/// A generation with every name resolved to files. Still-open choices are the engine's, which knows the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PaintRequest {
+    pub model: Vec<ModelFile>,
+    pub loras: Vec<LoraFile>,
+    pub prompt: String,
+    pub negative_prompt: String,
+    pub seed: u64,
+    pub steps: Option<u32>,
+    pub guidance_scale: Option<f32>,
+    pub sampler: Option<Sampler>,
+    pub schedule: Option<Schedule>,
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    pub clip_skip: Option<u32>,
+    pub count: u32,
+    pub init: Option<InitImage>,
+}
+
+/// The choices that were made for a request: what the recipe records.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PaintSettings {
+    pub architecture: Architecture,
+    pub steps: u32,
+    pub guidance_scale: f32,
+    pub sampler: Sampler,
+    pub schedule: Schedule,
+    pub width: u32,
+    pub height: u32,
+    pub clip_skip: u32,
+}
+
+/// A finished picture: `rgb` holds `3 × width × height` bytes, row by row, sRGB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaintedImage {
+    pub seed: u64,
+    pub width: u32,
+    pub height: u32,
+    pub rgb: Vec<u8>,
+}
+
+/// Everything a [`Generator`] hands back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Painting {
+    pub settings: PaintSettings,
+    pub images: Vec<PaintedImage>,
+}
+
+/// Where a generation is. `step` counts finished sampler steps of the current image, 0 to `total_steps`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub phase: Phase,
+    pub step: u32,
+    pub total_steps: u32,
+    pub image_index: u32,
+    pub image_count: u32,
+}
+
+/// The running job's line back to its owner.
+pub trait Control {
+    /// Asked at least once a step; true means: stop and return [`crate::reason::CANCELLED`].
+    fn is_cancelled(&self) -> bool;
+    fn progress(&self, progress: Progress);
+}
+
+/// What a model that is on disk can be asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capabilities {
+    pub architecture: Architecture,
+    pub defaults: PaintSettings,
+    pub samplers: Vec<Sampler>,
+    pub schedules: Vec<Schedule>,
+    /// Width and height must be multiples of this, in pixels.
+    pub size_multiple: u32,
+}
+
+/// The painting engine as the queue sees it: blocking, one request at a time, on a thread of its own.
+pub trait Generator: Send {
+    /// Reads headers only.
+    ///
+    /// # Errors
+    /// When the files are not a model that this engine paints with.
+    fn capabilities(&mut self, model: &[ModelFile]) -> Result<Capabilities, Failure>;
+
+    /// # Errors
+    /// On bad files, settings that the model cannot do, or cancellation.
+    fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure>;
+}

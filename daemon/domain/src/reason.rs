@@ -1,0 +1,80 @@
+//! Machine-readable reasons: the `reason` of every error, on the wire and in `--json`. Stable once released;
+//! `proto/paintbox/v1/errors.proto` lists the same names for clients, and a test compares the two.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $($(#[$doc])* pub const $name: &str = stringify!($name);)+
+        /// Every reason there is.
+        pub const ALL: &[&str] = &[$($name),+];
+    };
+}
+
+reasons! {
+    /// A reference, target or argument that cannot be read.
+    INVALID_REFERENCE,
+    INVALID_ARGUMENT,
+    /// The hub knows no such creator.
+    CREATOR_NOT_FOUND,
+    MODEL_NOT_FOUND,
+    VERSION_NOT_FOUND,
+    FILE_NOT_FOUND,
+    FOLLOW_NOT_FOUND,
+    FOLLOW_EXISTS,
+    JOB_NOT_FOUND,
+    ASSET_NOT_FOUND,
+    /// More than one model has that name; say which by its reference.
+    AMBIGUOUS_NAME,
+    /// The model is known but its file is not on this machine; `paintbox pull` fetches it.
+    FILE_NOT_LOCAL,
+    /// The bytes' digest is not the one the hub lists.
+    DIGEST_MISMATCH,
+    /// The transfer ended early.
+    TRUNCATED_BODY,
+    /// The server sent more bytes, or another length, than it announced.
+    LENGTH_MISMATCH,
+    /// A page of text where a model file should be (a login page with status 200, a JSON error).
+    NOT_A_MODEL_FILE,
+    /// A Python pickle, by its magic bytes: never stored, never opened.
+    UNSAFE_FORMAT,
+    /// A safetensors or GGUF header that breaks its format's rules.
+    MALFORMED_FILE,
+    /// The hub wants a token: `paintbox login`.
+    HUB_TOKEN_REQUIRED,
+    HUB_TOKEN_REJECTED,
+    /// Gated repository, private file, or an account without access.
+    HUB_ACCESS_DENIED,
+    EARLY_ACCESS,
+    DOWNLOAD_DISABLED,
+    MODEL_ARCHIVED,
+    REGION_BLOCKED,
+    HUB_RATE_LIMITED,
+    HUB_UNREACHABLE,
+    /// The hub answered something that its own protocol does not allow.
+    HUB_PROTOCOL,
+    /// A redirect to a place that the hub has no business sending us to.
+    REDIRECT_REFUSED,
+    DISK_FULL,
+    STORE_FAILED,
+    /// Another daemon holds this home.
+    HOME_LOCKED,
+    CATALOGUE_FAILED,
+    /// The catalogue was written by a newer Paintbox.
+    CATALOGUE_TOO_NEW,
+    UNSUPPORTED_ARCHITECTURE,
+    UNSUPPORTED_SETTING,
+    MISSING_COMPONENT,
+    LORA_MISMATCH,
+    PREVIEW_REFUSED,
+    ENGINE_FAILED,
+    OUT_OF_MEMORY,
+    QUEUE_FULL,
+    CANCELLED,
+    /// The daemon ended while the job was running.
+    INTERRUPTED,
+    REQUEST_ID_REUSED,
+    PAGE_TOKEN_INVALID,
+    SHUTTING_DOWN,
+    DAEMON_UNREACHABLE,
+    CONFIG_INVALID,
+    INTERNAL,
+}
