@@ -1,1 +1,129 @@
-//! (being written)
+//! `paintboxd`: reads the configuration, builds every part, runs them, and ends them in order.
+//!
+//! The only place that reads the environment, the home directory and the wall clock. It decides nothing that a
+//! library could decide.
+
+mod clock;
+mod config;
+mod credentials;
+mod daemon;
+mod home;
+mod logging;
+
+use clap::{Parser, Subcommand};
+use paintbox_domain::Classify;
+use std::process::ExitCode;
+
+/// Exit code of a daemon that found another one holding its home; whoever started it can just connect.
+pub const EXIT_ALREADY_RUNNING: u8 = 5;
+
+#[derive(Debug, Parser)]
+#[command(name = "paintboxd", version, about = "The Paintbox daemon; normally started by `paintbox`")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run in the foreground until SIGTERM, SIGINT or `paintbox daemon stop`.
+    Run,
+    /// Read and check the configuration, print it as it is understood, and exit.
+    CheckConfig,
+}
+
+/// The daemon's `main`. Exit codes: 0 ended in order, 1 failed, 2 usage, 5 another daemon holds this home.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match arguments.command {
+        Command::Run => daemon::run(),
+        Command::CheckConfig => config::Config::load().map(|config| logging::say(&config.describe())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::complain(&error);
+            ExitCode::from(if matches!(error, StartError::HomeLocked { .. }) { EXIT_ALREADY_RUNNING } else { 1 })
+        }
+    }
+}
+
+/// Why the daemon did not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("cannot find this user's home directory")]
+    NoHome,
+    #[error("cannot read the configuration {path}")]
+    ConfigUnreadable {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the configuration {path} is not valid")]
+    ConfigInvalid {
+        path: std::path::PathBuf,
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    #[error("{setting} is not a usable endpoint: {problem}")]
+    Endpoint { setting: &'static str, problem: String },
+    #[error("cannot {action} {path}")]
+    Io {
+        action: &'static str,
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("another paintboxd (process {pid}) already keeps {home}")]
+    HomeLocked { home: std::path::PathBuf, pid: String },
+    #[error("cannot start the asynchronous runtime")]
+    Runtime(#[source] std::io::Error),
+    #[error(transparent)]
+    Part(#[from] paintbox_domain::Failure),
+}
+
+impl Classify for StartError {
+    fn class(&self) -> paintbox_domain::ErrorClass {
+        use paintbox_domain::ErrorClass as Class;
+        match self {
+            Self::NoHome | Self::ConfigUnreadable { .. } | Self::Io { .. } | Self::HomeLocked { .. } => {
+                Class::Precondition
+            }
+            Self::ConfigInvalid { .. } | Self::Endpoint { .. } => Class::InvalidInput,
+            Self::Runtime(_) => Class::Internal,
+            Self::Part(failure) => failure.class,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        use paintbox_domain::reason;
+        match self {
+            Self::NoHome | Self::Runtime(_) | Self::Part(_) => reason::INTERNAL,
+            Self::ConfigUnreadable { .. } | Self::ConfigInvalid { .. } | Self::Endpoint { .. } => {
+                reason::CONFIG_INVALID
+            }
+            Self::Io { .. } => reason::STORE_FAILED,
+            Self::HomeLocked { .. } => reason::HOME_LOCKED,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoHome => Some("set PAINTBOX_HOME to the folder that should hold everything".to_owned()),
+            Self::ConfigInvalid { .. } => Some("`paintboxd check-config` prints the settings it understands".to_owned()),
+            Self::Part(failure) => failure.hint.clone(),
+            Self::ConfigUnreadable { .. }
+            | Self::Endpoint { .. }
+            | Self::Io { .. }
+            | Self::HomeLocked { .. }
+            | Self::Runtime(_) => None,
+        }
+    }
+}

@@ -1,1 +1,56 @@
-//! (being written)
+//! The catalogue: everything Paintbox knows, in one SQLite file, and the only crate that names sqlx.
+//!
+//! Three kinds of fact are kept apart. *Evidence* is what hubs say: models, versions, files and previews, upserted
+//! by [`Catalogue::record_models`], never deleted, with every state of a page kept word for word. *Content* is what
+//! is on this machine: artifacts by digest and the paths they were seen at. *Intent and work* is what people asked
+//! for: follows, pulls, sync runs, generations.
+//!
+//! There is one writer, whose transactions all begin IMMEDIATE, and a few readers that cannot write; readers see
+//! the last committed state and never wait for the writer. A [`Catalogue`] is a cheap handle; methods are
+//! cancel-safe, because a dropped transaction is rolled back.
+
+mod artifacts;
+mod assets;
+mod codec;
+mod detail;
+mod error;
+mod evidence;
+mod files;
+mod follows;
+mod generations;
+mod health;
+mod ids;
+mod open;
+mod page;
+mod pulls;
+mod records;
+mod resolve;
+#[cfg(test)]
+mod schema;
+mod search;
+mod snapshot;
+mod statements;
+mod sync_runs;
+#[cfg(test)]
+mod testing;
+mod versions;
+mod wanted;
+mod words;
+
+pub use artifacts::{ArtifactRecord, NewArtifact};
+pub use assets::{Asset, AssetOrigin, StoredPreview};
+pub use error::CatalogueError;
+pub use follows::{Follow, FollowCheck, FollowState};
+pub use generations::{
+    GenerationImage, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, NewGeneration,
+    NewGenerationImage,
+};
+pub use health::{CatalogueCounts, Interrupted};
+pub use ids::{ArtifactId, FileId, FollowId, ModelId, PreviewId, PullId, VersionId};
+pub use open::Catalogue;
+pub use pulls::Pull;
+pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary, PreviewRecord, VersionRecord};
+pub use resolve::Resolved;
+pub use search::{SearchOrder, SearchPage, SearchQuery};
+pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};
+pub use wanted::{FollowInterest, Scope, WantedModel, WantedVersion};

@@ -21,6 +21,8 @@ closed_names! {
         Normal = "normal",
         /// Karras et al. 2022, equation 5, ρ = 7.
         Karras = "karras",
+        /// Evenly in whole training steps, ending one step above the cleanest (ComfyUI's name; `leading` in diffusers).
+        DdimUniform = "ddim_uniform",
     }
 }
 

@@ -1,1 +1,21 @@
-//! (being written)
+//! Generations: checked, resolved to files, queued as rows, painted one after another by one worker thread, kept as
+//! pictures that carry their recipe.
+//!
+//! The engine is behind the [`Generator`](paintbox_domain::generation::Generator) port, so that everything here runs
+//! in tests without one.
+
+mod check;
+mod error;
+mod live;
+mod queue;
+mod recipe;
+mod resolve;
+mod spec_json;
+mod worker;
+
+pub use check::{LARGEST_COUNT, LARGEST_STEPS};
+pub use error::GenerationError;
+pub use live::GenerationEvent;
+pub use queue::{GenerationParts, Generations};
+pub use recipe::Recipe;
+pub use spec_json::{settings_from_json, spec_from_json};

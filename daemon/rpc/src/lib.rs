@@ -1,1 +1,20 @@
-//! (being written)
+//! The public API: one module per service, domain ⇄ proto by hand, errors → Status in one place.
+//!
+//! Handlers may be dropped at any moment, because a caller may leave: whatever changes state first commits a job or
+//! a row and answers afterwards.
+
+mod asset;
+mod catalogue;
+mod convert;
+mod daemon;
+mod follow;
+mod generation;
+mod listener;
+mod names;
+mod server;
+mod status;
+mod sync;
+
+pub use daemon::{CredentialStore, DaemonFacts};
+pub use listener::{ListenError, Socket};
+pub use server::{Api, serve};

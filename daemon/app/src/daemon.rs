@@ -1,0 +1,215 @@
+//! The composition root: builds every part, runs them, and ends them in order.
+//!
+//! Order of ending: streams and the socket, then sync and painting (both keep what they have), then the catalogue.
+
+use crate::StartError;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::credentials::CredentialFiles;
+use crate::{home::Home, logging};
+use paintbox_catalogue::Catalogue;
+use paintbox_domain::{Classify, Clock, Failure, Hub, Secret, reason};
+use paintbox_engine::{Engine, EngineOptions};
+use paintbox_generation::{GenerationParts, Generations};
+use paintbox_hub::{HubConfig, Hubs};
+use paintbox_rpc::{Api, CredentialStore, DaemonFacts, Socket};
+use paintbox_store::Store;
+use paintbox_sync::{Parts, Sync};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// After this long an orderly end is given up; everything durable is consistent at any moment.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
+
+/// Runs until a signal or `StopDaemon`.
+pub(crate) fn run() -> Result<(), StartError> {
+    let config = Config::load()?;
+    config.home.create()?;
+    let _lock = config.home.lock()?;
+    let _log = logging::start(&config.home.logs, &config.log_filter)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)?;
+    let result = runtime.block_on(live(&config));
+    // Threads that are still busy are not waited for: the limit above has passed for them.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Err(error) = &result {
+        tracing::error!(reason = error.reason(), "ended badly: {error}");
+    }
+    result
+}
+
+fn part(error: &dyn Classify) -> StartError {
+    StartError::Part(Failure::of(error))
+}
+
+async fn live(config: &Config) -> Result<(), StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started_at = clock.now();
+    let catalogue = Catalogue::open(&config.home.catalogue(), clock.clone()).await.map_err(|error| part(&error))?;
+    let interrupted = catalogue.interrupt_running("the daemon ended while this was running").await.map_err(|error| part(&error))?;
+    if interrupted.generations + interrupted.sync_runs > 0 {
+        tracing::warn!(
+            generations = interrupted.generations,
+            sync_runs = interrupted.sync_runs,
+            "the last daemon did not end in order; what it was doing is marked as interrupted"
+        );
+    }
+    let store = Store::open(&config.home.store).map_err(|error| part(&error))?;
+    let credentials = Credentials {
+        files: CredentialFiles::new(&config.home.state),
+        civitai: config.civitai_token.clone(),
+        hf: config.hf_token.clone(),
+    };
+    let hubs = hubs(config, &credentials)?;
+    let sync = Sync::new(Parts {
+        catalogue: catalogue.clone(),
+        hubs,
+        store: store.clone(),
+        clock: clock.clone(),
+        sync_interval: config.sync_interval,
+    });
+    let engine = Engine::new(EngineOptions::default()).map_err(|error| part(&error))?;
+    let device = engine.device_name().to_owned();
+    let generations = Generations::start(GenerationParts {
+        catalogue: catalogue.clone(),
+        store: store.clone(),
+        generator: Box::new(engine),
+        max_queued: config.max_queued,
+    });
+
+    let stop = CancellationToken::new();
+    let shutdown = CancellationToken::new();
+    let api = Api {
+        catalogue: catalogue.clone(),
+        store,
+        sync: sync.clone(),
+        generations: generations.clone(),
+        credentials: Arc::new(credentials),
+        facts: Arc::new(facts(config, started_at, device)),
+        stop: stop.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let socket = Socket::bind(&config.home.socket()).map_err(|error| part(&error))?;
+    tracing::info!(socket = %config.home.socket().display(), version = env!("CARGO_PKG_VERSION"), "ready");
+
+    let mut server = tokio::spawn(paintbox_rpc::serve(socket, api));
+    let mut reconciler = tokio::spawn({
+        let sync = sync.clone();
+        async move { sync.reconcile().await }
+    });
+    let ended_early = tokio::select! {
+        () = stopped(&stop) => None,
+        // A part that ends by itself is a fault; the daemon ends in order and says so.
+        result = &mut server => Some(result.map_err(|_| "the API server stopped on an internal fault")),
+        Err(_) = &mut reconciler => Some(Err("the reconciler stopped on an internal fault")),
+    };
+
+    tracing::info!("ending");
+    shutdown.cancel();
+    let in_order = async {
+        tokio::join!(sync.shut_down(), generations.shut_down());
+        if ended_early.is_none() {
+            let _ = (&mut server).await;
+        }
+        catalogue.close().await;
+    };
+    if tokio::time::timeout(SHUTDOWN_LIMIT, in_order).await.is_err() {
+        tracing::warn!("some parts did not end in time and are left behind");
+    }
+    match ended_early {
+        None => Ok(()),
+        Some(Ok(result)) => result.map_err(StartError::Part),
+        Some(Err(what)) => {
+            Err(StartError::Part(Failure::new(paintbox_domain::ErrorClass::Internal, reason::INTERNAL, what)))
+        }
+    }
+}
+
+/// Waits for `StopDaemon`, SIGTERM or SIGINT.
+async fn stopped(stop: &CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        // Without signal handlers the system's default ends the process, which is safe at any moment.
+        return stop.cancelled().await;
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = terminate.recv() => tracing::info!("SIGTERM"),
+        _ = interrupt.recv() => tracing::info!("SIGINT"),
+    }
+}
+
+fn hubs(config: &Config, credentials: &Credentials) -> Result<Hubs, StartError> {
+    let endpoint = |setting: &'static str, text: &str| {
+        text.parse().map_err(|error| StartError::Endpoint { setting, problem: format!("`{text}`: {error}") })
+    };
+    Hubs::new(HubConfig {
+        civitai_endpoint: endpoint("PAINTBOX_CIVITAI_ENDPOINT", &config.civitai_endpoint)?,
+        hf_endpoint: endpoint("HF_ENDPOINT", &config.hf_endpoint)?,
+        civitai_token: credentials.current(Hub::Civitai),
+        hf_token: credentials.current(Hub::HuggingFace),
+        user_agent: concat!("paintbox/", env!("CARGO_PKG_VERSION")).to_owned(),
+    })
+    .map_err(|error| part(&error))
+}
+
+fn facts(config: &Config, started_at: paintbox_domain::Timestamp, device: String) -> DaemonFacts {
+    let Home { state, .. } = &config.home;
+    let home = state.parent().unwrap_or_else(|| Path::new("/"));
+    DaemonFacts {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: format!("{}-{}", started_at.unix_ms(), std::process::id()),
+        started_at,
+        home: home.display().to_string(),
+        socket: config.home.socket().display().to_string(),
+        device,
+        endpoints: vec![
+            (Hub::Civitai, config.civitai_endpoint.clone()),
+            (Hub::HuggingFace, config.hf_endpoint.clone()),
+        ],
+    }
+}
+
+/// Tokens from the environment win over those that were stored with `paintbox login`.
+#[derive(Debug)]
+struct Credentials {
+    files: CredentialFiles,
+    civitai: Option<Secret>,
+    hf: Option<Secret>,
+}
+
+impl Credentials {
+    fn from_environment(&self, hub: Hub) -> Option<&Secret> {
+        match hub {
+            Hub::Civitai => self.civitai.as_ref(),
+            Hub::HuggingFace => self.hf.as_ref(),
+        }
+    }
+}
+
+impl CredentialStore for Credentials {
+    fn state(&self, hub: Hub) -> &'static str {
+        if self.from_environment(hub).is_some() {
+            "environment"
+        } else if self.files.load(hub).is_some() {
+            "stored"
+        } else {
+            "none"
+        }
+    }
+
+    fn current(&self, hub: Hub) -> Option<Secret> {
+        self.from_environment(hub).cloned().or_else(|| self.files.load(hub))
+    }
+
+    fn save(&self, hub: Hub, token: &Secret) -> Result<(), Failure> {
+        self.files.save(hub, token)
+    }
+
+    fn remove(&self, hub: Hub) -> Result<(), Failure> {
+        self.files.remove(hub)
+    }
+}

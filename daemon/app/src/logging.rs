@@ -1,0 +1,60 @@
+//! Logs: a file a day under the home, and standard error when somebody is watching or a supervisor collects it.
+
+use crate::StartError;
+use paintbox_domain::Classify as _;
+use paintbox_domain::classify::message_with_causes;
+use std::path::Path;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Two weeks of daily files.
+const KEPT_LOG_FILES: usize = 14;
+
+/// Starts logging. The guard writes what is buffered when it is dropped.
+pub(crate) fn start(folder: &Path, filter: &str) -> Result<WorkerGuard, StartError> {
+    let appender = RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("paintboxd")
+        .filename_suffix("log")
+        .max_log_files(KEPT_LOG_FILES)
+        .build(folder)
+        .map_err(|error| StartError::Io {
+            action: "open a log file in",
+            path: folder.to_owned(),
+            source: std::io::Error::other(error),
+        })?;
+    let (writer, guard) = tracing_appender::non_blocking(appender);
+    // Libraries below us may log whole URLs at debug level, signed ones among them, so only our own crates follow
+    // the filter; everything else says warnings and errors.
+    let own = ["app", "hub", "store", "weights", "catalogue", "sync", "engine", "generation", "rpc"]
+        .map(|name| format!("paintbox_{name}={filter}"))
+        .join(",");
+    let directives = format!("warn,{own}");
+    let result = tracing_subscriber::registry()
+        .with(EnvFilter::new(directives))
+        .with(fmt::layer().json().with_writer(writer))
+        .with(fmt::layer().compact().with_ansi(false).with_writer(std::io::stderr))
+        .try_init();
+    if result.is_err() {
+        tracing::debug!("logging was started already");
+    }
+    Ok(guard)
+}
+
+/// One line to standard output.
+#[expect(clippy::print_stdout, reason = "the answer of a subcommand")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Why the daemon ends, with its causes and what to do.
+#[expect(clippy::print_stderr, reason = "the last word of a process that may have no log yet")]
+pub(crate) fn complain(error: &StartError) {
+    eprintln!("paintboxd: {}", message_with_causes(error));
+    if let Some(hint) = error.hint() {
+        eprintln!("hint: {hint}");
+    }
+}

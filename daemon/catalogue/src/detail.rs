@@ -1,0 +1,234 @@
+//! Models as records, as lines in a list, and with everything known of them.
+
+use crate::codec;
+use crate::error::{CatalogueError, could_not};
+use crate::ids::ModelId;
+use crate::open::Catalogue;
+use crate::records::{ModelDetail, ModelRecord, ModelSummary};
+use crate::statements::statements;
+use crate::versions;
+use paintbox_domain::hub::ModelState;
+use paintbox_domain::{Architecture, Hub, ModelKind, Timestamp};
+use sqlx::{FromRow, SqliteConnection};
+
+/// A file row `lf` of version `lv` with weights `la` that are on this machine and are not others than the hub lists,
+/// for a model row `m`.
+macro_rules! local_weights {
+    () => {
+        "FROM version lv JOIN file lf ON lf.version_id = lv.version_id \
+         JOIN artifact la ON la.artifact_id = lf.artifact_id \
+         WHERE lv.model_id = m.model_id AND la.format IN ('safetensors', 'gguf') \
+           AND (lf.sha256 IS NULL OR lf.sha256 = la.sha256) \
+           AND EXISTS (SELECT 1 FROM observation lo WHERE lo.artifact_id = la.artifact_id AND lo.gone_ms IS NULL)"
+    };
+}
+pub(crate) use local_weights;
+
+/// The columns of a [`SummaryRow`], for a model row `m`.
+macro_rules! summary_columns {
+    () => {
+        concat!(
+            "m.model_id, m.hub, m.external_id, m.name, m.kind, m.kind_label, m.creator, m.nsfw_level, m.downloads, \
+             m.state, m.published_ms, m.gone_ms, \
+             (SELECT bv.base_model FROM version bv WHERE bv.model_id = m.model_id AND bv.base_model IS NOT NULL \
+              ORDER BY bv.gone_ms IS NOT NULL, bv.position LIMIT 1) AS base_model, \
+             (SELECT la.architecture ",
+            $crate::detail::local_weights!(),
+            " AND la.architecture <> 'unknown' \
+              ORDER BY lf.is_primary DESC, lv.gone_ms IS NOT NULL, lv.position, lf.position LIMIT 1) AS architecture, \
+             EXISTS (SELECT 1 ",
+            $crate::detail::local_weights!(),
+            ") AS downloaded, \
+             (SELECT json_group_array(name) FROM (SELECT t.name FROM model_tag mt JOIN tag t USING (tag_id) \
+              WHERE mt.model_id = m.model_id ORDER BY mt.position)) AS tags"
+        )
+    };
+}
+pub(crate) use summary_columns;
+
+statements! {
+    MODEL_RECORDS = "
+        SELECT model_id, hub, external_id, name, kind, kind_label, creator, nsfw_level, licence, state, published_ms,
+               updated_ms, first_seen_ms, gone_ms
+        FROM model WHERE model_id IN (SELECT value FROM json_each(?1)) ORDER BY model_id";
+    MODEL_SUMMARY = concat!("SELECT ", summary_columns!(), " FROM model m WHERE m.model_id = ?1");
+    MODEL_REST = "
+        SELECT description, licence, likes, first_seen_ms, updated_ms FROM model WHERE model_id = ?1";
+    MODEL_ID = "SELECT model_id FROM model WHERE hub = ?1 AND external_id = ?2";
+    LATEST_RAW = "
+        SELECT raw FROM model_snapshot WHERE model_id = ?1 ORDER BY last_seen_ms DESC, snapshot_id DESC LIMIT 1";
+}
+
+#[derive(FromRow)]
+struct RecordRow {
+    model_id: i64,
+    hub: String,
+    external_id: String,
+    name: String,
+    kind: String,
+    kind_label: Option<String>,
+    creator: Option<String>,
+    nsfw_level: i64,
+    licence: Option<String>,
+    state: String,
+    published_ms: Option<i64>,
+    updated_ms: Option<i64>,
+    first_seen_ms: i64,
+    gone_ms: Option<i64>,
+}
+
+#[derive(FromRow)]
+pub(crate) struct SummaryRow {
+    model_id: i64,
+    hub: String,
+    external_id: String,
+    name: String,
+    kind: String,
+    kind_label: Option<String>,
+    creator: Option<String>,
+    nsfw_level: i64,
+    downloads: Option<i64>,
+    state: String,
+    published_ms: Option<i64>,
+    gone_ms: Option<i64>,
+    base_model: Option<String>,
+    architecture: Option<String>,
+    downloaded: bool,
+    tags: String,
+}
+
+#[derive(FromRow)]
+struct RestRow {
+    description: Option<String>,
+    licence: Option<String>,
+    likes: Option<i64>,
+    first_seen_ms: i64,
+    updated_ms: Option<i64>,
+}
+
+impl SummaryRow {
+    pub(crate) fn summary(self) -> Result<ModelSummary, CatalogueError> {
+        let hub = codec::named("a model's hub", &self.hub, Hub::from_name)?;
+        Ok(ModelSummary {
+            id: ModelId(self.model_id),
+            hub,
+            reference: codec::model_reference(hub, &self.external_id),
+            external_id: self.external_id,
+            name: self.name,
+            kind: ModelKind::from_name(&self.kind).unwrap_or(ModelKind::Unknown),
+            kind_label: self.kind_label,
+            base_model: self.base_model,
+            architecture: self.architecture.as_deref().and_then(Architecture::from_name),
+            creator: self.creator,
+            downloaded: self.downloaded,
+            nsfw_level: codec::small(self.nsfw_level),
+            tags: codec::texts("a model's tags", &self.tags)?,
+            published_at: codec::time(self.published_ms),
+            downloads: self.downloads.map(codec::counted),
+            state: codec::named("a model's state", &self.state, ModelState::from_name)?,
+            gone_at: codec::time(self.gone_ms),
+        })
+    }
+}
+
+impl RecordRow {
+    fn record(self) -> Result<ModelRecord, CatalogueError> {
+        let hub = codec::named("a model's hub", &self.hub, Hub::from_name)?;
+        Ok(ModelRecord {
+            id: ModelId(self.model_id),
+            hub,
+            reference: codec::model_reference(hub, &self.external_id),
+            external_id: self.external_id,
+            name: self.name,
+            kind: ModelKind::from_name(&self.kind).unwrap_or(ModelKind::Unknown),
+            kind_label: self.kind_label,
+            creator: self.creator,
+            nsfw_level: codec::small(self.nsfw_level),
+            licence: self.licence,
+            state: codec::named("a model's state", &self.state, ModelState::from_name)?,
+            published_at: codec::time(self.published_ms),
+            updated_at: codec::time(self.updated_ms),
+            first_seen_at: Timestamp::from_unix_ms(self.first_seen_ms),
+            gone_at: codec::time(self.gone_ms),
+        })
+    }
+}
+
+/// The records of these models, ordered by id.
+pub(crate) async fn model_records(
+    connection: &mut SqliteConnection,
+    ids: impl IntoIterator<Item = ModelId>,
+) -> Result<Vec<ModelRecord>, CatalogueError> {
+    let rows: Vec<RecordRow> = sqlx::query_as(MODEL_RECORDS)
+        .bind(codec::id_list(ids.into_iter().map(|id| id.0)))
+        .fetch_all(connection)
+        .await
+        .map_err(could_not("read models"))?;
+    rows.into_iter().map(RecordRow::record).collect()
+}
+
+/// The row id behind a hub's id.
+pub(crate) async fn find_model(
+    connection: &mut SqliteConnection,
+    hub: Hub,
+    external_id: &str,
+) -> Result<Option<ModelId>, CatalogueError> {
+    let id: Option<i64> = sqlx::query_scalar(MODEL_ID)
+        .bind(hub.as_str())
+        .bind(external_id)
+        .fetch_optional(connection)
+        .await
+        .map_err(could_not("find a model"))?;
+    Ok(id.map(ModelId))
+}
+
+impl Catalogue {
+    /// Everything known of a model.
+    ///
+    /// # Errors
+    /// `MODEL_NOT_FOUND`; when the catalogue cannot be read.
+    pub async fn model(&self, id: ModelId) -> Result<ModelDetail, CatalogueError> {
+        let attempt = "read a model";
+        let failed = could_not(attempt);
+        let mut tx = self.read(attempt).await?;
+        let summary: Option<SummaryRow> =
+            sqlx::query_as(MODEL_SUMMARY).bind(id.0).fetch_optional(&mut *tx).await.map_err(&failed)?;
+        let Some(summary) = summary else {
+            return Err(CatalogueError::ModelNotFound { reference: format!("row {id}") });
+        };
+        let rest: RestRow = sqlx::query_as(MODEL_REST).bind(id.0).fetch_one(&mut *tx).await.map_err(&failed)?;
+        let versions = versions::of_models(&mut tx, [id.0]).await?.remove(&id).unwrap_or_default();
+        let summary = summary.summary()?;
+        Ok(ModelDetail {
+            gone_at: summary.gone_at,
+            summary,
+            description: rest.description,
+            licence: rest.licence,
+            likes: rest.likes.map(codec::counted),
+            first_seen_at: Timestamp::from_unix_ms(rest.first_seen_ms),
+            updated_at: codec::time(rest.updated_ms),
+            versions,
+        })
+    }
+
+    /// The model with this id on its hub, exactly as the hub spells it.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn find_model(&self, hub: Hub, external_id: &str) -> Result<Option<ModelId>, CatalogueError> {
+        let mut tx = self.read("find a model").await?;
+        find_model(&mut tx, hub, external_id).await
+    }
+
+    /// The hub's latest JSON for a model, word for word.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn latest_raw(&self, model: ModelId) -> Result<Option<String>, CatalogueError> {
+        sqlx::query_scalar(LATEST_RAW)
+            .bind(model.0)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(could_not("read what a hub said"))
+    }
+}

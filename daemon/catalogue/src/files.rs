@@ -1,0 +1,209 @@
+//! Hub files joined with what is here of them, and the results of fetching them.
+
+use crate::artifacts::{self, ArtifactRecord, NewArtifact};
+use crate::codec;
+use crate::error::{CatalogueError, could_not};
+use crate::ids::{ArtifactId, FileId, VersionId};
+use crate::open::Catalogue;
+use crate::records::{FileRecord, FileState};
+use crate::statements::statements;
+use paintbox_domain::hub::FileSize;
+use paintbox_domain::{Failure, FileFormat, Sha256, reason};
+use sqlx::{FromRow, SqliteConnection};
+use std::collections::HashMap;
+
+statements! {
+    FILES_OF_VERSIONS = "
+        SELECT file_id, version_id, external_id, name, size_bytes, size_exact, sha256, blake3, git_sha1, kind_label,
+               format, precision, is_primary, locator, artifact_id, verified, fetched_ms, fetched_licence,
+               failure_json, gone_ms, replaced_ms
+        FROM file WHERE version_id IN (SELECT value FROM json_each(?1))
+        ORDER BY version_id, gone_ms IS NOT NULL OR replaced_ms IS NOT NULL, position, file_id";
+    FILE_VERSION = "SELECT version_id FROM file WHERE file_id = ?1";
+    LINK_FILE = "
+        UPDATE file SET artifact_id = ?2, verified = ?3, fetched_ms = ?4, failure_json = NULL,
+            fetched_licence = (SELECT m.licence FROM version v JOIN model m USING (model_id)
+                               WHERE v.version_id = file.version_id)
+        WHERE file_id = ?1";
+    /// The same content under other names on the hubs is here too, and their digest is proof enough.
+    LINK_SAME_CONTENT = "
+        UPDATE file SET artifact_id = ?2, verified = 1, fetched_ms = ?3, failure_json = NULL,
+            fetched_licence = (SELECT m.licence FROM version v JOIN model m USING (model_id)
+                               WHERE v.version_id = file.version_id)
+        WHERE sha256 = ?1 AND artifact_id IS NOT ?2";
+    SET_FILE_FAILURE = "UPDATE file SET failure_json = ?2 WHERE file_id = ?1";
+}
+
+#[derive(FromRow)]
+struct FileRow {
+    file_id: i64,
+    version_id: i64,
+    external_id: String,
+    name: String,
+    size_bytes: Option<i64>,
+    size_exact: bool,
+    sha256: Option<Vec<u8>>,
+    blake3: Option<Vec<u8>>,
+    git_sha1: Option<Vec<u8>>,
+    kind_label: Option<String>,
+    format: String,
+    precision: Option<String>,
+    is_primary: bool,
+    locator: String,
+    artifact_id: Option<i64>,
+    verified: bool,
+    fetched_ms: Option<i64>,
+    fetched_licence: Option<String>,
+    failure_json: Option<String>,
+    gone_ms: Option<i64>,
+    replaced_ms: Option<i64>,
+}
+
+impl FileRow {
+    fn record(self, artifact: Option<ArtifactRecord>) -> Result<FileRecord, CatalogueError> {
+        let sha256 = codec::optional_digest("a file's SHA-256", self.sha256.as_deref())?;
+        let failure = codec::failure(self.failure_json.as_deref())?;
+        Ok(FileRecord {
+            id: FileId(self.file_id),
+            version_id: VersionId(self.version_id),
+            external_id: self.external_id,
+            name: self.name,
+            size: self
+                .size_bytes
+                .map(codec::counted)
+                .map(|bytes| if self.size_exact { FileSize::Exact(bytes) } else { FileSize::About(bytes) }),
+            sha256,
+            blake3: codec::optional_digest("a file's BLAKE3", self.blake3.as_deref())?,
+            git_sha1: codec::optional_digest("a file's git SHA-1", self.git_sha1.as_deref())?,
+            kind_label: self.kind_label,
+            format: FileFormat::from_name(&self.format).unwrap_or(FileFormat::Other),
+            precision: self.precision,
+            primary: self.is_primary,
+            locator: self.locator,
+            state: state(sha256.as_ref(), self.verified, artifact.as_ref(), failure.as_ref()),
+            artifact,
+            failure,
+            fetched_at: codec::time(self.fetched_ms),
+            licence_at_fetch: self.fetched_licence,
+            gone_at: codec::time(self.gone_ms),
+            replaced_at: codec::time(self.replaced_ms),
+        })
+    }
+}
+
+/// The state is derived and never stored, so that it cannot disagree with the digests and paths it follows from.
+fn state(
+    listed: Option<&Sha256>,
+    verified: bool,
+    artifact: Option<&ArtifactRecord>,
+    failure: Option<&Failure>,
+) -> FileState {
+    match artifact.filter(|artifact| !artifact.paths.is_empty()) {
+        None if failure.is_some_and(|failure| failure.reason == reason::DIGEST_MISMATCH) => FileState::Mismatched,
+        None => FileState::Absent,
+        Some(artifact) => match listed {
+            Some(listed) if *listed == artifact.sha256 => FileState::Verified,
+            Some(_) => FileState::Mismatched,
+            None if verified => FileState::Verified,
+            None => FileState::Unverified,
+        },
+    }
+}
+
+/// The files of each version: those that the hub lists first, in its order.
+pub(crate) async fn of_versions(
+    connection: &mut SqliteConnection,
+    version_ids: &str,
+) -> Result<HashMap<i64, Vec<FileRecord>>, CatalogueError> {
+    let rows: Vec<FileRow> = sqlx::query_as(FILES_OF_VERSIONS)
+        .bind(version_ids)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(could_not("read files"))?;
+    let artifacts = artifacts::by_id(connection, rows.iter().filter_map(|row| row.artifact_id)).await?;
+    let mut files: HashMap<i64, Vec<FileRecord>> = HashMap::new();
+    for row in rows {
+        let artifact = row.artifact_id.and_then(|id| artifacts.get(&id)).cloned();
+        files.entry(row.version_id).or_default().push(row.record(artifact)?);
+    }
+    Ok(files)
+}
+
+impl Catalogue {
+    /// Records bytes that were verified and lie at `content.path`: the artifact, the sighting, and this file's link
+    /// to it, in one transaction. Every other hub file with the same SHA-256 is linked too. `verified` says that the
+    /// bytes were compared with some digest that the hub lists for this file.
+    ///
+    /// # Errors
+    /// `FILE_NOT_FOUND` when there is no such file row; when the catalogue cannot be written.
+    pub async fn record_file(
+        &self,
+        file: FileId,
+        content: &NewArtifact,
+        verified: bool,
+    ) -> Result<ArtifactId, CatalogueError> {
+        let attempt = "record a fetched file";
+        let failed = could_not(attempt);
+        let now = self.now();
+        let mut tx = self.write(attempt).await?;
+        let artifact = artifacts::record(&mut tx, content, now).await?;
+        let linked = sqlx::query(LINK_FILE)
+            .bind(file.0)
+            .bind(artifact.0)
+            .bind(verified)
+            .bind(now.unix_ms())
+            .execute(&mut *tx)
+            .await
+            .map_err(&failed)?;
+        if linked.rows_affected() == 0 {
+            return Err(no_such_row(file));
+        }
+        sqlx::query(LINK_SAME_CONTENT)
+            .bind(&content.sha256.as_bytes()[..])
+            .bind(artifact.0)
+            .bind(now.unix_ms())
+            .execute(&mut *tx)
+            .await
+            .map_err(&failed)?;
+        tx.commit().await.map_err(&failed)?;
+        Ok(artifact)
+    }
+
+    /// Records why fetching a file failed; a later success clears it.
+    ///
+    /// # Errors
+    /// `FILE_NOT_FOUND` when there is no such file row; when the catalogue cannot be written.
+    pub async fn record_file_failure(&self, file: FileId, failure: &Failure) -> Result<(), CatalogueError> {
+        let attempt = "record a failed fetch";
+        let mut tx = self.write(attempt).await?;
+        let changed = sqlx::query(SET_FILE_FAILURE)
+            .bind(file.0)
+            .bind(codec::failure_json(failure))
+            .execute(&mut *tx)
+            .await
+            .map_err(could_not(attempt))?;
+        if changed.rows_affected() == 0 {
+            return Err(no_such_row(file));
+        }
+        tx.commit().await.map_err(could_not(attempt))
+    }
+
+    /// One file row.
+    ///
+    /// # Errors
+    /// `FILE_NOT_FOUND`; when the catalogue cannot be read.
+    pub async fn file(&self, file: FileId) -> Result<FileRecord, CatalogueError> {
+        let attempt = "read a file";
+        let mut tx = self.read(attempt).await?;
+        let version: Option<i64> =
+            sqlx::query_scalar(FILE_VERSION).bind(file.0).fetch_optional(&mut *tx).await.map_err(could_not(attempt))?;
+        let version = version.ok_or_else(|| no_such_row(file))?;
+        let mut files = of_versions(&mut tx, &codec::id_list([version])).await?;
+        let files = files.remove(&version).unwrap_or_default();
+        files.into_iter().find(|record| record.id == file).ok_or_else(|| no_such_row(file))
+    }
+}
+
+fn no_such_row(file: FileId) -> CatalogueError {
+    CatalogueError::FileNotFound { of: "the catalogue".to_owned(), file: format!("row {file}") }
+}

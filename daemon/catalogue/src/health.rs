@@ -1,0 +1,201 @@
+//! The catalogue as a whole: its numbers, whether it is sound, and what a start has to put right.
+
+use crate::codec;
+use crate::error::{CatalogueError, could_not};
+use crate::open::Catalogue;
+use crate::statements::statements;
+use paintbox_domain::{ErrorClass, Failure, reason};
+use sqlx::{FromRow, Row};
+
+/// How much there is of everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogueCounts {
+    /// Models that their hubs still list.
+    pub models: u64,
+    /// Models with weights on this machine.
+    pub downloaded_models: u64,
+    /// Bytes of every artifact that is on this machine, each counted once.
+    pub stored_bytes: u64,
+    pub queued_generations: u32,
+    pub running_generations: u32,
+    pub running_sync_runs: u32,
+    pub sqlite_version: String,
+}
+
+/// Jobs that a former daemon left unfinished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Interrupted {
+    pub sync_runs: u64,
+    pub generations: u64,
+}
+
+statements! {
+    COUNTS = concat!(
+        "SELECT (SELECT count(*) FROM model WHERE gone_ms IS NULL) AS models, \
+         (SELECT count(*) FROM model m WHERE EXISTS (SELECT 1 ", crate::detail::local_weights!(), ")) \
+            AS downloaded_models, \
+         (SELECT coalesce(sum(size_bytes), 0) FROM artifact a WHERE EXISTS \
+            (SELECT 1 FROM observation o WHERE o.artifact_id = a.artifact_id AND o.gone_ms IS NULL)) AS stored_bytes, \
+         (SELECT count(*) FROM generation WHERE state = 'queued') AS queued_generations, \
+         (SELECT count(*) FROM generation WHERE state = 'running') AS running_generations, \
+         (SELECT count(*) FROM sync_run WHERE state IN ('queued', 'running')) AS running_sync_runs, \
+         sqlite_version() AS sqlite_version"
+    );
+    INTERRUPT_SYNC_RUNS = "
+        UPDATE sync_run SET state = 'failed', failure_json = ?1, ended_ms = ?2 WHERE state IN ('queued', 'running')";
+    INTERRUPT_GENERATIONS = "
+        UPDATE generation SET state = 'failed', failure_json = ?1, ended_ms = ?2 WHERE state = 'running'";
+    INTEGRITY_CHECK = "PRAGMA integrity_check";
+    FOREIGN_KEY_CHECK = "PRAGMA foreign_key_check";
+    SEARCH_CHECK = "
+        SELECT count(*) FROM model m
+        WHERE NOT EXISTS (SELECT 1 FROM model_search_docsize d WHERE d.id = m.model_id)";
+}
+
+#[derive(FromRow)]
+struct CountsRow {
+    models: i64,
+    downloaded_models: i64,
+    stored_bytes: i64,
+    queued_generations: i64,
+    running_generations: i64,
+    running_sync_runs: i64,
+    sqlite_version: String,
+}
+
+impl Catalogue {
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn counts(&self) -> Result<CatalogueCounts, CatalogueError> {
+        let row: CountsRow =
+            sqlx::query_as(COUNTS).fetch_one(&self.readers).await.map_err(could_not("count what is there"))?;
+        Ok(CatalogueCounts {
+            models: codec::counted(row.models),
+            downloaded_models: codec::counted(row.downloaded_models),
+            stored_bytes: codec::counted(row.stored_bytes),
+            queued_generations: codec::small(row.queued_generations),
+            running_generations: codec::small(row.running_generations),
+            running_sync_runs: codec::small(row.running_sync_runs),
+            sqlite_version: row.sqlite_version,
+        })
+    }
+
+    /// At the daemon's start, when nothing can be running: marks what claims to run as failed, because its daemon
+    /// ended before it did. `why` is the message. Queued generations stay queued; a queued sync run is ended too,
+    /// because the next one finds the same work.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub async fn interrupt_running(&self, why: &str) -> Result<Interrupted, CatalogueError> {
+        let attempt = "end the jobs of a former daemon";
+        let failure = codec::failure_json(
+            &Failure::new(ErrorClass::Unavailable, reason::INTERRUPTED, why).with_hint("ask for it again"),
+        );
+        let mut tx = self.write(attempt).await?;
+        let mut ended = [0; 2];
+        for (count, statement) in ended.iter_mut().zip([INTERRUPT_SYNC_RUNS, INTERRUPT_GENERATIONS]) {
+            *count = sqlx::query(statement)
+                .bind(&failure)
+                .bind(self.now().unix_ms())
+                .execute(&mut *tx)
+                .await
+                .map_err(could_not(attempt))?
+                .rows_affected();
+        }
+        tx.commit().await.map_err(could_not(attempt))?;
+        let [sync_runs, generations] = ended;
+        Ok(Interrupted { sync_runs, generations })
+    }
+
+    /// What is wrong with the file, in SQLite's words; nothing when it is sound. Reads the whole catalogue.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read at all.
+    pub async fn check_integrity(&self) -> Result<Vec<String>, CatalogueError> {
+        let attempt = "check the catalogue";
+        let mut tx = self.read(attempt).await?;
+        let mut problems: Vec<String> =
+            sqlx::query_scalar(INTEGRITY_CHECK).fetch_all(&mut *tx).await.map_err(could_not(attempt))?;
+        problems.retain(|line| line != "ok");
+        let dangling = sqlx::query(FOREIGN_KEY_CHECK).fetch_all(&mut *tx).await.map_err(could_not(attempt))?;
+        for row in dangling {
+            let table: String = row.try_get(0).map_err(could_not(attempt))?;
+            let row_id: Option<i64> = row.try_get(1).map_err(could_not(attempt))?;
+            let parent: String = row.try_get(2).map_err(could_not(attempt))?;
+            let row_id = row_id.map_or_else(String::new, |id| format!(" row {id}"));
+            problems.push(format!("{table}{row_id} points at nothing in {parent}"));
+        }
+        let unindexed: i64 = sqlx::query_scalar(SEARCH_CHECK).fetch_one(&mut *tx).await.map_err(could_not(attempt))?;
+        if unindexed > 0 {
+            problems.push(format!("{unindexed} models are missing from the search index"));
+        }
+        Ok(problems)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{clock_at, model, new_artifact, opened, sha};
+    use crate::{NewGeneration, NewSyncRun};
+    use paintbox_domain::generation::JobState;
+
+    #[tokio::test]
+    async fn running_jobs_of_a_former_daemon_are_ended_and_queued_generations_wait_on() {
+        let (catalogue, home) = opened().await;
+        let run = NewSyncRun { uid: "s".into(), request_id: None, scope_json: "{}".into() };
+        catalogue.create_sync_run(&run).await.unwrap();
+        for uid in ["a", "b"] {
+            let new = NewGeneration {
+                uid: uid.into(),
+                request_id: None,
+                request_digest: sha(1),
+                spec_json: "{}".into(),
+                model: None,
+                prompt: String::new(),
+            };
+            catalogue.create_generation(&new).await.unwrap();
+        }
+        catalogue.start_generation("a").await.unwrap().unwrap();
+        catalogue.close().await;
+
+        let catalogue = Catalogue::open(&home.path().join("catalogue.db"), clock_at(2_000)).await.unwrap();
+        let ended = catalogue.interrupt_running("the daemon ended").await.unwrap();
+        assert_eq!(ended, Interrupted { sync_runs: 1, generations: 1 });
+        let interrupted = catalogue.generation("a").await.unwrap();
+        assert_eq!(interrupted.state, JobState::Failed);
+        assert_eq!(interrupted.failure.unwrap().reason, reason::INTERRUPTED);
+        assert_eq!(catalogue.sync_run("s").await.unwrap().state, JobState::Failed);
+        assert_eq!(catalogue.next_queued().await.unwrap().unwrap().uid, "b");
+        assert_eq!(catalogue.interrupt_running("again").await.unwrap(), Interrupted::default());
+    }
+
+    #[tokio::test]
+    async fn numbers_follow_what_is_recorded() {
+        let (catalogue, home) = opened().await;
+        let ids = catalogue.record_models(&[model("1", "One"), model("2", "Two")], None).await.unwrap();
+        let file = catalogue.model(ids[0]).await.unwrap().versions[0].files[0].clone();
+        let content = new_artifact(file.sha256.unwrap(), home.path().join("x"));
+        catalogue.record_file(file.id, &content, true).await.unwrap();
+        let counts = catalogue.counts().await.unwrap();
+        assert_eq!((counts.models, counts.downloaded_models, counts.stored_bytes), (2, 1, content.size_bytes));
+        assert!(counts.sqlite_version.starts_with("3."));
+        assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn dangling_rows_are_reported() {
+        let (catalogue, _home) = opened().await;
+        catalogue.record_models(&[model("1", "One")], None).await.unwrap();
+        let mut connection = catalogue.writer.acquire().await.unwrap();
+        for statement in ["PRAGMA foreign_keys = off", "DELETE FROM model", "PRAGMA foreign_keys = on"] {
+            sqlx::query(statement).execute(&mut *connection).await.unwrap();
+        }
+        drop(connection);
+        let problems = catalogue.check_integrity().await.unwrap();
+        assert!(
+            problems.iter().any(|problem| problem.contains("version") && problem.contains("model")),
+            "{problems:?}"
+        );
+    }
+}

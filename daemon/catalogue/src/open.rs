@@ -1,0 +1,208 @@
+//! Opening and closing: pools, pragmas, migrations, and the refusals that protect a catalogue from a build that
+//! would harm it.
+
+use crate::error::{CatalogueError, could_not};
+use crate::statements::statements;
+use paintbox_domain::{Clock, Timestamp};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// The first release without the WAL-reset bug, by which two connections could lose a committed write
+/// (sqlite.org/wal.html#walresetbug).
+const WANTED_SQLITE: (&str, (u32, u32, u32)) = ("3.51.3", (3, 51, 3));
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+/// Rows that `PRAGMA optimize` looks at per index when the catalogue is closed.
+const ANALYSIS_LIMIT_ROWS: u32 = 400;
+
+statements! {
+    SQLITE_VERSION = "SELECT sqlite_version()";
+}
+
+/// A handle to the catalogue; clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    pub(crate) writer: SqlitePool,
+    pub(crate) readers: SqlitePool,
+    clock: Arc<dyn Clock>,
+    path: Arc<PathBuf>,
+}
+
+impl Catalogue {
+    /// Opens the catalogue at `path`, creating it where none is (its folder must exist), and brings an older one to
+    /// this version's layout. `clock` gives the time of every fact that is recorded.
+    ///
+    /// # Errors
+    /// When the file is no catalogue, was written by a newer Paintbox, or cannot be read and written.
+    pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, CatalogueError> {
+        let opening = |source| CatalogueError::Open { path: path.to_owned(), source };
+        // FULL, because follows and generations live here too and cannot be fetched again. No memory map, because a
+        // stray write through one would damage the file.
+        let shared = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("trusted_schema", "off")
+            .pragma("cell_size_check", "on")
+            .pragma("journal_size_limit", "67108864")
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", "-65536")
+            .pragma("mmap_size", "0");
+        let writer = SqlitePoolOptions::new()
+            .min_connections(1)
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(shared.clone().optimize_on_close(true, ANALYSIS_LIMIT_ROWS))
+            .await
+            .map_err(opening)?;
+
+        let found: String = sqlx::query_scalar(SQLITE_VERSION).fetch_one(&writer).await.map_err(opening)?;
+        if release_number(&found) < Some(WANTED_SQLITE.1) {
+            return Err(CatalogueError::SqliteTooOld { found, wanted: WANTED_SQLITE.0 });
+        }
+        migrate(&writer, path).await?;
+
+        // Readers open once the layout stands, so that none of them prepares against an older one.
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(shared.create_if_missing(false).pragma("query_only", "on"))
+            .await
+            .map_err(opening)?;
+        tracing::debug!(path = %path.display(), sqlite = found, "catalogue open");
+        Ok(Self { writer, readers, clock, path: Arc::new(path.to_owned()) })
+    }
+
+    /// Waits for running statements, refreshes SQLite's statistics and closes every connection; what is called on
+    /// any clone afterwards fails.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Where the catalogue lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A write transaction. IMMEDIATE, because a transaction that reads first and writes later would be refused at
+    /// once when another process wrote in between, whatever the busy timeout.
+    pub(crate) async fn write(&self, attempt: &'static str) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(could_not(attempt))
+    }
+
+    /// A transaction over one consistent state, for answers that take several statements.
+    pub(crate) async fn read(&self, attempt: &'static str) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
+        self.readers.begin().await.map_err(could_not(attempt))
+    }
+}
+
+async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), CatalogueError> {
+    MIGRATIONS.run(writer).await.map_err(|source| {
+        let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+        match source {
+            MigrateError::VersionMissing(found) if found > known => {
+                CatalogueError::TooNew { path: path.to_owned(), found, known }
+            }
+            source => CatalogueError::Migrate { path: path.to_owned(), source },
+        }
+    })
+}
+
+fn release_number(text: &str) -> Option<(u32, u32, u32)> {
+    let mut parts = text.splitn(3, '.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{clock_at, opened};
+    use paintbox_domain::{Classify, ErrorClass, reason};
+
+    #[test]
+    fn release_numbers_compare_as_numbers() {
+        assert!(release_number("3.9.0") < release_number("3.51.3"));
+        assert!(release_number("3.100.0") > release_number("3.51.3"));
+        assert_eq!(release_number("three"), None);
+    }
+
+    #[tokio::test]
+    async fn pragmas_are_what_the_design_asks_for() {
+        let (catalogue, _home) = opened().await;
+        for (pool, query_only) in [(&catalogue.writer, 0), (&catalogue.readers, 1)] {
+            for (pragma, wanted) in [
+                ("PRAGMA foreign_keys", 1),
+                ("PRAGMA synchronous", 2),
+                ("PRAGMA trusted_schema", 0),
+                ("PRAGMA cell_size_check", 1),
+                ("PRAGMA temp_store", 2),
+                ("PRAGMA busy_timeout", 5000),
+                ("PRAGMA journal_size_limit", 67_108_864),
+                ("PRAGMA query_only", query_only),
+            ] {
+                let found: i64 = sqlx::query_scalar(pragma).fetch_one(pool).await.unwrap();
+                assert_eq!(found, wanted, "{pragma}");
+            }
+            let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await.unwrap();
+            assert_eq!(journal, "wal");
+        }
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let (catalogue, _home) = opened().await;
+        assert!(sqlx::query("DELETE FROM tag").execute(&catalogue.readers).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_newer_catalogue_is_refused_and_left_alone() {
+        let (catalogue, home) = opened().await;
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (99990101000001, 'from the future', 1, x'00', 0)",
+        )
+        .execute(&catalogue.writer)
+        .await
+        .unwrap();
+        catalogue.close().await;
+        let error = Catalogue::open(&home.path().join("catalogue.db"), clock_at(1)).await.unwrap_err();
+        assert_eq!(error.reason(), reason::CATALOGUE_TOO_NEW);
+        assert_eq!(error.class(), ErrorClass::Precondition);
+        assert!(matches!(error, CatalogueError::TooNew { found: 99_990_101_000_001, .. }));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused_with_its_path() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("catalogue.db");
+        std::fs::write(&path, "not a database at all, but long enough to be read as a header of one".repeat(40))
+            .unwrap();
+        let error = Catalogue::open(&path, clock_at(1)).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::DataLoss);
+        assert_eq!(error.reason(), reason::CATALOGUE_FAILED);
+        assert!(error.to_string().contains("catalogue.db"));
+    }
+
+    #[tokio::test]
+    async fn a_closed_catalogue_refuses_instead_of_waiting() {
+        let (catalogue, _home) = opened().await;
+        catalogue.close().await;
+        assert!(catalogue.follows().await.is_err());
+    }
+}

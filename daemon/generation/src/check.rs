@@ -1,0 +1,101 @@
+//! What is wrong with a request before anything is looked up.
+
+use crate::error::GenerationError;
+use paintbox_domain::generation::GenerationSpec;
+
+/// Images in one generation.
+pub const LARGEST_COUNT: u32 = 64;
+/// Sampler steps; the training schedule has no more.
+pub const LARGEST_STEPS: u32 = 1000;
+/// A prompt longer than this is a mistake.
+const LONGEST_PROMPT_BYTES: usize = 100_000;
+const LARGEST_SIDE_PIXELS: u32 = 16_384;
+
+/// Refuses a specification that no model could paint.
+pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
+    let refuse = |field: &'static str, problem: String| Err(GenerationError::Invalid { field, problem });
+    if spec.model.trim().is_empty() {
+        return refuse("model", "no model is named".into());
+    }
+    for (field, text) in [("prompt", &spec.prompt), ("negative_prompt", &spec.negative_prompt)] {
+        if text.len() > LONGEST_PROMPT_BYTES {
+            return refuse(field, format!("{} bytes are more than {LONGEST_PROMPT_BYTES}", text.len()));
+        }
+    }
+    if !(1..=LARGEST_COUNT).contains(&spec.count) {
+        return refuse("count", format!("{} is not between 1 and {LARGEST_COUNT}", spec.count));
+    }
+    if let Some(steps) = spec.steps
+        && !(1..=LARGEST_STEPS).contains(&steps)
+    {
+        return refuse("steps", format!("{steps} is not between 1 and {LARGEST_STEPS}"));
+    }
+    if let Some(scale) = spec.guidance_scale
+        && !(0.0..=100.0).contains(&scale)
+    {
+        return refuse("guidance_scale", format!("{scale} is not between 0 and 100"));
+    }
+    for (field, side) in [("width", spec.width), ("height", spec.height)] {
+        if let Some(side) = side
+            && !(8..=LARGEST_SIDE_PIXELS).contains(&side)
+        {
+            return refuse(field, format!("{side} is not between 8 and {LARGEST_SIDE_PIXELS} pixels"));
+        }
+    }
+    if spec.clip_skip == Some(0) {
+        return refuse("clip_skip", "counting begins at 1, the last layer".into());
+    }
+    for lora in &spec.loras {
+        if !lora.weight.is_finite() || lora.weight.abs() > 100.0 {
+            return refuse("loras.weight", format!("{} is not a usable weight for {}", lora.weight, lora.model));
+        }
+    }
+    match (spec.init_image, spec.strength) {
+        (None, Some(_)) => refuse("strength", "there is no init image to apply it to".into()),
+        (Some(_), Some(strength)) if !(strength > 0.0 && strength <= 1.0) => {
+            refuse("strength", format!("{strength} is not above 0 and at most 1"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paintbox_domain::Sha256;
+
+    fn spec() -> GenerationSpec {
+        GenerationSpec { model: "civitai:1".into(), prompt: "x".into(), count: 1, ..GenerationSpec::default() }
+    }
+
+    #[test]
+    fn accepts_an_empty_prompt_and_open_choices() {
+        assert!(check(&GenerationSpec { prompt: String::new(), ..spec() }).is_ok());
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        let cases = [
+            (GenerationSpec { model: " ".into(), ..spec() }, "model"),
+            (GenerationSpec { prompt: "x".repeat(200_000), ..spec() }, "prompt"),
+            (GenerationSpec { count: 0, ..spec() }, "count"),
+            (GenerationSpec { count: 65, ..spec() }, "count"),
+            (GenerationSpec { steps: Some(0), ..spec() }, "steps"),
+            (GenerationSpec { steps: Some(1001), ..spec() }, "steps"),
+            (GenerationSpec { guidance_scale: Some(f32::NAN), ..spec() }, "guidance_scale"),
+            (GenerationSpec { width: Some(1 << 20), ..spec() }, "width"),
+            (GenerationSpec { clip_skip: Some(0), ..spec() }, "clip_skip"),
+            (GenerationSpec { strength: Some(0.5), ..spec() }, "strength"),
+            (
+                GenerationSpec { init_image: Some(Sha256::from_bytes([0; 32])), strength: Some(0.0), ..spec() },
+                "strength",
+            ),
+        ];
+        for (spec, wanted) in cases {
+            match check(&spec) {
+                Err(GenerationError::Invalid { field, .. }) => assert_eq!(field, wanted),
+                other => panic!("{wanted}: {other:?}"),
+            }
+        }
+    }
+}

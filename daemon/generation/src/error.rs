@@ -1,0 +1,130 @@
+//! Why a generation was not accepted or did not end well.
+
+use paintbox_catalogue::CatalogueError;
+use paintbox_domain::reference::ModelRefError;
+use paintbox_domain::{Classify, ErrorClass, Failure, ModelKind, Sha256, reason};
+use paintbox_store::StoreError;
+use paintbox_store::preview::PreviewError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum GenerationError {
+    #[error("`{field}` cannot be used: {problem}")]
+    Invalid { field: &'static str, problem: String },
+    #[error(transparent)]
+    Reference(#[from] ModelRefError),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error("{model} is known, but none of its files is on this machine")]
+    NotLocal { model: String },
+    #[error("{model} is a {found}, where a {wanted} is needed")]
+    WrongKind { model: String, found: ModelKind, wanted: ModelKind },
+    #[error("{queued} generations are queued already, and no more than {limit} may be")]
+    QueueFull { queued: u32, limit: u32 },
+    #[error("there is no generation `{uid}`")]
+    NoSuchGeneration { uid: String },
+    #[error("there is no image asset {sha256}")]
+    NoSuchAsset { sha256: Sha256 },
+    #[error("the image to start from cannot be read")]
+    InitImage(#[source] PreviewError),
+    #[error("the image asset {sha256} cannot be read")]
+    AssetUnreadable {
+        sha256: Sha256,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot keep a picture")]
+    Store(#[from] StoreError),
+    #[error("cannot write a picture")]
+    Encode(#[from] crate::recipe::EncodeError),
+    #[error(transparent)]
+    Engine(Failure),
+    #[error("the daemon is ending")]
+    ShuttingDown,
+    #[error("the record of the generation cannot be read")]
+    BadRecord(#[source] serde_json::Error),
+    #[error("painting stopped on an internal fault: {what}")]
+    Panicked { what: String },
+}
+
+impl GenerationError {
+    /// The error as the data that its row keeps.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Engine(failure) => failure.clone(),
+            _ => Failure::of(self),
+        }
+    }
+
+    fn inner(&self) -> Option<&dyn Classify> {
+        match self {
+            Self::Reference(source) => Some(source),
+            Self::Catalogue(source) => Some(source),
+            Self::InitImage(source) => Some(source),
+            Self::Store(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl Classify for GenerationError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Invalid { .. } | Self::WrongKind { .. } => ErrorClass::InvalidInput,
+            Self::NotLocal { .. } => ErrorClass::Precondition,
+            Self::QueueFull { .. } => ErrorClass::Exhausted,
+            Self::NoSuchGeneration { .. } | Self::NoSuchAsset { .. } => ErrorClass::NotFound,
+            Self::ShuttingDown => ErrorClass::Unavailable,
+            Self::Engine(failure) => failure.class,
+            Self::Encode(_) | Self::BadRecord(_) | Self::Panicked { .. } | Self::AssetUnreadable { .. } => {
+                ErrorClass::Internal
+            },
+            Self::Reference(_) | Self::Catalogue(_) | Self::InitImage(_) | Self::Store(_) => {
+                self.inner().map_or(ErrorClass::Internal, Classify::class)
+            }
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } | Self::WrongKind { .. } => reason::INVALID_ARGUMENT,
+            Self::NotLocal { .. } => reason::FILE_NOT_LOCAL,
+            Self::QueueFull { .. } => reason::QUEUE_FULL,
+            Self::NoSuchGeneration { .. } => reason::JOB_NOT_FOUND,
+            Self::NoSuchAsset { .. } => reason::ASSET_NOT_FOUND,
+            Self::ShuttingDown => reason::SHUTTING_DOWN,
+            Self::Engine(failure) => {
+                reason::ALL.iter().find(|known| **known == failure.reason).copied().unwrap_or(reason::ENGINE_FAILED)
+            }
+            Self::Encode(_) | Self::Panicked { .. } => reason::ENGINE_FAILED,
+            Self::AssetUnreadable { .. } => reason::STORE_FAILED,
+            Self::BadRecord(_) => reason::CATALOGUE_FAILED,
+            Self::Reference(_) | Self::Catalogue(_) | Self::InitImage(_) | Self::Store(_) => {
+                self.inner().map_or(reason::INTERNAL, Classify::reason)
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotLocal { model } => Some(format!("`paintbox pull {model}` fetches it")),
+            Self::QueueFull { .. } => Some("wait for one to end, or cancel some: `paintbox jobs`".to_owned()),
+            Self::Engine(failure) => failure.hint.clone(),
+            _ => self.inner().and_then(Classify::hint),
+        }
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Invalid { field, .. } => vec![("field", (*field).to_owned())],
+            Self::NotLocal { model } => vec![("model", model.clone())],
+            Self::WrongKind { model, found, wanted } => {
+                vec![("model", model.clone()), ("found", found.to_string()), ("wanted", wanted.to_string())]
+            }
+            Self::QueueFull { queued, limit } => vec![("queued", queued.to_string()), ("limit", limit.to_string())],
+            Self::NoSuchGeneration { uid } => vec![("generation", uid.clone())],
+            Self::NoSuchAsset { sha256 } | Self::AssetUnreadable { sha256, .. } => vec![("asset", sha256.to_string())],
+            _ => self.inner().map(Classify::metadata).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The queue with a generator that paints flat colours, step by step, as the test lets it.
+
+use super::*;
+use futures::StreamExt as _;
+use paintbox_catalogue::{FileId, NewArtifact};
+use paintbox_domain::clock::ManualClock;
+use paintbox_domain::generation::{
+    Capabilities, Control, JobState, LoraUse, ModelFile, PaintRequest, PaintSettings, PaintedImage, Painting, Phase,
+    Sampler, Schedule,
+};
+use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
+use paintbox_domain::{
+    Architecture, Blake3, Classify as _, ErrorClass, Failure, FileFormat, Hub, ModelKind, reason,
+};
+use std::sync::mpsc;
+use tempfile::TempDir;
+
+/// Takes each step only when the test sends a permit; a closed channel permits everything.
+struct StepGenerator {
+    permits: mpsc::Receiver<()>,
+}
+
+impl Generator for StepGenerator {
+    fn capabilities(&mut self, _model: &[ModelFile]) -> Result<Capabilities, Failure> {
+        Err(Failure::new(ErrorClass::Unsupported, reason::UNSUPPORTED_ARCHITECTURE, "not asked in these tests"))
+    }
+
+    fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure> {
+        assert!(request.prompt != "panic", "asked to");
+        let total_steps = request.steps.unwrap_or(4);
+        for step in 1..=total_steps {
+            let _ = self.permits.recv();
+            if control.is_cancelled() {
+                return Err(Failure::new(ErrorClass::Cancelled, reason::CANCELLED, "cancelled"));
+            }
+            control.progress(Progress { phase: Phase::Sampling, step, total_steps, image_index: 0, image_count: 1 });
+        }
+        let settings = PaintSettings {
+            architecture: Architecture::Sd1,
+            steps: total_steps,
+            guidance_scale: 7.0,
+            sampler: Sampler::Euler,
+            schedule: Schedule::Normal,
+            width: 8,
+            height: 8,
+            clip_skip: 1,
+        };
+        let images = (0..u64::from(request.count))
+            .map(|k| PaintedImage { seed: request.seed + k, width: 8, height: 8, rgb: vec![200; 192] })
+            .collect();
+        Ok(Painting { settings, images })
+    }
+}
+
+struct Bench {
+    generations: Generations,
+    catalogue: Catalogue,
+    permits: Option<mpsc::Sender<()>>,
+    _home: TempDir,
+}
+
+fn hub_model(id: &str, kind: ModelKind, digest: u8) -> HubModel {
+    HubModel {
+        hub: Hub::Civitai,
+        external_id: id.to_owned(),
+        name: format!("Model {id}"),
+        kind,
+        kind_label: None,
+        creator: None,
+        description: None,
+        tags: vec![],
+        nsfw_level: 1,
+        licence: None,
+        downloads: None,
+        likes: None,
+        state: ModelState::Published,
+        published_at: None,
+        updated_at: None,
+        versions: vec![HubVersion {
+            external_id: format!("{id}0"),
+            name: "v1".to_owned(),
+            base_model: None,
+            trained_words: vec![],
+            published_at: None,
+            early_access: None,
+            download_allowed: true,
+            files: vec![HubFile {
+                external_id: format!("{id}00"),
+                name: format!("m{id}.safetensors"),
+                size: Some(FileSize::Exact(1)),
+                sha256: Some(Sha256::from_bytes([digest; 32])),
+                blake3: None,
+                git_sha1: None,
+                kind_label: Some("Model".to_owned()),
+                format: FileFormat::Safetensors,
+                precision: None,
+                primary: true,
+                locator: String::new(),
+            }],
+            previews: vec![],
+        }],
+        raw: "{}".to_owned(),
+    }
+}
+
+async fn bench(max_queued: u32) -> Bench {
+    let home = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let catalogue = Catalogue::open(&home.path().join("catalogue.db"), clock).await.unwrap();
+    let store = Store::open(&home.path().join("store")).unwrap();
+    for (id, kind, digest, local) in [
+        ("1", ModelKind::Checkpoint, 1, true),
+        ("2", ModelKind::Checkpoint, 2, false),
+        ("3", ModelKind::Lora, 3, true),
+    ] {
+        let model = catalogue.record_models(&[hub_model(id, kind, digest)], None).await.unwrap()[0];
+        let file: FileId = catalogue.model(model).await.unwrap().versions[0].files[0].id;
+        if local {
+            let artifact = NewArtifact {
+                sha256: Sha256::from_bytes([digest; 32]),
+                blake3: Blake3::from_bytes([0; 32]),
+                auto_v3: None,
+                size_bytes: 1,
+                format: FileFormat::Safetensors,
+                kind,
+                architecture: Architecture::Sd1,
+                precision: None,
+                parameters: None,
+                detail_json: None,
+                path: home.path().join(format!("blob{id}")),
+            };
+            catalogue.record_file(file, &artifact, true).await.unwrap();
+        }
+    }
+    let (sender, permits) = mpsc::channel();
+    let generator = Box::new(StepGenerator { permits });
+    let generations =
+        Generations::start(GenerationParts { catalogue: catalogue.clone(), store, generator, max_queued });
+    Bench { generations, catalogue, permits: Some(sender), _home: home }
+}
+
+fn spec() -> GenerationSpec {
+    GenerationSpec { model: "civitai:1".into(), prompt: "heart".into(), seed: Some(5), count: 1, ..Default::default() }
+}
+
+async fn ended(generations: &Generations, uid: &str) -> GenerationRecord {
+    let mut events = std::pin::pin!(generations.watch(uid).await.unwrap());
+    let mut last = None;
+    let mut sequence = 0;
+    while let Some(event) = events.next().await {
+        let (number, event) = event.unwrap();
+        assert!(number > sequence);
+        sequence = number;
+        if let GenerationEvent::State(record) = event {
+            last = Some(*record);
+        }
+    }
+    last.unwrap()
+}
+
+#[tokio::test]
+async fn paints_stores_and_records_with_a_recipe() {
+    let mut bench = bench(10).await;
+    drop(bench.permits.take());
+    let record = bench.generations.create(&GenerationSpec { count: 2, ..spec() }, None).await.unwrap();
+    let done = ended(&bench.generations, &record.uid).await;
+    assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
+    assert_eq!(done.images.iter().map(|image| image.seed).collect::<Vec<_>>(), [5, 6]);
+    assert!(done.images[0].parameters_text.starts_with("heart\nSteps: 4, Sampler: Euler,"));
+    assert!(bench.generations.open_asset(&done.images[0].asset).await.is_ok());
+    bench.generations.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_seed_is_chosen_once_and_kept() {
+    let mut bench = bench(10).await;
+    drop(bench.permits.take());
+    let record = bench.generations.create(&GenerationSpec { seed: None, ..spec() }, None).await.unwrap();
+    let chosen = crate::spec_from_json(&record.spec_json).unwrap().seed;
+    let done = ended(&bench.generations, &record.uid).await;
+    assert_eq!(Some(done.images[0].seed), chosen);
+}
+
+#[tokio::test]
+async fn cancels_a_running_and_a_queued_one() {
+    let bench = bench(10).await;
+    let permits = bench.permits.clone().unwrap();
+    let running = bench.generations.create(&GenerationSpec { steps: Some(1000), ..spec() }, None).await.unwrap();
+    let queued = bench.generations.create(&spec(), None).await.unwrap();
+    permits.send(()).unwrap();
+    let mut events = std::pin::pin!(bench.generations.watch(&running.uid).await.unwrap());
+    while !matches!(events.next().await.unwrap().unwrap().1, GenerationEvent::Progress(progress) if progress.step == 1) {}
+    assert_eq!(bench.generations.cancel(&queued.uid).await.unwrap().state, JobState::Cancelled);
+    // One more step is all that a cancelled generation may take.
+    permits.send(()).unwrap();
+    assert_eq!(bench.generations.cancel(&running.uid).await.unwrap().state, JobState::Cancelled);
+    assert_eq!(bench.generations.cancel(&running.uid).await.unwrap().state, JobState::Cancelled, "twice is once");
+}
+
+#[tokio::test]
+async fn says_why_it_refuses() {
+    let bench = bench(1).await;
+    let create = async |spec: GenerationSpec| bench.generations.create(&spec, None).await;
+    let reason_of = |result: Result<GenerationRecord, GenerationError>| result.unwrap_err().reason();
+    assert_eq!(reason_of(create(GenerationSpec { model: "civitai:2".into(), ..spec() }).await), reason::FILE_NOT_LOCAL);
+    assert_eq!(reason_of(create(GenerationSpec { model: "civitai:9".into(), ..spec() }).await), reason::MODEL_NOT_FOUND);
+    assert_eq!(reason_of(create(GenerationSpec { model: "civitai:3".into(), ..spec() }).await), reason::INVALID_ARGUMENT);
+    let checkpoint_as_lora = vec![LoraUse { model: "civitai:1".into(), weight: 1.0 }];
+    assert_eq!(reason_of(create(GenerationSpec { loras: checkpoint_as_lora, ..spec() }).await), reason::INVALID_ARGUMENT);
+    // One is taken by the worker or queued, one more fills the queue of one.
+    let mut refused = None;
+    for _ in 0..3 {
+        if let Err(error) = create(GenerationSpec { steps: Some(1000), ..spec() }).await {
+            refused = Some(error.reason());
+        }
+    }
+    assert_eq!(refused, Some(reason::QUEUE_FULL));
+}
+
+#[tokio::test]
+async fn a_fault_in_painting_ends_the_job_and_not_the_worker() {
+    let mut bench = bench(10).await;
+    drop(bench.permits.take());
+    let broken = bench.generations.create(&GenerationSpec { prompt: "panic".into(), ..spec() }, None).await.unwrap();
+    let failed = ended(&bench.generations, &broken.uid).await;
+    assert_eq!(failed.failure.unwrap().reason, reason::ENGINE_FAILED);
+    let next = bench.generations.create(&spec(), None).await.unwrap();
+    assert_eq!(ended(&bench.generations, &next.uid).await.state, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn ending_the_daemon_interrupts_what_runs_and_keeps_what_is_queued() {
+    let bench = bench(10).await;
+    let running = bench.generations.create(&GenerationSpec { steps: Some(1000), ..spec() }, None).await.unwrap();
+    let queued = bench.generations.create(&spec(), None).await.unwrap();
+    bench.permits.as_ref().unwrap().send(()).unwrap();
+    let mut events = std::pin::pin!(bench.generations.watch(&running.uid).await.unwrap());
+    while !matches!(events.next().await.unwrap().unwrap().1, GenerationEvent::Progress(_)) {}
+    bench.permits.as_ref().unwrap().send(()).unwrap();
+    bench.generations.shut_down().await;
+    let interrupted = bench.catalogue.generation(&running.uid).await.unwrap();
+    assert_eq!(interrupted.failure.unwrap().reason, reason::INTERRUPTED);
+    assert_eq!(bench.catalogue.generation(&queued.uid).await.unwrap().state, JobState::Queued);
+    assert_eq!(bench.generations.create(&spec(), None).await.unwrap_err().reason(), reason::SHUTTING_DOWN);
+}

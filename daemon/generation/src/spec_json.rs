@@ -1,0 +1,168 @@
+//! A generation's specification and settings as the JSON that its row keeps.
+//!
+//! Field names are part of the catalogue's format: they may be added to, never renamed.
+
+use paintbox_domain::generation::{GenerationSpec, LoraUse, PaintSettings, Sampler, Schedule};
+use paintbox_domain::{Architecture, Sha256};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SpecRow {
+    model: String,
+    prompt: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    negative_prompt: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    steps: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guidance_scale: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sampler: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clip_skip: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    loras: Vec<LoraRow>,
+    count: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init_image: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    strength: Option<f32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LoraRow {
+    model: String,
+    weight: f32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SettingsRow {
+    architecture: String,
+    steps: u32,
+    guidance_scale: f32,
+    sampler: String,
+    schedule: String,
+    width: u32,
+    height: u32,
+    clip_skip: u32,
+}
+
+/// The specification as its row keeps it. Equal specifications give equal text.
+#[must_use]
+pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
+    let row = SpecRow {
+        model: spec.model.clone(),
+        prompt: spec.prompt.clone(),
+        negative_prompt: spec.negative_prompt.clone(),
+        seed: spec.seed,
+        steps: spec.steps,
+        guidance_scale: spec.guidance_scale,
+        sampler: spec.sampler.map(|sampler| sampler.to_string()),
+        schedule: spec.schedule.map(|schedule| schedule.to_string()),
+        width: spec.width,
+        height: spec.height,
+        clip_skip: spec.clip_skip,
+        loras: spec.loras.iter().map(|lora| LoraRow { model: lora.model.clone(), weight: lora.weight }).collect(),
+        count: spec.count,
+        init_image: spec.init_image.map(|digest| digest.to_string()),
+        strength: spec.strength,
+    };
+    serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
+}
+
+/// The specification of a row.
+///
+/// # Errors
+/// When the text was not written by [`spec_to_json`].
+pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
+    let row: SpecRow = serde_json::from_str(text)?;
+    Ok(GenerationSpec {
+        model: row.model,
+        prompt: row.prompt,
+        negative_prompt: row.negative_prompt,
+        seed: row.seed,
+        steps: row.steps,
+        guidance_scale: row.guidance_scale,
+        sampler: row.sampler.as_deref().and_then(Sampler::from_name),
+        schedule: row.schedule.as_deref().and_then(Schedule::from_name),
+        width: row.width,
+        height: row.height,
+        clip_skip: row.clip_skip,
+        loras: row.loras.into_iter().map(|lora| LoraUse { model: lora.model, weight: lora.weight }).collect(),
+        count: row.count,
+        init_image: row.init_image.and_then(|digest| digest.parse::<Sha256>().ok()),
+        strength: row.strength,
+    })
+}
+
+/// The settings that were used, as their row keeps them.
+#[must_use]
+pub(crate) fn settings_to_json(settings: &PaintSettings) -> String {
+    let row = SettingsRow {
+        architecture: settings.architecture.to_string(),
+        steps: settings.steps,
+        guidance_scale: settings.guidance_scale,
+        sampler: settings.sampler.to_string(),
+        schedule: settings.schedule.to_string(),
+        width: settings.width,
+        height: settings.height,
+        clip_skip: settings.clip_skip,
+    };
+    serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
+}
+
+/// The settings of a row; none where a newer version wrote words that this one does not know.
+#[must_use]
+pub fn settings_from_json(text: &str) -> Option<PaintSettings> {
+    let row: SettingsRow = serde_json::from_str(text).ok()?;
+    Some(PaintSettings {
+        architecture: Architecture::from_name(&row.architecture)?,
+        steps: row.steps,
+        guidance_scale: row.guidance_scale,
+        sampler: Sampler::from_name(&row.sampler)?,
+        schedule: Schedule::from_name(&row.schedule)?,
+        width: row.width,
+        height: row.height,
+        clip_skip: row.clip_skip,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_specification_reads_back_as_it_was() {
+        let spec = GenerationSpec {
+            model: "civitai:1".into(),
+            prompt: "red \"heart\"\n".into(),
+            seed: Some(u64::MAX),
+            guidance_scale: Some(3.5),
+            sampler: Some(Sampler::EulerAncestral),
+            loras: vec![LoraUse { model: "hf:a/b:c.safetensors".into(), weight: 0.8 }],
+            count: 2,
+            init_image: Some(Sha256::from_bytes([7; 32])),
+            ..GenerationSpec::default()
+        };
+        assert_eq!(spec_from_json(&spec_to_json(&spec)).unwrap(), spec);
+        let settings = PaintSettings {
+            architecture: Architecture::Sd1,
+            steps: 20,
+            guidance_scale: 7.5,
+            sampler: Sampler::Ddim,
+            schedule: Schedule::Normal,
+            width: 512,
+            height: 768,
+            clip_skip: 1,
+        };
+        assert_eq!(settings_from_json(&settings_to_json(&settings)), Some(settings));
+    }
+}

@@ -1,0 +1,232 @@
+//! The one thread that paints. It sleeps until there is a queued row, takes it, and ends it.
+
+use crate::error::GenerationError;
+use crate::queue::Inner;
+use crate::recipe::{Recipe, encode_png};
+use crate::resolve;
+use crate::spec_json::{settings_to_json, spec_from_json};
+use paintbox_catalogue::{Asset, AssetOrigin, GenerationOutcome, GenerationRecord, NewGenerationImage};
+use paintbox_domain::generation::{Control, GenerationSpec, Generator, InitImage, PaintRequest, Phase, Progress};
+use paintbox_domain::{ErrorClass, Failure, reason};
+use paintbox_store::preview::{Limits, Pixels, decode_preview};
+use std::io::Read as _;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How much of an init image is painted over when nobody says.
+const DEFAULT_STRENGTH: f32 = 0.75;
+
+/// The queue's side of the thread.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerHandle {
+    nudge: Arc<Notify>,
+    stop: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl WorkerHandle {
+    pub(crate) fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+}
+
+pub(crate) struct Worker {
+    generator: Box<dyn Generator>,
+    handle: WorkerHandle,
+}
+
+impl Worker {
+    pub(crate) fn new(generator: Box<dyn Generator>) -> (Self, WorkerHandle) {
+        let handle = WorkerHandle {
+            nudge: Arc::new(Notify::new()),
+            stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        };
+        (Self { generator, handle: handle.clone() }, handle)
+    }
+
+    pub(crate) fn spawn(mut self, inner: &Arc<Inner>) {
+        let inner = inner.clone();
+        let runtime = tokio::runtime::Handle::current();
+        let ended = self.handle.ended.clone().drop_guard();
+        let thread = std::thread::Builder::new().name("painter".to_owned()).spawn(move || {
+            let _ended = ended;
+            runtime.block_on(self.work(&inner));
+        });
+        if let Err(error) = thread {
+            tracing::error!(%error, "cannot start the painting thread; nothing will be painted");
+        }
+    }
+
+    async fn work(&mut self, inner: &Inner) {
+        while !self.handle.is_stopping() {
+            match inner.catalogue.next_queued().await {
+                Ok(Some(next)) => self.take(inner, &next.uid).await,
+                Ok(None) => self.rest().await,
+                Err(error) => {
+                    tracing::error!(%error, "cannot read the queue");
+                    self.rest().await;
+                }
+            }
+        }
+    }
+
+    async fn rest(&self) {
+        tokio::select! {
+            () = self.handle.nudge.notified() => {}
+            () = self.handle.stop.cancelled() => {}
+        }
+    }
+
+    async fn take(&mut self, inner: &Inner, uid: &str) {
+        let live = inner.live_of(uid);
+        let record = match inner.catalogue.start_generation(uid).await {
+            Ok(Some(record)) => record,
+            // Cancelled in between.
+            Ok(None) => return inner.ended(uid),
+            Err(error) => {
+                tracing::error!(%error, uid, "cannot start a generation");
+                return self.rest().await;
+            }
+        };
+        live.state_changed();
+        let result = self.paint(inner, &record, live.as_ref()).await;
+        let outcome = match result {
+            Ok(outcome) => outcome,
+            Err(GenerationError::Engine(failure)) if failure.reason == reason::CANCELLED => {
+                if self.handle.is_stopping() {
+                    // The daemon ends, nobody took the wish back: said plainly, as after a crash.
+                    let failure = Failure::new(ErrorClass::Unavailable, reason::INTERRUPTED, "the daemon ended while this was running");
+                    GenerationOutcome::Failed(failure.with_hint("ask for it again"))
+                } else {
+                    GenerationOutcome::Cancelled
+                }
+            }
+            Err(error) => {
+                let failure = error.failure();
+                tracing::warn!(uid, reason = %failure.reason, "a generation failed: {failure}");
+                GenerationOutcome::Failed(failure)
+            }
+        };
+        inner.finish(uid, &outcome).await;
+    }
+
+    async fn paint(
+        &mut self,
+        inner: &Inner,
+        record: &GenerationRecord,
+        control: &(dyn Control + Sync),
+    ) -> Result<GenerationOutcome, GenerationError> {
+        let spec = spec_from_json(&record.spec_json).map_err(GenerationError::BadRecord)?;
+        let model = resolve::model(&inner.catalogue, &spec.model).await?;
+        let mut loras = Vec::new();
+        for lora in &spec.loras {
+            loras.push(resolve::lora(&inner.catalogue, lora).await?);
+        }
+        let request = PaintRequest {
+            model: model.files,
+            loras,
+            prompt: spec.prompt.clone(),
+            negative_prompt: spec.negative_prompt.clone(),
+            seed: spec.seed.unwrap_or_default(),
+            steps: spec.steps,
+            guidance_scale: spec.guidance_scale,
+            sampler: spec.sampler,
+            schedule: spec.schedule,
+            width: spec.width,
+            height: spec.height,
+            clip_skip: spec.clip_skip,
+            count: spec.count,
+            init: init_image(inner, &spec)?,
+        };
+        let generator = &mut self.generator;
+        // A fault in painting ends the job, not the daemon.
+        let painting = std::panic::catch_unwind(AssertUnwindSafe(|| generator.paint(&request, control)))
+            .map_err(|panic| GenerationError::Panicked { what: panic_text(panic.as_ref()) })?
+            .map_err(GenerationError::Engine)?;
+
+        let image_count = u32::try_from(painting.images.len()).unwrap_or(u32::MAX);
+        let saving = Progress {
+            phase: Phase::Saving,
+            step: painting.settings.steps,
+            total_steps: painting.settings.steps,
+            image_index: image_count.saturating_sub(1),
+            image_count,
+        };
+        control.progress(saving);
+        let recipe_loras: Vec<_> =
+            request.loras.iter().map(|lora| (lora.name.clone(), lora.sha256, lora.weight)).collect();
+        let mut images = Vec::new();
+        for image in &painting.images {
+            let recipe = Recipe {
+                prompt: &spec.prompt,
+                negative_prompt: &spec.negative_prompt,
+                settings: &painting.settings,
+                seed: image.seed,
+                model: (&model.name, model.main),
+                loras: &recipe_loras,
+                strength: request.init.as_ref().map(|init| init.strength),
+            };
+            let parameters_text = recipe.parameters_text();
+            let blob = inner.store.put_bytes(&encode_png(image, &parameters_text)?)?;
+            let asset = Asset {
+                sha256: blob.sha256,
+                media_type: "image/png".to_owned(),
+                size_bytes: blob.size_bytes,
+                width: image.width,
+                height: image.height,
+                origin: AssetOrigin::Output,
+            };
+            images.push(NewGenerationImage { asset, seed: image.seed, parameters_text });
+        }
+        Ok(GenerationOutcome::Succeeded { settings_json: settings_to_json(&painting.settings), images })
+    }
+}
+
+fn init_image(inner: &Inner, spec: &GenerationSpec) -> Result<Option<InitImage>, GenerationError> {
+    let Some(sha256) = spec.init_image else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = inner.store.open_blob(&sha256)?.read_to_end(&mut bytes);
+    read.map_err(|source| GenerationError::AssetUnreadable { sha256, source })?;
+    let image = decode_preview(&bytes, &Limits::default()).map_err(GenerationError::InitImage)?;
+    Ok(Some(InitImage {
+        width: image.width,
+        height: image.height,
+        rgb: opaque(image.pixels),
+        strength: spec.strength.unwrap_or(DEFAULT_STRENGTH),
+    }))
+}
+
+/// The pixels over white: networks know no transparency.
+fn opaque(pixels: Pixels) -> Vec<u8> {
+    let over_white = |channel: u8, alpha: u8| {
+        let (channel, alpha) = (u32::from(channel), u32::from(alpha));
+        u8::try_from((channel * alpha + 255 * (255 - alpha) + 127) / 255).unwrap_or(u8::MAX)
+    };
+    match pixels {
+        Pixels::Rgb8(rgb) => rgb,
+        Pixels::Rgba8(rgba) => {
+            rgba.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]].map(|channel| over_white(channel, p[3]))).collect()
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+

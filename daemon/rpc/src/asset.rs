@@ -1,0 +1,110 @@
+//! `AssetService`: immutable images in pieces.
+
+use crate::names;
+use crate::server::{Api, StreamOf, bounded, lost};
+use crate::status::{failure_status, invalid, status};
+use paintbox_catalogue::{Asset, AssetOrigin};
+use paintbox_domain::{ErrorClass, Failure, Sha256, reason};
+use paintbox_proto::v1;
+use paintbox_proto::v1::asset_service_server::AssetService;
+use paintbox_store::preview::{Limits, decode_preview};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use tonic::{Request, Response, Status};
+
+const PIECE_BYTES: usize = 64 * 1024;
+/// One message holds an upload, and no message is larger than a mebibyte.
+const LARGEST_UPLOAD_BYTES: usize = 900 * 1024;
+
+fn message(asset: &Asset) -> v1::Asset {
+    v1::Asset {
+        name: names::asset(&asset.sha256),
+        media_type: asset.media_type.clone(),
+        size_bytes: asset.size_bytes,
+        width: asset.width,
+        height: asset.height,
+    }
+}
+
+impl Api {
+    async fn asset(&self, name: &str) -> Result<(Sha256, Asset), Status> {
+        let sha256 = names::parse_asset(name)?;
+        let asset = self.catalogue.asset(&sha256).await.map_err(|error| status(&error))?;
+        let asset = asset.ok_or_else(|| {
+            let failure = Failure::new(ErrorClass::NotFound, reason::ASSET_NOT_FOUND, format!("there is no {name}"));
+            failure_status(&failure.with("name", name))
+        })?;
+        Ok((sha256, asset))
+    }
+}
+
+#[tonic::async_trait]
+impl AssetService for Api {
+    type ReadAssetStream = StreamOf<v1::ReadAssetResponse>;
+
+    async fn get_asset(&self, request: Request<v1::GetAssetRequest>) -> Result<Response<v1::Asset>, Status> {
+        let (_, asset) = self.asset(&request.into_inner().name).await?;
+        Ok(Response::new(message(&asset)))
+    }
+
+    async fn read_asset(
+        &self,
+        request: Request<v1::ReadAssetRequest>,
+    ) -> Result<Response<Self::ReadAssetStream>, Status> {
+        let request = request.into_inner();
+        let (sha256, asset) = self.asset(&request.name).await?;
+        if request.offset > asset.size_bytes {
+            let problem = format!("{} is past the end at {}", request.offset, asset.size_bytes);
+            return Err(invalid("offset", problem));
+        }
+        let store = self.store.clone();
+        let offset = request.offset;
+        let mut file = tokio::task::spawn_blocking(move || {
+            let mut file = store.open_blob(&sha256).map_err(|error| status(&error))?;
+            file.seek(SeekFrom::Start(offset)).map_err(|_| lost())?;
+            Ok::<_, Status>(file)
+        })
+        .await
+        .map_err(|_| lost())??;
+        let pieces = async_stream::stream! {
+            let mut first = Some(message(&asset));
+            loop {
+                // Small reads of a file that was just written or shown: they come from memory.
+                let mut data = Vec::with_capacity(PIECE_BYTES);
+                if file.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut data).is_err() {
+                    yield Err(lost());
+                    return;
+                }
+                if data.is_empty() && first.is_none() {
+                    return;
+                }
+                yield Ok(v1::ReadAssetResponse { asset: first.take(), data });
+            }
+        };
+        Ok(Response::new(bounded(pieces, self.shutdown.clone())))
+    }
+
+    async fn upload_asset(&self, request: Request<v1::UploadAssetRequest>) -> Result<Response<v1::Asset>, Status> {
+        let data = request.into_inner().data;
+        if data.len() > LARGEST_UPLOAD_BYTES {
+            let problem = format!("{} bytes are more than {LARGEST_UPLOAD_BYTES}", data.len());
+            return Err(invalid("data", problem));
+        }
+        let store = self.store.clone();
+        let asset = tokio::task::spawn_blocking(move || {
+            let image = decode_preview(&data, &Limits::default()).map_err(|error| status(&error))?;
+            let blob = store.put_bytes(&data).map_err(|error| status(&error))?;
+            Ok::<_, Status>(Asset {
+                sha256: blob.sha256,
+                media_type: image.format.media_type().to_owned(),
+                size_bytes: blob.size_bytes,
+                width: image.width,
+                height: image.height,
+                origin: AssetOrigin::Upload,
+            })
+        })
+        .await
+        .map_err(|_| lost())??;
+        self.catalogue.record_asset(&asset).await.map_err(|error| status(&error))?;
+        Ok(Response::new(message(&asset)))
+    }
+}

@@ -1,0 +1,78 @@
+//! `CatalogueService`.
+
+use crate::convert::{model_detail, model_summary};
+use crate::names;
+use crate::server::{Api, page_size};
+use crate::status::{invalid, status};
+use paintbox_catalogue::SearchQuery;
+use paintbox_domain::{Architecture, Hub, ModelKind, ModelRef};
+use paintbox_proto::v1;
+use paintbox_proto::v1::catalogue_service_server::CatalogueService;
+use tonic::{Request, Response, Status};
+
+/// A filter that is empty for "all", or one of a closed list of names.
+pub(crate) fn named<T>(field: &str, text: &str, parse: fn(&str) -> Option<T>) -> Result<Option<T>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let value = parse(&text.to_ascii_lowercase());
+    value.map(Some).ok_or_else(|| invalid(field, format!("`{text}` is not a known {}", field.replace('_', " "))))
+}
+
+#[tonic::async_trait]
+impl CatalogueService for Api {
+    async fn search_models(
+        &self,
+        request: Request<v1::SearchModelsRequest>,
+    ) -> Result<Response<v1::SearchModelsResponse>, Status> {
+        let request = request.into_inner();
+        let optional = |text: String| Some(text).filter(|text| !text.is_empty());
+        let query = SearchQuery {
+            kind: named("kind", &request.kind, ModelKind::from_name)?,
+            hub: named("hub", &request.hub, Hub::from_name)?,
+            architecture: named("architecture", &request.architecture, Architecture::from_name)?,
+            text: request.query,
+            base_model: optional(request.base_model),
+            creator: optional(request.creator),
+            downloaded: request.downloaded,
+            page_size: page_size(request.page_size)?,
+            page_token: optional(request.page_token),
+            ..SearchQuery::default()
+        };
+        let page = self.catalogue.search(&query).await.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::SearchModelsResponse {
+            models: page.models.iter().map(model_summary).collect(),
+            next_page_token: page.next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_model(&self, request: Request<v1::GetModelRequest>) -> Result<Response<v1::Model>, Status> {
+        let (hub, external_id) = names::parse_model(&request.into_inner().name)?;
+        let reference = match hub {
+            Hub::Civitai => format!("civitai:{external_id}"),
+            Hub::HuggingFace => format!("hf:{external_id}"),
+        };
+        let reference: ModelRef = reference.parse().map_err(|error| status(&error))?;
+        let resolved = self.catalogue.resolve(&reference).await.map_err(|error| status(&error))?;
+        let detail = self.catalogue.model(resolved.model).await.map_err(|error| status(&error))?;
+        Ok(Response::new(model_detail(&detail)))
+    }
+
+    async fn resolve_model(
+        &self,
+        request: Request<v1::ResolveModelRequest>,
+    ) -> Result<Response<v1::ResolveModelResponse>, Status> {
+        let reference: ModelRef = request.into_inner().reference.parse().map_err(|error| status(&error))?;
+        let resolved = self.catalogue.resolve(&reference).await.map_err(|error| status(&error))?;
+        let detail = self.catalogue.model(resolved.model).await.map_err(|error| status(&error))?;
+        let model = model_detail(&detail);
+        let version = detail.versions.iter().find(|version| Some(version.id) == resolved.version);
+        let version_name = version.map(|version| names::version(&model.name, &version.external_id));
+        let file = resolved.file.zip(version_name.as_deref()).map(|(file, version)| names::file(version, file.get()));
+        Ok(Response::new(v1::ResolveModelResponse {
+            model: Some(model),
+            version: version_name.unwrap_or_default(),
+            file: file.unwrap_or_default(),
+        }))
+    }
+}

@@ -1,0 +1,133 @@
+//! `DaemonService`.
+
+use crate::convert::timestamp;
+use crate::server::Api;
+use crate::status::{failure_status, invalid, status};
+use paintbox_domain::{Failure, Hub, Secret, Timestamp};
+use paintbox_proto::v1;
+use paintbox_proto::v1::daemon_service_server::DaemonService;
+use tonic::{Request, Response, Status};
+
+/// What the daemon knows of itself and tells clients.
+#[derive(Debug, Clone)]
+pub struct DaemonFacts {
+    pub version: String,
+    /// Changes with each start.
+    pub epoch: String,
+    pub started_at: Timestamp,
+    pub home: String,
+    pub socket: String,
+    /// cpu, metal or cuda.
+    pub device: String,
+    /// Each hub with the endpoint that is in use.
+    pub endpoints: Vec<(Hub, String)>,
+}
+
+/// Where hub tokens are kept; the daemon's, because only it may touch its home.
+pub trait CredentialStore: Send + Sync + std::fmt::Debug {
+    /// `none`, `stored` or `environment`.
+    fn state(&self, hub: Hub) -> &'static str;
+    /// The token in use before a new one was tried, to go back to.
+    fn current(&self, hub: Hub) -> Option<Secret>;
+    /// # Errors
+    /// When the file cannot be written.
+    fn save(&self, hub: Hub, token: &Secret) -> Result<(), Failure>;
+    /// # Errors
+    /// When the file cannot be removed.
+    fn remove(&self, hub: Hub) -> Result<(), Failure>;
+}
+
+fn hub(name: &str) -> Result<Hub, Status> {
+    let name = if name.eq_ignore_ascii_case("huggingface") { "hf" } else { name };
+    Hub::from_name(&name.to_ascii_lowercase()).ok_or_else(|| invalid("hub", format!("`{name}` is not civitai or hf")))
+}
+
+impl Api {
+    fn info(&self) -> v1::ServerInfo {
+        v1::ServerInfo {
+            version: self.facts.version.clone(),
+            api_packages: vec!["paintbox.v1".to_owned()],
+            epoch: self.facts.epoch.clone(),
+            process_id: i32::try_from(std::process::id()).unwrap_or_default(),
+            start_time: Some(timestamp(self.facts.started_at)),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl DaemonService for Api {
+    async fn get_server_info(
+        &self,
+        _request: Request<v1::GetServerInfoRequest>,
+    ) -> Result<Response<v1::ServerInfo>, Status> {
+        Ok(Response::new(self.info()))
+    }
+
+    async fn get_status(&self, _request: Request<v1::GetStatusRequest>) -> Result<Response<v1::DaemonStatus>, Status> {
+        let counts = self.catalogue.counts().await.map_err(|error| status(&error))?;
+        let store = self.store.clone();
+        let free_bytes = tokio::task::spawn_blocking(move || store.free_bytes().unwrap_or_default()).await;
+        Ok(Response::new(v1::DaemonStatus {
+            info: Some(self.info()),
+            home: self.facts.home.clone(),
+            socket: self.facts.socket.clone(),
+            device: self.facts.device.clone(),
+            queued_generations: counts.queued_generations,
+            running_generations: counts.running_generations,
+            running_sync_runs: u32::try_from(self.sync.running_runs()).unwrap_or(u32::MAX),
+            models: counts.models,
+            downloaded_models: counts.downloaded_models,
+            stored_bytes: counts.stored_bytes,
+            free_bytes: free_bytes.unwrap_or_default(),
+            hubs: self
+                .facts
+                .endpoints
+                .iter()
+                .map(|(hub, endpoint)| v1::HubStatus {
+                    hub: hub.to_string(),
+                    endpoint: endpoint.clone(),
+                    credential: self.credentials.state(*hub).to_owned(),
+                })
+                .collect(),
+            sqlite_version: counts.sqlite_version,
+        }))
+    }
+
+    async fn stop_daemon(
+        &self,
+        _request: Request<v1::StopDaemonRequest>,
+    ) -> Result<Response<v1::StopDaemonResponse>, Status> {
+        tracing::info!("asked to stop");
+        self.stop.cancel();
+        Ok(Response::new(v1::StopDaemonResponse {}))
+    }
+
+    async fn set_hub_credential(
+        &self,
+        request: Request<v1::SetHubCredentialRequest>,
+    ) -> Result<Response<v1::HubCredential>, Status> {
+        let request = request.into_inner();
+        let hub = hub(&request.hub)?;
+        let token = Secret::new(&request.token).ok_or_else(|| invalid("token", "the token is empty"))?;
+        let before = self.credentials.current(hub);
+        let account = match self.sync.check_token(hub, token.clone()).await {
+            Ok(account) => account,
+            Err(error) => {
+                self.sync.set_token(hub, before);
+                return Err(status(&error));
+            }
+        };
+        self.credentials.save(hub, &token).map_err(|failure| failure_status(&failure))?;
+        Ok(Response::new(v1::HubCredential { hub: hub.to_string(), account }))
+    }
+
+    async fn delete_hub_credential(
+        &self,
+        request: Request<v1::DeleteHubCredentialRequest>,
+    ) -> Result<Response<v1::HubCredential>, Status> {
+        let hub = hub(&request.into_inner().hub)?;
+        self.credentials.remove(hub).map_err(|failure| failure_status(&failure))?;
+        self.sync.set_token(hub, self.credentials.current(hub));
+        Ok(Response::new(v1::HubCredential { hub: hub.to_string(), account: String::new() }))
+    }
+}

@@ -1,0 +1,240 @@
+//! `GenerationService`.
+
+use crate::convert::timestamp;
+use crate::names;
+use crate::names::{parse_asset, parse_job};
+use crate::server::{Api, StreamOf, bounded, page_size};
+use crate::status::{error_message, failure_status, invalid, status};
+use futures::{Stream, StreamExt as _};
+use paintbox_catalogue::{GenerationQuery, GenerationRecord};
+use paintbox_domain::generation::{GenerationSpec, JobState, LoraUse, Progress, Sampler, Schedule};
+use paintbox_domain::{ErrorClass, Failure, reason};
+use paintbox_generation::{GenerationError, GenerationEvent, Generations, spec_from_json};
+use paintbox_proto::v1;
+use paintbox_proto::v1::generation_event::Event;
+use paintbox_proto::v1::generation_service_server::GenerationService;
+use tonic::{Request, Response, Status};
+
+fn unsupported(field: &'static str, given: &str, known: &[&str]) -> Status {
+    let message = format!("`{given}` is not a {field} of this version; it knows {}", known.join(", "));
+    let failure = Failure::new(ErrorClass::InvalidInput, reason::UNSUPPORTED_SETTING, message);
+    failure_status(&failure.with("field", field).with("given", given))
+}
+
+fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
+    let message = message.ok_or_else(|| invalid("spec", "there is no specification"))?;
+    let sampler = match message.sampler.as_str() {
+        "" => None,
+        name => Some(Sampler::from_name(name).ok_or_else(|| {
+            unsupported("sampler", name, &Sampler::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
+        })?),
+    };
+    let schedule = match message.schedule.as_str() {
+        "" => None,
+        name => Some(Schedule::from_name(name).ok_or_else(|| {
+            unsupported("schedule", name, &Schedule::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
+        })?),
+    };
+    let init_image = match message.init_image.as_str() {
+        "" => None,
+        name => Some(parse_asset(name)?),
+    };
+    Ok(GenerationSpec {
+        model: message.model,
+        prompt: message.prompt,
+        negative_prompt: message.negative_prompt,
+        seed: message.seed,
+        steps: message.steps,
+        guidance_scale: message.guidance_scale,
+        sampler,
+        schedule,
+        width: message.width,
+        height: message.height,
+        clip_skip: message.clip_skip,
+        loras: message.loras.into_iter().map(|lora| LoraUse { model: lora.model, weight: lora.weight }).collect(),
+        count: message.count.max(1),
+        init_image,
+        strength: message.strength,
+    })
+}
+
+fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
+    v1::GenerationSpec {
+        model: spec.model,
+        prompt: spec.prompt,
+        negative_prompt: spec.negative_prompt,
+        seed: spec.seed,
+        steps: spec.steps,
+        guidance_scale: spec.guidance_scale,
+        sampler: spec.sampler.map(|sampler| sampler.to_string()).unwrap_or_default(),
+        schedule: spec.schedule.map(|schedule| schedule.to_string()).unwrap_or_default(),
+        width: spec.width,
+        height: spec.height,
+        clip_skip: spec.clip_skip,
+        loras: spec.loras.into_iter().map(|lora| v1::LoraUse { model: lora.model, weight: lora.weight }).collect(),
+        count: spec.count,
+        init_image: spec.init_image.map(|digest| names::asset(&digest)).unwrap_or_default(),
+        strength: spec.strength,
+    }
+}
+
+fn progress(progress: Progress) -> v1::GenerationProgress {
+    v1::GenerationProgress {
+        phase: progress.phase.to_string(),
+        step: progress.step,
+        total_steps: progress.total_steps,
+        image_index: progress.image_index,
+        image_count: progress.image_count,
+    }
+}
+
+fn generation(record: &GenerationRecord, latest: Option<Progress>) -> v1::Generation {
+    v1::Generation {
+        name: format!("generations/{}", record.uid),
+        state: record.state.to_string(),
+        spec: spec_from_json(&record.spec_json).ok().map(spec_message),
+        images: record
+            .images
+            .iter()
+            .map(|image| v1::GeneratedImage {
+                asset: names::asset(&image.asset),
+                seed: image.seed,
+                width: image.width,
+                height: image.height,
+                size_bytes: image.size_bytes,
+                parameters_text: image.parameters_text.clone(),
+            })
+            .collect(),
+        failure: record.failure.as_ref().map(error_message),
+        progress: latest.filter(|_| record.state == JobState::Running).map(progress),
+        create_time: Some(timestamp(record.created_at)),
+        start_time: record.started_at.map(timestamp),
+        end_time: record.ended_at.map(timestamp),
+    }
+}
+
+/// Events as messages.
+fn messages(
+    events: impl Stream<Item = Result<(u64, GenerationEvent), GenerationError>> + Send + 'static,
+) -> impl Stream<Item = Result<v1::GenerationEvent, Status>> + Send + 'static {
+    events.map(|result| match result {
+        Ok((sequence, GenerationEvent::State(record))) => {
+            Ok(v1::GenerationEvent { sequence, event: Some(Event::Generation(generation(&record, None))) })
+        }
+        Ok((sequence, GenerationEvent::Progress(latest))) => {
+            Ok(v1::GenerationEvent { sequence, event: Some(Event::Progress(progress(latest))) })
+        }
+        Err(error) => Err(status(&error)),
+    })
+}
+
+/// Cancels a generation when the call that asked for it is dropped before its end.
+struct CancelOnDisconnect {
+    generations: Generations,
+    uid: Option<String>,
+}
+
+impl Drop for CancelOnDisconnect {
+    fn drop(&mut self) {
+        if let Some(uid) = self.uid.take() {
+            let generations = self.generations.clone();
+            tokio::spawn(async move {
+                if let Err(error) = generations.cancel(&uid).await {
+                    tracing::warn!(%error, uid, "cannot cancel a generation whose caller left");
+                }
+            });
+        }
+    }
+}
+
+impl Api {
+    async fn create(&self, message: Option<v1::GenerationSpec>, request_id: &str) -> Result<GenerationRecord, Status> {
+        let spec = spec(message)?;
+        let request_id = Some(request_id).filter(|id| !id.is_empty());
+        self.generations.create(&spec, request_id).await.map_err(|error| status(&error))
+    }
+}
+
+#[tonic::async_trait]
+impl GenerationService for Api {
+    type WatchGenerationStream = StreamOf<v1::GenerationEvent>;
+    type GenerateImagesStream = StreamOf<v1::GenerationEvent>;
+
+    async fn create_generation(
+        &self,
+        request: Request<v1::CreateGenerationRequest>,
+    ) -> Result<Response<v1::Generation>, Status> {
+        let request = request.into_inner();
+        let record = self.create(request.spec, &request.request_id).await?;
+        Ok(Response::new(generation(&record, None)))
+    }
+
+    async fn get_generation(
+        &self,
+        request: Request<v1::GetGenerationRequest>,
+    ) -> Result<Response<v1::Generation>, Status> {
+        let name = request.into_inner().name;
+        let uid = parse_job("generations", &name)?;
+        let record = self.generations.get(uid).await.map_err(|error| status(&error))?;
+        Ok(Response::new(generation(&record, self.generations.progress(uid))))
+    }
+
+    async fn list_generations(
+        &self,
+        request: Request<v1::ListGenerationsRequest>,
+    ) -> Result<Response<v1::ListGenerationsResponse>, Status> {
+        let request = request.into_inner();
+        let query = GenerationQuery {
+            page_size: page_size(request.page_size)?,
+            page_token: Some(request.page_token).filter(|token| !token.is_empty()),
+            ..GenerationQuery::default()
+        };
+        let page = self.generations.list(&query).await.map_err(|error| status(&error))?;
+        let latest = |record: &GenerationRecord| self.generations.progress(&record.uid);
+        Ok(Response::new(v1::ListGenerationsResponse {
+            generations: page.generations.iter().map(|record| generation(record, latest(record))).collect(),
+            next_page_token: page.next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn cancel_generation(
+        &self,
+        request: Request<v1::CancelGenerationRequest>,
+    ) -> Result<Response<v1::Generation>, Status> {
+        let name = request.into_inner().name;
+        let uid = parse_job("generations", &name)?;
+        let record = self.generations.cancel(uid).await.map_err(|error| status(&error))?;
+        Ok(Response::new(generation(&record, None)))
+    }
+
+    async fn watch_generation(
+        &self,
+        request: Request<v1::WatchGenerationRequest>,
+    ) -> Result<Response<Self::WatchGenerationStream>, Status> {
+        let name = request.into_inner().name;
+        let uid = parse_job("generations", &name)?;
+        let events = self.generations.watch(uid).await.map_err(|error| status(&error))?;
+        Ok(Response::new(bounded(messages(events), self.shutdown.clone())))
+    }
+
+    async fn generate_images(
+        &self,
+        request: Request<v1::GenerateImagesRequest>,
+    ) -> Result<Response<Self::GenerateImagesStream>, Status> {
+        let request = request.into_inner();
+        let record = self.create(request.spec, &request.request_id).await?;
+        let mut guard = CancelOnDisconnect {
+            generations: self.generations.clone(),
+            uid: request.cancel_on_disconnect.then(|| record.uid.clone()),
+        };
+        let events = self.generations.watch(&record.uid).await.map_err(|error| status(&error))?;
+        let guarded = async_stream::stream! {
+            for await message in messages(events) {
+                yield message;
+            }
+            // The stream came to its own end, so nobody left early.
+            guard.uid = None;
+        };
+        Ok(Response::new(bounded(guarded, self.shutdown.clone())))
+    }
+}

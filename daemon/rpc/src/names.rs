@@ -1,0 +1,86 @@
+//! Resource names (AIP-122) and what they stand for.
+//!
+//! A hub's own id can hold capitals and slashes, which resource names avoid; CivitAI's numbers are used as they
+//! are, Hugging Face's `org/name` is spelled in lower-case hexadecimal behind `hf-`.
+
+use crate::status::failure_status;
+use paintbox_domain::digest::to_hex;
+use paintbox_domain::{ErrorClass, Failure, Hub, Sha256, reason};
+use tonic::Status;
+
+pub(crate) fn model(hub: Hub, external_id: &str) -> String {
+    match hub {
+        Hub::Civitai => format!("models/civitai-{external_id}"),
+        Hub::HuggingFace => format!("models/hf-{}", to_hex(external_id.as_bytes())),
+    }
+}
+
+pub(crate) fn version(model: &str, external_id: &str) -> String {
+    format!("{model}/versions/{external_id}")
+}
+
+pub(crate) fn file(version: &str, id: i64) -> String {
+    format!("{version}/files/{id}")
+}
+
+pub(crate) fn asset(sha256: &Sha256) -> String {
+    format!("assets/{sha256}")
+}
+
+/// The hub and external id of `models/…`.
+pub(crate) fn parse_model(name: &str) -> Result<(Hub, String), Status> {
+    let parsed = name.strip_prefix("models/").and_then(|id| id.split_once('-')).and_then(|(hub, id)| match hub {
+        "civitai" => (!id.is_empty() && id.bytes().all(|b| b.is_ascii_digit())).then(|| (Hub::Civitai, id.to_owned())),
+        "hf" => from_hex_text(id).map(|id| (Hub::HuggingFace, id)),
+        _ => None,
+    });
+    parsed.ok_or_else(|| bad("model", name, reason::MODEL_NOT_FOUND))
+}
+
+pub(crate) fn parse_asset(name: &str) -> Result<Sha256, Status> {
+    name.strip_prefix("assets/")
+        .and_then(|digest| digest.parse().ok())
+        .ok_or_else(|| bad("asset", name, reason::ASSET_NOT_FOUND))
+}
+
+/// The id behind `collection/`, such as a job's UUID.
+pub(crate) fn parse_job<'a>(collection: &str, name: &'a str) -> Result<&'a str, Status> {
+    name.strip_prefix(collection)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .filter(|uid| !uid.is_empty())
+        .ok_or_else(|| bad("job", name, reason::JOB_NOT_FOUND))
+}
+
+fn bad(what: &str, name: &str, why: &str) -> Status {
+    let name: String = name.chars().take(200).collect();
+    let failure = Failure::new(ErrorClass::NotFound, why, format!("`{name}` is not the name of a {what}"));
+    failure_status(&failure.with("name", name))
+}
+
+fn from_hex_text(hex: &str) -> Option<String> {
+    if hex.is_empty() || !hex.len().is_multiple_of(2) || !hex.is_ascii() {
+        return None;
+    }
+    let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok());
+    String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for (hub, id) in [(Hub::Civitai, "4384"), (Hub::HuggingFace, "Black-Forest-Labs/FLUX.1-dev")] {
+            assert_eq!(parse_model(&model(hub, id)).unwrap(), (hub, id.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refuses_names_of_nothing() {
+        for name in ["", "models/", "models/civitai-x", "models/hf-zz", "models/hf-ff", "models/hf-é", "assets/../x"] {
+            assert!(parse_model(name).is_err(), "{name}");
+            assert!(parse_asset(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `SyncService`.
+
+use crate::convert::sync_run;
+use crate::names::parse_job;
+use crate::server::{Api, StreamOf, bounded, page_size};
+use crate::status::{error_message, status};
+use futures::StreamExt as _;
+use paintbox_proto::v1;
+use paintbox_proto::v1::sync_event::Event;
+use paintbox_proto::v1::sync_service_server::SyncService;
+use paintbox_sync::{Operation, SyncEvent, SyncRequest};
+use tonic::{Request, Response, Status};
+
+fn operation(operation: &Operation) -> v1::PlanOperation {
+    v1::PlanOperation {
+        op: operation.kind.as_str().to_owned(),
+        follow: operation.follow.clone().unwrap_or_default(),
+        version: operation.version.to_string(),
+        file: operation.file.clone(),
+        size_bytes: operation.size_bytes,
+        reason: operation.reason.to_owned(),
+        detail: operation.detail.clone(),
+        model_name: operation.model_name.clone(),
+    }
+}
+
+fn event(event: &SyncEvent) -> Event {
+    match event {
+        SyncEvent::Run(run) => Event::Run(sync_run(run)),
+        SyncEvent::Progress(progress) => Event::Progress(v1::FileProgress {
+            version: progress.version.clone(),
+            file: progress.file.clone(),
+            bytes_done: progress.bytes_done,
+            bytes_total: progress.bytes_total.unwrap_or_default(),
+            phase: progress.phase.as_str().to_owned(),
+        }),
+        SyncEvent::Failed(failed) => Event::FileFailed(v1::FileFailed {
+            version: failed.version.clone(),
+            file: failed.file.clone(),
+            failure: Some(error_message(&failed.failure)),
+        }),
+    }
+}
+
+fn without_collection(name: &str) -> &str {
+    name.strip_prefix("follows/").unwrap_or(name)
+}
+
+#[tonic::async_trait]
+impl SyncService for Api {
+    type PlanSyncStream = StreamOf<v1::PlanOperation>;
+    type WatchSyncRunStream = StreamOf<v1::SyncEvent>;
+
+    async fn plan_sync(
+        &self,
+        request: Request<v1::PlanSyncRequest>,
+    ) -> Result<Response<Self::PlanSyncStream>, Status> {
+        let name = request.into_inner().follow;
+        let follow = Some(without_collection(&name)).filter(|name| !name.is_empty());
+        let plan = self.sync.plan(follow).await.map_err(|error| status(&error))?;
+        let operations = futures::stream::iter(plan.operations).map(|each| Ok(operation(&each)));
+        Ok(Response::new(bounded(operations, self.shutdown.clone())))
+    }
+
+    async fn create_sync_run(
+        &self,
+        request: Request<v1::CreateSyncRunRequest>,
+    ) -> Result<Response<v1::SyncRun>, Status> {
+        let request = request.into_inner();
+        let request = SyncRequest {
+            follows: request.follows.iter().map(|name| without_collection(name).to_owned()).collect(),
+            references: request.references,
+            request_id: Some(request.request_id).filter(|id| !id.is_empty()),
+        };
+        // On a task of its own: a caller that leaves while references are looked up must not leave half of it.
+        let sync = self.sync.clone();
+        let started = tokio::spawn(async move { sync.start(&request).await });
+        let run = started.await.map_err(|_| crate::server::lost())?.map_err(|error| status(&error))?;
+        Ok(Response::new(sync_run(&run)))
+    }
+
+    async fn get_sync_run(&self, request: Request<v1::GetSyncRunRequest>) -> Result<Response<v1::SyncRun>, Status> {
+        let name = request.into_inner().name;
+        let run = self.sync.run(parse_job("syncRuns", &name)?).await.map_err(|error| status(&error))?;
+        Ok(Response::new(sync_run(&run)))
+    }
+
+    async fn list_sync_runs(
+        &self,
+        request: Request<v1::ListSyncRunsRequest>,
+    ) -> Result<Response<v1::ListSyncRunsResponse>, Status> {
+        let request = request.into_inner();
+        let token = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
+        let page =
+            self.sync.list_runs(page_size(request.page_size)?, token).await.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::ListSyncRunsResponse {
+            sync_runs: page.sync_runs.iter().map(sync_run).collect(),
+            next_page_token: page.next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn cancel_sync_run(
+        &self,
+        request: Request<v1::CancelSyncRunRequest>,
+    ) -> Result<Response<v1::SyncRun>, Status> {
+        let name = request.into_inner().name;
+        let run = self.sync.cancel(parse_job("syncRuns", &name)?).await.map_err(|error| status(&error))?;
+        Ok(Response::new(sync_run(&run)))
+    }
+
+    async fn watch_sync_run(
+        &self,
+        request: Request<v1::WatchSyncRunRequest>,
+    ) -> Result<Response<Self::WatchSyncRunStream>, Status> {
+        let name = request.into_inner().name;
+        let events = self.sync.watch(parse_job("syncRuns", &name)?).await.map_err(|error| status(&error))?;
+        let numbered = events.enumerate().map(|(index, result)| match result {
+            Ok(change) => Ok(v1::SyncEvent { sequence: index as u64 + 1, event: Some(event(&change)) }),
+            Err(error) => Err(status(&error)),
+        });
+        Ok(Response::new(bounded(numbered, self.shutdown.clone())))
+    }
+}

@@ -1,0 +1,145 @@
+//! What can go wrong between intent and disk.
+
+use paintbox_catalogue::CatalogueError;
+use paintbox_domain::follow::FollowTargetError;
+use paintbox_domain::reference::ModelRefError;
+use paintbox_domain::{Classify, ErrorClass, Failure, reason};
+use paintbox_hub::HubError;
+use paintbox_store::StoreError;
+use paintbox_store::preview::PreviewError;
+use paintbox_weights::InspectError;
+
+/// Why a sync operation did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    #[error(transparent)]
+    Reference(#[from] ModelRefError),
+    #[error(transparent)]
+    Target(#[from] FollowTargetError),
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error("cannot keep `{file}`")]
+    Store {
+        file: String,
+        #[source]
+        source: StoreError,
+    },
+    #[error("cannot fetch `{file}`")]
+    Fetch {
+        file: String,
+        #[source]
+        source: HubError,
+    },
+    #[error("`{file}` is not kept")]
+    Inspect {
+        file: String,
+        #[source]
+        source: InspectError,
+    },
+    #[error("cannot keep the preview {url}")]
+    Preview {
+        url: String,
+        #[source]
+        source: PreviewError,
+    },
+    #[error("`{reference}` names no hub; only what a hub offers can be pulled")]
+    NotOnAHub { reference: String },
+    #[error("`{version}` is not a version of {model}")]
+    NoSuchVersion { model: String, version: String },
+    #[error("`{file}` is not a file of {model}")]
+    NoSuchFile { model: String, file: String },
+    #[error("there is no sync run `{uid}`")]
+    NoSuchRun { uid: String },
+    #[error("the sync run was cancelled")]
+    Cancelled,
+    #[error("a worker thread ended unexpectedly")]
+    WorkerLost,
+}
+
+impl SyncError {
+    pub(crate) fn failure(&self) -> Failure {
+        Failure::of(self)
+    }
+
+    fn inner(&self) -> Option<&dyn Classify> {
+        match self {
+            Self::Reference(source) => Some(source),
+            Self::Target(source) => Some(source),
+            Self::Hub(source) | Self::Fetch { source, .. } => Some(source),
+            Self::Catalogue(source) => Some(source),
+            Self::Store { source, .. } => Some(source),
+            Self::Inspect { source, .. } => Some(source),
+            Self::Preview { source, .. } => Some(source),
+            Self::NotOnAHub { .. }
+            | Self::NoSuchVersion { .. }
+            | Self::NoSuchFile { .. }
+            | Self::NoSuchRun { .. }
+            | Self::Cancelled
+            | Self::WorkerLost => None,
+        }
+    }
+}
+
+impl Classify for SyncError {
+    fn class(&self) -> ErrorClass {
+        if let Some(inner) = self.inner() {
+            return inner.class();
+        }
+        match self {
+            Self::NotOnAHub { .. } => ErrorClass::InvalidInput,
+            Self::NoSuchVersion { .. } | Self::NoSuchFile { .. } | Self::NoSuchRun { .. } => ErrorClass::NotFound,
+            Self::Cancelled => ErrorClass::Cancelled,
+            _ => ErrorClass::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        if let Some(inner) = self.inner() {
+            return inner.reason();
+        }
+        match self {
+            Self::NotOnAHub { .. } => reason::INVALID_REFERENCE,
+            Self::NoSuchVersion { .. } => reason::VERSION_NOT_FOUND,
+            Self::NoSuchFile { .. } => reason::FILE_NOT_FOUND,
+            Self::NoSuchRun { .. } => reason::JOB_NOT_FOUND,
+            Self::Cancelled => reason::CANCELLED,
+            _ => reason::INTERNAL,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotOnAHub { .. } => Some("write civitai:4384, hf:org/repo, or paste the page's address".to_owned()),
+            _ => self.inner().and_then(Classify::hint),
+        }
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        let mut metadata = self.inner().map(Classify::metadata).unwrap_or_default();
+        match self {
+            Self::Store { file, .. } | Self::Fetch { file, .. } | Self::Inspect { file, .. } => {
+                metadata.push(("file", file.clone()));
+            }
+            Self::Preview { url, .. } => metadata.push(("url", url.clone())),
+            Self::NotOnAHub { reference } => metadata.push(("reference", reference.clone())),
+            Self::NoSuchVersion { model, version } => {
+                metadata.extend([("model", model.clone()), ("version", version.clone())]);
+            }
+            Self::NoSuchFile { model, file } => metadata.extend([("model", model.clone()), ("file", file.clone())]),
+            Self::NoSuchRun { uid } => metadata.push(("sync_run", uid.clone())),
+            Self::Reference(_)
+            | Self::Target(_)
+            | Self::Hub(_)
+            | Self::Catalogue(_)
+            | Self::Cancelled
+            | Self::WorkerLost => {}
+        }
+        metadata
+    }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        self.inner().and_then(Classify::retry_after)
+    }
+}

@@ -1,0 +1,390 @@
+//! The handle that the API holds: follow, plan, start a run, watch it, cancel it.
+
+use crate::error::SyncError;
+use crate::feed::{Feed, Position, SyncEvent};
+use crate::plan::Plan;
+use crate::run::check_failed;
+use crate::Parts;
+use futures::{Stream, StreamExt as _};
+use paintbox_catalogue::{
+    Follow, NewSyncRun, PullId, Scope, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate,
+};
+use paintbox_domain::follow::{FollowPolicy, FollowTarget};
+use paintbox_domain::generation::JobState;
+use paintbox_domain::hub::HubModel;
+use paintbox_domain::{Classify as _, Failure, Hub, ModelRef, Secret, Timestamp};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A new follow is not synced by itself at once, so that there is time to look at its plan.
+const FIRST_CHECK_DELAY: Duration = Duration::from_secs(300);
+
+/// What a run is for. Both lists empty: everything that is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SyncRequest {
+    /// Follows by name or target.
+    pub follows: Vec<String>,
+    /// Models, versions or files to pull; they stay wanted.
+    pub references: Vec<String>,
+    pub request_id: Option<String>,
+}
+
+/// A cheap handle to the sync of this daemon.
+#[derive(Debug, Clone)]
+pub struct Sync {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
+    runs: Mutex<HashMap<String, Running>>,
+    /// Held by the run that works.
+    turn: tokio::sync::Mutex<()>,
+    pub(crate) shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug, Clone)]
+struct Running {
+    feed: Arc<Feed>,
+    cancel: CancellationToken,
+}
+
+impl Sync {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                parts,
+                runs: Mutex::default(),
+                turn: tokio::sync::Mutex::default(),
+                shutdown: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// Starts following. The creator is looked up first, so that a typing error is told at once.
+    ///
+    /// # Errors
+    /// When the hub knows no such creator or cannot be asked, or the creator is followed already.
+    pub async fn follow(&self, target: &FollowTarget, policy: FollowPolicy) -> Result<Follow, SyncError> {
+        let parts = &self.inner.parts;
+        let mut pages = parts.hubs.models_of(target);
+        let first: Vec<HubModel> = pages.next().await.transpose()?.unwrap_or_default();
+        drop(pages);
+        let follow = parts.catalogue.create_follow(target, policy).await?;
+        parts.catalogue.record_models(&first, Some(follow.id)).await?;
+        Ok(parts.catalogue.follow(&follow.name).await?)
+    }
+
+    /// When the creator is looked at by itself next; none when syncing by itself is switched off.
+    #[must_use]
+    pub fn next_check(&self, follow: &Follow) -> Option<Timestamp> {
+        self.inner.parts.sync_interval?;
+        Some(follow.next_check_at.unwrap_or_else(|| follow.created_at.plus(FIRST_CHECK_DELAY)))
+    }
+
+    /// Asks the hubs what is new and plans, without fetching files. A hub that cannot be asked is planned for with
+    /// what was last known of it; its failure is on record with the follow.
+    ///
+    /// # Errors
+    /// When there is no such follow, or the catalogue fails.
+    pub async fn plan(&self, follow: Option<&str>) -> Result<Plan, SyncError> {
+        let parts = &self.inner.parts;
+        let follows = match follow {
+            Some(name) => vec![parts.catalogue.follow(name).await?],
+            None => parts.catalogue.follows().await?,
+        };
+        for follow in &follows {
+            if let Err(error) = parts.check(follow).await {
+                tracing::warn!(follow = %follow.target, reason = error.reason(), "cannot look at the creator");
+            }
+        }
+        let scope = match follow {
+            Some(_) => Scope::Follows(follows.iter().map(|follow| follow.id).collect()),
+            None => Scope::Everything,
+        };
+        parts.plan(&scope).await
+    }
+
+    /// Starts a run and returns its row.
+    ///
+    /// # Errors
+    /// When a follow or reference leads nowhere, or the hub cannot be asked about a reference.
+    pub async fn start(&self, request: &SyncRequest) -> Result<SyncRunRecord, SyncError> {
+        let parts = &self.inner.parts;
+        let mut follows = Vec::new();
+        for name in &request.follows {
+            follows.push(parts.catalogue.follow(name).await?);
+        }
+        let mut pulls = Vec::new();
+        for reference in &request.references {
+            pulls.push(self.pull(reference).await?);
+        }
+        let everything = follows.is_empty() && pulls.is_empty();
+        if everything {
+            follows = parts.catalogue.follows().await?;
+        }
+        let new_run = NewSyncRun {
+            uid: uuid::Uuid::new_v4().to_string(),
+            request_id: request.request_id.clone(),
+            scope_json: serde_json::json!({ "follows": request.follows, "references": request.references }).to_string(),
+        };
+        let record = parts.catalogue.create_sync_run(&new_run).await?;
+        if record.uid != new_run.uid {
+            return Ok(record);
+        }
+        let running = Running { feed: Feed::new(), cancel: self.inner.shutdown.child_token() };
+        self.runs().insert(record.uid.clone(), running.clone());
+        let this = self.clone();
+        let uid = record.uid.clone();
+        let scopes = if everything {
+            vec![Scope::Everything]
+        } else {
+            let follows = Scope::Follows(follows.iter().map(|follow| follow.id).collect());
+            [follows, Scope::Pulls(pulls)].into_iter().filter(|scope| !is_empty(scope)).collect()
+        };
+        self.inner.tasks.spawn(async move {
+            this.work(&uid, &follows, &scopes, &running).await;
+        });
+        Ok(record)
+    }
+
+    /// Makes a reference wanted: looks it up on its hub, keeps what the hub says, and pins it.
+    async fn pull(&self, text: &str) -> Result<PullId, SyncError> {
+        let parts = &self.inner.parts;
+        let mut reference: ModelRef = text.parse()?;
+        if reference.hub().is_none() {
+            // A name or digest of a model that is known already stands for its hub reference.
+            let resolved = parts.catalogue.resolve(&reference).await;
+            match (resolved, &reference) {
+                (Ok(resolved), _) => {
+                    reference = parts.catalogue.model(resolved.model).await?.summary.reference;
+                }
+                (Err(_), ModelRef::Digest(_) | ModelRef::ShortDigest(_)) => {}
+                (Err(error), ModelRef::Name(_)) => return Err(error.into()),
+                (Err(_), _) => return Err(SyncError::NotOnAHub { reference: text.to_owned() }),
+            }
+        }
+        let found = parts.hubs.resolve(&reference).await?;
+        let in_part = matches!(&reference, ModelRef::HuggingFace { revision: Some(_), .. });
+        let model = if in_part {
+            parts.catalogue.record_model_in_part(&found.model).await?
+        } else {
+            parts.catalogue.record_models(std::slice::from_ref(&found.model), None).await?[0]
+        };
+        let detail = parts.catalogue.model(model).await?;
+        let name = || detail.summary.reference.to_string();
+        let version = match &found.version {
+            Some(external_id) => Some(
+                detail
+                    .versions
+                    .iter()
+                    .find(|version| version.external_id == *external_id)
+                    .ok_or_else(|| SyncError::NoSuchVersion { model: name(), version: external_id.clone() })?,
+            ),
+            None => detail.versions.first(),
+        };
+        let file = match (&found.file, version) {
+            (Some(external_id), Some(version)) => Some(
+                version
+                    .files
+                    .iter()
+                    .find(|file| file.external_id == *external_id)
+                    .ok_or_else(|| SyncError::NoSuchFile { model: name(), file: external_id.clone() })?
+                    .id,
+            ),
+            _ => None,
+        };
+        Ok(parts.catalogue.add_pull(model, version.map(|version| version.id), file).await?.id)
+    }
+
+    async fn work(&self, uid: &str, follows: &[Follow], scopes: &[Scope], running: &Running) {
+        let turn = tokio::select! {
+            turn = self.inner.turn.lock() => Some(turn),
+            () = running.cancel.cancelled() => None,
+        };
+        let outcome = match turn {
+            Some(_turn) => self.work_in_turn(uid, follows, scopes, running).await,
+            None => Err(SyncError::Cancelled),
+        };
+        let update = match outcome {
+            Ok(counts) if running.cancel.is_cancelled() => {
+                SyncRunUpdate { state: JobState::Cancelled, counts, failure: None }
+            }
+            Ok(counts) => SyncRunUpdate { state: JobState::Succeeded, counts, failure: None },
+            Err(SyncError::Cancelled) => {
+                SyncRunUpdate { state: JobState::Cancelled, counts: SyncCounts::default(), failure: None }
+            }
+            Err(error) => SyncRunUpdate {
+                state: JobState::Failed,
+                counts: SyncCounts::default(),
+                failure: Some(error.failure()),
+            },
+        };
+        if let Err(error) = self.inner.parts.catalogue.update_sync_run(uid, &update).await {
+            tracing::error!(%error, uid, "cannot record the end of a sync run");
+        }
+        running.feed.end();
+        self.runs().remove(uid);
+    }
+
+    async fn work_in_turn(
+        &self,
+        uid: &str,
+        follows: &[Follow],
+        scopes: &[Scope],
+        running: &Running,
+    ) -> Result<SyncCounts, SyncError> {
+        let parts = &self.inner.parts;
+        let started = SyncRunUpdate { state: JobState::Running, counts: SyncCounts::default(), failure: None };
+        parts.catalogue.update_sync_run(uid, &started).await?;
+        running.feed.state_changed();
+        let mut failed_checks = 0;
+        for follow in follows {
+            let checked = tokio::select! {
+                checked = parts.check(follow) => checked,
+                () = running.cancel.cancelled() => return Err(SyncError::Cancelled),
+            };
+            if let Err(error) = checked {
+                tracing::warn!(follow = %follow.target, reason = error.reason(), "cannot look at the creator");
+                running.feed.failed(check_failed(follow, error.failure()));
+                failed_checks += 1;
+            }
+        }
+        let mut counts = SyncCounts { failed: failed_checks, ..SyncCounts::default() };
+        for scope in scopes {
+            let plan = parts.plan(scope).await?;
+            let done = parts.execute(&plan, &running.feed, &running.cancel).await;
+            counts.planned += done.planned;
+            counts.fetched += done.fetched;
+            counts.already_had += done.already_had;
+            counts.skipped += done.skipped;
+            counts.failed += done.failed;
+            counts.bytes += done.bytes;
+        }
+        Ok(counts)
+    }
+
+    /// # Errors
+    /// When there is no such run.
+    pub async fn run(&self, uid: &str) -> Result<SyncRunRecord, SyncError> {
+        Ok(self.inner.parts.catalogue.sync_run(uid).await?)
+    }
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// When the catalogue fails or the token is not of this listing.
+    pub async fn list_runs(&self, page_size: u32, page_token: Option<&str>) -> Result<SyncRunPage, SyncError> {
+        Ok(self.inner.parts.catalogue.sync_runs(page_size, page_token).await?)
+    }
+
+    /// Stops a run after the bytes in flight. A run that has ended stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub async fn cancel(&self, uid: &str) -> Result<SyncRunRecord, SyncError> {
+        let running = self.runs().get(uid).cloned();
+        if let Some(running) = running {
+            let mut changes = running.feed.subscribe();
+            running.cancel.cancel();
+            while !running.feed.since(&mut Position::default()).ended {
+                if changes.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
+        self.run(uid).await
+    }
+
+    /// The current state at once, then every change; ends with the run.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub async fn watch(
+        &self,
+        uid: &str,
+    ) -> Result<impl Stream<Item = Result<SyncEvent, SyncError>> + Send + use<>, SyncError> {
+        // The feed is taken before the row is read, so that no change between the two is missed.
+        let running = self.runs().get(uid).cloned();
+        let first = self.run(uid).await?;
+        let catalogue = self.inner.parts.catalogue.clone();
+        let uid = uid.to_owned();
+        Ok(async_stream::stream! {
+            let ended = first.state.is_terminal();
+            yield Ok(SyncEvent::Run(first));
+            let Some(Running { feed, .. }) = running else { return };
+            if ended {
+                return;
+            }
+            let mut changes = feed.subscribe();
+            let mut position = Position::default();
+            loop {
+                let news = feed.since(&mut position);
+                for progress in news.progress {
+                    yield Ok(SyncEvent::Progress(progress));
+                }
+                for failed in news.failures {
+                    yield Ok(SyncEvent::Failed(failed));
+                }
+                if news.state_changed || news.ended {
+                    yield catalogue.sync_run(&uid).await.map(SyncEvent::Run).map_err(SyncError::from);
+                }
+                if news.ended || changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    #[must_use]
+    pub fn running_runs(&self) -> usize {
+        self.runs().len()
+    }
+
+    /// The account behind the token that is now in use for `hub`.
+    ///
+    /// # Errors
+    /// When the hub refuses the token or cannot be asked.
+    pub async fn check_token(&self, hub: Hub, token: Secret) -> Result<String, SyncError> {
+        let hubs = &self.inner.parts.hubs;
+        hubs.set_token(hub, Some(token));
+        Ok(hubs.account(hub).await?)
+    }
+
+    pub fn set_token(&self, hub: Hub, token: Option<Secret>) {
+        self.inner.parts.hubs.set_token(hub, token);
+    }
+
+    /// Stops runs after the bytes in flight and waits for them.
+    pub async fn shut_down(&self) {
+        self.inner.shutdown.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<String, Running>> {
+        self.inner.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_empty(scope: &Scope) -> bool {
+    match scope {
+        Scope::Everything => false,
+        Scope::Follows(follows) => follows.is_empty(),
+        Scope::Pulls(pulls) => pulls.is_empty(),
+    }
+}
+
+/// The failure of an error, for callers that keep it as data.
+impl From<SyncError> for Failure {
+    fn from(error: SyncError) -> Self {
+        error.failure()
+    }
+}

@@ -1,0 +1,281 @@
+-- What the migrations add up to; not run by anything. A test compares it, and writes it anew with
+-- PAINTBOX_WRITE_SCHEMA=1 cargo test -p paintbox-catalogue schema
+
+CREATE TABLE artifact (
+    artifact_id  INTEGER PRIMARY KEY,
+    sha256       BLOB    NOT NULL UNIQUE CHECK (length(sha256) = 32),
+    blake3       BLOB    NOT NULL CHECK (length(blake3) = 32),
+    auto_v3      TEXT,
+    size_bytes   INTEGER NOT NULL CHECK (size_bytes >= 0),
+    format       TEXT    NOT NULL,
+    kind         TEXT    NOT NULL,
+    architecture TEXT    NOT NULL,
+    precision    TEXT,
+    parameters   INTEGER,
+    detail_json  TEXT,
+    created_ms   INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX artifact_by_auto_v3 ON artifact (auto_v3) WHERE auto_v3 IS NOT NULL;
+
+CREATE TABLE asset (
+    asset_id   INTEGER PRIMARY KEY,
+    sha256     BLOB    NOT NULL UNIQUE CHECK (length(sha256) = 32),
+    media_type TEXT    NOT NULL,
+    size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),
+    width      INTEGER NOT NULL,
+    height     INTEGER NOT NULL,
+    origin     TEXT    NOT NULL CHECK (origin IN ('preview', 'thumbnail', 'output', 'upload')),
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE file (
+    file_id       INTEGER PRIMARY KEY,
+    version_id    INTEGER NOT NULL REFERENCES version (version_id),
+    external_id   TEXT    NOT NULL,
+    name          TEXT    NOT NULL,
+    size_bytes    INTEGER,
+    size_exact    INTEGER NOT NULL CHECK (size_exact IN (0, 1)),
+    sha256        BLOB    CHECK (length(sha256) = 32),
+    blake3        BLOB    CHECK (length(blake3) = 32),
+    git_sha1      BLOB    CHECK (length(git_sha1) = 20),
+    kind_label    TEXT,
+    format        TEXT    NOT NULL,
+    precision     TEXT,
+    is_primary    INTEGER NOT NULL CHECK (is_primary IN (0, 1)),
+    locator       TEXT    NOT NULL,
+    position      INTEGER NOT NULL,
+    artifact_id   INTEGER REFERENCES artifact (artifact_id),
+    -- Whether the bytes were compared with a digest that the hub lists.
+    verified      INTEGER NOT NULL DEFAULT 0 CHECK (verified IN (0, 1)),
+    fetched_ms    INTEGER,
+    -- The model's licence when the bytes came here.
+    fetched_licence TEXT,
+    failure_json  TEXT,
+    first_seen_ms INTEGER NOT NULL,
+    last_seen_ms  INTEGER NOT NULL,
+    gone_ms       INTEGER,
+    -- When the hub put other bytes under the same id; the newer row is the one without this.
+    replaced_ms   INTEGER
+) STRICT;
+
+CREATE INDEX file_by_artifact ON file (artifact_id) WHERE artifact_id IS NOT NULL;
+
+CREATE UNIQUE INDEX file_by_external_id ON file (version_id, external_id) WHERE replaced_ms IS NULL;
+
+CREATE INDEX file_by_sha256 ON file (sha256) WHERE sha256 IS NOT NULL;
+
+CREATE INDEX file_by_version ON file (version_id, external_id);
+
+CREATE TABLE follow (
+    -- Never reused: a sync that is still busy for a deleted follow must not feed another one.
+    follow_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    name          TEXT    NOT NULL UNIQUE,
+    hub           TEXT    NOT NULL,
+    creator       TEXT    NOT NULL,
+    backfill      TEXT    NOT NULL CHECK (backfill IN ('all', 'newest', 'none')),
+    backfill_newest INTEGER CHECK ((backfill = 'newest') = (backfill_newest IS NOT NULL)),
+    created_ms    INTEGER NOT NULL,
+    last_check_ms INTEGER,
+    next_check_ms INTEGER,
+    new_versions  INTEGER NOT NULL DEFAULT 0,
+    failure_json  TEXT
+) STRICT;
+
+CREATE UNIQUE INDEX follow_by_creator ON follow (hub, creator COLLATE NOCASE);
+
+CREATE TABLE follow_file (
+    follow_id INTEGER NOT NULL REFERENCES follow (follow_id) ON DELETE CASCADE,
+    file_id   INTEGER NOT NULL REFERENCES file (file_id),
+    PRIMARY KEY (follow_id, file_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX follow_file_by_file ON follow_file (file_id);
+
+CREATE TABLE follow_model (
+    follow_id     INTEGER NOT NULL REFERENCES follow (follow_id) ON DELETE CASCADE,
+    model_id      INTEGER NOT NULL REFERENCES model (model_id),
+    first_seen_ms INTEGER NOT NULL,
+    PRIMARY KEY (follow_id, model_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX follow_model_by_model ON follow_model (model_id);
+
+CREATE TABLE generation (
+    generation_id  INTEGER PRIMARY KEY,
+    uid            TEXT    NOT NULL UNIQUE,
+    request_id     TEXT    UNIQUE,
+    request_digest BLOB    NOT NULL CHECK (length(request_digest) = 32),
+    spec_json      TEXT    NOT NULL,
+    model_id       INTEGER REFERENCES model (model_id),
+    prompt         TEXT    NOT NULL,
+    state          TEXT    NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+    settings_json  TEXT,
+    failure_json   TEXT,
+    created_ms     INTEGER NOT NULL,
+    started_ms     INTEGER,
+    ended_ms       INTEGER
+) STRICT;
+
+CREATE INDEX generation_by_state ON generation (state, generation_id);
+
+CREATE TABLE generation_image (
+    generation_id   INTEGER NOT NULL REFERENCES generation (generation_id),
+    position        INTEGER NOT NULL,
+    asset_id        INTEGER NOT NULL REFERENCES asset (asset_id),
+    -- The same 64 bits as the unsigned seed.
+    seed            INTEGER NOT NULL,
+    parameters_text TEXT    NOT NULL,
+    PRIMARY KEY (generation_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE model (
+    model_id      INTEGER PRIMARY KEY,
+    hub           TEXT    NOT NULL,
+    external_id   TEXT    NOT NULL,
+    name          TEXT    NOT NULL,
+    -- The name in NFKC and lower case, to be found by.
+    name_key      TEXT    NOT NULL,
+    kind          TEXT    NOT NULL,
+    kind_label    TEXT,
+    creator       TEXT,
+    description   TEXT,
+    nsfw_level    INTEGER NOT NULL,
+    licence       TEXT,
+    downloads     INTEGER,
+    likes         INTEGER,
+    state         TEXT    NOT NULL CHECK (state IN ('published', 'archived', 'taken_down', 'gated', 'disabled')),
+    published_ms  INTEGER,
+    updated_ms    INTEGER,
+    first_seen_ms INTEGER NOT NULL,
+    last_seen_ms  INTEGER NOT NULL,
+    gone_ms       INTEGER,
+    UNIQUE (hub, external_id)
+) STRICT;
+
+CREATE INDEX model_by_age ON model (coalesce(published_ms, first_seen_ms), model_id);
+
+CREATE INDEX model_by_downloads ON model (coalesce(downloads, -1), model_id);
+
+CREATE INDEX model_by_external_id ON model (hub, external_id COLLATE NOCASE);
+
+CREATE INDEX model_by_name ON model (name_key);
+
+CREATE VIRTUAL TABLE model_search USING fts5 (
+    name, creator, tags, trained_words,
+    content = '', contentless_delete = 1,
+    tokenize = 'unicode61 remove_diacritics 2',
+    prefix = '2 3'
+);
+
+CREATE TABLE model_snapshot (
+    snapshot_id   INTEGER PRIMARY KEY,
+    model_id      INTEGER NOT NULL REFERENCES model (model_id),
+    digest        BLOB    NOT NULL CHECK (length(digest) = 32),
+    raw           TEXT    NOT NULL,
+    first_seen_ms INTEGER NOT NULL,
+    last_seen_ms  INTEGER NOT NULL,
+    UNIQUE (model_id, digest)
+) STRICT;
+
+CREATE TABLE model_tag (
+    model_id INTEGER NOT NULL REFERENCES model (model_id),
+    tag_id   INTEGER NOT NULL REFERENCES tag (tag_id),
+    position INTEGER NOT NULL,
+    PRIMARY KEY (model_id, tag_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE observation (
+    observation_id INTEGER PRIMARY KEY,
+    artifact_id    INTEGER NOT NULL REFERENCES artifact (artifact_id),
+    path           BLOB    NOT NULL,
+    first_seen_ms  INTEGER NOT NULL,
+    last_seen_ms   INTEGER NOT NULL,
+    gone_ms        INTEGER
+) STRICT;
+
+CREATE INDEX observation_by_artifact ON observation (artifact_id);
+
+CREATE UNIQUE INDEX observation_by_path ON observation (path) WHERE gone_ms IS NULL;
+
+CREATE TABLE preview (
+    preview_id    INTEGER PRIMARY KEY,
+    version_id    INTEGER NOT NULL REFERENCES version (version_id),
+    -- The hub's id for it, or its URL where the hub gives none.
+    identity      TEXT    NOT NULL,
+    external_id   TEXT,
+    url           TEXT    NOT NULL,
+    media         TEXT    NOT NULL,
+    width         INTEGER,
+    height        INTEGER,
+    nsfw_level    INTEGER NOT NULL,
+    blurhash      TEXT,
+    -- The generation data as JSON, word for word.
+    generation    TEXT,
+    position      INTEGER NOT NULL,
+    original_asset_id  INTEGER REFERENCES asset (asset_id),
+    thumbnail_asset_id INTEGER REFERENCES asset (asset_id),
+    failure_json  TEXT,
+    first_seen_ms INTEGER NOT NULL,
+    last_seen_ms  INTEGER NOT NULL,
+    gone_ms       INTEGER,
+    UNIQUE (version_id, identity)
+) STRICT;
+
+CREATE TABLE pull (
+    pull_id    INTEGER PRIMARY KEY,
+    model_id   INTEGER NOT NULL REFERENCES model (model_id),
+    version_id INTEGER REFERENCES version (version_id),
+    file_id    INTEGER REFERENCES file (file_id),
+    created_ms INTEGER NOT NULL,
+    CHECK (file_id IS NULL OR version_id IS NOT NULL)
+) STRICT;
+
+CREATE UNIQUE INDEX pull_once ON pull (model_id, coalesce(version_id, 0), coalesce(file_id, 0));
+
+CREATE TABLE sync_run (
+    sync_run_id  INTEGER PRIMARY KEY,
+    uid          TEXT    NOT NULL UNIQUE,
+    request_id   TEXT    UNIQUE,
+    scope_json   TEXT    NOT NULL,
+    state        TEXT    NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+    planned      INTEGER NOT NULL DEFAULT 0,
+    fetched      INTEGER NOT NULL DEFAULT 0,
+    already_had  INTEGER NOT NULL DEFAULT 0,
+    skipped      INTEGER NOT NULL DEFAULT 0,
+    failed       INTEGER NOT NULL DEFAULT 0,
+    bytes        INTEGER NOT NULL DEFAULT 0,
+    failure_json TEXT,
+    created_ms   INTEGER NOT NULL,
+    started_ms   INTEGER,
+    ended_ms     INTEGER
+) STRICT;
+
+CREATE INDEX sync_run_by_state ON sync_run (state);
+
+CREATE TABLE tag (
+    tag_id INTEGER PRIMARY KEY,
+    name   TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE version (
+    version_id       INTEGER PRIMARY KEY,
+    model_id         INTEGER NOT NULL REFERENCES model (model_id),
+    external_id      TEXT    NOT NULL,
+    name             TEXT    NOT NULL,
+    base_model       TEXT,
+    -- A JSON array of texts.
+    trained_words    TEXT    NOT NULL,
+    published_ms     INTEGER,
+    early_access     INTEGER NOT NULL CHECK (early_access IN (0, 1)),
+    early_access_until_ms INTEGER,
+    download_allowed INTEGER NOT NULL CHECK (download_allowed IN (0, 1)),
+    -- 0 is the newest, as the hub lists them.
+    position         INTEGER NOT NULL,
+    first_seen_ms    INTEGER NOT NULL,
+    last_seen_ms     INTEGER NOT NULL,
+    gone_ms          INTEGER,
+    UNIQUE (model_id, external_id)
+) STRICT;
+
+CREATE INDEX version_by_external_id ON version (external_id);
