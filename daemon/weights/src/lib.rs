@@ -1,1 +1,24 @@
-//! (being written)
+//! What a file of weights is, read from its header alone: safetensors and GGUF headers, pickle refusal, the kind
+//! and architecture that tensor names and shapes prove, and the names one family uses in its different layouts.
+//!
+//! Nothing here computes with a tensor, so nothing here needs candle: the engine asks where a tensor lies and what
+//! it is called, and reads it itself. Every byte that comes in is treated as hostile.
+
+pub mod adapter;
+pub mod detect;
+pub mod gguf;
+mod inspect;
+mod pickle;
+pub mod safetensors;
+pub mod sd1;
+mod shapes;
+mod sniff;
+#[cfg(test)]
+mod test_files;
+
+pub use adapter::{Adapter, AdapterError, LoraTensors};
+pub use detect::{Detected, Listing, detect};
+pub use inspect::{InspectError, Inspection, inspect};
+pub use safetensors::{Dtype, Header, HeaderError, TensorInfo, read_header};
+pub use shapes::TensorShapes;
+pub use sniff::{Sniffed, sniff};

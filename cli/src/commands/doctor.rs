@@ -1,0 +1,115 @@
+//! `paintbox doctor`.
+
+use crate::commands::daemon::hub_words;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::render::table::{Align, table};
+use crate::render::{sanitize, units};
+use crate::session::Session;
+use paintbox_proto::v1;
+use serde::Serialize;
+
+/// One checkpoint of today's size needs about this much.
+const LITTLE_SPACE_BYTES: u64 = 10_000_000_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Ok,
+    Warning,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    check: &'static str,
+    state: Verdict,
+    detail: String,
+    hint: Option<String>,
+}
+
+impl Check {
+    fn new(check: &'static str, state: Verdict, detail: impl Into<String>, hint: &str) -> Self {
+        let hint = Some(hint.to_owned()).filter(|hint| !hint.is_empty());
+        Self { check, state, detail: detail.into(), hint }
+    }
+}
+
+pub(crate) async fn run(session: &mut Session) -> Result<Exit, CliError> {
+    let mut checks = vec![Check::new("command line", Verdict::Ok, concat!("paintbox ", env!("CARGO_PKG_VERSION")), "")];
+    // Whether it can be started is the first thing to know about a daemon that is not running.
+    let connected = session.connect().await;
+    let socket = session.socket().display().to_string();
+    match connected {
+        Ok(client) => {
+            checks.push(Check::new("socket", Verdict::Ok, socket, ""));
+            checks.extend(of_daemon(&client.status().await?));
+        }
+        Err(error) => {
+            checks.push(Check::new("socket", Verdict::Failed, error.message(), &error.hint().unwrap_or_default()));
+            print(&checks, session)?;
+            // For people the check has said it already.
+            return if session.json { Err(error) } else { Ok(error.exit()) };
+        }
+    }
+    print(&checks, session)?;
+    Ok(if checks.iter().any(|check| check.state == Verdict::Failed) { Exit::Failed } else { Exit::Done })
+}
+
+fn of_daemon(status: &v1::DaemonStatus) -> Vec<Check> {
+    let info = status.info.clone().unwrap_or_default();
+    let mut checks = Vec::new();
+    checks.push(if info.version == env!("CARGO_PKG_VERSION") {
+        Check::new("daemon", Verdict::Ok, format!("paintboxd {}, process {}", info.version, info.process_id), "")
+    } else {
+        let detail = format!("paintboxd {} is not of this command line's version", info.version);
+        Check::new("daemon", Verdict::Warning, detail, "`paintbox daemon restart` starts the one that is installed")
+    });
+    if !info.api_packages.iter().any(|package| package == "paintbox.v1") {
+        let detail = format!("it serves {}, not paintbox.v1", info.api_packages.join(", "));
+        checks.push(Check::new("api", Verdict::Failed, detail, "install both programs from the same release"));
+    }
+    checks.push(Check::new("device", Verdict::Ok, format!("paints on {}", status.device), ""));
+    let detail = format!("{} free, {} stored", units::bytes(status.free_bytes), units::bytes(status.stored_bytes));
+    checks.push(if status.free_bytes < LITTLE_SPACE_BYTES {
+        Check::new("disk", Verdict::Warning, detail, "a large checkpoint may not fit")
+    } else {
+        Check::new("disk", Verdict::Ok, detail, "")
+    });
+    checks.push(Check::new("sqlite", Verdict::Ok, status.sqlite_version.clone(), ""));
+    for hub in &status.hubs {
+        let (name, hint) = match hub.hub.as_str() {
+            "civitai" => ("civitai", "`paintbox login civitai`: many downloads need a token"),
+            "hf" => ("hugging face", "`paintbox login hf`: gated repositories need a token"),
+            _ => ("hub", ""),
+        };
+        let hint = if hub.credential == "none" { hint } else { "" };
+        checks.push(Check::new(name, Verdict::Ok, hub_words(hub), hint));
+    }
+    checks
+}
+
+fn print(checks: &[Check], session: &mut Session) -> Result<(), CliError> {
+    if session.json {
+        for check in checks {
+            session.out.json(check)?;
+        }
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = checks
+        .iter()
+        .map(|check| {
+            let state = match check.state {
+                Verdict::Ok => "ok",
+                Verdict::Warning => "warning",
+                Verdict::Failed => "FAILED",
+            };
+            let hint = check.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            vec![state.to_owned(), check.check.to_owned(), sanitize::line(&format!("{}{hint}", check.detail))]
+        })
+        .collect();
+    for line in table(&[("", Align::Left), ("", Align::Left), ("", Align::Left)], &rows, None) {
+        session.out.line(&line)?;
+    }
+    Ok(())
+}

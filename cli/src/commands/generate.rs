@@ -1,0 +1,174 @@
+//! `paintbox generate`.
+
+mod lora;
+mod pictures;
+
+use crate::client::{Client, HUB_DEADLINE, LOCAL_DEADLINE, call};
+use crate::commands::painting;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::render::json::{GenerationLine, PictureJson};
+use crate::session::Session;
+use lora::LoraArgument;
+use paintbox_proto::v1;
+use pictures::Target;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What UploadAsset takes in one message.
+const LARGEST_UPLOAD_BYTES: u64 = 900 * 1024;
+/// After Ctrl-C nobody wants to wait long; hanging up cancels as well.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// What to paint
+    prompt: String,
+    /// The model: civitai:4384, hf:org/repo, a digest, or a unique name
+    #[arg(long, value_name = "REF")]
+    model: String,
+    /// What to keep out of the picture
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    negative: Option<String>,
+    /// Where the noise starts; image k of several uses N+k [default: at random]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Sampler steps; more take longer
+    #[arg(long, value_name = "N")]
+    steps: Option<u32>,
+    /// Guidance scale; 1 turns guidance off
+    #[arg(long, value_name = "F")]
+    cfg: Option<f32>,
+    /// euler, euler_a, dpmpp_2m or ddim
+    #[arg(long)]
+    sampler: Option<String>,
+    /// normal, karras or ddim_uniform
+    #[arg(long)]
+    schedule: Option<String>,
+    /// Pixels
+    #[arg(long, value_name = "N")]
+    width: Option<u32>,
+    /// Pixels
+    #[arg(long, value_name = "N")]
+    height: Option<u32>,
+    /// 1 for the text encoder's last layer, 2 for the one before it
+    #[arg(long, value_name = "N")]
+    clip_skip: Option<u32>,
+    /// A LoRA and its weight, such as civitai:82098:0.8; may be repeated [default weight: 1]
+    #[arg(long, value_name = "REF[:WEIGHT]")]
+    lora: Vec<LoraArgument>,
+    /// Start from this picture (PNG, JPEG, WebP or GIF of at most 900 KiB)
+    #[arg(long, value_name = "FILE")]
+    init_image: Option<PathBuf>,
+    /// How much of the init image to paint over, above 0 and at most 1
+    #[arg(long, value_name = "F", requires = "init_image")]
+    strength: Option<f32>,
+    /// How many pictures
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    count: u32,
+    /// Where to write the PNG; an existing file is replaced. Further pictures get -2, -3, … before the ending
+    /// [default: paintbox-SEED.png here, never replacing anything]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
+    // What can be refused is refused before minutes are spent on painting.
+    let target = Target::new(arguments.output.as_deref())?;
+    let init_image = arguments.init_image.as_deref().map(read_init_image).transpose()?;
+    let client = session.connect().await?;
+    let interrupts = session.interrupts.clone();
+    let mut name = None;
+    tokio::select! {
+        painted = paint(arguments, init_image, &target, &client, &mut name, session) => painted,
+        () = interrupts.wait() => {
+            if let Some(name) = name {
+                let request = v1::CancelGenerationRequest { name };
+                // Hanging up has cancelled it too, so a daemon that does not answer changes nothing.
+                drop(call("cancel the generation", CANCEL_PATIENCE, client.generations().cancel_generation(request)).await);
+            }
+            Err(CliError::CancelledHere)
+        }
+    }
+}
+
+async fn paint(
+    arguments: &Arguments,
+    init_image: Option<Vec<u8>>,
+    target: &Target,
+    client: &Client,
+    name: &mut Option<String>,
+    session: &mut Session,
+) -> Result<Exit, CliError> {
+    let init_image = match init_image {
+        Some(data) => {
+            let request = v1::UploadAssetRequest { data };
+            call("take the init image", LOCAL_DEADLINE, client.assets().upload_asset(request)).await?.name
+        }
+        None => String::new(),
+    };
+    let request = v1::GenerateImagesRequest {
+        spec: Some(spec(arguments, init_image)),
+        request_id: uuid::Uuid::new_v4().to_string(),
+        cancel_on_disconnect: true,
+    };
+    let mut generations = client.generations();
+    let events = call("queue the generation", HUB_DEADLINE, generations.generate_images(request)).await?;
+    let generation = painting::follow(events, name, session).await?;
+    let mut written = Vec::new();
+    for (index, image) in generation.images.iter().enumerate() {
+        let bytes = pictures::fetch(client, image).await?;
+        written.push(target.write(index, image.seed, &bytes)?);
+    }
+    if session.json {
+        let images = generation.images.iter().zip(&written);
+        let images = images.map(|(image, path)| PictureJson::new(image, Some(path))).collect();
+        session.out.json(&GenerationLine::Done { generation: &generation.name, images })?;
+    } else {
+        for (image, path) in generation.images.iter().zip(&written) {
+            let v1::GeneratedImage { width, height, seed, .. } = image;
+            session.out.line(&format!("{}  {width}×{height}  seed {seed}", path.display()))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn spec(arguments: &Arguments, init_image: String) -> v1::GenerationSpec {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    v1::GenerationSpec {
+        model: arguments.model.clone(),
+        prompt: arguments.prompt.clone(),
+        negative_prompt: text(&arguments.negative),
+        seed: arguments.seed,
+        steps: arguments.steps,
+        guidance_scale: arguments.cfg,
+        sampler: text(&arguments.sampler),
+        schedule: text(&arguments.schedule),
+        width: arguments.width,
+        height: arguments.height,
+        clip_skip: arguments.clip_skip,
+        loras: arguments
+            .lora
+            .iter()
+            .map(|lora| v1::LoraUse { model: lora.model.clone(), weight: lora.weight })
+            .collect(),
+        count: arguments.count,
+        init_image,
+        strength: arguments.strength,
+    }
+}
+
+fn read_init_image(path: &Path) -> Result<Vec<u8>, CliError> {
+    let size_bytes = std::fs::metadata(path).map_err(CliError::io("read the init image", path))?.len();
+    if size_bytes > LARGEST_UPLOAD_BYTES {
+        return Err(CliError::Argument {
+            argument: "--init-image",
+            given: path.display().to_string(),
+            problem: format!(
+                "it has {} KiB, and at most 900 are taken; a JPEG or a smaller picture fits",
+                size_bytes / 1024
+            ),
+        });
+    }
+    std::fs::read(path).map_err(CliError::io("read the init image", path))
+}

@@ -1,0 +1,76 @@
+//! `--lora REF[:WEIGHT]`, where references have colons of their own.
+
+use std::str::FromStr;
+
+/// The last word of a reference's scheme: what follows it is part of the reference, however much it looks like a
+/// weight. `civitai:4384` is model 4384 at weight 1.
+const SCHEMES: [&str; 5] = ["civitai", "hf", "huggingface", "path", "sha256"];
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LoraArgument {
+    pub(crate) model: String,
+    /// Factor on the adapter's delta; 1 is as trained.
+    pub(crate) weight: f32,
+}
+
+impl FromStr for LoraArgument {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let whole = || Self { model: text.to_owned(), weight: 1.0 };
+        let argument = match text.rsplit_once(':') {
+            Some((model, weight)) if !ends_in_scheme(model) => match number(weight) {
+                Some(weight) => Self { model: model.to_owned(), weight },
+                None => whole(),
+            },
+            _ => whole(),
+        };
+        if argument.model.trim().is_empty() { Err("it names no model") } else { Ok(argument) }
+    }
+}
+
+fn ends_in_scheme(text: &str) -> bool {
+    let last = text.rsplit(':').next().unwrap_or_default();
+    SCHEMES.iter().any(|scheme| last.eq_ignore_ascii_case(scheme))
+}
+
+/// A weight as people write it; words such as `inf` and `nan`, which also parse as numbers, are names.
+fn number(text: &str) -> Option<f32> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E')) {
+        return None;
+    }
+    text.parse().ok().filter(|weight: &f32| weight.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_colon_parts_the_weight_from_the_reference() {
+        for (text, model, weight) in [
+            ("civitai:4384", "civitai:4384", 1.0),
+            ("civitai:4384:0.8", "civitai:4384", 0.8),
+            ("CivitAI:4384:1", "CivitAI:4384", 1.0),
+            ("civitai:4384@128713", "civitai:4384@128713", 1.0),
+            ("civitai:4384@128713:-0.5", "civitai:4384@128713", -0.5),
+            ("hf:org/repo", "hf:org/repo", 1.0),
+            ("hf:org/repo:lora.safetensors", "hf:org/repo:lora.safetensors", 1.0),
+            ("hf:org/repo:lora.safetensors:.75", "hf:org/repo:lora.safetensors", 0.75),
+            ("urn:air:sdxl:lora:civitai:328553", "urn:air:sdxl:lora:civitai:328553", 1.0),
+            ("urn:air:sdxl:lora:civitai:328553@368189:1e-1", "urn:air:sdxl:lora:civitai:328553@368189", 0.1),
+            ("https://civitai.com/models/4384", "https://civitai.com/models/4384", 1.0),
+            ("https://civitai.com/models/4384:2", "https://civitai.com/models/4384", 2.0),
+            ("path:/loras/a.safetensors:0", "path:/loras/a.safetensors", 0.0),
+            ("9f02751cc929:1.2", "9f02751cc929", 1.2),
+            ("sha256:1234567890", "sha256:1234567890", 1.0),
+            ("A name:nan", "A name:nan", 1.0),
+            ("A name: with words", "A name: with words", 1.0),
+            ("A name:1e99", "A name:1e99", 1.0),
+        ] {
+            assert_eq!(text.parse(), Ok(LoraArgument { model: model.to_owned(), weight }), "{text}");
+        }
+        assert!("".parse::<LoraArgument>().is_err());
+        assert!(":0.8".parse::<LoraArgument>().is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! `paintbox jobs`.
+
+use crate::client::{Client, LOCAL_DEADLINE, call};
+use crate::commands::sync_run;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::render::json::JobJson;
+use crate::render::table::{Align, table};
+use crate::render::{sanitize, units};
+use crate::session::Session;
+use paintbox_proto::v1;
+
+const LARGEST_PAGE: usize = 200;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// At most this many, 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+/// A generation or a sync run.
+pub(crate) enum Job {
+    Generation(Box<v1::Generation>),
+    SyncRun(Box<v1::SyncRun>),
+}
+
+pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
+    let client = session.connect().await?;
+    let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
+    let mut jobs: Vec<Job> =
+        generations(&client, limit).await?.into_iter().map(|g| Job::Generation(Box::new(g))).collect();
+    jobs.extend(sync_runs(&client, limit).await?.into_iter().map(|run| Job::SyncRun(Box::new(run))));
+    // The sort is stable, so jobs of one moment keep the daemon's order.
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.created()));
+    jobs.truncate(limit);
+    if session.json {
+        for job in &jobs {
+            session.out.json(&job.json())?;
+        }
+        return Ok(Exit::Done);
+    }
+    if jobs.is_empty() {
+        session.note("No jobs yet.")?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = jobs.iter().map(|job| job.row(session)).collect();
+    let titles = [("JOB", Align::Left), ("STATE", Align::Left), ("CREATED", Align::Left), ("WHAT", Align::Flexible)];
+    for line in table(&titles, &rows, session.terminal.columns) {
+        session.out.line(&line)?;
+    }
+    Ok(Exit::Done)
+}
+
+impl Job {
+    pub(crate) fn json(&self) -> JobJson<'_> {
+        match self {
+            Self::Generation(generation) => JobJson::from(&**generation),
+            Self::SyncRun(run) => JobJson::from(&**run),
+        }
+    }
+
+    fn created(&self) -> (i64, i32) {
+        let time = match self {
+            Self::Generation(generation) => generation.create_time.as_ref(),
+            Self::SyncRun(run) => run.create_time.as_ref(),
+        };
+        time.map_or((0, 0), |time| (time.seconds, time.nanos))
+    }
+
+    fn row(&self, session: &Session) -> Vec<String> {
+        let (name, state, created) = match self {
+            Self::Generation(job) => (&job.name, &job.state, job.create_time.as_ref()),
+            Self::SyncRun(job) => (&job.name, &job.state, job.create_time.as_ref()),
+        };
+        vec![sanitize::line(name), sanitize::line(state), units::relative(created, session.now), self.what()]
+    }
+
+    /// What it does or did, in one line.
+    pub(crate) fn what(&self) -> String {
+        match self {
+            Self::Generation(generation) => {
+                let (prompt, model) = generation.spec.as_ref().map_or(("", ""), |spec| (&spec.prompt, &spec.model));
+                sanitize::line(&format!("“{prompt}” with {model}"))
+            }
+            Self::SyncRun(run) if run.state == "succeeded" => sync_run::summary(&run.counts.unwrap_or_default()),
+            Self::SyncRun(run) => match &run.failure {
+                Some(failure) => sanitize::line(&failure.message),
+                None => "sync".to_owned(),
+            },
+        }
+    }
+}
+
+async fn generations(client: &Client, limit: usize) -> Result<Vec<v1::Generation>, CliError> {
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListGenerationsRequest { page_size: page_size(limit), page_token: page_token.clone() };
+        let mut service = client.generations();
+        let page = call("list the generations", LOCAL_DEADLINE, service.list_generations(request)).await?;
+        found.extend(page.generations);
+        if found.len() >= limit || page.next_page_token.is_empty() {
+            return Ok(found);
+        }
+        page_token = another(&page_token, page.next_page_token)?;
+    }
+}
+
+async fn sync_runs(client: &Client, limit: usize) -> Result<Vec<v1::SyncRun>, CliError> {
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListSyncRunsRequest { page_size: page_size(limit), page_token: page_token.clone() };
+        let mut service = client.sync();
+        let page = call("list the sync runs", LOCAL_DEADLINE, service.list_sync_runs(request)).await?;
+        found.extend(page.sync_runs);
+        if found.len() >= limit || page.next_page_token.is_empty() {
+            return Ok(found);
+        }
+        page_token = another(&page_token, page.next_page_token)?;
+    }
+}
+
+fn page_size(limit: usize) -> i32 {
+    i32::try_from(limit.min(LARGEST_PAGE)).unwrap_or(0)
+}
+
+fn another(this: &str, next: String) -> Result<String, CliError> {
+    if this == next { Err(CliError::Nonsense { problem: "a page of jobs leads to itself" }) } else { Ok(next) }
+}

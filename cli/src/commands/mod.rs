@@ -1,0 +1,118 @@
+//! The verbs. One file each; what several share (following a job) lies in `sync_run.rs` and `painting.rs`.
+
+mod completions;
+mod config;
+mod daemon;
+mod doctor;
+mod follow;
+mod follows;
+mod generate;
+mod job;
+mod jobs;
+mod later;
+mod login;
+mod logout;
+mod logs;
+mod open;
+mod painting;
+mod plan;
+mod pull;
+mod search;
+mod show;
+mod sync;
+mod sync_run;
+mod unfollow;
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::session::Session;
+use clap::Subcommand;
+use std::ffi::OsString;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Follow a creator, so that their work arrives by itself
+    Follow(follow::Arguments),
+    /// Stop following a creator; models and files stay
+    Unfollow(unfollow::Arguments),
+    /// List who is followed
+    Follows,
+    /// Say what a sync would do, and why
+    Plan(plan::Arguments),
+    /// Fetch what is wanted
+    Sync(sync::Arguments),
+    /// Fetch models, versions or files by reference, and wait for them
+    Pull(pull::Arguments),
+    /// Search the catalogue
+    Search(search::Arguments),
+    /// Show a model with its versions, files and example images
+    Show(show::Arguments),
+    /// Paint
+    Generate(generate::Arguments),
+    /// List generations and sync runs, newest first
+    Jobs(jobs::Arguments),
+    /// Show, watch or cancel one generation or sync run
+    Job(job::Arguments),
+    /// Give the daemon a hub's token
+    Login(login::Arguments),
+    /// Make the daemon forget a hub's token
+    Logout(logout::Arguments),
+    /// Run, start, stop or look at the daemon
+    #[command(subcommand)]
+    Daemon(daemon::Action),
+    /// Open a model's page, or the folder its files are in
+    Open(open::Arguments),
+    /// Print where everything is and which hubs are used
+    Config,
+    /// Check that everything is in order
+    Doctor,
+    /// Print a shell's completion script
+    Completions(completions::Arguments),
+    /// Adopt models you already have (not in this release)
+    Library(later::Words),
+    /// Check stored files against their digests (not in this release)
+    Verify(later::Words),
+    /// Remove files that nothing wants any more (not in this release)
+    Gc(later::Words),
+    /// Remove a model (not in this release)
+    Rm(later::Words),
+}
+
+impl Verb {
+    /// Words that no option was read from.
+    pub(crate) fn unread_words(&self) -> &[OsString] {
+        match self {
+            Self::Library(later) | Self::Verify(later) | Self::Gc(later) | Self::Rm(later) => &later.words,
+            Self::Daemon(daemon::Action::Install(later) | daemon::Action::Uninstall(later)) => &later.words,
+            _ => &[],
+        }
+    }
+}
+
+/// Runs one verb to its end.
+pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliError> {
+    match verb {
+        Verb::Follow(arguments) => follow::run(arguments, session).await,
+        Verb::Unfollow(arguments) => unfollow::run(arguments, session).await,
+        Verb::Follows => follows::run(session).await,
+        Verb::Plan(arguments) => plan::run(arguments, session).await,
+        Verb::Sync(arguments) => sync::run(arguments, session).await,
+        Verb::Pull(arguments) => pull::run(arguments, session).await,
+        Verb::Search(arguments) => search::run(arguments, session).await,
+        Verb::Show(arguments) => show::run(arguments, session).await,
+        Verb::Generate(arguments) => generate::run(arguments, session).await,
+        Verb::Jobs(arguments) => jobs::run(arguments, session).await,
+        Verb::Job(arguments) => job::run(arguments, session).await,
+        Verb::Login(arguments) => login::run(arguments, session).await,
+        Verb::Logout(arguments) => logout::run(arguments, session).await,
+        Verb::Daemon(action) => daemon::run(action, session).await,
+        Verb::Open(arguments) => open::run(arguments, session).await,
+        Verb::Config => config::run(session).await,
+        Verb::Doctor => doctor::run(session).await,
+        Verb::Completions(arguments) => completions::run(arguments, session),
+        Verb::Library(_) => Err(later::refusal("library")),
+        Verb::Verify(_) => Err(later::refusal("verify")),
+        Verb::Gc(_) => Err(later::refusal("gc")),
+        Verb::Rm(_) => Err(later::refusal("rm")),
+    }
+}

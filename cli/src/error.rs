@@ -1,0 +1,372 @@
+//! Everything that can go wrong on this side of the socket, and how what the daemon says becomes an error here.
+
+use crate::exit::Exit;
+use paintbox_proto::{ERROR_DOMAIN, v1};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// Reasons that only the command line gives; all others are the daemon's, listed in `errors.proto`.
+pub(crate) mod reason {
+    /// The verb belongs to the contract, but this release does not have it.
+    pub(crate) const NOT_IN_THIS_RELEASE: &str = "NOT_IN_THIS_RELEASE";
+    /// Ctrl-C while waiting for a job that goes on.
+    pub(crate) const STOPPED_WAITING: &str = "STOPPED_WAITING";
+    /// A file or stream on this side could not be read or written.
+    pub(crate) const LOCAL_IO_FAILED: &str = "LOCAL_IO_FAILED";
+}
+
+/// What the daemon said about something that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) reason: String,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl From<&v1::Error> for Failure {
+    fn from(error: &v1::Error) -> Self {
+        Self {
+            reason: error.reason.clone(),
+            message: error.message.clone(),
+            hint: Some(error.hint.clone()).filter(|hint| !hint.is_empty()),
+            metadata: error.metadata.clone().into_iter().collect(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The daemon refused a call.
+    #[error("{}", failure.message)]
+    Refused { code: Code, failure: Failure },
+    /// The daemon answered without a reason, which it never should.
+    #[error("the daemon could not {doing} ({code:?}): {message}")]
+    Unexplained { doing: &'static str, code: Code, message: String },
+    #[error("this daemon cannot {doing}: it is of another version than this command line")]
+    NotServed { doing: &'static str },
+    #[error("no daemon answers at {}", socket.display())]
+    Unreachable {
+        socket: PathBuf,
+        #[source]
+        source: io::Error,
+        /// False when `--socket` names a place at which this command line cannot start a daemon.
+        may_start: bool,
+    },
+    #[error("cannot speak to the daemon at {}", socket.display())]
+    Handshake {
+        socket: PathBuf,
+        #[source]
+        source: tonic::transport::Error,
+    },
+    #[error("lost the daemon while it was to {doing}")]
+    ConnectionLost {
+        doing: &'static str,
+        #[source]
+        source: Box<Status>,
+    },
+    #[error("the daemon did not {doing} within {} seconds", deadline.as_secs())]
+    Deadline { doing: &'static str, deadline: Duration },
+    #[error("the daemon ended its answer early while it was to {doing}")]
+    AnswerCutShort { doing: &'static str },
+    #[error("the daemon's answer makes no sense: {problem}")]
+    Nonsense { problem: &'static str },
+    #[error("cannot find paintboxd, the daemon; looked for {}", listed(looked))]
+    DaemonNotFound { looked: Vec<PathBuf> },
+    #[error("cannot start {}", program.display())]
+    Spawn {
+        program: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} ended at once ({status}){}", program.display(), last_words(tail))]
+    EndedAtOnce { program: PathBuf, status: std::process::ExitStatus, tail: String },
+    #[error("the daemon did not answer within {} seconds of being started", waited.as_secs())]
+    NotStarted { waited: Duration, log: PathBuf },
+    #[error("the daemon (process {process_id}) is still there {} seconds after being told to stop", waited.as_secs())]
+    NotStopped { waited: Duration, process_id: i32 },
+    #[error("cannot find this user's home directory")]
+    NoHome,
+    #[error("`paintbox {verb}` is not in this release")]
+    NotInThisRelease { verb: &'static str, instead: &'static str },
+    /// What clap says about a command line.
+    #[error("{message}")]
+    Usage { message: String },
+    #[error("{argument} `{given}`: {problem}")]
+    Argument { argument: &'static str, given: String, problem: String },
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot {action}")]
+    Stream {
+        action: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{failed} of {planned} files could not be fetched; the first: {}", first.message)]
+    FilesFailed { failed: u32, planned: u32, first: Failure },
+    #[error("{name} failed: {}", failure.message)]
+    JobFailed { name: String, failure: Failure },
+    #[error("{name} was cancelled")]
+    JobCancelled { name: String },
+    #[error("stopped waiting; {name} goes on")]
+    StoppedWaiting { name: String },
+    #[error("interrupted; the generation was cancelled")]
+    CancelledHere,
+    #[error("the bytes of the picture {wanted} arrived damaged: their digest is {got}")]
+    DamagedPicture { wanted: String, got: String },
+}
+
+impl CliError {
+    /// Reads a Status. `doing` completes "the daemon could not …".
+    pub(crate) fn of_status(doing: &'static str, status: Status) -> Self {
+        let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
+        if let Some(info) = info {
+            let mut metadata: BTreeMap<String, String> = info.metadata.into_iter().collect();
+            let hint = metadata.remove("hint");
+            let failure = Failure { reason: info.reason, message: status.message().to_owned(), hint, metadata };
+            return Self::Refused { code: status.code(), failure };
+        }
+        // A Status that tonic made itself carries what happened to the connection as its source.
+        let lost = std::error::Error::source(&status).is_some() || status.code() == Code::Unavailable;
+        match status.code() {
+            _ if lost => Self::ConnectionLost { doing, source: Box::new(status) },
+            Code::Unimplemented => Self::NotServed { doing },
+            code => Self::Unexplained { doing, code, message: status.message().to_owned() },
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Refused { failure, .. }
+            | Self::FilesFailed { first: failure, .. }
+            | Self::JobFailed { failure, .. } => &failure.reason,
+            Self::Unexplained { .. } | Self::Nonsense { .. } | Self::AnswerCutShort { .. } | Self::NoHome => "INTERNAL",
+            Self::NotServed { .. } | Self::NotInThisRelease { .. } => reason::NOT_IN_THIS_RELEASE,
+            Self::Unreachable { .. }
+            | Self::Handshake { .. }
+            | Self::ConnectionLost { .. }
+            | Self::Deadline { .. }
+            | Self::DaemonNotFound { .. }
+            | Self::Spawn { .. }
+            | Self::EndedAtOnce { .. }
+            | Self::NotStarted { .. } => "DAEMON_UNREACHABLE",
+            Self::NotStopped { .. } => "HOME_LOCKED",
+            Self::Usage { .. } | Self::Argument { .. } => "INVALID_ARGUMENT",
+            Self::Io { .. } | Self::Stream { .. } => reason::LOCAL_IO_FAILED,
+            Self::JobCancelled { .. } | Self::CancelledHere => "CANCELLED",
+            Self::StoppedWaiting { .. } => reason::STOPPED_WAITING,
+            Self::DamagedPicture { .. } => "DIGEST_MISMATCH",
+        }
+    }
+
+    /// What the person can do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused { failure, .. }
+            | Self::FilesFailed { first: failure, .. }
+            | Self::JobFailed { failure, .. } => failure.hint.clone(),
+            Self::NotServed { .. } => Some("`paintbox daemon restart` starts the daemon that belongs to it".to_owned()),
+            Self::Unreachable { may_start: true, .. } => {
+                Some("`paintbox daemon start` starts it; so does any command that needs it".to_owned())
+            }
+            Self::Unreachable { may_start: false, .. } => {
+                Some("--socket names another place than this home's socket, so no daemon was started".to_owned())
+            }
+            Self::ConnectionLost { .. } => Some(
+                "jobs outlive a connection: `paintbox jobs` lists them, `paintbox daemon logs` may say more".to_owned(),
+            ),
+            Self::Deadline { .. } => Some("`paintbox daemon logs` may say what keeps it busy".to_owned()),
+            Self::DaemonNotFound { .. } => {
+                Some("install paintboxd beside paintbox, or set PAINTBOXD to its path".to_owned())
+            }
+            Self::NotStarted { log, .. } => {
+                Some(format!("it may still be starting; its output is in {}", log.display()))
+            }
+            Self::NotStopped { .. } => {
+                Some("it may be finishing a step; `paintbox daemon logs` says what it does".to_owned())
+            }
+            Self::NoHome => Some("set PAINTBOX_HOME to the folder that should hold everything".to_owned()),
+            Self::NotInThisRelease { instead, .. } => Some((*instead).to_owned()),
+            Self::Usage { .. } => {
+                Some("`paintbox --help` lists the commands, `paintbox COMMAND --help` their options".to_owned())
+            }
+            Self::StoppedWaiting { name } => {
+                Some(format!("`paintbox job {name} --watch` shows it again, `--cancel` stops it"))
+            }
+            Self::Unexplained { .. }
+            | Self::Handshake { .. }
+            | Self::AnswerCutShort { .. }
+            | Self::Nonsense { .. }
+            | Self::Spawn { .. }
+            | Self::EndedAtOnce { .. }
+            | Self::Argument { .. }
+            | Self::Io { .. }
+            | Self::Stream { .. }
+            | Self::JobCancelled { .. }
+            | Self::CancelledHere
+            | Self::DamagedPicture { .. } => None,
+        }
+    }
+
+    /// The values of the message, by name.
+    pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
+        let one = |key: &str, value: String| BTreeMap::from([(key.to_owned(), value)]);
+        match self {
+            Self::Refused { failure, .. } => failure.metadata.clone(),
+            Self::FilesFailed { failed, planned, first } => {
+                let mut metadata = first.metadata.clone();
+                metadata.insert("failed".to_owned(), failed.to_string());
+                metadata.insert("planned".to_owned(), planned.to_string());
+                metadata
+            }
+            Self::JobFailed { name, failure } => {
+                let mut metadata = failure.metadata.clone();
+                metadata.insert("job".to_owned(), name.clone());
+                metadata
+            }
+            Self::Unreachable { socket, .. } | Self::Handshake { socket, .. } => {
+                one("socket", socket.display().to_string())
+            }
+            Self::Spawn { program, .. } | Self::EndedAtOnce { program, .. } => {
+                one("program", program.display().to_string())
+            }
+            Self::NotStarted { log, .. } => one("log", log.display().to_string()),
+            Self::NotStopped { process_id, .. } => one("process_id", process_id.to_string()),
+            Self::NotInThisRelease { verb, .. } => one("verb", (*verb).to_owned()),
+            Self::Argument { argument, given, .. } => {
+                BTreeMap::from([("argument".to_owned(), (*argument).to_owned()), ("given".to_owned(), given.clone())])
+            }
+            Self::Io { path, .. } => one("path", path.display().to_string()),
+            Self::JobCancelled { name } | Self::StoppedWaiting { name } => one("job", name.clone()),
+            Self::DamagedPicture { wanted, .. } => one("asset", wanted.clone()),
+            Self::Unexplained { .. }
+            | Self::NotServed { .. }
+            | Self::ConnectionLost { .. }
+            | Self::Deadline { .. }
+            | Self::AnswerCutShort { .. }
+            | Self::Nonsense { .. }
+            | Self::DaemonNotFound { .. }
+            | Self::NoHome
+            | Self::Usage { .. }
+            | Self::Stream { .. }
+            | Self::CancelledHere => BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Refused { code, failure } => match code {
+                Code::InvalidArgument => Exit::Usage,
+                Code::Unimplemented => Exit::Unsupported,
+                Code::Unavailable if failure.reason == "SHUTTING_DOWN" => Exit::Unreachable,
+                _ => of_reason(&failure.reason),
+            },
+            Self::JobFailed { failure, .. } => of_reason(&failure.reason),
+            Self::NotServed { .. } | Self::NotInThisRelease { .. } => Exit::Unsupported,
+            Self::Unreachable { .. }
+            | Self::Handshake { .. }
+            | Self::ConnectionLost { .. }
+            | Self::Deadline { .. }
+            | Self::DaemonNotFound { .. }
+            | Self::Spawn { .. }
+            | Self::EndedAtOnce { .. }
+            | Self::NotStarted { .. } => Exit::Unreachable,
+            Self::Usage { .. } | Self::Argument { .. } => Exit::Usage,
+            Self::StoppedWaiting { .. } | Self::CancelledHere => Exit::Interrupted,
+            Self::Unexplained { .. }
+            | Self::AnswerCutShort { .. }
+            | Self::Nonsense { .. }
+            | Self::NotStopped { .. }
+            | Self::NoHome
+            | Self::Io { .. }
+            | Self::Stream { .. }
+            | Self::FilesFailed { .. }
+            | Self::JobCancelled { .. }
+            | Self::DamagedPicture { .. } => Exit::Failed,
+        }
+    }
+
+    /// The error and its causes, each said once.
+    pub(crate) fn message(&self) -> String {
+        let mut message = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            let text = inner.to_string();
+            if !message.ends_with(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            cause = inner.source();
+        }
+        message
+    }
+}
+
+fn of_reason(reason: &str) -> Exit {
+    if reason.starts_with("UNSUPPORTED_") { Exit::Unsupported } else { Exit::Failed }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn last_words(tail: &str) -> String {
+    if tail.is_empty() { String::new() } else { format!(": {tail}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    fn status(code: Code, reason: &str) -> Status {
+        let metadata = [("hint", "try this"), ("model", "civitai:1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        Status::with_error_details(code, "no", ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata))
+    }
+
+    #[test]
+    fn reads_reason_hint_and_metadata_from_a_status() {
+        let error = CliError::of_status("x", status(Code::NotFound, "MODEL_NOT_FOUND"));
+        assert_eq!((error.reason(), error.hint().as_deref()), ("MODEL_NOT_FOUND", Some("try this")));
+        assert_eq!(error.metadata(), BTreeMap::from([("model".to_owned(), "civitai:1".to_owned())]));
+        assert_eq!(error.exit(), Exit::Failed);
+    }
+
+    #[test]
+    fn exit_codes_follow_what_was_refused() {
+        for (code, reason, exit) in [
+            (Code::InvalidArgument, "INVALID_REFERENCE", Exit::Usage),
+            (Code::Unimplemented, "UNSUPPORTED_SETTING", Exit::Unsupported),
+            (Code::FailedPrecondition, "UNSUPPORTED_ARCHITECTURE", Exit::Unsupported),
+            (Code::Unavailable, "SHUTTING_DOWN", Exit::Unreachable),
+            (Code::Unavailable, "HUB_UNREACHABLE", Exit::Failed),
+        ] {
+            assert_eq!(CliError::of_status("x", status(code, reason)).exit(), exit, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_status_without_a_reason_is_never_taken_for_one_of_ours() {
+        let foreign = ErrorDetails::with_error_info("MODEL_NOT_FOUND", "elsewhere.example", []);
+        let error = CliError::of_status("x", Status::with_error_details(Code::NotFound, "no", foreign));
+        assert_eq!((error.reason(), error.exit()), ("INTERNAL", Exit::Failed));
+        let error = CliError::of_status("x", Status::unimplemented("what?"));
+        assert_eq!((error.reason(), error.exit()), ("NOT_IN_THIS_RELEASE", Exit::Unsupported));
+        let error = CliError::of_status("x", Status::unavailable("gone"));
+        assert_eq!((error.reason(), error.exit()), ("DAEMON_UNREACHABLE", Exit::Unreachable));
+    }
+}

@@ -1,0 +1,124 @@
+//! What every command has at hand: where the daemon is, where to write, what time it is.
+
+use crate::client::Client;
+use crate::error::CliError;
+use crate::paths::Paths;
+use crate::render::json::{ErrorJson, ErrorLine};
+use crate::render::output::Output;
+use crate::render::sanitize;
+use crate::start;
+use crate::terminal::Terminal;
+use jiff::Timestamp;
+use std::io::Read;
+use std::path::PathBuf;
+
+pub(crate) struct Session {
+    pub(crate) json: bool,
+    pub(crate) paths: Paths,
+    /// `--socket`, when it was given.
+    pub(crate) other_socket: Option<PathBuf>,
+    /// The daemon's program, when it is known without looking for it.
+    pub(crate) daemon_program: Option<PathBuf>,
+    /// Results.
+    pub(crate) out: Output,
+    /// Everything that is not a result.
+    pub(crate) notes: Output,
+    pub(crate) input: Box<dyn Read + Send>,
+    pub(crate) terminal: Terminal,
+    pub(crate) now: Timestamp,
+    pub(crate) interrupts: Interrupts,
+}
+
+impl Session {
+    pub(crate) fn of_process(json: bool, other_socket: Option<PathBuf>) -> Result<Self, CliError> {
+        Ok(Self {
+            json,
+            paths: Paths::from_environment()?,
+            other_socket,
+            daemon_program: None,
+            out: Output::new(Box::new(std::io::stdout())),
+            notes: Output::new(Box::new(std::io::stderr())),
+            input: Box::new(std::io::stdin()),
+            terminal: Terminal::of_process(),
+            now: Timestamp::now(),
+            interrupts: Interrupts::Signal,
+        })
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.other_socket.clone().unwrap_or_else(|| self.paths.socket())
+    }
+
+    /// Whether a daemon that is started from here would listen where we look for it.
+    fn may_start(&self) -> bool {
+        self.other_socket.as_ref().is_none_or(|socket| *socket == self.paths.socket())
+    }
+
+    /// The daemon, started if need be.
+    pub(crate) async fn connect(&self) -> Result<Client, CliError> {
+        if !self.may_start() {
+            return self.connect_only().await;
+        }
+        start::connect_or_start(&self.paths, self.daemon_program.as_deref()).await
+    }
+
+    /// The daemon, if it is running.
+    pub(crate) async fn connect_only(&self) -> Result<Client, CliError> {
+        Client::connect(&self.socket()).await.map_err(|error| match error {
+            CliError::Unreachable { socket, source, .. } => {
+                CliError::Unreachable { socket, source, may_start: self.may_start() }
+            }
+            other => other,
+        })
+    }
+
+    /// Whether bars and spinners have somebody to watch them.
+    pub(crate) fn watched(&self) -> bool {
+        !self.json && self.terminal.progress
+    }
+
+    /// A remark for people; programs have no use for it.
+    pub(crate) fn note(&mut self, text: &str) -> Result<(), CliError> {
+        if self.json { Ok(()) } else { self.notes.line(text) }
+    }
+
+    /// Says why a command ended badly.
+    pub(crate) fn report(&mut self, error: &CliError) {
+        report(self.json, &mut self.notes, error);
+    }
+}
+
+/// Writes an error as the contract wants it. When that fails too, there is nobody left to tell.
+pub(crate) fn report(json: bool, notes: &mut Output, error: &CliError) {
+    let written = if json {
+        notes.json(&ErrorLine { error: ErrorJson::from(error) })
+    } else {
+        let hint = error.hint().map(|hint| format!("\nhint: {}", sanitize::line(&hint))).unwrap_or_default();
+        notes.line(&format!("error: {}{hint}", sanitize::line(&error.message())))
+    };
+    drop(written);
+}
+
+/// Where Ctrl-C comes from.
+#[derive(Clone)]
+pub(crate) enum Interrupts {
+    Signal,
+    #[cfg(test)]
+    When(std::sync::Arc<tokio::sync::Notify>),
+}
+
+impl Interrupts {
+    /// Returns when the person wants to stop.
+    pub(crate) async fn wait(&self) {
+        match self {
+            Self::Signal => {
+                if tokio::signal::ctrl_c().await.is_err() {
+                    // Without a handler the signal ends the process, which is the next best thing.
+                    std::future::pending::<()>().await;
+                }
+            }
+            #[cfg(test)]
+            Self::When(notify) => notify.notified().await,
+        }
+    }
+}

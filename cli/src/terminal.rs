@@ -1,0 +1,54 @@
+//! What is known about the terminal, asked once at the start.
+
+use crate::paths::variable;
+use std::io::IsTerminal as _;
+
+/// Columns assumed when nothing says otherwise.
+const DEFAULT_COLUMNS: usize = 80;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    /// Standard input is a person.
+    pub(crate) input: bool,
+    /// Standard output is a person.
+    pub(crate) output: bool,
+    /// Standard error is a person, so progress may move there.
+    pub(crate) progress: bool,
+    /// Bold and dim may be used on standard output.
+    pub(crate) styled: bool,
+    /// Columns of the terminal behind standard output; none when it is a file or a pipe.
+    pub(crate) columns: Option<usize>,
+    /// Something can show a page or a folder.
+    pub(crate) desktop: bool,
+}
+
+impl Terminal {
+    pub(crate) fn of_process() -> Self {
+        let output = std::io::stdout().is_terminal();
+        let dumb = variable("TERM").is_none_or(|kind| kind == "dumb");
+        let columns = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+        Self {
+            input: std::io::stdin().is_terminal(),
+            output,
+            progress: std::io::stderr().is_terminal() && !dumb,
+            styled: output && !dumb && variable("NO_COLOR").is_none(),
+            columns: columns.filter(|columns| output && *columns >= 20),
+            desktop: cfg!(target_os = "macos")
+                || variable("DISPLAY").is_some()
+                || variable("WAYLAND_DISPLAY").is_some(),
+        }
+    }
+
+    /// Columns for running text, which is hard to read when lines are long.
+    pub(crate) fn text_columns(&self) -> usize {
+        self.columns.unwrap_or(DEFAULT_COLUMNS).min(100)
+    }
+
+    pub(crate) fn bold(&self, text: &str) -> String {
+        if self.styled { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(crate) fn dim(&self, text: &str) -> String {
+        if self.styled { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}

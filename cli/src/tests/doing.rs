@@ -1,0 +1,288 @@
+//! Verbs that change something.
+
+use super::fake::{Fate, GENERATION, PICTURE, SYNC_RUN, picture_digest};
+use super::{Bench, Captured, assert_has, names_in};
+use serde_json::json;
+
+#[tokio::test]
+async fn follow_and_unfollow_print_the_follow() {
+    let bench = Bench::new().await;
+    let follow = bench.json(&["follow", "civitai:Konan", "--backfill", "3"]).await.object();
+    assert_eq!(
+        (&follow["name"], &follow["policy"], &follow["pending"]),
+        (&json!("follows/civitai-konan"), &json!({ "backfill": "3" }), &json!(3))
+    );
+    assert_eq!(follow["next_check_time"], "2026-01-01T00:05:00Z");
+    assert_eq!(bench.json(&["unfollow", "civitai:Konan"]).await.object()["target"], "civitai:Konan");
+    let ended = bench.json(&["unfollow", "civitai:Konan"]).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (1, &json!("FOLLOW_NOT_FOUND")));
+    let text = bench.run(&["follow", "hf:me"]).await;
+    assert_eq!(text.out, "Following hf:me, with all earlier work.\n");
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_read_is_a_usage_error() {
+    let bench = Bench::new().await;
+    let ended = bench.json(&["follow", "nohub"]).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (2, &json!("INVALID_REFERENCE")));
+    let ended = bench.json(&["follow", "civitai:nobody"]).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (1, &json!("CREATOR_NOT_FOUND")));
+}
+
+#[tokio::test]
+async fn sync_without_waiting_prints_the_run_and_returns() {
+    let bench = Bench::new().await;
+    let run = bench.json(&["sync", "civitai:konan"]).await.object();
+    assert_eq!((&run["name"], &run["state"]), (&json!(SYNC_RUN), &json!("queued")));
+    assert!(bench.world().asked[0].contains(r#"follows: ["civitai:konan"]"#));
+    assert_eq!(bench.run(&["sync"]).await.out, format!("{SYNC_RUN}\n"));
+}
+
+#[tokio::test]
+async fn sync_waits_with_progress_and_ends_with_counts() {
+    let bench = Bench::new().await;
+    let ended = bench.json(&["sync", "--wait"]).await;
+    let events = ended.objects();
+    assert_eq!((ended.code, ended.notes.as_str()), (0, ""));
+    assert_eq!(
+        events[0],
+        json!({ "event": "progress", "version": "civitai:1@2", "file": "tiny.safetensors", "bytes_done": 8_000_000, "bytes_total": 16_000_000, "phase": "transferring" })
+    );
+    let done = events.last().unwrap();
+    assert_has(done, &["event", "planned", "fetched", "already_had", "skipped", "failed", "bytes"]);
+    assert_eq!((&done["event"], &done["fetched"], &done["bytes"]), (&json!("done"), &json!(1), &json!(16_000_000)));
+    let text = bench.run(&["sync", "--wait"]).await;
+    assert_eq!(text.out, "Fetched 1 file, 16.0 MB; 2 already here; 5 skipped.\n");
+    assert_eq!(text.notes, "  fetched  tiny.safetensors  16.0 MB\n");
+}
+
+#[tokio::test]
+async fn one_failed_file_fails_the_command_and_says_why() {
+    let bench = Bench::new().await;
+    bench.world().fate = Fate::Badly;
+    let ended = bench.json(&["pull", "civitai:1", "hf:org/repo"]).await;
+    let events = ended.objects();
+    let failed = events.iter().find(|event| event["event"] == "failed").unwrap();
+    assert_eq!((&failed["file"], &failed["error"]["reason"]), (&json!("bad.safetensors"), &json!("DIGEST_MISMATCH")));
+    assert_eq!(
+        (ended.code, &events.last().unwrap()["event"], &events.last().unwrap()["failed"]),
+        (1, &json!("done"), &json!(1))
+    );
+    let error = ended.error();
+    assert_eq!(
+        (&error["reason"], &error["metadata"]["failed"], &error["metadata"]["file"]),
+        (&json!("DIGEST_MISMATCH"), &json!("1"), &json!("bad.safetensors"))
+    );
+    assert!(bench.world().asked[0].contains(r#"references: ["civitai:1", "hf:org/repo"]"#));
+}
+
+#[tokio::test]
+async fn a_run_that_fails_as_a_whole_says_why() {
+    let bench = Bench::new().await;
+    bench.world().fate = Fate::Worse;
+    let ended = bench.json(&["sync", "--wait"]).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (1, &json!("HUB_UNREACHABLE")));
+    assert_eq!(ended.objects().last().unwrap()["state"], "failed");
+    let ended = bench.json(&["pull", "civitai:999999"]).await;
+    assert_eq!((ended.code, ended.out.as_str(), &ended.error()["reason"]), (1, "", &json!("MODEL_NOT_FOUND")));
+    bench.world().fate = Fate::BreaksOff;
+    let ended = bench.json(&["sync", "--wait"]).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (1, &json!("INTERNAL")), "an answer cut short is no success");
+}
+
+/// Interrupts a command once it has printed something.
+async fn interrupted(bench: &Bench, words: &[&str]) -> super::Ended {
+    let (out, notes) = (Captured::default(), Captured::default());
+    let watch = async {
+        while out.text().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        bench.interrupt.notify_one();
+    };
+    let (code, ()) = tokio::join!(bench.execute(words, &out, &notes), watch);
+    super::Ended { code, out: out.text(), notes: notes.text() }
+}
+
+#[tokio::test]
+async fn an_interrupted_wait_leaves_the_sync_going_and_says_so() {
+    let bench = Bench::new().await;
+    bench.world().fate = Fate::Hangs;
+    let ended = interrupted(&bench, &["--json", "sync", "--wait"]).await;
+    assert_eq!(ended.code, 130);
+    let error = ended.error();
+    assert_eq!((&error["reason"], &error["metadata"]["job"]), (&json!("STOPPED_WAITING"), &json!(SYNC_RUN)));
+    assert!(error["message"].as_str().unwrap().contains("goes on"), "{error}");
+    assert!(!bench.world().asked.iter().any(|asked| asked.starts_with("CancelSyncRun")));
+}
+
+#[tokio::test]
+async fn an_interrupted_generate_cancels_and_writes_nothing() {
+    let bench = Bench::new().await;
+    bench.world().fate = Fate::Hangs;
+    let file = bench.file("a.png");
+    let ended = interrupted(&bench, &["--json", "generate", "x", "--model", "civitai:1", "-o", &file]).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (130, &json!("CANCELLED")));
+    let asked = bench.world().asked.clone();
+    assert!(asked.iter().any(|asked| asked.starts_with("CancelGeneration") && asked.contains(GENERATION)), "{asked:?}");
+    assert!(!std::path::Path::new(&file).exists());
+}
+
+#[tokio::test]
+async fn generate_asks_for_what_was_written_and_saves_every_picture() {
+    let bench = Bench::new().await;
+    std::fs::write(bench.file("start.png"), PICTURE).unwrap();
+    let (file, start) = (bench.file("heart.png"), bench.file("start.png"));
+    let ended = bench
+        .json(&[
+            "generate",
+            "red heart",
+            "--model",
+            "civitai:1",
+            "--negative",
+            "-blurry",
+            "--seed",
+            "7",
+            "--steps",
+            "25",
+            "--cfg",
+            "3.5",
+            "--sampler",
+            "dpmpp_2m",
+            "--schedule",
+            "karras",
+            "--width",
+            "64",
+            "--height",
+            "96",
+            "--clip-skip",
+            "2",
+            "--lora",
+            "civitai:2",
+            "--lora",
+            "civitai:3@4:0.5",
+            "--init-image",
+            &start,
+            "--strength",
+            "0.75",
+            "--count",
+            "2",
+            "-o",
+            &file,
+        ])
+        .await;
+    assert_eq!((ended.code, ended.notes.as_str()), (0, ""), "{ended:?}");
+    let asked = bench.world().asked[0].clone();
+    for part in [
+        r#"prompt: "red heart""#,
+        r#"negative_prompt: "-blurry""#,
+        "seed: Some(7)",
+        "steps: Some(25)",
+        "guidance_scale: Some(3.5)",
+        r#"sampler: "dpmpp_2m""#,
+        r#"schedule: "karras""#,
+        "width: Some(64)",
+        "height: Some(96)",
+        "clip_skip: Some(2)",
+        r#"LoraUse { model: "civitai:2", weight: 1.0 }"#,
+        r#"LoraUse { model: "civitai:3@4", weight: 0.5 }"#,
+        "count: 2",
+        r#"init_image: "assets/of-the-upload""#,
+        "strength: Some(0.75)",
+        "cancel_on_disconnect: true",
+    ] {
+        assert!(asked.contains(part), "{part} in {asked}");
+    }
+    assert_eq!(bench.world().uploaded_bytes, PICTURE.len());
+    let events = ended.objects();
+    assert_eq!(events[0]["phase"], "queued");
+    let sampling = events.iter().find(|event| event["phase"] == "sampling").unwrap();
+    assert_eq!(
+        (&sampling["event"], &sampling["step"], &sampling["total_steps"]),
+        (&json!("progress"), &json!(1), &json!(25))
+    );
+    let done = events.last().unwrap();
+    assert_eq!((&done["event"], &done["generation"]), (&json!("done"), &json!(GENERATION)));
+    let second = bench.file("heart-2.png");
+    assert_eq!(
+        done["images"],
+        json!([
+            { "path": file, "seed": 7, "width": 64, "height": 64, "sha256": picture_digest() },
+            { "path": second, "seed": 8, "width": 64, "height": 64, "sha256": picture_digest() },
+        ])
+    );
+    assert_eq!((std::fs::read(&file).unwrap(), std::fs::read(&second).unwrap()), (PICTURE.to_vec(), PICTURE.to_vec()));
+}
+
+#[tokio::test]
+async fn generate_says_where_the_picture_is() {
+    let bench = Bench::new().await;
+    let file = bench.file("heart.png");
+    let ended = bench.run(&["generate", "red heart", "--model", "civitai:1", "-o", &file]).await;
+    assert_eq!((ended.out, ended.notes), (format!("{file}  64×64  seed 7\n"), String::new()));
+}
+
+#[tokio::test]
+async fn generate_refuses_before_it_paints() {
+    let bench = Bench::new().await;
+    let large = bench.file("large.png");
+    std::fs::write(&large, vec![0; 901 * 1024]).unwrap();
+    let missing = bench.file("missing/a.png");
+    for (words, code, reason) in [
+        (vec!["-o", &missing], 2, "INVALID_ARGUMENT"),
+        (vec!["-o", "a.jpg"], 2, "INVALID_ARGUMENT"),
+        (vec!["--init-image", &large], 2, "INVALID_ARGUMENT"),
+        (vec!["--init-image", &missing], 1, "LOCAL_IO_FAILED"),
+        (vec!["--strength", "0.5"], 2, "INVALID_ARGUMENT"),
+        (vec!["--count", "0"], 2, "INVALID_ARGUMENT"),
+        (vec!["--seed", "-1"], 2, "INVALID_ARGUMENT"),
+    ] {
+        let ended = bench.json(&[&["generate", "x", "--model", "civitai:1"], &words[..]].concat()).await;
+        assert_eq!((ended.code, &ended.error()["reason"]), (code, &json!(reason)), "{words:?}");
+    }
+    assert!(bench.world().asked.is_empty(), "nothing reached the daemon");
+}
+
+#[tokio::test]
+async fn what_the_daemon_does_not_support_ends_with_three() {
+    let bench = Bench::new().await;
+    let file = bench.file("a.png");
+    let words = ["generate", "x", "--model", "civitai:1", "-o", &file];
+    let ended = bench.json(&[&words[..], &["--sampler", "magic"]].concat()).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (3, &json!("UNSUPPORTED_SETTING")));
+    bench.world().fate = Fate::Badly;
+    let ended = bench.json(&words).await;
+    let error = ended.error();
+    assert_eq!(
+        (ended.code, &error["reason"], &error["metadata"]["job"]),
+        (3, &json!("UNSUPPORTED_ARCHITECTURE"), &json!(GENERATION))
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_picture_is_never_written() {
+    let bench = Bench::new().await;
+    bench.world().fate = Fate::Worse;
+    let before = names_in(bench.folder.path());
+    let ended = bench.json(&["generate", "x", "--model", "civitai:1", "-o", &bench.file("a.png")]).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (1, &json!("DIGEST_MISMATCH")));
+    assert_eq!(names_in(bench.folder.path()), before);
+}
+
+#[tokio::test]
+async fn a_token_comes_from_standard_input_and_is_never_repeated() {
+    let mut bench = Bench::new().await;
+    bench.input = "  secret-token\n".into();
+    assert_eq!(bench.json(&["login", "civitai"]).await.object(), json!({ "hub": "civitai", "account": "painter" }));
+    assert!(bench.world().asked[0].contains("secret-token\""), "without the line break");
+    assert_eq!(bench.run(&["login", "huggingface"]).await.out, "Signed in to Hugging Face as painter.\n");
+    assert_eq!(bench.json(&["logout", "hf"]).await.object(), json!({ "hub": "hf", "account": null }));
+    bench.input = "two words".into();
+    let ended = bench.json(&["login", "hf"]).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (2, &json!("INVALID_ARGUMENT")));
+    assert!(!ended.notes.contains("two words"), "{}", ended.notes);
+    bench.input = String::new();
+    assert_eq!(bench.json(&["login", "hf"]).await.code, 2);
+    bench.input = "wrong".into();
+    assert_eq!(bench.json(&["login", "civitai"]).await.error()["reason"], "HUB_TOKEN_REJECTED");
+    assert_eq!(bench.json(&["login", "civitai", "a-token"]).await.code, 2, "a token on the command line is refused");
+}

@@ -1,0 +1,304 @@
+//! The one HTTP client: redirects by hand, a token only where it belongs, and a limit on every wait and size.
+//!
+//! reqwest's own redirects are off because they would follow hub data anywhere, its referrer because it would tell
+//! the storage host our last address, and its system proxy because a variable in somebody's shell must not decide
+//! where model files come from. It never reads `.netrc`.
+
+use crate::error::HubError;
+use crate::refusal::{Asked, Refusal};
+use crate::retry;
+use crate::site::{Site, shown};
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue};
+use paintbox_domain::{Hub, Secret};
+use std::time::Duration;
+use url::Url;
+
+const MOST_REDIRECTS: usize = 5;
+/// A full page of a hundred models is a few megabytes; this is a stop for hostile servers, not a budget.
+const LARGEST_JSON_BYTES: usize = 64 << 20;
+const LARGEST_REFUSAL_BYTES: usize = 64 << 10;
+
+/// How long a silence is borne.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    /// From sending a request to the head of its answer, connecting included.
+    pub(crate) answer: Duration,
+    /// Between two pieces of a body.
+    pub(crate) stall: Duration,
+    /// After the first of several failures; doubled after each.
+    pub(crate) first_retry: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            answer: Duration::from_secs(30),
+            stall: Duration::from_secs(60),
+            first_retry: retry::FIRST_WAIT,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Transport {
+    client: reqwest::Client,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// The head of the last answer of a chain of redirects; its body is still to be read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) hub: Hub,
+    pub(crate) response: reqwest::Response,
+    pub(crate) url: Url,
+    /// Whether the last hop was the hub itself rather than its storage.
+    pub(crate) own_origin: bool,
+    /// The token that the hub's own hops got; kept so that it can be blotted out of what the server says.
+    pub(crate) token: Option<Secret>,
+}
+
+/// A JSON body, unparsed, and what came with it.
+#[derive(Debug)]
+pub(crate) struct JsonText {
+    pub(crate) text: String,
+    /// Address for errors.
+    pub(crate) from: String,
+}
+
+impl Transport {
+    pub(crate) fn new(user_agent: &str, timeouts: Timeouts) -> Result<Self, HubError> {
+        let lower = user_agent.to_ascii_lowercase();
+        // The words by which CivitAI takes a client for a browser and answers pages instead of errors.
+        if ["mozilla", "chrome", "safari", "firefox", "opera", "edge"].iter().any(|browser| lower.contains(browser)) {
+            return Err(HubError::InvalidConfig { setting: "user_agent", problem: "it looks like a browser's" });
+        }
+        if user_agent.trim().is_empty() || HeaderValue::from_str(user_agent).is_err() {
+            return Err(HubError::InvalidConfig { setting: "user_agent", problem: "it is empty or not one line" });
+        }
+        let client = reqwest::Client::builder()
+            .user_agent(user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(timeouts.connect)
+            .build()
+            .map_err(|source| HubError::ClientUnusable { hub: Hub::Civitai, source })?;
+        Ok(Self { client, timeouts })
+    }
+
+    /// Sends a GET and follows its redirects as far as `site` allows. The answer may have any status.
+    pub(crate) async fn get(&self, site: &Site, url: Url, headers: &HeaderMap) -> Result<Answer, HubError> {
+        let token = site.token();
+        let mut url = url;
+        let mut redirects = 0;
+        loop {
+            let own_origin = site.is_own_origin(&url);
+            let mut headers = headers.clone();
+            // The lengths and offsets we work with are those of the file, so no hop may compress it.
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            if own_origin && let Some(token) = &token {
+                headers.insert(AUTHORIZATION, bearer(token)?);
+            }
+            let sent = self.client.get(url.clone()).headers(headers).send();
+            let response = match tokio::time::timeout(self.timeouts.answer, sent).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(source)) => return Err(self.unreachable(site.hub, &url, source)),
+                Err(_elapsed) => {
+                    return Err(HubError::TimedOut {
+                        hub: site.hub,
+                        url: shown(&url),
+                        awaited: "an answer",
+                        after: self.timeouts.answer,
+                    });
+                }
+            };
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(Answer { hub: site.hub, response, url, own_origin, token });
+            }
+            let next = next_hop(site, &url, response.headers())?;
+            redirects += 1;
+            if redirects > MOST_REDIRECTS {
+                return Err(refused(site.hub, &url, shown(&next), "there were too many redirects"));
+            }
+            url = next;
+        }
+    }
+
+    /// The JSON below the endpoint at `path_and_query`, asked for patiently.
+    ///
+    /// # Errors
+    /// What the hub's refusal means for what was `asked`; [`HubError::UnexpectedAnswer`] for a page of HTML.
+    pub(crate) async fn json(
+        &self,
+        site: &Site,
+        path_and_query: &str,
+        asked: &Asked<'_>,
+    ) -> Result<JsonText, HubError> {
+        let url = site.url(path_and_query)?;
+        retry::patiently(self.timeouts.first_retry, || self.json_once(site, url.clone(), asked)).await
+    }
+
+    async fn json_once(&self, site: &Site, url: Url, asked: &Asked<'_>) -> Result<JsonText, HubError> {
+        let answer = self.get(site, url, &HeaderMap::new()).await?;
+        if !answer.response.status().is_success() {
+            return Err(self.refusal(answer).await.into_error(asked));
+        }
+        let from = shown(&answer.url);
+        let content_type = content_type(answer.response.headers()).unwrap_or_default();
+        if content_type.starts_with("text/html") {
+            // A proxy's or a firewall's page, seen in front of both hubs.
+            return Err(HubError::UnexpectedAnswer { hub: site.hub, url: from, found: "a web page instead of JSON" });
+        }
+        let body = self.whole_body(answer, LARGEST_JSON_BYTES).await?;
+        match String::from_utf8(body) {
+            Ok(text) => Ok(JsonText { text, from }),
+            Err(_) => {
+                Err(HubError::UnexpectedAnswer { hub: site.hub, url: from, found: "bytes that are not UTF-8 text" })
+            }
+        }
+    }
+
+    async fn whole_body(&self, answer: Answer, most_bytes: usize) -> Result<Vec<u8>, HubError> {
+        let Answer { hub, mut response, url, .. } = answer;
+        let expected_bytes = response.content_length();
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk(hub, &url, &mut response, length(&body), expected_bytes).await? {
+            if body.len() + chunk.len() > most_bytes {
+                return Err(HubError::UnexpectedAnswer { hub, url: shown(&url), found: "far too much text" });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    pub(crate) async fn chunk(
+        &self,
+        hub: Hub,
+        url: &Url,
+        response: &mut reqwest::Response,
+        received_bytes: u64,
+        expected_bytes: Option<u64>,
+    ) -> Result<Option<Bytes>, HubError> {
+        match tokio::time::timeout(self.timeouts.stall, response.chunk()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(source)) => Err(HubError::Truncated {
+                hub,
+                url: shown(url),
+                received_bytes,
+                expected_bytes,
+                source: Some(source.without_url()),
+            }),
+            Err(_elapsed) => Err(HubError::TimedOut {
+                hub,
+                url: shown(url),
+                awaited: "more of the body",
+                after: self.timeouts.stall,
+            }),
+        }
+    }
+
+    /// Reads what the server says about a status that is not a success.
+    pub(crate) async fn refusal(&self, answer: Answer) -> Refusal {
+        let Answer { hub, mut response, url, own_origin, token } = answer;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let mut body = Vec::new();
+        // A refusal is worth reporting even if its words break off.
+        while let Ok(Some(chunk)) = self.chunk(hub, &url, &mut response, length(&body), None).await {
+            body.extend_from_slice(&chunk);
+            if body.len() > LARGEST_REFUSAL_BYTES {
+                body.truncate(LARGEST_REFUSAL_BYTES);
+                break;
+            }
+        }
+        Refusal::new(hub, shown(&url), own_origin, token.as_ref(), status, &headers, &body)
+    }
+
+    fn unreachable(&self, hub: Hub, url: &Url, source: reqwest::Error) -> HubError {
+        if source.is_timeout() {
+            let after = self.timeouts.connect;
+            return HubError::TimedOut { hub, url: shown(url), awaited: "a connection", after };
+        }
+        HubError::Unreachable { hub, url: shown(url), source: source.without_url() }
+    }
+}
+
+/// The header that carries a token; marked sensitive so that HTTP libraries do not print or index it.
+pub(crate) fn bearer(token: &Secret) -> Result<HeaderValue, HubError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .map_err(|_| HubError::InvalidConfig { setting: "token", problem: "it holds characters that no token has" })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// `Content-Type` in lower case, parameters included.
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get(CONTENT_TYPE)?.to_str().ok()?.trim().to_ascii_lowercase())
+}
+
+fn length(body: &[u8]) -> u64 {
+    u64::try_from(body.len()).unwrap_or(u64::MAX)
+}
+
+fn next_hop(site: &Site, from: &Url, headers: &HeaderMap) -> Result<Url, HubError> {
+    let Some(location) = headers.get(LOCATION) else {
+        return Err(refused(site.hub, from, "nowhere".to_owned(), "the redirect names no address"));
+    };
+    // Relative addresses are normal: Hugging Face redirects that way to its own cache.
+    let next = location.to_str().ok().and_then(|location| from.join(location).ok());
+    let Some(next) = next else {
+        return Err(refused(site.hub, from, "nowhere".to_owned(), "the redirect's address cannot be read"));
+    };
+    site.may_visit(&next).map_err(|problem| refused(site.hub, from, shown(&next), problem))?;
+    Ok(next)
+}
+
+fn refused(hub: Hub, from: &Url, to: String, problem: &'static str) -> HubError {
+    HubError::RedirectRefused { hub, from: shown(from), to, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browsers_user_agent_is_refused() {
+        for bad in ["Mozilla/5.0 (X11)", "paintbox (like Chrome)", "", " ", "a\nb"] {
+            let error = Transport::new(bad, Timeouts::default()).unwrap_err();
+            assert!(matches!(error, HubError::InvalidConfig { setting: "user_agent", .. }), "{bad:?}: {error}");
+        }
+        assert!(Transport::new("paintbox/0.1.0", Timeouts::default()).is_ok());
+    }
+
+    #[test]
+    fn redirects_are_joined_and_checked() {
+        let site = Site::new(Hub::HuggingFace, "https://huggingface.co".parse().unwrap(), None).unwrap();
+        let from: Url = "https://huggingface.co/org/repo/resolve/main/a.json".parse().unwrap();
+        let hop = |location: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(LOCATION, location.parse().unwrap());
+            next_hop(&site, &from, &headers)
+        };
+        let cache = "/api/resolve-cache/models/org/repo/abc/a.json?etag=%22x%22";
+        assert_eq!(hop(cache).unwrap().as_str(), format!("https://huggingface.co{cache}"));
+        assert!(hop("https://us.aws.cdn.hf.co/x?Signature=s").is_ok());
+        for bad in ["//evil.example/x?s=1", "http://huggingface.co/x", "https://evil.example/?q=s3cret", "file:///x"] {
+            let error = hop(bad).unwrap_err();
+            assert!(matches!(error, HubError::RedirectRefused { .. }), "{bad}: {error}");
+            assert!(!error.to_string().contains("s3cret"));
+        }
+        assert!(next_hop(&site, &from, &HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_token_is_marked_sensitive_and_must_fit_a_header() {
+        let value = bearer(&Secret::new("s3cret").unwrap()).unwrap();
+        assert!(!format!("{value:?}").contains("s3cret"));
+        let error = bearer(&Secret::new("s3\ncret").unwrap()).unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("cret"));
+    }
+}

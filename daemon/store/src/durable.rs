@@ -1,0 +1,100 @@
+//! The few file system calls whose order decides what survives a kill or a power cut.
+
+use crate::StoreError;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Blobs are never written to again; a front end that is handed one should not be able to by accident.
+const BLOB_MODE: u32 = 0o444;
+const WORKING_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
+/// Creates `path` and its parents, for this user alone. A folder that exists keeps its mode.
+pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).map_err(StoreError::io("create the folder", path))
+}
+
+/// Options for a file that only this user reads and writes.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(WORKING_MODE);
+    options
+}
+
+/// Gives a file that [`seal`] made read-only back to its writer.
+pub(crate) fn unseal(path: &Path) -> Result<(), StoreError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(WORKING_MODE)).map_err(StoreError::io("make writable", path))
+}
+
+/// Makes a finished file read-only and waits until its bytes are on the device.
+pub(crate) fn seal(file: &File, path: &Path) -> Result<(), StoreError> {
+    file.set_permissions(fs::Permissions::from_mode(BLOB_MODE)).map_err(StoreError::io("make read-only", path))?;
+    sync_file(file, path)
+}
+
+/// Waits until a file's bytes and length are on the device.
+pub(crate) fn sync_file(file: &File, path: &Path) -> Result<(), StoreError> {
+    sync(file).map_err(StoreError::io("flush", path))
+}
+
+/// Waits until a folder's names are on the device.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    let act = "flush the folder";
+    let folder = File::open(path).map_err(StoreError::io(act, path))?;
+    sync(&folder).map_err(StoreError::io(act, path))
+}
+
+/// `sync_all` is F_FULLFSYNC on macOS, which some file systems there (network and FAT volumes) do not know; a plain
+/// fsync is the most they offer.
+fn sync(file: &File) -> io::Result<()> {
+    match file.sync_all() {
+        Err(error) if cfg!(target_vendor = "apple") && !is_of_the_device(&error) => {
+            rustix::fs::fsync(file).map_err(io::Error::from)
+        }
+        result => result,
+    }
+}
+
+/// Whether a failed flush says something about the bytes, rather than about which flush the file system knows.
+fn is_of_the_device(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
+/// Renames within the store. What was at `to` is replaced in one step.
+#[expect(clippy::disallowed_methods, reason = "this is the store's one rename, which its callers order with fsync")]
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(StoreError::io("move into place", to))
+}
+
+/// Removes a file; one that is not there is as good as removed.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Replaces a small file so that a reader, or a power cut, meets the old or the new content and nothing between.
+/// The folder's own fsync is left to the caller.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let fresh = path.with_extension("new");
+    let mut file = private_file()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&fresh)
+        .map_err(StoreError::io("create", &fresh))?;
+    file.write_all(bytes).map_err(StoreError::io_writing("write", &fresh, bytes.len() as u64))?;
+    sync_file(&file, &fresh)?;
+    rename(&fresh, path)
+}
+
+/// Bytes that this user may still write on the volume that holds `path`.
+pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+    let volume = rustix::fs::statvfs(path)?;
+    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+}

@@ -1,0 +1,342 @@
+//! Stable Diffusion 1.x: one network, two ways of naming its tensors.
+//!
+//! Single files use the names of the original latent-diffusion code (`model.diffusion_model.input_blocks.1.0…`),
+//! folders those of diffusers and transformers (`down_blocks.0.resnets.0…`). The diffusers names are canonical here:
+//! everything is said as [`Recipe`]s that make a canonical tensor out of one in the file. The maps are rules over
+//! indices, with counts and widths read from the header, so that a smaller model of the same family works unchanged.
+
+mod clip_names;
+mod dims;
+mod unet_names;
+mod vae_names;
+
+pub use dims::{ClipDims, DimsError, UnetDims, VaeDims};
+
+use crate::safetensors::Header;
+use crate::shapes::{TensorShapes, for_message};
+use paintbox_domain::{Classify, ErrorClass, reason};
+use std::collections::BTreeMap;
+
+/// The three networks of the family, in the order of their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Component {
+    TextEncoder,
+    Unet,
+    Vae,
+}
+
+impl Component {
+    pub const ALL: [Self; 3] = [Self::TextEncoder, Self::Unet, Self::Vae];
+
+    /// The folder's name in a diffusers repository.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TextEncoder => "text_encoder",
+            Self::Unet => "unet",
+            Self::Vae => "vae",
+        }
+    }
+
+    /// What precedes its tensors' names in a single file.
+    #[must_use]
+    pub const fn single_file_prefix(self) -> &'static str {
+        match self {
+            Self::TextEncoder => "cond_stage_model.transformer.",
+            Self::Unet => "model.diffusion_model.",
+            Self::Vae => "first_stage_model.",
+        }
+    }
+}
+
+impl std::fmt::Display for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a canonical tensor is made of the tensor in the file. Never changes the bytes, only the shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Take {
+    /// As it is.
+    Whole,
+    /// `[out, in, 1, 1]` → `[out, in]`: a 1×1 convolution is a linear layer.
+    Squeeze,
+    /// `[out, in]` → `[out, in, 1, 1]`.
+    Unsqueeze,
+}
+
+impl Take {
+    /// The canonical shape made of a shape in the file; `None` when the shape is not one this can be applied to.
+    #[must_use]
+    pub fn applied_to(self, shape: &[usize]) -> Option<Vec<usize>> {
+        match (self, shape) {
+            (Self::Whole, shape) => Some(shape.to_vec()),
+            (Self::Squeeze, &[outputs, inputs, 1, 1]) => Some(vec![outputs, inputs]),
+            (Self::Unsqueeze, &[outputs, inputs]) => Some(vec![outputs, inputs, 1, 1]),
+            (Self::Squeeze | Self::Unsqueeze, _) => None,
+        }
+    }
+
+    /// What undoes it.
+    #[must_use]
+    pub const fn inverse(self) -> Self {
+        match self {
+            Self::Whole => Self::Whole,
+            Self::Squeeze => Self::Unsqueeze,
+            Self::Unsqueeze => Self::Squeeze,
+        }
+    }
+}
+
+/// Where a canonical tensor comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// The tensor's name in the file.
+    pub source: String,
+    pub reshape: Take,
+}
+
+/// Recipes by component and canonical name.
+pub type Recipes = BTreeMap<(Component, String), Recipe>;
+
+/// Canonical parameters and their shapes: what an adapter is matched against.
+pub type Parameters = BTreeMap<(Component, String), Vec<usize>>;
+
+/// The counts that the two namings differ by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Levels {
+    /// Residual blocks on each way down of the UNet (SD 1.x: 2); one more on each way up.
+    pub unet_blocks_per_level: usize,
+    /// For each way up of the UNet, first to last: whether it has attention. An upsampler's index follows from it.
+    pub unet_up_attention: Vec<bool>,
+    /// Resolutions of the VAE (SD 1.x: 4).
+    pub vae_levels: usize,
+}
+
+impl Levels {
+    /// The counts of a single file. A component that is absent counts as SD 1.x has it.
+    #[must_use]
+    pub fn of_single_file(header: &Header) -> Self {
+        let unet = unet_names::Layout::of_single_file(header);
+        Self {
+            unet_blocks_per_level: unet.blocks_per_level,
+            unet_up_attention: unet.up_attention,
+            vae_levels: vae_names::levels_of_single_file(header).unwrap_or(4),
+        }
+    }
+
+    /// The counts of canonical parameters. A component that is absent counts as SD 1.x has it.
+    #[must_use]
+    pub fn of_canonical(parameters: &Parameters) -> Self {
+        let unet = unet_names::Layout::of_canonical(&Part { parameters, component: Component::Unet });
+        Self {
+            unet_blocks_per_level: unet.blocks_per_level,
+            unet_up_attention: unet.up_attention,
+            vae_levels: vae_names::levels_of_canonical(&Part { parameters, component: Component::Vae }).unwrap_or(4),
+        }
+    }
+}
+
+/// One component of canonical parameters, by the component's own names.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    pub parameters: &'a Parameters,
+    pub component: Component,
+}
+
+impl TensorShapes for Part<'_> {
+    fn shape_of(&self, name: &str) -> Option<&[usize]> {
+        self.parameters.get(&(self.component, name.to_owned())).map(Vec::as_slice)
+    }
+}
+
+/// Why names cannot be mapped.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    #[error("the file holds none of text encoder, UNet and VAE of Stable Diffusion 1.x")]
+    NoComponent,
+    #[error("tensor `{tensor}` has no place in the {component} of Stable Diffusion 1.x")]
+    NoPlace { component: Component, tensor: String },
+    #[error("tensors `{first}` and `{second}` both claim to be `{canonical}` of the {component}")]
+    Ambiguous { component: Component, canonical: String, first: String, second: String },
+    #[error("tensor `{tensor}` of shape {shape:?} cannot be `{canonical}` of the {component}")]
+    WrongShape { component: Component, canonical: String, tensor: String, shape: Vec<usize> },
+}
+
+impl Classify for NameError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoComponent | Self::NoPlace { .. } => ErrorClass::Unsupported,
+            Self::Ambiguous { .. } | Self::WrongShape { .. } => ErrorClass::DataLoss,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NoComponent | Self::NoPlace { .. } => reason::UNSUPPORTED_ARCHITECTURE,
+            Self::Ambiguous { .. } | Self::WrongShape { .. } => reason::MALFORMED_FILE,
+        }
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::NoComponent => Vec::new(),
+            Self::NoPlace { component, tensor } => {
+                vec![("component", component.to_string()), ("tensor", tensor.clone())]
+            }
+            Self::Ambiguous { component, canonical, first, second } => vec![
+                ("component", component.to_string()),
+                ("canonical", canonical.clone()),
+                ("first", first.clone()),
+                ("second", second.clone()),
+            ],
+            Self::WrongShape { component, canonical, tensor, shape } => vec![
+                ("component", component.to_string()),
+                ("canonical", canonical.clone()),
+                ("tensor", tensor.clone()),
+                ("shape", format!("{shape:?}")),
+            ],
+        }
+    }
+}
+
+/// Recipes for every tensor of the three components that a single file (or one bare component of it) holds.
+///
+/// Tensors of other parts (EMA copies, training constants, loss networks) and `position_ids`, which is a count and
+/// no weight, are left out. A component that the file lacks is simply absent from the result.
+///
+/// # Errors
+/// [`NameError::NoComponent`] when nothing of the family is there; the others when a tensor inside one of the
+/// components is not one that the family has.
+pub fn diffusers_recipes(header: &Header) -> Result<Recipes, NameError> {
+    let levels = Levels::of_single_file(header);
+    let mut recipes = Recipes::new();
+    for (source, info) in &header.tensors {
+        let Some((component, local)) = component_of(source) else { continue };
+        let named = match component {
+            Component::TextEncoder => clip_names::canonical(local),
+            Component::Unet => unet_names::canonical(local, &levels),
+            Component::Vae => vae_names::canonical(local, &levels, &info.shape),
+        };
+        insert(&mut recipes, component, source, &info.shape, named)?;
+    }
+    if recipes.is_empty() { Err(NameError::NoComponent) } else { Ok(recipes) }
+}
+
+/// Recipes for one component's own file as a diffusers folder has it. Such a file already uses canonical names, but
+/// for the VAE attention of older exports (`query`, `key`, `value`, `proj_attn`) and text encoders without the
+/// `text_model.` prefix.
+///
+/// # Errors
+/// [`NameError::NoComponent`] when the file is empty, [`NameError::Ambiguous`] or [`NameError::WrongShape`] when it
+/// contradicts itself. Names are not checked against the family here: a tensor too many does no harm.
+pub fn component_recipes(component: Component, header: &Header) -> Result<Recipes, NameError> {
+    let mut recipes = Recipes::new();
+    for (source, info) in &header.tensors {
+        let named = match component {
+            Component::TextEncoder => clip_names::canonical(source),
+            Component::Unet => Named::As(source.clone(), Take::Whole),
+            Component::Vae => vae_names::canonical_of_diffusers(source, &info.shape),
+        };
+        match named {
+            Named::NoPlace => {}
+            named @ (Named::As(..) | Named::Ignored) => {
+                insert(&mut recipes, component, source, &info.shape, named)?;
+            }
+        }
+    }
+    if recipes.is_empty() { Err(NameError::NoComponent) } else { Ok(recipes) }
+}
+
+/// The shapes that the recipes make of a file's tensors.
+#[must_use]
+pub fn canonical_shapes(header: &Header, recipes: &Recipes) -> Parameters {
+    recipes
+        .iter()
+        .filter_map(|(key, recipe)| {
+            let shape = recipe.reshape.applied_to(header.shape_of(&recipe.source)?)?;
+            Some((key.clone(), shape))
+        })
+        .collect()
+}
+
+/// The single file's name of a canonical tensor, and how its shape is made of the canonical one; `None` for a name
+/// that the family does not have.
+#[must_use]
+pub fn ldm_name(component: Component, canonical: &str, levels: &Levels) -> Option<(String, Take)> {
+    let (local, take) = match component {
+        Component::TextEncoder => (clip_names::single_file(canonical)?, Take::Whole),
+        Component::Unet => (unet_names::single_file(canonical, levels)?, Take::Whole),
+        Component::Vae => vae_names::single_file(canonical, levels)?,
+    };
+    Some((format!("{}{local}", component.single_file_prefix()), take))
+}
+
+/// What a name in a file stands for.
+enum Named {
+    As(String, Take),
+    /// Known, and no weight.
+    Ignored,
+    NoPlace,
+}
+
+fn component_of(source: &str) -> Option<(Component, &str)> {
+    Component::ALL
+        .into_iter()
+        .find_map(|component| source.strip_prefix(component.single_file_prefix()).map(|local| (component, local)))
+}
+
+fn insert(
+    recipes: &mut Recipes,
+    component: Component,
+    source: &str,
+    shape: &[usize],
+    named: Named,
+) -> Result<(), NameError> {
+    let (canonical, reshape) = match named {
+        Named::As(canonical, reshape) => (canonical, reshape),
+        Named::Ignored => return Ok(()),
+        Named::NoPlace => return Err(NameError::NoPlace { component, tensor: for_message(source) }),
+    };
+    if reshape.applied_to(shape).is_none() {
+        return Err(NameError::WrongShape { component, canonical, tensor: for_message(source), shape: shape.to_vec() });
+    }
+    let recipe = Recipe { source: source.to_owned(), reshape };
+    match recipes.insert((component, canonical.clone()), recipe) {
+        None => Ok(()),
+        Some(first) => Err(NameError::Ambiguous {
+            component,
+            canonical: for_message(&canonical),
+            first: for_message(&first.source),
+            second: for_message(source),
+        }),
+    }
+}
+
+/// Splits `12.rest` into 12 and `rest`. A number with a leading zero or sign is no index.
+fn index_and_rest(text: &str) -> Option<(usize, &str)> {
+    let (digits, rest) = text.split_once('.')?;
+    let is_index = !digits.is_empty()
+        && digits.len() <= 4
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (digits == "0" || !digits.starts_with('0'));
+    if is_index { Some((digits.parse().ok()?, rest)) } else { None }
+}
+
+/// Replaces the part of `name` that one of `pairs` begins it with, up to the name's own `weight` or `bias`.
+fn replace_stem(name: &str, pairs: &[(&str, &str)]) -> Option<String> {
+    let (stem, leaf) = name.rsplit_once('.')?;
+    let (_, replacement) = pairs.iter().find(|(from, _)| *from == stem)?;
+    matches!(leaf, "weight" | "bias").then(|| format!("{replacement}.{leaf}"))
+}
+
+/// The other direction of [`replace_stem`].
+fn replace_stem_back(name: &str, pairs: &[(&str, &str)]) -> Option<String> {
+    let (stem, leaf) = name.rsplit_once('.')?;
+    let (original, _) = pairs.iter().find(|(_, to)| *to == stem)?;
+    matches!(leaf, "weight" | "bias").then(|| format!("{original}.{leaf}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Bad input from hubs and people: a clear error that names what was attempted, nothing stored, nothing lost.
+
+use crate::{blobs, error, installation, json, ok};
+use paintbox_testkit::{CIVITAI_TOKEN, Fault, Server};
+use serde_json::Value;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn names_what_is_wrong_with_a_request() {
+    let (_hub, installed) = installation().await;
+    for (arguments, reason, named) in [
+        (vec!["follow", "civitai:nobody_at_all"], "CREATOR_NOT_FOUND", "nobody_at_all"),
+        (vec!["follow", "nohub"], "INVALID_REFERENCE", "nohub"),
+        (vec!["unfollow", "civitai:nobody_at_all"], "FOLLOW_NOT_FOUND", "nobody_at_all"),
+        (vec!["show", "civitai:999999"], "MODEL_NOT_FOUND", "999999"),
+        (vec!["pull", "civitai:999999"], "MODEL_NOT_FOUND", "999999"),
+        (vec!["pull", "hf:tiny-emoji/nothing-here"], "MODEL_NOT_FOUND", "tiny-emoji/nothing-here"),
+        (vec!["show", "hf:../../etc"], "INVALID_REFERENCE", "../../etc"),
+        (vec!["generate", "x", "--model", "no such model", "-o", "x.png"], "MODEL_NOT_FOUND", "no such model"),
+    ] {
+        let error = error(&installed, &arguments);
+        assert_eq!(error["reason"], reason, "{arguments:?}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(named), "{arguments:?}: {error}");
+    }
+    assert!(ok(&installed, &["follows"]).is_empty());
+    assert!(ok(&installed, &["search"]).is_empty());
+}
+
+/// Every way in which a download can be wrong, and the reason that its failure carries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn stores_nothing_that_is_not_what_the_hub_promised() {
+    let (hub, installed) = installation().await;
+    ok(&installed, &["follow", "civitai:tiny_emoji"]);
+    let html = b"<!DOCTYPE html><html><title>Log in</title></html>".to_vec();
+    let mut pickle = b"\x80\x02}q\x00X\x05\x00\x00\x00state".to_vec();
+    pickle.resize(4096, b'.');
+    let mut endless_header = (1_u64 << 63).to_le_bytes().to_vec();
+    endless_header.extend(b"{\"a\":{}}");
+    endless_header.resize(4096, b' ');
+    for (fault, reason) in [
+        (Fault::TruncateBodyAfter(100_000), "TRUNCATED_BODY"),
+        (Fault::CorruptByteAt(10_000_000), "DIGEST_MISMATCH"),
+        (Fault::HtmlLoginPage, "NOT_A_MODEL_FILE"),
+        (Fault::Body(html.into()), "NOT_A_MODEL_FILE"),
+        (Fault::Body(pickle.into()), "UNSAFE_FORMAT"),
+        (Fault::Body(endless_header.into()), "MALFORMED_FILE"),
+    ] {
+        let described = format!("{fault:?}").chars().take(60).collect::<String>();
+        hub.faults().always(Server::CivitaiStorage, "", fault);
+        let (events, output) = json(&installed, &["sync", "--wait"]);
+        hub.faults().clear();
+        assert_eq!(output.status.code(), Some(1), "{described}");
+        let failed: Vec<&Value> = events.iter().filter(|event| event["event"] == "failed").collect();
+        let checkpoint = failed
+            .iter()
+            .find(|event| event["file"] == "tiny-emoji.safetensors")
+            .unwrap_or_else(|| panic!("{described}: {events:#?}"));
+        assert_eq!(checkpoint["error"]["reason"], reason, "{described}: {checkpoint}");
+        assert!(checkpoint["error"]["message"].as_str().unwrap().contains("tiny-emoji.safetensors"), "{checkpoint}");
+        assert!(model_blobs(&installed).is_empty(), "{described} left {:?}", model_blobs(&installed));
+        let done = events.last().unwrap();
+        assert!(done["failed"].as_u64().unwrap() > 0);
+    }
+    // With an honest hub everything arrives.
+    let done = ok(&installed, &["sync", "--wait"]).pop().unwrap();
+    assert_eq!(done["failed"], 0, "{done}");
+    assert!(!model_blobs(&installed).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_token_goes_to_its_hub_and_nowhere_else() {
+    // The one token that this hub knows; nothing else in the home may hold it.
+    const CANARY: &str = CIVITAI_TOKEN;
+    let (hub, mut installed) = installation().await;
+    hub.require_download_token(true);
+    installed.set("PAINTBOX_CIVITAI_TOKEN", CANARY);
+    installed.set("PAINTBOX_LOG", "trace");
+    ok(&installed, &["follow", "civitai:tiny_emoji"]);
+    let (events, output) = json(&installed, &["sync", "--wait"]);
+    assert!(output.status.success(), "{events:#?}");
+    let carriers: Vec<_> =
+        hub.requests().into_iter().filter(|request| format!("{request:?}").contains(CANARY)).collect();
+    assert!(!carriers.is_empty(), "the hub saw the token");
+    for request in carriers {
+        assert!(!request.path_and_query.contains(CANARY), "{request:?}");
+        assert!(request.server == Server::CivitaiSite, "{request:?}");
+    }
+    ok(&installed, &["daemon", "stop"]);
+    for entry in walk(&installed.home()) {
+        let bytes = std::fs::read(&entry).unwrap();
+        assert!(!bytes.windows(CANARY.len()).any(|w| w == CANARY.as_bytes()), "{} holds the token", entry.display());
+    }
+}
+
+/// Blobs that are neither previews nor small companions.
+fn model_blobs(installed: &paintbox_tests::Installation) -> Vec<std::path::PathBuf> {
+    let is_safetensors = |path: &std::path::PathBuf| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.get(8) == Some(&b'{') || bytes.starts_with(b"\x80") || bytes.starts_with(b"<")
+    };
+    blobs(installed).into_iter().filter(is_safetensors).collect()
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.is_file() {
+                found.push(path);
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,13 @@
+//! Repository rules as tests.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the repository has failed")]
+
+mod dependencies;
+mod sources;
+
+use std::path::{Path, PathBuf};
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}

@@ -1,0 +1,116 @@
+//! Rules about the files themselves.
+
+use crate::root;
+use std::path::{Path, PathBuf};
+
+/// A longer file is a table or a mistake.
+const LONGEST_FILE_LINES: usize = 600;
+
+fn tracked_files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !["target", ".git"].contains(&name.as_str()) {
+                    folders.push(path);
+                }
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn with_ending(ending: &str) -> Vec<(PathBuf, String)> {
+    tracked_files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .map(|path| (path.clone(), std::fs::read_to_string(&path).unwrap()))
+        .collect()
+}
+
+/// The part of a source file that ships.
+fn without_tests(text: &str) -> &str {
+    text.split("\n#[cfg(test)]").next().unwrap_or_default()
+}
+
+#[test]
+fn the_top_level_holds_only_what_it_may() {
+    let allowed = [
+        "Cargo.toml", "daemon", "proto", "cli", "migrations", "tests", "README.md", // the project
+        "Cargo.lock", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "clippy.toml",
+        "rustfmt.toml", "deny.toml", ".gitignore", ".ci", ".github", ".git", "target",
+    ];
+    for entry in std::fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(allowed.contains(&name.as_str()), "{name} does not belong at the top level");
+    }
+}
+
+#[test]
+fn every_module_says_why_it_exists() {
+    for (path, text) in with_ending("rs") {
+        assert!(text.starts_with("//!"), "{} opens without a module comment", path.display());
+    }
+}
+
+#[test]
+fn no_source_file_is_longer_than_a_sitting() {
+    for (path, text) in with_ending("rs") {
+        let lines = without_tests(&text).lines().count();
+        assert!(lines <= LONGEST_FILE_LINES, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn every_crate_takes_the_workspace_lints() {
+    for (path, text) in with_ending("toml") {
+        if path.ends_with("Cargo.toml") && text.contains("[package]") && !path.components().any(|c| c.as_os_str() == "fuzz") {
+            assert!(text.contains("[lints]\nworkspace = true"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_catalogue_writes_sql() {
+    for (path, text) in with_ending("rs") {
+        if path.components().any(|part| part.as_os_str() == "catalogue" || part.as_os_str() == "tests") {
+            continue;
+        }
+        assert!(!without_tests(&text).contains("sqlx::"), "{} names sqlx", path.display());
+    }
+}
+
+#[test]
+fn candle_stays_in_the_engine() {
+    for (path, text) in with_ending("rs") {
+        if !path.components().any(|part| part.as_os_str() == "engine" || part.as_os_str() == "tests") {
+            assert!(!text.contains("use candle"), "{} uses candle", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_architecture_page_stays_one_page() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    assert!(text.lines().count() <= 200);
+    for name in ["domain", "hub", "store", "weights", "catalogue", "sync", "engine", "generation", "rpc", "app"] {
+        assert!(Path::new(&root().join("daemon").join(name)).is_dir());
+        assert!(text.contains(&format!("`daemon/{name}`")), "{name} is not on the code map");
+    }
+}
+
+#[test]
+fn landed_migrations_are_never_edited() {
+    // SHA-256 of every migration that has been released; a change needs a new file.
+    let landed: &[(&str, &str)] = &[];
+    for (name, digest) in landed {
+        let bytes = std::fs::read(root().join("migrations").join(name)).unwrap();
+        let found = format!("{:x}", <sha2::Sha256 as sha2::Digest>::digest(&bytes));
+        assert_eq!(&found, digest, "{name} was edited after it landed");
+    }
+}
