@@ -104,7 +104,7 @@ impl Installation {
 impl Drop for Installation {
     fn drop(&mut self) {
         if self.socket().exists() {
-            let _ = self.command("paintbox").args(["daemon", "stop"]).output();
+            drop(self.command("paintbox").args(["daemon", "stop"]).output());
         }
     }
 }

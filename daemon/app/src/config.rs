@@ -77,20 +77,12 @@ impl Config {
         let file = read(&home.config_file)?;
         let interval = file.sync.interval_minutes.unwrap_or(DEFAULT_INTERVAL_MINUTES).max(SHORTEST_INTERVAL_MINUTES);
         Ok(Self {
-            civitai_endpoint: endpoint(
-                "PAINTBOX_CIVITAI_ENDPOINT",
-                file.hubs.civitai.endpoint,
-                "https://civitai.com",
-            )?,
+            civitai_endpoint: endpoint("PAINTBOX_CIVITAI_ENDPOINT", file.hubs.civitai.endpoint, "https://civitai.com")?,
             hf_endpoint: endpoint("HF_ENDPOINT", file.hubs.huggingface.endpoint, "https://huggingface.co")?,
             civitai_token: variable("PAINTBOX_CIVITAI_TOKEN").and_then(|token| Secret::new(&token)),
             hf_token: variable("HF_TOKEN").and_then(|token| Secret::new(&token)),
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
-            sync_interval: file
-                .sync
-                .automatic
-                .unwrap_or(true)
-                .then(|| Duration::from_secs(u64::from(interval) * 60)),
+            sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
             max_queued: file.generation.max_queued.unwrap_or(DEFAULT_QUEUE_LENGTH).max(1),
             home,
         })

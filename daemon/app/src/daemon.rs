@@ -30,8 +30,7 @@ pub(crate) fn run() -> Result<(), StartError> {
     config.home.create()?;
     let _lock = config.home.lock()?;
     let _log = logging::start(&config.home.logs, &config.log_filter)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)?;
     let result = runtime.block_on(live(&config));
     // Threads that are still busy are not waited for: the limit above has passed for them.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -49,7 +48,8 @@ async fn live(config: &Config) -> Result<(), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_at = clock.now();
     let catalogue = Catalogue::open(&config.home.catalogue(), clock.clone()).await.map_err(|error| part(&error))?;
-    let interrupted = catalogue.interrupt_running("the daemon ended while this was running").await.map_err(|error| part(&error))?;
+    let interrupted =
+        catalogue.interrupt_running("the daemon ended while this was running").await.map_err(|error| part(&error))?;
     if interrupted.generations + interrupted.sync_runs > 0 {
         tracing::warn!(
             generations = interrupted.generations,
@@ -58,6 +58,10 @@ async fn live(config: &Config) -> Result<(), StartError> {
         );
     }
     let store = Store::open(&config.home.store).map_err(|error| part(&error))?;
+    let swept = store.sweep_incoming().map_err(|error| part(&error))?;
+    if swept > 0 {
+        tracing::info!(bytes = swept, "removed what an interrupted write of small files left behind");
+    }
     let credentials = Credentials {
         files: CredentialFiles::new(&config.home.state),
         civitai: config.civitai_token.clone(),
@@ -112,7 +116,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
     let in_order = async {
         tokio::join!(sync.shut_down(), generations.shut_down());
         if ended_early.is_none() {
-            let _ = (&mut server).await;
+            drop((&mut server).await);
         }
         catalogue.close().await;
     };
@@ -182,7 +186,7 @@ struct Credentials {
 }
 
 impl Credentials {
-    fn from_environment(&self, hub: Hub) -> Option<&Secret> {
+    fn given_by_environment(&self, hub: Hub) -> Option<&Secret> {
         match hub {
             Hub::Civitai => self.civitai.as_ref(),
             Hub::HuggingFace => self.hf.as_ref(),
@@ -192,7 +196,7 @@ impl Credentials {
 
 impl CredentialStore for Credentials {
     fn state(&self, hub: Hub) -> &'static str {
-        if self.from_environment(hub).is_some() {
+        if self.given_by_environment(hub).is_some() {
             "environment"
         } else if self.files.load(hub).is_some() {
             "stored"
@@ -202,7 +206,7 @@ impl CredentialStore for Credentials {
     }
 
     fn current(&self, hub: Hub) -> Option<Secret> {
-        self.from_environment(hub).cloned().or_else(|| self.files.load(hub))
+        self.given_by_environment(hub).cloned().or_else(|| self.files.load(hub))
     }
 
     fn save(&self, hub: Hub, token: &Secret) -> Result<(), Failure> {

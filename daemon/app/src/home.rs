@@ -76,18 +76,13 @@ impl Home {
             let path = path.clone();
             move |source| StartError::Io { action, path, source }
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io("open"))?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io("open"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
                 let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid);
+                drop(file.read_to_string(&mut pid));
                 return Err(StartError::HomeLocked { home: self.state.clone(), pid: pid.trim().to_owned() });
             }
             Err(std::fs::TryLockError::Error(source)) => return Err(io("lock")(source)),

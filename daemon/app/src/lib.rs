@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            let _ = error.print();
+            drop(error.print());
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
@@ -117,7 +117,9 @@ impl Classify for StartError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoHome => Some("set PAINTBOX_HOME to the folder that should hold everything".to_owned()),
-            Self::ConfigInvalid { .. } => Some("`paintboxd check-config` prints the settings it understands".to_owned()),
+            Self::ConfigInvalid { .. } => {
+                Some("`paintboxd check-config` prints the settings it understands".to_owned())
+            }
             Self::Part(failure) => failure.hint.clone(),
             Self::ConfigUnreadable { .. }
             | Self::Endpoint { .. }

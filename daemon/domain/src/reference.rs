@@ -58,7 +58,10 @@ impl Classify for ModelRefError {
         reason::INVALID_REFERENCE
     }
     fn hint(&self) -> Option<String> {
-        Some("write civitai:4384, civitai:4384@128713, hf:org/repo, a digest, path:/…, or a name from `paintbox search`".to_owned())
+        Some(
+            "write civitai:4384, civitai:4384@128713, hf:org/repo, a digest, path:/…, or a name from `paintbox search`"
+                .to_owned(),
+        )
     }
     fn metadata(&self) -> Vec<(&'static str, String)> {
         vec![("reference", self.given.clone())]
@@ -125,7 +128,10 @@ fn parse_civitai(rest: &str) -> Result<ModelRef, &'static str> {
     let model = number(model).ok_or("a CivitAI model is a number, as in civitai:4384")?;
     // AIR may carry `+fileId` behind the version.
     let version = version
-        .map(|text| number(text.split_once('+').map_or(text, |(version, _)| version)).ok_or("a CivitAI version is a number, as in civitai:4384@128713"))
+        .map(|text| {
+            number(text.split_once('+').map_or(text, |(version, _)| version))
+                .ok_or("a CivitAI version is a number, as in civitai:4384@128713")
+        })
         .transpose()?;
     Ok(ModelRef::Civitai { model, version })
 }
@@ -163,7 +169,9 @@ fn hugging_face(repo: &str, revision: Option<&str>, path: Option<&str>) -> Resul
     if revision.is_some_and(|r| r.is_empty() || r.contains("..") || r.contains(char::is_whitespace)) {
         return Err("no such revision can exist");
     }
-    if path.is_some_and(|p| p.is_empty() || p.starts_with('/') || p.split('/').any(|s| s.is_empty() || s == "." || s == "..")) {
+    if path.is_some_and(|p| {
+        p.is_empty() || p.starts_with('/') || p.split('/').any(|s| s.is_empty() || s == "." || s == "..")
+    }) {
         return Err("the file's path leaves the repository");
     }
     Ok(ModelRef::HuggingFace {

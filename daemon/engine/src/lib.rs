@@ -1,1 +1,25 @@
-//! (being written)
+//! The painting engine: text encoders, networks, VAEs, samplers and adapters on candle.
+//!
+//! Blocking and single-minded: no tokio, no network, no environment, no clock. Everything it needs comes in a
+//! [`paintbox_domain::generation::PaintRequest`], everything it says leaves as a painting, progress or a failure.
+//! The Stable Diffusion 1.x family is painted; every other architecture is refused by name.
+
+mod device;
+mod engine;
+mod error;
+#[cfg(test)]
+mod golden_tests;
+mod load;
+mod model;
+mod networks;
+mod paint;
+mod sample;
+mod settings;
+mod tensor;
+#[cfg(test)]
+mod testing;
+mod text;
+
+pub use device::DeviceChoice;
+pub use engine::{Engine, EngineOptions};
+pub use error::EngineError;

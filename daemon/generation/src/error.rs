@@ -78,7 +78,7 @@ impl Classify for GenerationError {
             Self::Engine(failure) => failure.class,
             Self::Encode(_) | Self::BadRecord(_) | Self::Panicked { .. } | Self::AssetUnreadable { .. } => {
                 ErrorClass::Internal
-            },
+            }
             Self::Reference(_) | Self::Catalogue(_) | Self::InitImage(_) | Self::Store(_) => {
                 self.inner().map_or(ErrorClass::Internal, Classify::class)
             }

@@ -7,7 +7,9 @@ use crate::resolve;
 use crate::spec_json::spec_to_json;
 use crate::worker::{Worker, WorkerHandle};
 use futures::Stream;
-use paintbox_catalogue::{Catalogue, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, NewGeneration};
+use paintbox_catalogue::{
+    Catalogue, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, NewGeneration,
+};
 use paintbox_domain::generation::{GenerationSpec, Generator, JobState, Progress};
 use paintbox_domain::{ModelRef, Sha256};
 use paintbox_store::Store;
@@ -161,7 +163,8 @@ impl Generations {
     pub async fn watch(
         &self,
         uid: &str,
-    ) -> Result<impl Stream<Item = Result<(u64, GenerationEvent), GenerationError>> + Send + use<>, GenerationError> {
+    ) -> Result<impl Stream<Item = Result<(u64, GenerationEvent), GenerationError>> + Send + use<>, GenerationError>
+    {
         // Taken before the row is read, so that no change between the two is missed.
         let live = self.inner.live().get(uid).cloned();
         let first = self.get(uid).await?;

@@ -110,7 +110,11 @@ impl Worker {
             Err(GenerationError::Engine(failure)) if failure.reason == reason::CANCELLED => {
                 if self.handle.is_stopping() {
                     // The daemon ends, nobody took the wish back: said plainly, as after a crash.
-                    let failure = Failure::new(ErrorClass::Unavailable, reason::INTERRUPTED, "the daemon ended while this was running");
+                    let failure = Failure::new(
+                        ErrorClass::Unavailable,
+                        reason::INTERRUPTED,
+                        "the daemon ended while this was running",
+                    );
                     GenerationOutcome::Failed(failure.with_hint("ask for it again"))
                 } else {
                     GenerationOutcome::Cancelled
@@ -229,4 +233,3 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
-

@@ -134,6 +134,12 @@ struct CancelOnDisconnect {
     uid: Option<String>,
 }
 
+impl CancelOnDisconnect {
+    fn disarm(mut self) {
+        self.uid = None;
+    }
+}
+
 impl Drop for CancelOnDisconnect {
     fn drop(&mut self) {
         if let Some(uid) = self.uid.take() {
@@ -223,7 +229,7 @@ impl GenerationService for Api {
     ) -> Result<Response<Self::GenerateImagesStream>, Status> {
         let request = request.into_inner();
         let record = self.create(request.spec, &request.request_id).await?;
-        let mut guard = CancelOnDisconnect {
+        let guard = CancelOnDisconnect {
             generations: self.generations.clone(),
             uid: request.cancel_on_disconnect.then(|| record.uid.clone()),
         };
@@ -233,7 +239,7 @@ impl GenerationService for Api {
                 yield message;
             }
             // The stream came to its own end, so nobody left early.
-            guard.uid = None;
+            guard.disarm();
         };
         Ok(Response::new(bounded(guarded, self.shutdown.clone())))
     }

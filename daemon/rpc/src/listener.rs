@@ -105,6 +105,7 @@ pub(crate) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        // Whoever comes next replaces what could not be removed.
+        drop(std::fs::remove_file(&self.0));
     }
 }

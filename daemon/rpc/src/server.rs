@@ -70,10 +70,8 @@ pub async fn serve(socket: Socket, api: Api) -> Result<(), Failure> {
             .register_encoded_file_descriptor_set(paintbox_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let reflection_v1 =
-        reflection().build_v1().map_err(|error| failed("cannot serve reflection", &error))?;
-    let reflection_v1alpha =
-        reflection().build_v1alpha().map_err(|error| failed("cannot serve reflection", &error))?;
+    let reflection_v1 = reflection().build_v1().map_err(|error| failed("cannot serve reflection", &error))?;
+    let reflection_v1alpha = reflection().build_v1alpha().map_err(|error| failed("cannot serve reflection", &error))?;
     let router = Server::builder()
         .add_service(health)
         .add_service(reflection_v1)

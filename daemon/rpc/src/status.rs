@@ -64,7 +64,8 @@ pub(crate) fn error_message(failure: &Failure) -> v1::Error {
 /// A bad argument, named.
 pub(crate) fn invalid(field: &str, problem: impl Into<String>) -> Status {
     failure_status(
-        &Failure::new(ErrorClass::InvalidInput, paintbox_domain::reason::INVALID_ARGUMENT, problem).with("field", field),
+        &Failure::new(ErrorClass::InvalidInput, paintbox_domain::reason::INVALID_ARGUMENT, problem)
+            .with("field", field),
     )
 }
 

@@ -51,10 +51,7 @@ impl SyncService for Api {
     type PlanSyncStream = StreamOf<v1::PlanOperation>;
     type WatchSyncRunStream = StreamOf<v1::SyncEvent>;
 
-    async fn plan_sync(
-        &self,
-        request: Request<v1::PlanSyncRequest>,
-    ) -> Result<Response<Self::PlanSyncStream>, Status> {
+    async fn plan_sync(&self, request: Request<v1::PlanSyncRequest>) -> Result<Response<Self::PlanSyncStream>, Status> {
         let name = request.into_inner().follow;
         let follow = Some(without_collection(&name)).filter(|name| !name.is_empty());
         let plan = self.sync.plan(follow).await.map_err(|error| status(&error))?;
@@ -91,8 +88,7 @@ impl SyncService for Api {
     ) -> Result<Response<v1::ListSyncRunsResponse>, Status> {
         let request = request.into_inner();
         let token = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
-        let page =
-            self.sync.list_runs(page_size(request.page_size)?, token).await.map_err(|error| status(&error))?;
+        let page = self.sync.list_runs(page_size(request.page_size)?, token).await.map_err(|error| status(&error))?;
         Ok(Response::new(v1::ListSyncRunsResponse {
             sync_runs: page.sync_runs.iter().map(sync_run).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),

@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use paintbox_catalogue::{Catalogue, FileRecord, NewArtifact};
 use paintbox_domain::hub::FileSize;
-use paintbox_domain::{Classify as _, FileFormat, Hub, ModelKind, Sha256, reason};
 use paintbox_domain::{Architecture, ErrorClass};
+use paintbox_domain::{Classify as _, FileFormat, Hub, ModelKind, reason};
 use paintbox_hub::{Download, HubError, Hubs, ResumeFrom};
 use paintbox_store::{Expected, Partial, PartialKey, Store, StoreError};
 use paintbox_weights::{Inspection, Sniffed, inspect, sniff};
@@ -84,7 +84,11 @@ impl Fetcher<'_> {
         let fetched = |source: HubError| SyncError::Fetch { file: name.clone(), source };
 
         let mut partial = blocking(move || store.partial(&key)).await?.map_err(kept)?;
-        let from = (partial.len() > 0)
+        if partial.total_bytes() == Some(partial.len()) {
+            // Killed between the last byte and the name: there is nothing left to ask for.
+            return Ok(partial);
+        }
+        let from = (!partial.is_empty())
             .then(|| ResumeFrom { offset: partial.len(), validator: partial.validator().map(str::to_owned) });
         let Download { offset, total_bytes, validator, mut body, .. } =
             self.hubs.download(hub, &file.locator, from).await.map_err(fetched)?;
@@ -105,9 +109,15 @@ impl Fetcher<'_> {
         if offset == 0 {
             refuse_by_sight(&batch, file)?;
         }
-        partial = blocking(move || {
-            partial.begin(offset, validator.as_deref(), total_bytes)?;
-            Ok(partial)
+        partial = blocking(move || match partial.begin(offset, validator.as_deref(), total_bytes) {
+            Ok(()) => Ok(partial),
+            Err(error) => {
+                if matches!(error, StoreError::SourceChanged { .. }) {
+                    // Bytes of two different files are worth nothing; the next attempt starts at the first byte.
+                    partial.discard()?;
+                }
+                Err(error)
+            }
         })
         .await?
         .map_err(kept)?;
@@ -154,7 +164,8 @@ impl Fetcher<'_> {
 
 /// A broken transfer goes on from its partial; a wrong answer does not get better by asking again at once.
 fn may_go_on(error: &SyncError) -> bool {
-    error.class().is_retryable() && error.retry_after().is_none() || error.reason() == reason::TRUNCATED_BODY
+    error.class().is_retryable() && error.retry_after().is_none()
+        || matches!(error, SyncError::Store { source: StoreError::SourceChanged { .. }, .. })
 }
 
 /// The same file under the same digest goes on in the same partial, whatever the hub calls it meanwhile.
@@ -223,23 +234,22 @@ fn settle(partial: Partial, expected: &Expected, name: &str, format: FileFormat)
         }
     };
     let blob = partial.place(&digests).map_err(kept)?;
-    Ok(artifact(&digests, blob.path, format, inspected))
+    Ok(artifact(&digests, blob.path, format, inspected.as_ref()))
 }
 
 fn artifact(
     digests: &paintbox_store::Digests,
     path: std::path::PathBuf,
     format: FileFormat,
-    inspection: Option<Inspection>,
+    inspection: Option<&Inspection>,
 ) -> NewArtifact {
-    let sha256: Sha256 = digests.sha256;
-    let detected = inspection.as_ref().map(|inspection| &inspection.detected);
+    let detected = inspection.map(|inspection| &inspection.detected);
     NewArtifact {
-        sha256,
+        sha256: digests.sha256,
         blake3: digests.blake3,
         auto_v3: digests.auto_v3.clone(),
         size_bytes: digests.size_bytes,
-        format: inspection.as_ref().map_or(format, |inspection| inspection.format),
+        format: inspection.map_or(format, |inspection| inspection.format),
         kind: detected.map_or(ModelKind::Other, |detected| detected.kind),
         architecture: detected.map_or(Architecture::Unknown, |detected| detected.architecture),
         precision: detected.and_then(|detected| detected.precision.clone()),

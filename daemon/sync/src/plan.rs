@@ -112,7 +112,8 @@ pub fn plan(wanted: &[WantedModel], on_disk: &HashSet<Sha256>, now: Timestamp) -
 
 /// For each follow with a numbered backfill, the versions that it covers: the newest over the creator's whole work.
 fn newest_versions(wanted: &[WantedModel]) -> HashSet<(FollowId, VersionId)> {
-    let mut by_follow: BTreeMap<FollowId, (usize, Vec<(Option<Timestamp>, VersionId)>)> = BTreeMap::new();
+    type Dated = (Option<Timestamp>, VersionId);
+    let mut by_follow: BTreeMap<FollowId, (usize, Vec<Dated>)> = BTreeMap::new();
     for model in wanted {
         let Some(follow) = &model.follow else { continue };
         let Backfill::Newest(count) = follow.policy.backfill else { continue };
@@ -139,7 +140,9 @@ fn version_verdict(
     let version = &wanted_version.version;
     let pulled = wanted_version.pulled || !wanted_version.pulled_files.is_empty();
     match wanted.model.state {
-        ModelState::Archived => return Err(("archived", "its owner archived it, so the hub hands out no files".into())),
+        ModelState::Archived => {
+            return Err(("archived", "its owner archived it, so the hub hands out no files".into()));
+        }
         ModelState::TakenDown => return Err(("taken_down", "the hub took it down".into())),
         ModelState::Disabled => return Err(("taken_down", "the hub disabled access to it".into())),
         ModelState::Gated if !pulled => {
@@ -186,7 +189,13 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn operation(&self, kind: OperationKind, reason: &'static str, detail: impl Into<String>, subject: Subject) -> Operation {
+    fn operation(
+        &self,
+        kind: OperationKind,
+        reason: &'static str,
+        detail: impl Into<String>,
+        subject: Subject,
+    ) -> Operation {
         let (file, size_bytes) = match &subject {
             Subject::Version => (String::new(), 0),
             Subject::File(file) => (file.name.clone(), file.size.map_or(0, FileSize::bytes)),
@@ -209,14 +218,8 @@ impl Context<'_> {
 
     /// A refused version: what is here of it is kept, the rest is skipped in one line.
     fn skip_version(&self, reason: &'static str, detail: String) -> Vec<Operation> {
-        let mut operations: Vec<Operation> = self
-            .version
-            .version
-            .files
-            .iter()
-            .filter(|file| self.is_here(file))
-            .map(|file| self.keep(file))
-            .collect();
+        let mut operations: Vec<Operation> =
+            self.version.version.files.iter().filter(|file| self.is_here(file)).map(|file| self.keep(file)).collect();
         operations.push(self.operation(OperationKind::Skip, reason, detail, Subject::Version));
         operations
     }
@@ -274,9 +277,9 @@ impl Context<'_> {
 
     fn previews(&self) -> impl Iterator<Item = Operation> {
         let missing = |preview: &&PreviewRecord| {
-            let there = [preview.original, preview.thumbnail].into_iter().all(|digest| {
-                digest.is_some_and(|digest| self.on_disk.contains(&digest))
-            });
+            let there = [preview.original, preview.thumbnail]
+                .into_iter()
+                .all(|digest| digest.is_some_and(|digest| self.on_disk.contains(&digest)));
             // A failure that a later attempt cannot mend is not attempted again.
             !there && preview.failure.as_ref().is_none_or(|failure| failure.class.is_retryable())
         };
@@ -289,7 +292,12 @@ impl Context<'_> {
             .filter(missing)
             .map(|preview| {
                 let subject = Subject::Preview(Box::new(preview.clone()));
-                self.operation(OperationKind::Preview, "preview_missing", "an example image that is not here yet", subject)
+                self.operation(
+                    OperationKind::Preview,
+                    "preview_missing",
+                    "an example image that is not here yet",
+                    subject,
+                )
             })
     }
 }

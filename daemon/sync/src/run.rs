@@ -1,10 +1,10 @@
 //! One sync run: look at the creators, plan, execute the plan, account for every operation.
 
+use crate::Parts;
 use crate::error::SyncError;
 use crate::feed::{Feed, FileFailed, FilePhase, FileProgress};
 use crate::fetch::{Fetcher, Observer};
 use crate::plan::{Operation, OperationKind, Plan, Subject, plan};
-use crate::Parts;
 use futures::StreamExt as _;
 use paintbox_catalogue::{
     Asset, AssetOrigin, FileId, Follow, FollowCheck, FollowId, ModelId, PreviewId, Scope, StoredPreview, SyncCounts,
@@ -99,17 +99,15 @@ impl Parts {
         };
         let fetches = plan.operations.iter().filter(|operation| operation.kind == OperationKind::Fetch);
         futures::stream::iter(fetches)
-            .for_each_concurrent(FILES_AT_ONCE, async |operation| {
-                match self.fetch(operation, feed, cancel).await {
-                    Ok(bytes) => with_counts(&|counts| {
-                        counts.fetched += 1;
-                        counts.bytes += bytes;
-                    }),
-                    Err(SyncError::Cancelled) => {}
-                    Err(error) => {
-                        with_counts(&|counts| counts.failed += 1);
-                        self.fetch_failed(operation, &error, feed).await;
-                    }
+            .for_each_concurrent(FILES_AT_ONCE, async |operation| match self.fetch(operation, feed, cancel).await {
+                Ok(bytes) => with_counts(&|counts| {
+                    counts.fetched += 1;
+                    counts.bytes += bytes;
+                }),
+                Err(SyncError::Cancelled) => {}
+                Err(error) => {
+                    with_counts(&|counts| counts.failed += 1);
+                    self.fetch_failed(operation, &error, feed).await;
                 }
             })
             .await;
@@ -142,7 +140,7 @@ impl Parts {
             feed,
             version: operation.version.to_string(),
             file: operation.file.clone(),
-            last: Mutex::new((None, None)),
+            last: Mutex::default(),
         };
         let fetcher = Fetcher { hubs: &self.hubs, store: &self.store, catalogue: &self.catalogue, cancel };
         let bytes = fetcher.fetch(operation.hub, file, &observer).await?;
@@ -217,8 +215,15 @@ struct FileObserver<'a> {
     feed: &'a Feed,
     version: String,
     file: String,
-    /// When progress was last told, and the last known length.
-    last: Mutex<(Option<Instant>, Option<(u64, Option<u64>)>)>,
+    last: Mutex<LastSeen>,
+}
+
+/// The latest bytes of a file, and when progress was last told.
+#[derive(Debug, Clone, Copy, Default)]
+struct LastSeen {
+    told_at: Option<Instant>,
+    bytes_done: u64,
+    bytes_total: Option<u64>,
 }
 
 impl FileObserver<'_> {
@@ -228,25 +233,26 @@ impl FileObserver<'_> {
     }
 
     fn done(&self) {
-        let (_, last) = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let (done, total) = last.unwrap_or_default();
-        self.tell(done, total.or(Some(done)), FilePhase::Done);
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tell(last.bytes_done, last.bytes_total.or(Some(last.bytes_done)), FilePhase::Done);
     }
 }
 
 impl Observer for FileObserver<'_> {
     fn bytes(&self, done: u64, total: Option<u64>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.1 = Some((done, total));
-        if last.0.is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL) {
-            last.0 = Some(Instant::now());
+        (last.bytes_done, last.bytes_total) = (done, total);
+        if last.told_at.is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL) {
+            last.told_at = Some(Instant::now());
             drop(last);
             self.tell(done, total, FilePhase::Transferring);
         }
     }
 
     fn verifying(&self, done: u64) {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).1 = Some((done, Some(done)));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        (last.bytes_done, last.bytes_total) = (done, Some(done));
+        drop(last);
         self.tell(done, Some(done), FilePhase::Verifying);
     }
 }

@@ -1,14 +1,12 @@
 //! The handle that the API holds: follow, plan, start a run, watch it, cancel it.
 
+use crate::Parts;
 use crate::error::SyncError;
 use crate::feed::{Feed, Position, SyncEvent};
 use crate::plan::Plan;
 use crate::run::check_failed;
-use crate::Parts;
 use futures::{Stream, StreamExt as _};
-use paintbox_catalogue::{
-    Follow, NewSyncRun, PullId, Scope, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate,
-};
+use paintbox_catalogue::{Follow, NewSyncRun, PullId, Scope, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};
 use paintbox_domain::follow::{FollowPolicy, FollowTarget};
 use paintbox_domain::generation::JobState;
 use paintbox_domain::hub::HubModel;
@@ -221,11 +219,9 @@ impl Sync {
             Err(SyncError::Cancelled) => {
                 SyncRunUpdate { state: JobState::Cancelled, counts: SyncCounts::default(), failure: None }
             }
-            Err(error) => SyncRunUpdate {
-                state: JobState::Failed,
-                counts: SyncCounts::default(),
-                failure: Some(error.failure()),
-            },
+            Err(error) => {
+                SyncRunUpdate { state: JobState::Failed, counts: SyncCounts::default(), failure: Some(error.failure()) }
+            }
         };
         if let Err(error) = self.inner.parts.catalogue.update_sync_run(uid, &update).await {
             tracing::error!(%error, uid, "cannot record the end of a sync run");

@@ -5,6 +5,7 @@
 //! those programs. `demo --serve` prints the socket and the model as JSON and waits for its standard input to end.
 
 #![expect(clippy::print_stdout, reason = "showing is what a demo is for")]
+#![expect(clippy::disallowed_methods, reason = "a program of its own, which respects NO_COLOR")]
 
 use anyhow::{Context as _, Result, bail};
 use image::{Rgb, RgbImage, imageops};
@@ -80,13 +81,16 @@ fn ask(installed: &Installation, arguments: &[&str]) -> Result<Vec<serde_json::V
 
 fn reference(installed: &Installation, kind: &str, query: &str) -> Result<String> {
     let found = ask(installed, &["search", query, "--kind", kind, "--hub", "civitai"])?;
-    let reference = found.first().and_then(|model| model["ref"].as_str()).with_context(|| format!("no {kind} found"))?;
+    let reference =
+        found.first().and_then(|model| model["ref"].as_str()).with_context(|| format!("no {kind} found"))?;
     Ok(reference.to_owned())
 }
 
 async fn show() -> Result<()> {
     println!("Paintbox keeps the models people paint with. This demo runs the real `paintbox` and `paintboxd` in a");
-    println!("temporary home. The hub is a local sample on this machine, in CivitAI's and Hugging Face's wire formats,");
+    println!(
+        "temporary home. The hub is a local sample on this machine, in CivitAI's and Hugging Face's wire formats,"
+    );
     println!("with a tiny but real text-to-image model in it; nothing is sent to the network.");
     let (_hub, installed) = install().await?;
     let pictures = std::env::temp_dir().join(format!("paintbox-demo-{}", std::process::id()));

@@ -4,6 +4,9 @@ use crate::{blobs, error, installation, json, ok};
 use paintbox_testkit::{CIVITAI_TOKEN, Fault, Server};
 use serde_json::Value;
 
+/// SHA-256 of the checkpoint, which is the name of its blob.
+const CHECKPOINT: &str = "74720ba1e684fb89cb28fda39ed8e09adfd75972ee455e33b09dba5e3f94efba";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn names_what_is_wrong_with_a_request() {
     let (_hub, installed) = installation().await;
@@ -30,6 +33,7 @@ async fn names_what_is_wrong_with_a_request() {
 async fn stores_nothing_that_is_not_what_the_hub_promised() {
     let (hub, installed) = installation().await;
     ok(&installed, &["follow", "civitai:tiny_emoji"]);
+    let mut left = Vec::new();
     let html = b"<!DOCTYPE html><html><title>Log in</title></html>".to_vec();
     let mut pickle = b"\x80\x02}q\x00X\x05\x00\x00\x00state".to_vec();
     pickle.resize(4096, b'.');
@@ -56,14 +60,19 @@ async fn stores_nothing_that_is_not_what_the_hub_promised() {
             .unwrap_or_else(|| panic!("{described}: {events:#?}"));
         assert_eq!(checkpoint["error"]["reason"], reason, "{described}: {checkpoint}");
         assert!(checkpoint["error"]["message"].as_str().unwrap().contains("tiny-emoji.safetensors"), "{checkpoint}");
-        assert!(model_blobs(&installed).is_empty(), "{described} left {:?}", model_blobs(&installed));
+        left.extend(blobs(&installed).into_iter().map(|path| (path, described.clone())));
         let done = events.last().unwrap();
         assert!(done["failed"].as_u64().unwrap() > 0);
     }
     // With an honest hub everything arrives.
     let done = ok(&installed, &["sync", "--wait"]).pop().unwrap();
     assert_eq!(done["failed"], 0, "{done}");
-    assert!(!model_blobs(&installed).is_empty());
+    // And nothing was ever kept that is not among what an honest hub gives.
+    let honest = blobs(&installed);
+    assert!(honest.iter().any(|path| path.ends_with(CHECKPOINT)), "{honest:?}");
+    for (path, described) in left {
+        assert!(honest.contains(&path) && !path.ends_with(CHECKPOINT), "{described} left {}", path.display());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
@@ -89,15 +98,6 @@ async fn a_token_goes_to_its_hub_and_nowhere_else() {
         let bytes = std::fs::read(&entry).unwrap();
         assert!(!bytes.windows(CANARY.len()).any(|w| w == CANARY.as_bytes()), "{} holds the token", entry.display());
     }
-}
-
-/// Blobs that are neither previews nor small companions.
-fn model_blobs(installed: &paintbox_tests::Installation) -> Vec<std::path::PathBuf> {
-    let is_safetensors = |path: &std::path::PathBuf| {
-        let bytes = std::fs::read(path).unwrap();
-        bytes.get(8) == Some(&b'{') || bytes.starts_with(b"\x80") || bytes.starts_with(b"<")
-    };
-    blobs(installed).into_iter().filter(is_safetensors).collect()
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

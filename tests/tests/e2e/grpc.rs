@@ -46,10 +46,8 @@ async fn generates_watches_and_reads_the_picture() {
     let again = generations.create_generation(request).await.unwrap().into_inner();
     assert_eq!(created.name, again.name);
     let other = v1::GenerationSpec { prompt: "lemon".into(), ..spec.clone() };
-    let status = generations
-        .create_generation(v1::CreateGenerationRequest { spec: Some(other), request_id })
-        .await
-        .unwrap_err();
+    let status =
+        generations.create_generation(v1::CreateGenerationRequest { spec: Some(other), request_id }).await.unwrap_err();
     assert_eq!(status.get_details_error_info().unwrap().reason, "REQUEST_ID_REUSED");
 
     let watch = v1::WatchGenerationRequest { name: created.name.clone() };

@@ -51,8 +51,24 @@ async fn follows_a_creator_and_paints_from_what_arrived() {
 
     let picture = installed.scratch().join("heart.png");
     let arguments = [
-        "generate", "red heart", "--model", &reference, "--seed", "7", "--steps", "25", "--cfg", "3", "--sampler",
-        "dpmpp_2m", "--width", "64", "--height", "64", "-o", picture.to_str().unwrap(),
+        "generate",
+        "red heart",
+        "--model",
+        &reference,
+        "--seed",
+        "7",
+        "--steps",
+        "25",
+        "--cfg",
+        "3",
+        "--sampler",
+        "dpmpp_2m",
+        "--width",
+        "64",
+        "--height",
+        "64",
+        "-o",
+        picture.to_str().unwrap(),
     ];
     let events = ok(&installed, &arguments);
     assert!(events.iter().any(|event| event["event"] == "progress" && event["phase"] == "sampling"), "{events:#?}");
@@ -63,7 +79,15 @@ async fn follows_a_creator_and_paints_from_what_arrived() {
     assert_eq!(image["sha256"], format!("{:x}", <sha2::Sha256 as sha2::Digest>::digest(&bytes)));
     assert_is_a_red_heart(&bytes);
     let text = parameters_text(&bytes);
-    for part in ["red heart", "Steps: 25", "Sampler: DPM++ 2M", "CFG scale: 3", "Seed: 7", "Size: 64x64", "Model hash: 74720ba1e6"] {
+    for part in [
+        "red heart",
+        "Steps: 25",
+        "Sampler: DPM++ 2M",
+        "CFG scale: 3",
+        "Seed: 7",
+        "Size: 64x64",
+        "Model hash: 74720ba1e6",
+    ] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
 
@@ -97,8 +121,24 @@ async fn a_hugging_face_folder_and_a_single_file_paint_the_same_picture() {
         ok(
             &installed,
             &[
-                "generate", "pizza", "--model", reference, "--seed", "3", "--steps", "8", "--cfg", "3", "--sampler",
-                "euler", "--width", "64", "--height", "64", "-o", path.to_str().unwrap(),
+                "generate",
+                "pizza",
+                "--model",
+                reference,
+                "--seed",
+                "3",
+                "--steps",
+                "8",
+                "--cfg",
+                "3",
+                "--sampler",
+                "euler",
+                "--width",
+                "64",
+                "--height",
+                "64",
+                "-o",
+                path.to_str().unwrap(),
             ],
         );
         pictures.push(image::open(&path).unwrap().to_rgb8());

@@ -9,9 +9,7 @@ use paintbox_domain::generation::{
     Sampler, Schedule,
 };
 use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
-use paintbox_domain::{
-    Architecture, Blake3, Classify as _, ErrorClass, Failure, FileFormat, Hub, ModelKind, reason,
-};
+use paintbox_domain::{Architecture, Blake3, Classify as _, ErrorClass, Failure, FileFormat, Hub, ModelKind, reason};
 use std::sync::mpsc;
 use tempfile::TempDir;
 
@@ -108,11 +106,9 @@ async fn bench(max_queued: u32) -> Bench {
     let clock = Arc::new(ManualClock::default());
     let catalogue = Catalogue::open(&home.path().join("catalogue.db"), clock).await.unwrap();
     let store = Store::open(&home.path().join("store")).unwrap();
-    for (id, kind, digest, local) in [
-        ("1", ModelKind::Checkpoint, 1, true),
-        ("2", ModelKind::Checkpoint, 2, false),
-        ("3", ModelKind::Lora, 3, true),
-    ] {
+    for (id, kind, digest, local) in
+        [("1", ModelKind::Checkpoint, 1, true), ("2", ModelKind::Checkpoint, 2, false), ("3", ModelKind::Lora, 3, true)]
+    {
         let model = catalogue.record_models(&[hub_model(id, kind, digest)], None).await.unwrap()[0];
         let file: FileId = catalogue.model(model).await.unwrap().versions[0].files[0].id;
         if local {
@@ -189,7 +185,9 @@ async fn cancels_a_running_and_a_queued_one() {
     let queued = bench.generations.create(&spec(), None).await.unwrap();
     permits.send(()).unwrap();
     let mut events = std::pin::pin!(bench.generations.watch(&running.uid).await.unwrap());
-    while !matches!(events.next().await.unwrap().unwrap().1, GenerationEvent::Progress(progress) if progress.step == 1) {}
+    while !matches!(events.next().await.unwrap().unwrap().1, GenerationEvent::Progress(progress) if progress.step == 1)
+    {
+    }
     assert_eq!(bench.generations.cancel(&queued.uid).await.unwrap().state, JobState::Cancelled);
     // One more step is all that a cancelled generation may take.
     permits.send(()).unwrap();
@@ -203,10 +201,19 @@ async fn says_why_it_refuses() {
     let create = async |spec: GenerationSpec| bench.generations.create(&spec, None).await;
     let reason_of = |result: Result<GenerationRecord, GenerationError>| result.unwrap_err().reason();
     assert_eq!(reason_of(create(GenerationSpec { model: "civitai:2".into(), ..spec() }).await), reason::FILE_NOT_LOCAL);
-    assert_eq!(reason_of(create(GenerationSpec { model: "civitai:9".into(), ..spec() }).await), reason::MODEL_NOT_FOUND);
-    assert_eq!(reason_of(create(GenerationSpec { model: "civitai:3".into(), ..spec() }).await), reason::INVALID_ARGUMENT);
+    assert_eq!(
+        reason_of(create(GenerationSpec { model: "civitai:9".into(), ..spec() }).await),
+        reason::MODEL_NOT_FOUND
+    );
+    assert_eq!(
+        reason_of(create(GenerationSpec { model: "civitai:3".into(), ..spec() }).await),
+        reason::INVALID_ARGUMENT
+    );
     let checkpoint_as_lora = vec![LoraUse { model: "civitai:1".into(), weight: 1.0 }];
-    assert_eq!(reason_of(create(GenerationSpec { loras: checkpoint_as_lora, ..spec() }).await), reason::INVALID_ARGUMENT);
+    assert_eq!(
+        reason_of(create(GenerationSpec { loras: checkpoint_as_lora, ..spec() }).await),
+        reason::INVALID_ARGUMENT
+    );
     // One is taken by the worker or queued, one more fills the queue of one.
     let mut refused = None;
     for _ in 0..3 {

@@ -1,3 +1,5 @@
+//! What becomes of recorded answers of CivitAI.
+
 use super::*;
 use serde_json::json;
 

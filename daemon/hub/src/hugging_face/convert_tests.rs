@@ -1,3 +1,5 @@
+//! What becomes of recorded answers of Hugging Face.
+
 use super::*;
 use paintbox_domain::Timestamp;
 use serde_json::json;

@@ -192,12 +192,10 @@ fn refuses_whole_versions_with_a_reason() {
     assert_eq!(one(|m| m.model.state = ModelState::Gated), ["skip  gated"]);
     assert_eq!(one(|m| m.versions[0].version.download_allowed = false), ["skip  download_disabled"]);
     assert_eq!(one(|m| m.versions[0].version.files.clear()), ["skip  no_files"]);
+    assert_eq!(one(|m| m.versions[0].version.early_access = Some(EarlyAccess { until: None })), ["skip  early_access"]);
     assert_eq!(
-        one(|m| m.versions[0].version.early_access = Some(EarlyAccess { until: None })),
-        ["skip  early_access"]
-    );
-    assert_eq!(
-        one(|m| m.versions[0].version.early_access = Some(EarlyAccess { until: Some(NOW.plus(std::time::Duration::from_secs(60))) })),
+        one(|m| m.versions[0].version.early_access =
+            Some(EarlyAccess { until: Some(NOW.plus(std::time::Duration::from_secs(60))) })),
         ["skip  early_access"]
     );
     assert_eq!(

@@ -1,0 +1,135 @@
+//! The engine as the queue sees it: one model at a time, kept warm for the next picture.
+
+use crate::device::{self, DeviceChoice};
+use crate::error::EngineError;
+use crate::load::{blueprint, index, merges};
+use crate::model::Model;
+use crate::paint::{Reporter, paint, sampler_steps};
+use crate::settings;
+use candle_core::Device;
+use paintbox_domain::generation::{
+    Capabilities, Control, Generator, ModelFile, PaintRequest, Painting, Phase, Sampler, Schedule,
+};
+use paintbox_domain::{Architecture, Failure, Sha256};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What an engine is started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineOptions {
+    pub device: DeviceChoice,
+    /// Pictures that are estimated to need more than this beside the model's weights are refused.
+    pub memory_limit_bytes: u64,
+}
+
+impl Default for EngineOptions {
+    /// The best device there is, and 16 GiB.
+    fn default() -> Self {
+        Self { device: DeviceChoice::Auto, memory_limit_bytes: 16 << 30 }
+    }
+}
+
+/// What decides whether the model in memory is the one that a request wants: the content of its files by name, and
+/// the adapters merged into it with their weights.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    files: Vec<(String, Sha256)>,
+    loras: Vec<(Sha256, u32)>,
+}
+
+impl Identity {
+    fn of(request: &PaintRequest) -> Self {
+        let mut files: Vec<_> = request.model.iter().map(|file| (file.name.clone(), file.sha256)).collect();
+        files.sort();
+        let loras = request.loras.iter().filter(|lora| lora.weight != 0.0);
+        Self { files, loras: loras.map(|lora| (lora.sha256, lora.weight.to_bits())).collect() }
+    }
+}
+
+/// A painting engine. Blocking; keeps the last model in memory.
+#[derive(Debug)]
+pub struct Engine {
+    device: Device,
+    options: EngineOptions,
+    warm: Option<(Identity, Model)>,
+}
+
+impl Engine {
+    /// # Errors
+    /// [`EngineError::Device`] when the device was asked for by name and is not there.
+    pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
+        Ok(Self { device: options.device.open()?, options, warm: None })
+    }
+
+    /// `cpu`, `metal` or `cuda`.
+    #[must_use]
+    pub fn device_name(&self) -> &'static str {
+        device::name(&self.device)
+    }
+
+    /// Whether a model is in memory.
+    #[must_use]
+    pub fn is_warm(&self) -> bool {
+        self.warm.is_some()
+    }
+
+    /// Gives the model's memory back; the next painting loads again.
+    pub fn evict(&mut self) {
+        self.warm = None;
+    }
+
+    fn try_capabilities(model: &[ModelFile]) -> Result<Capabilities, EngineError> {
+        let blueprint = blueprint(&index(model)?)?;
+        Ok(Capabilities {
+            architecture: Architecture::Sd1,
+            defaults: settings::defaults(&blueprint),
+            samplers: Sampler::ALL.to_vec(),
+            schedules: Schedule::ALL.to_vec(),
+            size_multiple: blueprint.size_multiple,
+        })
+    }
+
+    fn try_paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, EngineError> {
+        let index = index(&request.model)?;
+        let blueprint = blueprint(&index)?;
+        let settings = settings::resolve(request, &blueprint, self.options.memory_limit_bytes)?;
+        let steps = u32::try_from(sampler_steps(request, &settings)).unwrap_or(u32::MAX);
+        let reporter = Reporter::new(control, steps, request.count);
+        reporter.report(Phase::Loading, 0, 0)?;
+
+        let identity = Identity::of(request);
+        let model = match self.warm.take() {
+            Some((warm, model)) if warm == identity => model,
+            other => {
+                // The old model goes before the new one comes: two may not fit.
+                drop(other);
+                self.device.synchronize().map_err(EngineError::computing("freeing the last model"))?;
+                let merges = merges(&index, &request.loras)?;
+                Model::load(&index, blueprint, &merges, &self.device, &|| reporter.check())?
+            }
+        };
+        let images = paint(&model, request, &settings, &reporter);
+        self.warm = Some((identity, model));
+        Ok(Painting { settings, images: images? })
+    }
+}
+
+impl Generator for Engine {
+    fn capabilities(&mut self, model: &[ModelFile]) -> Result<Capabilities, Failure> {
+        guarded(|| Self::try_capabilities(model))
+    }
+
+    fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure> {
+        // While a painting runs the model is outside of `self`, so a panic leaves nothing half-done behind.
+        guarded(|| self.try_paint(request, control))
+    }
+}
+
+/// Turns errors into failures, and panics, which a dependency may harbour, into errors.
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Failure> {
+    let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(EngineError::Panicked { message: message.unwrap_or_else(|| "no message".to_owned()) })
+    });
+    outcome.map_err(|error| Failure::of(&error))
+}

@@ -1,0 +1,81 @@
+//! One safetensors file: its header, and its tensors read one at a time.
+
+use crate::error::EngineError;
+use paintbox_weights::safetensors::{Dtype, Header, TensorInfo, read_header};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// A file whose header has been read and found sound.
+#[derive(Debug)]
+pub(crate) struct TensorFile {
+    name: String,
+    path: PathBuf,
+    file: File,
+    pub(crate) header: Header,
+}
+
+impl TensorFile {
+    /// `name` is how messages speak of the file.
+    pub(crate) fn open(name: &str, path: &Path) -> Result<Self, EngineError> {
+        let (file, size_bytes) = open(name, path)?;
+        let header = read_header(&mut BufReader::new(&file), size_bytes)
+            .map_err(|source| EngineError::Header { file: name.to_owned(), source: Box::new(source) })?;
+        Ok(Self { name: name.to_owned(), path: path.to_owned(), file, header })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The values of one tensor, widened to f32. `tensor` names it in errors.
+    pub(crate) fn read(&self, tensor: &str, info: &TensorInfo) -> Result<Vec<f32>, EngineError> {
+        let widen: fn(&[u8]) -> Vec<f32> = match info.dtype {
+            Dtype::F32 => |bytes| four_at_a_time(bytes).map(f32::from_le_bytes).collect(),
+            Dtype::F16 => |bytes| two_at_a_time(bytes).map(|pair| half::f16::from_le_bytes(pair).to_f32()).collect(),
+            Dtype::BF16 => |bytes| two_at_a_time(bytes).map(|pair| half::bf16::from_le_bytes(pair).to_f32()).collect(),
+            other => {
+                return Err(EngineError::TensorType { tensor: tensor.to_owned(), dtype: format!("{other:?}") });
+            }
+        };
+        // The header's offsets lie within the file, whose length fits into memory-sized numbers.
+        let length = usize::try_from(info.end - info.start).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length];
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(info.start))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|source| read_error(&self.name, &self.path, source))?;
+        Ok(widen(&bytes))
+    }
+}
+
+fn two_at_a_time(bytes: &[u8]) -> impl Iterator<Item = [u8; 2]> {
+    bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]])
+}
+
+fn four_at_a_time(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> {
+    bytes.chunks_exact(4).map(|four| [four[0], four[1], four[2], four[3]])
+}
+
+/// A file and its length in bytes.
+pub(crate) fn open(name: &str, path: &Path) -> Result<(File, u64), EngineError> {
+    let opened = File::open(path).and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
+    opened.map_err(|source| read_error(name, path, source))
+}
+
+/// The whole of a small text file.
+pub(crate) fn read_text(name: &str, path: &Path) -> Result<Vec<u8>, EngineError> {
+    /// CLIP's `tokenizer.json` has 2 MB.
+    const LIMIT_BYTES: u64 = 32 << 20;
+    let (file, size_bytes) = open(name, path)?;
+    if size_bytes > LIMIT_BYTES {
+        return Err(EngineError::OversizedText { file: name.to_owned(), size_bytes, limit_bytes: LIMIT_BYTES });
+    }
+    let mut bytes = Vec::new();
+    file.take(LIMIT_BYTES).read_to_end(&mut bytes).map_err(|source| read_error(name, path, source))?;
+    Ok(bytes)
+}
+
+fn read_error(name: &str, path: &Path, source: std::io::Error) -> EngineError {
+    EngineError::ReadFile { name: name.to_owned(), path: path.to_owned(), source }
+}

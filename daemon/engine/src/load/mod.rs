@@ -1,0 +1,14 @@
+//! From files to tensors: which file holds which weight, what the model looks like, and the reading itself.
+
+mod blueprint;
+mod config;
+mod file;
+mod index;
+mod lora;
+mod weights;
+
+pub(crate) use blueprint::{Blueprint, blueprint};
+pub(crate) use index::{Index, index};
+pub(crate) use lora::{Merges, merges};
+pub(crate) use paintbox_weights::sd1::Component;
+pub(crate) use weights::Weights;

@@ -1,0 +1,133 @@
+//! The CLIP text transformer: token ids in, one state per token out (Radford et al. 2021).
+
+use crate::error::EngineError;
+use crate::load::Weights;
+use crate::tensor::{LayerNorm, Linear, causal_mask, masked_attention, quick_gelu};
+use candle_core::{Device, Result, Tensor};
+use candle_nn::Module;
+
+/// Which GELU the feed-forward layers were trained with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gelu {
+    /// OpenAI's CLIP-L.
+    Quick,
+    /// OpenCLIP's models.
+    Erf,
+}
+
+/// Sizes of a CLIP text encoder.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ClipShape {
+    pub(crate) width: usize,
+    pub(crate) layers: usize,
+    pub(crate) feed_forward: usize,
+    pub(crate) vocabulary: usize,
+    pub(crate) positions: usize,
+    pub(crate) heads: usize,
+    pub(crate) gelu: Gelu,
+    pub(crate) norm_eps: f64,
+}
+
+#[derive(Debug)]
+struct Layer {
+    norm1: LayerNorm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Linear,
+    norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Layer {
+    fn load(weights: &Weights<'_>, shape: &ClipShape) -> std::result::Result<Self, EngineError> {
+        let width = shape.width;
+        let attention = weights.scope("self_attn");
+        let project = |name: &str| Linear::load(&attention.scope(name), width, width);
+        Ok(Self {
+            norm1: LayerNorm::load(&weights.scope("layer_norm1"), width, shape.norm_eps)?,
+            query: project("q_proj")?,
+            key: project("k_proj")?,
+            value: project("v_proj")?,
+            out: project("out_proj")?,
+            norm2: LayerNorm::load(&weights.scope("layer_norm2"), width, shape.norm_eps)?,
+            fc1: Linear::load(&weights.scope("mlp.fc1"), width, shape.feed_forward)?,
+            fc2: Linear::load(&weights.scope("mlp.fc2"), shape.feed_forward, width)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mask: &Tensor, shape: &ClipShape) -> Result<Tensor> {
+        let (batch, length, width) = x.dims3()?;
+        let split = |x: Tensor| x.reshape((batch, length, shape.heads, width / shape.heads))?.transpose(1, 2);
+        let normed = self.norm1.forward(x)?;
+        let attended = masked_attention(
+            &split(self.query.forward(&normed)?)?,
+            &split(self.key.forward(&normed)?)?,
+            &split(self.value.forward(&normed)?)?,
+            mask,
+        )?;
+        let attended = attended.transpose(1, 2)?.reshape((batch, length, width))?;
+        let x = (x + self.out.forward(&attended)?)?;
+        let hidden = self.fc1.forward(&self.norm2.forward(&x)?)?;
+        let hidden = match shape.gelu {
+            Gelu::Quick => quick_gelu(&hidden)?,
+            Gelu::Erf => hidden.gelu_erf()?,
+        };
+        x + self.fc2.forward(&hidden)?
+    }
+}
+
+/// A loaded text encoder.
+#[derive(Debug)]
+pub(crate) struct ClipText {
+    shape: ClipShape,
+    tokens: candle_nn::Embedding,
+    positions: Tensor,
+    layers: Vec<Layer>,
+    final_norm: LayerNorm,
+    mask: Tensor,
+    device: Device,
+}
+
+impl ClipText {
+    pub(crate) fn load(weights: &Weights<'_>, shape: &ClipShape) -> std::result::Result<Self, EngineError> {
+        let weights = weights.scope("text_model");
+        let width = shape.width;
+        let embeddings = weights.scope("embeddings");
+        let tokens = embeddings.tensor("token_embedding.weight", &[shape.vocabulary, width])?;
+        let positions = embeddings.tensor("position_embedding.weight", &[shape.positions, width])?;
+        let layers = (0..shape.layers)
+            .map(|i| Layer::load(&weights.scope(&format!("encoder.layers.{i}")), shape))
+            .collect::<std::result::Result<_, _>>()?;
+        let device = weights.device().clone();
+        let mask = causal_mask(shape.positions, &device).map_err(EngineError::computing("building the causal mask"))?;
+        Ok(Self {
+            tokens: candle_nn::Embedding::new(tokens, width),
+            positions,
+            layers,
+            final_norm: LayerNorm::load(&weights.scope("final_layer_norm"), width, shape.norm_eps)?,
+            mask,
+            device,
+            shape: shape.clone(),
+        })
+    }
+
+    pub(crate) fn shape(&self) -> &ClipShape {
+        &self.shape
+    }
+
+    /// The states `[rows, positions, width]` of rows of exactly [`ClipShape::positions`] ids each.
+    ///
+    /// `skip` counts as A1111 does: 1 is the last layer, 2 the one before it; the final norm is applied in any case.
+    pub(crate) fn encode(&self, rows: &[Vec<u32>], skip: usize) -> Result<Tensor> {
+        let ids: Vec<u32> = rows.iter().flatten().copied().collect();
+        let ids = Tensor::from_vec(ids, (rows.len(), self.shape.positions), &self.device)?;
+        let mut x = self.tokens.forward(&ids)?.broadcast_add(&self.positions)?;
+        let run = self.layers.len().saturating_sub(skip.saturating_sub(1));
+        for layer in &self.layers[..run] {
+            x = layer.forward(&x, &self.mask, &self.shape)?;
+        }
+        self.final_norm.forward(&x)
+    }
+}

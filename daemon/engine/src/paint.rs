@@ -1,0 +1,206 @@
+//! One painting from noise to pixels, with its progress and its exits.
+
+use crate::error::EngineError;
+use crate::model::Model;
+use crate::sample::{Levels, NoiseGenerator, NoiseLevel, NoiseSchedule, StepContext, sample};
+use crate::settings::painted_steps;
+use candle_core::{Device, Tensor};
+use paintbox_domain::generation::{Control, InitImage, PaintRequest, PaintSettings, PaintedImage, Phase, Progress};
+
+/// Says where the work is, and notices when nobody wants it any more.
+pub(crate) struct Reporter<'a> {
+    control: &'a dyn Control,
+    total_steps: u32,
+    image_count: u32,
+}
+
+impl<'a> Reporter<'a> {
+    pub(crate) fn new(control: &'a dyn Control, total_steps: u32, image_count: u32) -> Self {
+        Self { control, total_steps, image_count }
+    }
+
+    pub(crate) fn report(&self, phase: Phase, step: u32, image_index: u32) -> Result<(), EngineError> {
+        self.check()?;
+        let (total_steps, image_count) = (self.total_steps, self.image_count);
+        self.control.progress(Progress { phase, step, total_steps, image_index, image_count });
+        Ok(())
+    }
+
+    pub(crate) fn check(&self) -> Result<(), EngineError> {
+        if self.control.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Steps that the sampler takes for each image.
+pub(crate) fn sampler_steps(request: &PaintRequest, settings: &PaintSettings) -> usize {
+    request.init.as_ref().map_or(settings.steps as usize, |init| painted_steps(settings.steps, init.strength))
+}
+
+/// Paints all images of a request.
+pub(crate) fn paint(
+    model: &Model,
+    request: &PaintRequest,
+    settings: &PaintSettings,
+    reporter: &Reporter<'_>,
+) -> Result<Vec<PaintedImage>, EngineError> {
+    reporter.report(Phase::EncodingPrompt, 0, 0)?;
+    let conditioning = Conditioning::of(model, request, settings)?;
+    let schedule = NoiseSchedule { schedule: settings.schedule, sampler: settings.sampler };
+    let levels = model.blueprint.noise.levels(schedule, settings.steps as usize);
+    let levels = levels.last(sampler_steps(request, settings));
+    (0..request.count)
+        .map(|index| {
+            let seed = request.seed.wrapping_add(u64::from(index));
+            let mut noise = NoiseGenerator::new(seed);
+            let start = match &request.init {
+                None => from_nothing(model, settings, &levels, &mut noise)?,
+                Some(init) => {
+                    reporter.report(Phase::EncodingImage, 0, index)?;
+                    from_image(model, init, &levels, &mut noise)?
+                }
+            };
+            reporter.report(Phase::Sampling, 0, index)?;
+            let mut steps = Steps { model, conditioning: &conditioning, reporter, image_index: index };
+            let latents = sample(settings.sampler, &levels, start, &mut noise, &mut steps)?;
+            reporter.report(Phase::Decoding, reporter.total_steps, index)?;
+            let rgb = decode(model, &latents, reporter.total_steps)?;
+            Ok(PaintedImage { seed, width: settings.width, height: settings.height, rgb })
+        })
+        .collect()
+}
+
+fn drawn(noise: &mut NoiseGenerator, shape: (usize, usize, usize, usize)) -> candle_core::Result<Tensor> {
+    let (n, c, h, w) = shape;
+    Tensor::from_vec(noise.normal(n * c * h * w), shape, &Device::Cpu)
+}
+
+fn from_nothing(
+    model: &Model,
+    settings: &PaintSettings,
+    levels: &Levels,
+    noise: &mut NoiseGenerator,
+) -> Result<Tensor, EngineError> {
+    let factor = model.blueprint.vae.factor();
+    let (height, width) = (settings.height as usize / factor, settings.width as usize / factor);
+    drawn(noise, (1, model.blueprint.vae.latent_channels, height, width))
+        .and_then(|noise| noise * levels.initial_scale)
+        .map_err(EngineError::computing("making the first noise"))
+}
+
+/// The init image's latents under the noise of the first level. As in diffusers, the generator is asked first for the
+/// sample of the encoding, then for the noise.
+fn from_image(
+    model: &Model,
+    init: &InitImage,
+    levels: &Levels,
+    noise: &mut NoiseGenerator,
+) -> Result<Tensor, EngineError> {
+    let sigma = levels.steps.first().map_or(levels.last_sigma, |first| first.sigma);
+    let pixels: Vec<f32> =
+        (0..3).flat_map(|c| init.rgb.iter().skip(c).step_by(3)).map(|v| f32::from(*v) / 255.0 * 2.0 - 1.0).collect();
+    let shape = (1, 3, init.height as usize, init.width as usize);
+    let encoded = Tensor::from_vec(pixels, shape, &Device::Cpu)
+        .and_then(|image| model.vae.encode(&image.to_device(&model.device)?))
+        .and_then(|encoding| Ok((encoding.mean.to_device(&Device::Cpu)?, encoding.deviation.to_device(&Device::Cpu)?)));
+    let (mean, deviation) = encoded.map_err(EngineError::computing("encoding the init image"))?;
+    let noisy = |noise: &mut NoiseGenerator| -> candle_core::Result<Tensor> {
+        let shape = mean.dims4()?;
+        let latents = (&mean + (&deviation * drawn(noise, shape)?)?)?;
+        (latents * model.blueprint.vae.scaling)? + (drawn(noise, shape)? * sigma)?
+    };
+    noisy(noise).map_err(EngineError::computing("adding noise to the init image"))
+}
+
+/// The prompts' states on the device.
+struct Conditioning {
+    positive: Tensor,
+    /// Absent where guidance would do nothing.
+    negative: Option<Tensor>,
+    /// Negative above positive where they are equally long, so that the network runs once for both.
+    both: Option<Tensor>,
+    guidance: f64,
+}
+
+impl Conditioning {
+    fn of(model: &Model, request: &PaintRequest, settings: &PaintSettings) -> Result<Self, EngineError> {
+        let positive = model.encode(&request.prompt, settings.clip_skip)?;
+        let guidance = f64::from(settings.guidance_scale);
+        if guidance <= 1.0 {
+            return Ok(Self { positive, negative: None, both: None, guidance });
+        }
+        let negative = model.encode(&request.negative_prompt, settings.clip_skip)?;
+        let both = if negative.dims() == positive.dims() {
+            Some(Tensor::cat(&[&negative, &positive], 0).map_err(EngineError::computing("joining the prompts"))?)
+        } else {
+            None
+        };
+        Ok(Self { positive, negative: Some(negative), both, guidance })
+    }
+}
+
+/// The network as samplers see it, and the end of every step.
+struct Steps<'a> {
+    model: &'a Model,
+    conditioning: &'a Conditioning,
+    reporter: &'a Reporter<'a>,
+    image_index: u32,
+}
+
+impl Steps<'_> {
+    /// The guided prediction of the noise in network input `x`, on the CPU.
+    fn predict(&self, x: &Tensor, timestep: f64) -> candle_core::Result<Tensor> {
+        let (unet, conditioning) = (&self.model.unet, self.conditioning);
+        let x = x.to_device(&self.model.device)?;
+        let guided = match (&conditioning.both, &conditioning.negative) {
+            (Some(both), _) => {
+                let predicted = unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, both)?;
+                guide(&predicted.narrow(0, 0, 1)?, &predicted.narrow(0, 1, 1)?, conditioning.guidance)?
+            }
+            (None, Some(negative)) => {
+                let low = unet.forward(&x, timestep, negative)?;
+                guide(&low, &unet.forward(&x, timestep, &conditioning.positive)?, conditioning.guidance)?
+            }
+            (None, None) => unet.forward(&x, timestep, &conditioning.positive)?,
+        };
+        guided.to_device(&Device::Cpu)
+    }
+}
+
+/// Classifier-free guidance (Ho and Salimans 2022): from the unconditional prediction past the conditional one.
+fn guide(without: &Tensor, with: &Tensor, scale: f64) -> candle_core::Result<Tensor> {
+    without + ((with - without)? * scale)?
+}
+
+impl StepContext for Steps<'_> {
+    fn denoise(&mut self, x: &Tensor, level: NoiseLevel) -> Result<Tensor, EngineError> {
+        let clean = || {
+            let predicted = self.predict(&(x * (1.0 / level.sigma.hypot(1.0)))?, level.timestep)?;
+            x - (predicted * level.sigma)?
+        };
+        clean().map_err(EngineError::computing("a step of the network"))
+    }
+
+    fn stepped(&mut self, index: usize, x: &Tensor) -> Result<(), EngineError> {
+        let step = index as u32 + 1;
+        // A GPU reports failed work only when it is waited for, and frees its pool only then.
+        self.model.device.synchronize().map_err(EngineError::computing("waiting for the device"))?;
+        finite(x, "the network", step)?;
+        self.reporter.report(Phase::Sampling, step, self.image_index)
+    }
+}
+
+fn finite(x: &Tensor, stage: &'static str, step: u32) -> Result<Vec<f32>, EngineError> {
+    let values =
+        x.flatten_all().and_then(|x| x.to_vec1::<f32>()).map_err(EngineError::computing("reading a tensor"))?;
+    if values.iter().all(|value| value.is_finite()) { Ok(values) } else { Err(EngineError::NotFinite { stage, step }) }
+}
+
+/// Latents to pixels, three bytes each.
+fn decode(model: &Model, latents: &Tensor, step: u32) -> Result<Vec<u8>, EngineError> {
+    let decoded = (latents * (1.0 / model.blueprint.vae.scaling))
+        .and_then(|latents| model.vae.decode(&latents.to_device(&model.device)?))
+        .and_then(|image| image.to_device(&Device::Cpu)?.permute((0, 2, 3, 1))?.contiguous())
+        .map_err(EngineError::computing("decoding the latents"))?;
+    let values = finite(&decoded, "the VAE", step)?;
+    Ok(values.into_iter().map(|v| ((v / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8).collect())
+}

@@ -1,0 +1,242 @@
+//! Which noise levels a picture passes through.
+//!
+//! A level is a standard deviation σ of noise on a clean signal of unit scale (Karras et al. 2022), with the training
+//! time at which the network saw it. Everything is computed in f64 from the training schedule.
+
+use paintbox_domain::generation::{Sampler, Schedule};
+
+/// Training times of every Stable Diffusion model.
+pub(crate) const TRAINING_STEPS: usize = 1000;
+
+/// σ_t = √((1 − ᾱ_t) / ᾱ_t) for every training time t.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TrainingNoise {
+    sigmas: Vec<f64>,
+    /// Added to evenly spaced whole times; 1 in Stable Diffusion 1.
+    steps_offset: usize,
+}
+
+/// How β grows over the training times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BetaCurve {
+    Linear,
+    /// Linear in √β: "scaled linear".
+    ScaledLinear,
+}
+
+/// A noise level that the network is asked about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NoiseLevel {
+    pub(crate) sigma: f64,
+    /// May lie between two training times.
+    pub(crate) timestep: f64,
+}
+
+/// The levels of one picture, from the noisiest on, and what frames them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Levels {
+    pub(crate) steps: Vec<NoiseLevel>,
+    /// Where the last step ends: zero, or the least noise of training.
+    pub(crate) last_sigma: f64,
+    /// The standard deviation of the first latents when a picture starts from nothing.
+    pub(crate) initial_scale: f64,
+    /// The last latents are multiplied by this: √ᾱ of the level they end on, where the sampler leaves them there.
+    pub(crate) final_scale: f64,
+}
+
+impl Levels {
+    /// σ behind step `i`.
+    pub(crate) fn sigma_after(&self, i: usize) -> f64 {
+        self.steps.get(i + 1).map_or(self.last_sigma, |level| level.sigma)
+    }
+
+    /// Only the last `count` steps: what is painted over an init image.
+    pub(crate) fn last(mut self, count: usize) -> Self {
+        self.steps.drain(..self.steps.len().saturating_sub(count));
+        self
+    }
+}
+
+/// A schedule as a model and a sampler understand it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoiseSchedule {
+    pub(crate) schedule: Schedule,
+    pub(crate) sampler: Sampler,
+}
+
+impl TrainingNoise {
+    pub(crate) fn new(curve: BetaCurve, beta_start: f64, beta_end: f64, steps_offset: usize) -> Self {
+        let root = |beta: f64| if curve == BetaCurve::ScaledLinear { beta.sqrt() } else { beta };
+        let (from, to) = (root(beta_start), root(beta_end));
+        let mut alpha_bar = 1.0;
+        let sigmas = (0..TRAINING_STEPS)
+            .map(|t| {
+                let between = from + (to - from) * t as f64 / (TRAINING_STEPS - 1) as f64;
+                let beta = if curve == BetaCurve::ScaledLinear { between * between } else { between };
+                alpha_bar *= 1.0 - beta;
+                ((1.0 - alpha_bar) / alpha_bar).sqrt()
+            })
+            .collect();
+        Self { sigmas, steps_offset }
+    }
+
+    /// σ at a training time, linear between whole times as diffusers interpolates.
+    fn sigma_at(&self, timestep: f64) -> f64 {
+        let last = self.sigmas.len() - 1;
+        let low = (timestep.max(0.0) as usize).min(last);
+        let high = (low + 1).min(last);
+        let part = (timestep - low as f64).clamp(0.0, 1.0);
+        self.sigmas[low] + (self.sigmas[high] - self.sigmas[low]) * part
+    }
+
+    /// The training time of a σ, linear in ln σ between whole times as every k-diffusion descendant interpolates.
+    fn timestep_of(&self, sigma: f64) -> f64 {
+        let last = self.sigmas.len() - 1;
+        let high = self.sigmas.partition_point(|known| *known <= sigma).clamp(1, last);
+        let low = high - 1;
+        let (below, above) = (self.sigmas[low].ln(), self.sigmas[high].ln());
+        let part = ((sigma.ln() - below) / (above - below)).clamp(0.0, 1.0);
+        low as f64 + part
+    }
+
+    /// The levels of `steps` sampler steps, `1 ≤ steps ≤` [`TRAINING_STEPS`].
+    ///
+    /// Even spacing is not one thing in diffusers: its multistep DPM-Solver++ spaces one point more than it uses and
+    /// leaves out the cleanest, so that no evaluation is spent where nothing is left to remove, and rounds to whole
+    /// times. Each sampler gets the spacing of its reference here, so that the same settings give the same picture.
+    pub(crate) fn levels(&self, schedule: NoiseSchedule, steps: usize) -> Levels {
+        let at = |timestep: f64| NoiseLevel { sigma: self.sigma_at(timestep), timestep };
+        let multistep = schedule.sampler == Sampler::DpmPlusPlus2m;
+        let ddim = schedule.sampler == Sampler::Ddim;
+        let even_in_whole_steps = || -> Vec<NoiseLevel> {
+            let points = if multistep { (steps + 1).min(TRAINING_STEPS) } else { steps };
+            let skip = points - steps;
+            let stride = TRAINING_STEPS / points;
+            let cleanest = self.steps_offset.min(TRAINING_STEPS - 1 - (points - 1) * stride);
+            (skip..points).rev().map(|k| at((cleanest + k * stride) as f64)).collect()
+        };
+        let evenly_spread = || -> Vec<NoiseLevel> {
+            let last = (TRAINING_STEPS - 1) as f64;
+            let intervals = if multistep { steps } else { (steps - 1).max(1) };
+            // Multiples of the stride, as numpy makes them: which way a half rounds hangs on the last bit.
+            let stride = last / intervals as f64;
+            let times = (0..steps).map(|k| if k == 0 { last } else { (intervals - k) as f64 * stride });
+            times.map(|time| at(if multistep { time.round_ties_even() } else { time })).collect()
+        };
+
+        let variance_preserving = |steps: &[NoiseLevel]| steps.first().map_or(1.0, |first| first.sigma.hypot(1.0));
+        match schedule.schedule {
+            Schedule::DdimUniform | Schedule::Normal if ddim => {
+                let steps = even_in_whole_steps();
+                let last_sigma = self.sigmas[0];
+                let initial_scale = variance_preserving(&steps);
+                Levels { steps, last_sigma, initial_scale, final_scale: 1.0 / last_sigma.hypot(1.0) }
+            }
+            Schedule::DdimUniform => {
+                let steps = even_in_whole_steps();
+                let initial_scale = variance_preserving(&steps);
+                Levels { steps, last_sigma: 0.0, initial_scale, final_scale: 1.0 }
+            }
+            Schedule::Normal | Schedule::Karras => {
+                let steps = if schedule.schedule == Schedule::Karras { self.karras(steps) } else { evenly_spread() };
+                // The reference Euler samplers start at σ itself here; the others work on signals of unit variance.
+                let initial_scale = match schedule.sampler {
+                    Sampler::Euler | Sampler::EulerAncestral => steps.first().map_or(1.0, |first| first.sigma),
+                    Sampler::DpmPlusPlus2m | Sampler::Ddim => variance_preserving(&steps),
+                };
+                Levels { steps, last_sigma: 0.0, initial_scale, final_scale: 1.0 }
+            }
+        }
+    }
+
+    /// Karras et al. 2022, equation 5 with ρ = 7, from the most to the least noise of training.
+    fn karras(&self, steps: usize) -> Vec<NoiseLevel> {
+        const RHO: f64 = 7.0;
+        let root = |sigma: f64| sigma.powf(1.0 / RHO);
+        let (least, most) = (root(self.sigmas[0]), root(self.sigmas[self.sigmas.len() - 1]));
+        (0..steps)
+            .map(|k| {
+                let part = k as f64 / (steps - 1).max(1) as f64;
+                let sigma = (most + part * (least - most)).powf(RHO);
+                NoiseLevel { sigma, timestep: self.timestep_of(sigma) }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        sampler: String,
+        schedule: String,
+        steps: usize,
+        timesteps: Vec<f64>,
+        sigmas: Vec<f64>,
+        initial_scale: f64,
+    }
+
+    fn sd1() -> TrainingNoise {
+        TrainingNoise::new(BetaCurve::ScaledLinear, 0.00085, 0.012, 1)
+    }
+
+    #[test]
+    fn levels_are_those_of_diffusers() {
+        let goldens: Vec<Golden> = crate::testing::golden_json("schedules.json");
+        assert!(goldens.len() > 60);
+        let mut worst_sigma = 0.0_f64;
+        for golden in goldens {
+            let schedule = NoiseSchedule {
+                schedule: Schedule::from_name(&golden.schedule).unwrap(),
+                sampler: Sampler::from_name(&golden.sampler).unwrap(),
+            };
+            let name = format!("{} {} {}", golden.sampler, golden.schedule, golden.steps);
+            let levels = sd1().levels(schedule, golden.steps);
+            assert_eq!(levels.steps.len(), golden.timesteps.len(), "{name}");
+            // DPM-Solver++ in diffusers rounds times on Karras levels, which says nothing about the levels.
+            let time_tolerance =
+                if schedule.schedule == Schedule::Karras && golden.sampler == "dpmpp_2m" { 0.5001 } else { 2e-3 };
+            for (level, wanted) in levels.steps.iter().zip(&golden.timesteps) {
+                assert!(
+                    (level.timestep - wanted).abs() < time_tolerance,
+                    "{name}: time {} wanted {wanted}",
+                    level.timestep
+                );
+            }
+            let sigmas = levels.steps.iter().map(|level| level.sigma).chain([levels.last_sigma]);
+            for (sigma, wanted) in sigmas.zip(&golden.sigmas) {
+                let difference = (sigma - wanted).abs() / wanted.max(1.0);
+                worst_sigma = worst_sigma.max(difference);
+                assert!(difference < 1e-5, "{name}: sigma {sigma} wanted {wanted}");
+            }
+            // DDIM and DPM-Solver++ there keep signals of unit variance and start with plain noise.
+            let wanted = match schedule.sampler {
+                Sampler::Euler | Sampler::EulerAncestral => golden.initial_scale,
+                Sampler::DpmPlusPlus2m | Sampler::Ddim => golden.sigmas[0].hypot(1.0),
+            };
+            assert!((levels.initial_scale - wanted).abs() < 1e-4, "{name}: {} wanted {wanted}", levels.initial_scale);
+        }
+        assert!(worst_sigma > 0.0);
+    }
+
+    #[test]
+    fn every_number_of_steps_gives_strictly_falling_levels() {
+        let noise = sd1();
+        for sampler in Sampler::ALL {
+            for schedule in Schedule::ALL {
+                for steps in [1, 2, 3, 500, 501, 999, 1000] {
+                    let levels = noise.levels(NoiseSchedule { schedule: *schedule, sampler: *sampler }, steps);
+                    assert_eq!(levels.steps.len(), steps);
+                    assert!(levels.steps.iter().all(|level| (0.0..=999.0).contains(&level.timestep)));
+                    for i in 0..steps {
+                        let falls = levels.sigma_after(i) <= levels.steps[i].sigma;
+                        assert!(falls, "{sampler} {schedule} {steps} at {i}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The choices of a painting: what was asked for where something was, what suits the model elsewhere, and a refusal
+//! of what cannot be.
+
+use crate::error::EngineError;
+use crate::load::Blueprint;
+use crate::sample::TRAINING_STEPS;
+use paintbox_domain::Architecture;
+use paintbox_domain::generation::{PaintRequest, PaintSettings, Sampler};
+use std::fmt::Display;
+
+const DEFAULT_STEPS: u32 = 25;
+const DEFAULT_SAMPLER: Sampler = Sampler::DpmPlusPlus2m;
+const MAX_COUNT: u32 = 64;
+const MAX_PROMPT_BYTES: usize = 64 << 10;
+
+/// What the model is painted with when nothing is said.
+pub(crate) fn defaults(blueprint: &Blueprint) -> PaintSettings {
+    PaintSettings {
+        architecture: Architecture::Sd1,
+        steps: DEFAULT_STEPS,
+        guidance_scale: blueprint.default_guidance,
+        sampler: DEFAULT_SAMPLER,
+        schedule: blueprint.schedule,
+        width: blueprint.default_size.0,
+        height: blueprint.default_size.1,
+        clip_skip: 1,
+    }
+}
+
+/// # Errors
+/// [`EngineError::Setting`] or [`EngineError::TooLarge`] for what cannot be painted.
+pub(crate) fn resolve(
+    request: &PaintRequest,
+    blueprint: &Blueprint,
+    memory_limit_bytes: u64,
+) -> Result<PaintSettings, EngineError> {
+    let defaults = defaults(blueprint);
+    let start = request.init.as_ref().map_or((defaults.width, defaults.height), |init| (init.width, init.height));
+    let settings = PaintSettings {
+        architecture: defaults.architecture,
+        steps: request.steps.unwrap_or(defaults.steps),
+        guidance_scale: request.guidance_scale.unwrap_or(defaults.guidance_scale),
+        sampler: request.sampler.unwrap_or(defaults.sampler),
+        schedule: request.schedule.unwrap_or(defaults.schedule),
+        width: request.width.unwrap_or(start.0),
+        height: request.height.unwrap_or(start.1),
+        clip_skip: request.clip_skip.unwrap_or(defaults.clip_skip),
+    };
+    let layers = blueprint.text.layers;
+    require(settings.steps >= 1 && settings.steps as usize <= TRAINING_STEPS, "steps", settings.steps, || {
+        format!("1 to {TRAINING_STEPS}")
+    })?;
+    require((1..=MAX_COUNT).contains(&request.count), "count", request.count, || format!("1 to {MAX_COUNT}"))?;
+    require(settings.guidance_scale.is_finite(), "guidance_scale", settings.guidance_scale, || "a number".to_owned())?;
+    require(settings.clip_skip >= 1 && settings.clip_skip as usize <= layers, "clip_skip", settings.clip_skip, || {
+        format!("1 to {layers}, the layers of the text encoder")
+    })?;
+    let multiple = blueprint.size_multiple;
+    for (name, side) in [("width", settings.width), ("height", settings.height)] {
+        require(side > 0 && side % multiple == 0, name, side, || format!("a multiple of {multiple} pixels"))?;
+    }
+    for (name, prompt) in [("prompt", &request.prompt), ("negative_prompt", &request.negative_prompt)] {
+        require(prompt.len() <= MAX_PROMPT_BYTES, name, format!("{} bytes long", prompt.len()), || {
+            format!("at most {MAX_PROMPT_BYTES} bytes long")
+        })?;
+    }
+    for lora in &request.loras {
+        require(lora.weight.is_finite(), "lora weight", lora.weight, || "a number".to_owned())?;
+    }
+    let needed_bytes = needed_bytes(blueprint, settings.width, settings.height);
+    if needed_bytes > memory_limit_bytes {
+        let (width, height) = (settings.width, settings.height);
+        return Err(EngineError::TooLarge { width, height, needed_bytes, limit_bytes: memory_limit_bytes });
+    }
+    check_init(request, &settings)?;
+    Ok(settings)
+}
+
+fn check_init(request: &PaintRequest, settings: &PaintSettings) -> Result<(), EngineError> {
+    let Some(init) = &request.init else { return Ok(()) };
+    require(init.strength > 0.0 && init.strength <= 1.0, "strength", init.strength, || {
+        "above 0 and at most 1".to_owned()
+    })?;
+    let (width, height) = (settings.width, settings.height);
+    require(
+        init.width == width && init.height == height,
+        "init image size",
+        format!("{}×{}", init.width, init.height),
+        || format!("{width}×{height}, the size of the picture"),
+    )?;
+    let wanted = u64::from(width) * u64::from(height) * 3;
+    require(init.rgb.len() as u64 == wanted, "init image bytes", init.rgb.len(), || wanted.to_string())?;
+    require(painted_steps(settings.steps, init.strength) >= 1, "strength", init.strength, || {
+        format!("at least 1/{}, so that one of {} steps is painted", settings.steps, settings.steps)
+    })
+}
+
+/// Steps that are painted over an init image.
+pub(crate) fn painted_steps(steps: u32, strength: f32) -> usize {
+    // The product is rounded down as Python's int() does it, from the shortest decimal that means this strength.
+    let strength: f64 = strength.to_string().parse().unwrap_or_else(|_| f64::from(strength));
+    ((f64::from(steps) * strength) as usize).min(steps as usize)
+}
+
+fn require(
+    holds: bool,
+    setting: &'static str,
+    given: impl Display,
+    wanted: impl FnOnce() -> String,
+) -> Result<(), EngineError> {
+    if holds {
+        return Ok(());
+    }
+    Err(EngineError::Setting { setting, given: format!("{given}"), wanted: wanted() })
+}
+
+/// A generous estimate of the memory that one picture takes beside the weights, from the widest feature maps.
+fn needed_bytes(blueprint: &Blueprint, width: u32, height: u32) -> u64 {
+    const BYTES: u64 = 4;
+    /// Feature maps of the widest kind that are alive at once.
+    const LIVE_MAPS: u64 = 4;
+    /// Column and score buffers, which are bounded.
+    const BUFFERS: u64 = 512 << 20;
+    let pixels = u64::from(width).saturating_mul(u64::from(height));
+    let factor = blueprint.vae.factor() as u64;
+    // The decoder's last two levels both work at full size for a while.
+    let decoder = blueprint.vae.channels.iter().take(2).copied().max().unwrap_or(1) as u64;
+    let decoding = pixels.saturating_mul(decoder).saturating_mul(BYTES * LIVE_MAPS);
+    let outermost = blueprint.unet.levels.first().map_or(1, |level| level.channels) as u64;
+    let skips = 2 * (blueprint.unet.layers_per_block as u64 + 2);
+    let denoising =
+        (pixels / (factor * factor)).saturating_mul(2 * outermost).saturating_mul(BYTES * (LIVE_MAPS + skips));
+    decoding.max(denoising).saturating_add(BUFFERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paintbox_domain::Classify;
+    use paintbox_domain::generation::InitImage;
+
+    const LIMIT: u64 = 16 << 30;
+
+    fn blueprint() -> Blueprint {
+        crate::load::blueprint(&crate::load::index(&crate::testing::single_file()).unwrap()).unwrap()
+    }
+
+    fn request() -> PaintRequest {
+        PaintRequest {
+            model: Vec::new(),
+            loras: Vec::new(),
+            prompt: String::new(),
+            negative_prompt: String::new(),
+            seed: 0,
+            steps: None,
+            guidance_scale: None,
+            sampler: None,
+            schedule: None,
+            width: None,
+            height: None,
+            clip_skip: None,
+            count: 1,
+            init: None,
+        }
+    }
+
+    #[test]
+    fn nothing_said_means_what_suits_the_model() {
+        let settings = resolve(&request(), &blueprint(), LIMIT).unwrap();
+        assert_eq!((settings.width, settings.height, settings.steps), (64, 64, 25));
+        assert_eq!(settings.sampler, Sampler::DpmPlusPlus2m);
+        assert!((settings.guidance_scale - 3.0).abs() < f32::EPSILON);
+    }
+
+    #[test]
+    fn impossible_settings_are_named_with_what_would_do() {
+        let blueprint = blueprint();
+        let init = |width, height, bytes, strength| Some(InitImage { width, height, rgb: vec![0; bytes], strength });
+        let wrong: Vec<(&str, PaintRequest)> = vec![
+            ("steps", PaintRequest { steps: Some(0), ..request() }),
+            ("steps", PaintRequest { steps: Some(1001), ..request() }),
+            ("count", PaintRequest { count: 0, ..request() }),
+            ("count", PaintRequest { count: 65, ..request() }),
+            ("guidance_scale", PaintRequest { guidance_scale: Some(f32::NAN), ..request() }),
+            ("clip_skip", PaintRequest { clip_skip: Some(0), ..request() }),
+            ("clip_skip", PaintRequest { clip_skip: Some(5), ..request() }),
+            ("width", PaintRequest { width: Some(0), ..request() }),
+            ("width", PaintRequest { width: Some(63), ..request() }),
+            ("height", PaintRequest { height: Some(65), ..request() }),
+            ("prompt", PaintRequest { prompt: "a".repeat(100_000), ..request() }),
+            ("strength", PaintRequest { init: init(64, 64, 12288, 0.0), ..request() }),
+            ("strength", PaintRequest { init: init(64, 64, 12288, 1.5), ..request() }),
+            ("strength", PaintRequest { init: init(64, 64, 12288, f32::NAN), ..request() }),
+            ("strength", PaintRequest { init: init(64, 64, 12288, 0.01), ..request() }),
+            ("init image size", PaintRequest { init: init(32, 64, 6144, 0.5), width: Some(64), ..request() }),
+            ("init image bytes", PaintRequest { init: init(64, 64, 12287, 0.5), ..request() }),
+        ];
+        for (setting, request) in wrong {
+            let error = resolve(&request, &blueprint, LIMIT).unwrap_err();
+            assert_eq!(error.reason(), paintbox_domain::reason::UNSUPPORTED_SETTING, "{setting}");
+            assert!(error.to_string().starts_with(setting), "{setting}: {error}");
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_with_numbers() {
+        let blueprint = blueprint();
+        for side in [65_536, u32::MAX - 7] {
+            let request = PaintRequest { width: Some(side), height: Some(side), ..request() };
+            let error = resolve(&request, &blueprint, LIMIT).unwrap_err();
+            assert_eq!(error.reason(), paintbox_domain::reason::OUT_OF_MEMORY);
+            assert!(error.to_string().contains(&LIMIT.to_string()), "{error}");
+        }
+    }
+
+    #[test]
+    fn strength_counts_steps_as_the_reference_does() {
+        assert_eq!(painted_steps(20, 0.6), 12);
+        assert_eq!(painted_steps(10, 0.7), 7);
+        assert_eq!(painted_steps(20, 0.35), 7);
+        assert_eq!(painted_steps(25, 1.0), 25);
+    }
+}

@@ -1,0 +1,156 @@
+//! What the tests of this crate share: goldens, and the tiny model in both of its forms.
+
+use candle_core::{Device, Tensor};
+use paintbox_domain::Sha256;
+use paintbox_domain::generation::{LoraFile, ModelFile};
+use serde::de::DeserializeOwned;
+use sha2::Digest;
+use std::path::{Path, PathBuf};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// `tests/fixtures/tiny-model`.
+pub(crate) fn tiny_folder() -> PathBuf {
+    repository().join("tests/fixtures/tiny-model")
+}
+
+fn golden_path(name: &str) -> PathBuf {
+    repository().join("tests/goldens").join(name)
+}
+
+/// A golden that is JSON.
+pub(crate) fn golden_json<T: DeserializeOwned>(name: &str) -> T {
+    serde_json::from_slice(&std::fs::read(golden_path(name)).unwrap()).unwrap()
+}
+
+/// A golden that is a set of tensors.
+pub(crate) struct GoldenTensors(Vec<u8>);
+
+impl GoldenTensors {
+    pub(crate) fn open(name: &str) -> Self {
+        Self(std::fs::read(golden_path(name)).unwrap())
+    }
+
+    fn view<R>(&self, name: &str, read: impl FnOnce(&safetensors::tensor::TensorView<'_>) -> R) -> R {
+        let tensors = safetensors::SafeTensors::deserialize(&self.0).unwrap();
+        let view = tensors.tensor(name).unwrap_or_else(|error| panic!("golden {name}: {error}"));
+        read(&view)
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let tensors = safetensors::SafeTensors::deserialize(&self.0).unwrap();
+        tensors.names().into_iter().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn tensor(&self, name: &str) -> Tensor {
+        self.view(name, |view| {
+            assert_eq!(view.dtype(), safetensors::Dtype::F32);
+            let values: Vec<f32> =
+                view.data().chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
+            Tensor::from_vec(values, view.shape(), &Device::Cpu).unwrap()
+        })
+    }
+
+    pub(crate) fn values(&self, name: &str) -> Vec<f32> {
+        self.tensor(name).flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    pub(crate) fn integers(&self, name: &str) -> Vec<i64> {
+        self.view(name, |view| {
+            assert_eq!(view.dtype(), safetensors::Dtype::I64);
+            view.data().chunks_exact(8).map(|eight| i64::from_le_bytes(eight.try_into().unwrap())).collect()
+        })
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        self.view(name, |view| {
+            assert_eq!(view.dtype(), safetensors::Dtype::U8);
+            view.data().to_vec()
+        })
+    }
+}
+
+/// The largest difference between two tensors of one shape.
+pub(crate) fn largest_difference(ours: &Tensor, reference: &Tensor) -> f32 {
+    assert_eq!(ours.dims(), reference.dims());
+    (ours - reference).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+}
+
+fn digest(path: &Path) -> Sha256 {
+    Sha256::from_bytes(sha2::Sha256::digest(std::fs::read(path).unwrap()).into())
+}
+
+pub(crate) fn model_file(name: &str, path: PathBuf) -> ModelFile {
+    let sha256 = digest(&path);
+    ModelFile { name: name.to_owned(), path, sha256 }
+}
+
+/// The tiny model as one LDM file, alone.
+pub(crate) fn single_file() -> Vec<ModelFile> {
+    vec![model_file("tiny-emoji.safetensors", tiny_folder().join("tiny-emoji.safetensors"))]
+}
+
+/// The tiny model's LoRA in kohya's form.
+pub(crate) fn lora(file: &str, weight: f32) -> LoraFile {
+    let path = tiny_folder().join("lora").join(file);
+    let sha256 = digest(&path);
+    LoraFile { name: file.to_owned(), path, sha256, weight }
+}
+
+/// A model's files in a folder that goes away with it.
+pub(crate) struct Folder {
+    pub(crate) files: Vec<ModelFile>,
+    _folder: tempfile::TempDir,
+}
+
+/// The tiny model as a diffusers folder, its weights derived from the single file.
+pub(crate) fn diffusers_folder() -> Folder {
+    use paintbox_weights::sd1::{Component, diffusers_recipes};
+    use safetensors::tensor::TensorView;
+
+    let bytes = std::fs::read(tiny_folder().join("tiny-emoji.safetensors")).unwrap();
+    let header = paintbox_weights::read_header(&mut std::io::Cursor::new(&bytes), bytes.len() as u64).unwrap();
+    let recipes = diffusers_recipes(&header).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for name in [
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "unet/config.json",
+        "vae/config.json",
+        "tokenizer/tokenizer.json",
+        "tokenizer/tokenizer_config.json",
+        "tokenizer/vocab.json",
+        "tokenizer/merges.txt",
+    ] {
+        files.push(model_file(name, tiny_folder().join("diffusers").join(name)));
+    }
+    for (component, name) in [
+        (Component::TextEncoder, "text_encoder/model.safetensors"),
+        (Component::Unet, "unet/diffusion_pytorch_model.safetensors"),
+        (Component::Vae, "vae/diffusion_pytorch_model.safetensors"),
+    ] {
+        let tensors = recipes.iter().filter(|((of, _), _)| *of == component).map(|((_, name), recipe)| {
+            let info = &header.tensors[&recipe.source];
+            let shape = recipe.reshape.applied_to(&info.shape).unwrap();
+            let data = &bytes[usize::try_from(info.start).unwrap()..usize::try_from(info.end).unwrap()];
+            assert_eq!(info.dtype, paintbox_weights::Dtype::F16);
+            (name.clone(), TensorView::new(safetensors::Dtype::F16, shape, data).unwrap())
+        });
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+        files.push(model_file(name, path));
+    }
+    Folder { files, _folder: folder }
+}
+
+/// Says a measured number; `cargo test -- --nocapture` shows it.
+pub(crate) fn note(text: &str) {
+    use std::io::Write;
+    let written = writeln!(std::io::stdout(), "{text}");
+    assert!(written.is_ok());
+}
