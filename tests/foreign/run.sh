@@ -6,42 +6,49 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-requirement="huggingface_hub==2.4.0"
+requirements="huggingface_hub==2.4.0 grpcio==1.85.1 grpcio-reflection==1.85.1"
 target=$(cd "$root" && cargo metadata --format-version 1 --no-deps --quiet | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
 cache=${FOREIGN_CACHE:-$target/foreign}
 
-venv="$cache/venv-${requirement//==/-}"
-if ! "$venv/bin/python" -c 'import huggingface_hub' 2> /dev/null; then
+venv="$cache/venv-$(cksum <<< "$requirements" | cut -d' ' -f1)"
+if ! "$venv/bin/python" -c 'import huggingface_hub, grpc_reflection' 2> /dev/null; then
   rm -rf "$venv"
   mkdir -p "$cache"
   python3 -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement"
+  # shellcheck disable=SC2086 # a list of requirements
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $requirements
 fi
 
-(cd "$root" && cargo build --quiet --package paintbox-testkit --bin fake-hub)
-program="$target/debug/fake-hub"
+(cd "$root" && cargo build --quiet --package paintbox-testkit --bin fake-hub && cargo build --quiet --package paintbox-tests --bin demo)
 
 work=$(mktemp -d)
 cleanup() {
-  exec 3>&-
-  [ -z "${server:-}" ] || wait "$server" 2> /dev/null || true
+  # Servers end when their input does.
+  exec 3>&- 4>&-
+  wait 2> /dev/null || true
   rm -rf "$work"
 }
 trap cleanup EXIT
 
-# The server ends when its input does: this shell holds the other end open.
-mkfifo "$work/input"
-"$program" --require-token < "$work/input" > "$work/endpoints" &
-server=$!
-exec 3> "$work/input"
-for _ in $(seq 100); do
-  [ -s "$work/endpoints" ] && break
-  kill -0 "$server" 2> /dev/null || { echo "the fake hub ended at its start"; exit 1; }
-  sleep 0.1
-done
-FAKE_HUB=$(cat "$work/endpoints")
-export FAKE_HUB
-[ -n "$FAKE_HUB" ] || { echo "the fake hub said nothing"; exit 1; }
+# Starts a server that prints one line of JSON once it is ready and ends when its input does: this shell holds the
+# other end open, as file descriptor $1. The line is left in $line.
+serve() {
+  local descriptor=$1 seconds=$2 name=$3 server
+  shift 3
+  mkfifo "$work/$name.input"
+  "$@" < "$work/$name.input" > "$work/$name.output" 2> "$work/$name.errors" 3>&- 4>&- &
+  server=$!
+  eval "exec $descriptor> \"$work/$name.input\""
+  for _ in $(seq $((seconds * 10))); do
+    [ -s "$work/$name.output" ] && break
+    kill -0 "$server" 2> /dev/null || break
+    sleep 0.1
+  done
+  line=$(head -1 "$work/$name.output")
+  [ -n "$line" ] || { echo "$name did not start"; cat "$work/$name.errors"; exit 1; }
+}
+serve 3 10 fake-hub "$target/debug/fake-hub" --require-token
+export FAKE_HUB=$line
 
 # Only this machine is spoken to: no proxy, no account, no cache of the person who runs this.
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_HUB_CACHE
@@ -68,6 +75,10 @@ run() {
 }
 run "$venv/bin/python" "$here/check_huggingface_hub.py"
 run bash "$here/check_civitai_curl.sh"
+# The daemon, with what it synced from a fake hub of its own.
+serve 4 120 daemon "$target/debug/demo" --serve
+field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$line" "$1"; }
+run "$venv/bin/python" "$here/check_grpc.py" "$(field socket)" "$(field model)"
 
 echo "foreign clients: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

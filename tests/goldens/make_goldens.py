@@ -302,7 +302,7 @@ def paint(pipe, case):
                 latents = pipe(**common, width=case["width"], height=case["height"]).images
         decoded = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
         pixels = pipe.image_processor.postprocess(decoded, output_type="np")[0]
-        results.append((latents[0], torch.from_numpy((pixels * 255).round().astype(np.uint8))))
+        results.append(torch.from_numpy((pixels * 255).round().astype(np.uint8)))
     return results
 
 
@@ -386,10 +386,9 @@ def pictures(out, pipe, lora):
             working["init"] = Image.fromarray(first.numpy())
         results = paint(painter, working)
         if first is None:
-            first = results[0][1]
+            first = results[0]
             tensors["init"] = first.contiguous().clone()
-        for k, (latents, pixels) in enumerate(results):
-            tensors[f"{number}.{k}.latents"] = latents.contiguous()
+        for k, pixels in enumerate(results):
             tensors[f"{number}.{k}.pixels"] = pixels.contiguous()
         record.append(case)
         print(number, changes, flush=True)

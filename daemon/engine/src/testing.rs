@@ -154,3 +154,41 @@ pub(crate) fn note(text: &str) {
     let written = writeln!(std::io::stdout(), "{text}");
     assert!(written.is_ok());
 }
+
+/// A diffusers folder with the real sizes of a published model (`tests/fixtures/headers`) and no weights worth the name:
+/// sparse files of zeros, for what is decided from headers alone. No configuration lies beside it.
+pub(crate) fn listed_folder(unet: &str, text_encoder: &str, vae: &str) -> Folder {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        (unet, "unet/diffusion_pytorch_model.safetensors"),
+        (text_encoder, "text_encoder/model.safetensors"),
+        (vae, "vae/diffusion_pytorch_model.safetensors"),
+    ]
+    .map(|(listing, name)| {
+        let path = folder.path().join(name.replace('/', "-"));
+        sparse_file(&repository().join("tests/fixtures/headers").join(listing), &path);
+        ModelFile { name: name.to_owned(), path, sha256: Sha256::from_bytes([0; 32]) }
+    });
+    Folder { files: files.to_vec(), _folder: folder }
+}
+
+/// Lines of a name and its dimensions, as a half-precision safetensors file whose data is a hole.
+fn sparse_file(listing: &Path, path: &Path) {
+    use std::io::Write;
+    let text = std::fs::read_to_string(listing).unwrap();
+    let mut end = 0_u64;
+    let mut header = serde_json::Map::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+        let (name, dims) = line.split_once(' ').unwrap_or((line, ""));
+        let shape: Vec<u64> = dims.split_whitespace().map(|dim| dim.parse().unwrap()).collect();
+        let start = end;
+        end += 2 * shape.iter().product::<u64>();
+        let entry = serde_json::json!({"dtype": "F16", "shape": shape, "data_offsets": [start, end]});
+        header.insert(name.to_owned(), entry);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut file = std::fs::File::create(path).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(&header).unwrap();
+    file.set_len(8 + header.len() as u64 + end).unwrap();
+}

@@ -4,6 +4,7 @@
 //! a row and answers afterwards.
 
 mod asset;
+mod authority;
 mod catalogue;
 mod convert;
 mod daemon;

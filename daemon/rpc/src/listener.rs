@@ -2,11 +2,12 @@
 //!
 //! The boundary is the user id: any process of the same user may call the daemon.
 
+use crate::authority::PlainAuthority;
 use futures::{Stream, StreamExt as _};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 
 /// `sun_path` holds 104 bytes on macOS and 108 on Linux, its end mark included.
@@ -75,14 +76,14 @@ impl Socket {
     }
 
     /// Connections of this user's processes; others are closed unanswered. Ends never.
-    pub(crate) fn incoming(self) -> (impl Stream<Item = io::Result<UnixStream>>, SocketFile) {
+    pub(crate) fn incoming(self) -> (impl Stream<Item = io::Result<PlainAuthority>>, SocketFile) {
         let file = SocketFile(self.path);
         // The socket's own owner is the user we run as: asking the file avoids an unsafe getuid.
         let own_uid = std::fs::metadata(&file.0).map(|meta| std::os::unix::fs::MetadataExt::uid(&meta)).ok();
         let incoming = UnixListenerStream::new(self.listener).filter_map(move |connection| async move {
             match connection {
                 Ok(stream) => match stream.peer_cred() {
-                    Ok(peer) if Some(peer.uid()) == own_uid => Some(Ok(stream)),
+                    Ok(peer) if Some(peer.uid()) == own_uid => Some(Ok(PlainAuthority::new(stream))),
                     Ok(peer) => {
                         tracing::warn!(uid = peer.uid(), "refused a connection of another user");
                         None

@@ -316,7 +316,7 @@ fn default_size(index: &Index, unet: &UnetConfig, vae: &VaeShape, known: Option<
 mod tests {
     use super::*;
     use crate::load::index;
-    use crate::testing::{diffusers_folder, model_file, single_file};
+    use crate::testing::{diffusers_folder, listed_folder, model_file, single_file};
     use paintbox_domain::{Classify, reason};
 
     #[test]
@@ -334,6 +334,37 @@ mod tests {
             assert!(blueprint.unet.levels.iter().all(|level| level.heads == 8));
             assert_eq!(blueprint.schedule, Schedule::DdimUniform);
             assert!((blueprint.default_guidance - 3.0).abs() < f32::EPSILON);
+        }
+    }
+
+    #[test]
+    fn stable_diffusion_1_is_known_without_any_configuration() {
+        let folder = listed_folder("sd1-unet.txt", "sd1-text-encoder.txt", "sd1-vae.txt");
+        let blueprint = blueprint(&index(&folder.files).unwrap()).unwrap();
+        assert_eq!(blueprint.default_size, (512, 512));
+        assert_eq!(blueprint.vocabulary, PromptVocabulary::Clip);
+        assert_eq!((blueprint.text.width, blueprint.text.heads, blueprint.text.layers), (768, 12, 12));
+        assert_eq!(blueprint.vocabulary.load(blueprint.text.vocabulary).unwrap().len(), 49_408);
+        let level = |channels, depth| Level { channels, heads: 8, depth };
+        assert_eq!(blueprint.unet.levels, [level(320, 1), level(640, 1), level(1280, 1), level(1280, 0)]);
+        assert_eq!((blueprint.vae.factor(), blueprint.size_multiple), (8, 8));
+        assert!((blueprint.default_guidance - 7.0).abs() < f32::EPSILON);
+        assert_eq!(blueprint.schedule, Schedule::DdimUniform);
+    }
+
+    #[test]
+    fn networks_of_other_families_and_purposes_are_refused_by_name() {
+        for (unet, wanted) in [
+            ("sdxl-unet.txt", "sdxl"),
+            ("sd2-unet.txt", "sd2"),
+            ("flux1-dev-transformer.txt", "flux1"),
+            ("sd3-transformer.txt", "sd3"),
+            ("sd1-inpainting-unet.txt", "9 input channels"),
+        ] {
+            let folder = listed_folder(unet, "sd1-text-encoder.txt", "sd1-vae.txt");
+            let error = index(&folder.files).and_then(|index| blueprint(&index)).unwrap_err();
+            assert_eq!(error.reason(), reason::UNSUPPORTED_ARCHITECTURE, "{unet}: {error}");
+            assert!(error.to_string().contains(wanted), "{unet}: {error}");
         }
     }
 

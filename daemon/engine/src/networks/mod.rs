@@ -17,8 +17,10 @@ mod tests {
     use crate::testing::{GoldenTensors, diffusers_folder, largest_difference, single_file};
     use candle_core::{Device, Tensor};
 
-    /// What the engine promises of a module against the reference.
+    /// What the engine promises of a module against the reference, for values up to [`MAGNITUDE`]. Larger ones are
+    /// coarser numbers to begin with: the logarithms of the encoder's variances go beyond 20.
     const TOLERANCE: f32 = 2e-5;
+    const MAGNITUDE: f32 = 10.0;
 
     fn with_tiny_model(test: impl Fn(&Index, &Blueprint)) {
         let folder = diffusers_folder();
@@ -41,7 +43,7 @@ mod tests {
         let difference = largest_difference(ours, golden);
         let magnitude: f32 = golden.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
         crate::testing::note(&format!("{name}: largest difference {difference:e} in values up to {magnitude}"));
-        assert!(difference <= TOLERANCE, "{name}: {difference}");
+        assert!(difference <= TOLERANCE * (magnitude / MAGNITUDE).max(1.0), "{name}: {difference}");
     }
 
     #[test]
