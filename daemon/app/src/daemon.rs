@@ -104,6 +104,10 @@ async fn live(config: &Config) -> Result<(), StartError> {
         let sync = sync.clone();
         async move { sync.reconcile().await }
     });
+    let watcher = tokio::spawn({
+        let sync = sync.clone();
+        async move { sync.watch_store().await }
+    });
     let ended_early = tokio::select! {
         () = stopped(&stop) => None,
         // A part that ends by itself is a fault; the daemon ends in order and says so.
@@ -114,7 +118,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
     tracing::info!("ending");
     shutdown.cancel();
     let in_order = async {
-        tokio::join!(sync.shut_down(), generations.shut_down());
+        drop(tokio::join!(sync.shut_down(), generations.shut_down(), watcher));
         if ended_early.is_none() {
             drop((&mut server).await);
         }

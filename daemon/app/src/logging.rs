@@ -1,8 +1,9 @@
-//! Logs: a file a day under the home, and standard error when somebody is watching or a supervisor collects it.
+//! Logs: a file a day under the home, and standard error when somebody is watching.
 
 use crate::StartError;
 use paintbox_domain::Classify as _;
 use paintbox_domain::classify::message_with_causes;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -32,11 +33,14 @@ pub(crate) fn start(folder: &Path, filter: &str) -> Result<WorkerGuard, StartErr
     let own = ["app", "hub", "store", "weights", "catalogue", "sync", "engine", "generation", "rpc"]
         .map(|name| format!("paintbox_{name}={filter}"))
         .join(",");
-    let directives = format!("warn,{own}");
+    // hf-hub calls each failed attempt an error; ours are told once, where they are handled.
+    let directives = format!("warn,hf_hub=off,{own}");
+    // Started in the background, standard error is a file that nobody rotates: it gets the last word only.
+    let watched = std::io::stderr().is_terminal();
     let result = tracing_subscriber::registry()
         .with(EnvFilter::new(directives))
         .with(fmt::layer().json().with_writer(writer))
-        .with(fmt::layer().compact().with_ansi(false).with_writer(std::io::stderr))
+        .with(watched.then(|| fmt::layer().compact().with_ansi(false).with_writer(std::io::stderr)))
         .try_init();
     if result.is_err() {
         tracing::debug!("logging was started already");

@@ -133,3 +133,16 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Failur
     });
     outcome.map_err(|error| Failure::of(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paintbox_domain::{ErrorClass, reason};
+
+    #[test]
+    fn a_panic_in_a_dependency_is_a_failure_with_its_words() {
+        let failure = guarded::<()>(|| panic!("index {} out of range", 7)).unwrap_err();
+        assert_eq!((failure.class, failure.reason.as_str()), (ErrorClass::Internal, reason::ENGINE_FAILED));
+        assert!(failure.message.contains("index 7 out of range"), "{}", failure.message);
+    }
+}

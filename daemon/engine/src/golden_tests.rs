@@ -328,15 +328,3 @@ fn a_device_that_is_not_there_is_refused_by_name() {
     let error = Engine::new(EngineOptions { device: DeviceChoice::Cuda, ..EngineOptions::default() }).unwrap_err();
     assert!(error.to_string().contains("cuda"), "{error}");
 }
-
-#[test]
-fn zz_full_size() {
-    let folder = crate::testing::listed_folder("sd1-unet.txt", "sd1-text-encoder.txt", "sd1-vae.txt");
-    let mut engine = engine();
-    for (side, cfg) in [(256, 1.0), (512, 7.0)] {
-        let r = PaintRequest { steps: Some(1), guidance_scale: Some(cfg), width: Some(side), height: Some(side), ..request(&folder.files) };
-        let t = std::time::Instant::now();
-        let p = engine.paint(&r, &Silence);
-        note(&format!("{side} {:?} {:?}", t.elapsed(), p.map(|p| p.images[0].rgb[..6].to_vec())));
-    }
-}

@@ -26,6 +26,12 @@ pub enum GenerationError {
     NoSuchAsset { sha256: Sha256 },
     #[error("the image to start from cannot be read")]
     InitImage(#[source] PreviewError),
+    #[error("{} cannot be read", path.display())]
+    PathUnreadable {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the image asset {sha256} cannot be read")]
     AssetUnreadable {
         sha256: Sha256,
@@ -73,7 +79,9 @@ impl Classify for GenerationError {
             Self::Invalid { .. } | Self::WrongKind { .. } => ErrorClass::InvalidInput,
             Self::NotLocal { .. } => ErrorClass::Precondition,
             Self::QueueFull { .. } => ErrorClass::Exhausted,
-            Self::NoSuchGeneration { .. } | Self::NoSuchAsset { .. } => ErrorClass::NotFound,
+            Self::NoSuchGeneration { .. } | Self::NoSuchAsset { .. } | Self::PathUnreadable { .. } => {
+                ErrorClass::NotFound
+            }
             Self::ShuttingDown => ErrorClass::Unavailable,
             Self::Engine(failure) => failure.class,
             Self::Encode(_) | Self::BadRecord(_) | Self::Panicked { .. } | Self::AssetUnreadable { .. } => {
@@ -92,6 +100,7 @@ impl Classify for GenerationError {
             Self::QueueFull { .. } => reason::QUEUE_FULL,
             Self::NoSuchGeneration { .. } => reason::JOB_NOT_FOUND,
             Self::NoSuchAsset { .. } => reason::ASSET_NOT_FOUND,
+            Self::PathUnreadable { .. } => reason::FILE_NOT_FOUND,
             Self::ShuttingDown => reason::SHUTTING_DOWN,
             Self::Engine(failure) => {
                 reason::ALL.iter().find(|known| **known == failure.reason).copied().unwrap_or(reason::ENGINE_FAILED)
@@ -122,6 +131,7 @@ impl Classify for GenerationError {
                 vec![("model", model.clone()), ("found", found.to_string()), ("wanted", wanted.to_string())]
             }
             Self::QueueFull { queued, limit } => vec![("queued", queued.to_string()), ("limit", limit.to_string())],
+            Self::PathUnreadable { path, .. } => vec![("path", path.display().to_string())],
             Self::NoSuchGeneration { uid } => vec![("generation", uid.clone())],
             Self::NoSuchAsset { sha256 } | Self::AssetUnreadable { sha256, .. } => vec![("asset", sha256.to_string())],
             _ => self.inner().map(Classify::metadata).unwrap_or_default(),

@@ -7,6 +7,7 @@
 mod check;
 mod error;
 mod live;
+mod on_disk;
 mod queue;
 mod recipe;
 mod resolve;

@@ -3,7 +3,7 @@
 use crate::check::check;
 use crate::error::GenerationError;
 use crate::live::{GenerationEvent, Live};
-use crate::resolve;
+use crate::resolve::{self, Resolver};
 use crate::spec_json::spec_to_json;
 use crate::worker::{Worker, WorkerHandle};
 use futures::Stream;
@@ -40,6 +40,7 @@ pub struct Generations {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) catalogue: Catalogue,
+    pub(crate) resolver: Resolver,
     pub(crate) store: Store,
     live: Mutex<HashMap<String, Arc<Live>>>,
     max_queued: u32,
@@ -52,6 +53,7 @@ impl Generations {
     pub fn start(parts: GenerationParts) -> Self {
         let (worker, handle) = Worker::new(parts.generator);
         let inner = Arc::new(Inner {
+            resolver: Resolver { catalogue: parts.catalogue.clone(), digests: Arc::default() },
             catalogue: parts.catalogue,
             store: parts.store,
             live: Mutex::default(),
@@ -77,9 +79,9 @@ impl Generations {
         }
         let catalogue = &self.inner.catalogue;
         // Resolved now, so that the mistake is told to whoever made it; resolved again when it is painted.
-        resolve::model(catalogue, &spec.model).await?;
+        resolve::model(&self.inner.resolver, &spec.model).await?;
         for lora in &spec.loras {
-            resolve::lora(catalogue, lora).await?;
+            resolve::lora(&self.inner.resolver, lora).await?;
         }
         if let Some(sha256) = spec.init_image {
             catalogue.asset(&sha256).await?.ok_or(GenerationError::NoSuchAsset { sha256 })?;
@@ -95,7 +97,8 @@ impl Generations {
             request_id: request_id.map(str::to_owned),
             request_digest: Sha256::from_bytes(sha2::Sha256::digest(spec_json.as_bytes()).into()),
             spec_json: spec_to_json(&chosen),
-            model: Some(catalogue.resolve(&reference).await?.model),
+            // A model on disk that no catalogue knows has no row to point at.
+            model: catalogue.resolve(&reference).await.ok().map(|resolved| resolved.model),
             prompt: spec.prompt.clone(),
         };
         let queued = catalogue.counts().await?.queued_generations;

@@ -1,9 +1,11 @@
 //! From references to files: which version is meant, and which of its files are here.
 
 use crate::error::GenerationError;
+use crate::on_disk::Digests;
 use paintbox_catalogue::{Catalogue, FileId, FileRecord, ModelDetail, VersionRecord};
 use paintbox_domain::generation::{LoraFile, LoraUse, ModelFile};
 use paintbox_domain::{FileFormat, Hub, ModelKind, ModelRef, Sha256};
+use std::sync::Arc;
 
 /// A model to paint with, on disk.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,9 +17,37 @@ pub(crate) struct LocalModel {
     pub(crate) files: Vec<ModelFile>,
 }
 
+/// Where references are looked up.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) digests: Arc<Digests>,
+}
+
+impl Resolver {
+    /// The files at a `path:` reference that the catalogue knows nothing of; none for any other reference.
+    async fn on_disk(&self, reference: &str) -> Result<Option<Vec<ModelFile>>, GenerationError> {
+        let parsed: ModelRef = reference.parse()?;
+        let ModelRef::Path(path) = &parsed else { return Ok(None) };
+        if self.catalogue.resolve(&parsed).await.is_ok() {
+            return Ok(None);
+        }
+        let (digests, path) = (self.digests.clone(), path.clone());
+        let hashed = tokio::task::spawn_blocking(move || digests.model(&path)).await;
+        hashed.map_err(|_| GenerationError::Panicked { what: "reading the files".to_owned() })?.map(Some)
+    }
+}
+
 /// The files of the model that `reference` names.
-pub(crate) async fn model(catalogue: &Catalogue, reference: &str) -> Result<LocalModel, GenerationError> {
-    let found = Found::of(catalogue, reference).await?;
+pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalModel, GenerationError> {
+    if let Some(files) = resolver.on_disk(reference).await? {
+        let path = reference.trim().trim_start_matches("path:").trim_end_matches('/');
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let name = name.strip_suffix(".safetensors").unwrap_or(name).to_owned();
+        let main = files.iter().find(|file| FileFormat::from_file_name(&file.name) == FileFormat::Safetensors);
+        return Ok(LocalModel { name, main: main.map(|file| file.sha256), files });
+    }
+    let found = Found::of(&resolver.catalogue, reference).await?;
     let version = found.version()?;
     let named = found.named_file(version);
     let is_folder = found.detail.summary.hub == Hub::HuggingFace
@@ -38,8 +68,15 @@ pub(crate) async fn model(catalogue: &Catalogue, reference: &str) -> Result<Loca
 }
 
 /// The weights of the adapter that `lora` names.
-pub(crate) async fn lora(catalogue: &Catalogue, lora: &LoraUse) -> Result<LoraFile, GenerationError> {
-    let found = Found::of(catalogue, &lora.model).await?;
+pub(crate) async fn lora(resolver: &Resolver, lora: &LoraUse) -> Result<LoraFile, GenerationError> {
+    if let Some(files) = resolver.on_disk(&lora.model).await? {
+        let [file] = <[ModelFile; 1]>::try_from(files).map_err(|_| GenerationError::Invalid {
+            field: "loras.model",
+            problem: format!("{} is a folder; a LoRA is one file", lora.model),
+        })?;
+        return Ok(lora_file(file, lora.weight));
+    }
+    let found = Found::of(&resolver.catalogue, &lora.model).await?;
     let version = found.version()?;
     let main = found.named_file(version).or_else(|| main_weights(version)).ok_or_else(|| found.not_local())?;
     if let Some(artifact) = &main.artifact
@@ -49,9 +86,14 @@ pub(crate) async fn lora(catalogue: &Catalogue, lora: &LoraUse) -> Result<LoraFi
         return Err(GenerationError::WrongKind { model, found, wanted: ModelKind::Lora });
     }
     let file = model_file(main).ok_or_else(|| found.not_local())?;
+    Ok(lora_file(file, lora.weight))
+}
+
+/// The file under the name that recipes call it by: without folders and ending.
+fn lora_file(file: ModelFile, weight: f32) -> LoraFile {
     let stem = file.name.rsplit('/').next().unwrap_or_default();
     let name = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem).to_owned();
-    Ok(LoraFile { name, path: file.path, sha256: file.sha256, weight: lora.weight })
+    LoraFile { name, path: file.path, sha256: file.sha256, weight }
 }
 
 /// A model in the catalogue, and which part of it a reference named.

@@ -136,10 +136,10 @@ impl Worker {
         control: &(dyn Control + Sync),
     ) -> Result<GenerationOutcome, GenerationError> {
         let spec = spec_from_json(&record.spec_json).map_err(GenerationError::BadRecord)?;
-        let model = resolve::model(&inner.catalogue, &spec.model).await?;
+        let model = resolve::model(&inner.resolver, &spec.model).await?;
         let mut loras = Vec::new();
         for lora in &spec.loras {
-            loras.push(resolve::lora(&inner.catalogue, lora).await?);
+            loras.push(resolve::lora(&inner.resolver, lora).await?);
         }
         let request = PaintRequest {
             model: model.files,

@@ -15,6 +15,7 @@ pub mod plan;
 mod reconcile;
 mod run;
 mod service;
+mod watch;
 
 pub use error::SyncError;
 pub use feed::{FileFailed, FilePhase, FileProgress, SyncEvent};

@@ -115,8 +115,14 @@ async fn a_hugging_face_folder_and_a_single_file_paint_the_same_picture() {
     ok(&installed, &["follow", "civitai:tiny_emoji"]);
     ok(&installed, &["sync", "--wait"]);
     let single = ok(&installed, &["search", "emoji", "--kind", "checkpoint", "--hub", "civitai"]);
+    let on_disk = paintbox_testkit::fixtures().join("tiny-model/tiny-emoji.safetensors");
+    let on_disk = format!("path:{}", on_disk.display());
     let mut pictures = Vec::new();
-    for (name, reference) in [("folder", "hf:tiny-emoji/tiny-emoji"), ("single", single[0]["ref"].as_str().unwrap())] {
+    for (name, reference) in [
+        ("folder", "hf:tiny-emoji/tiny-emoji"),
+        ("single", single[0]["ref"].as_str().unwrap()),
+        ("on-disk", on_disk.as_str()),
+    ] {
         let path = installed.scratch().join(format!("{name}.png"));
         ok(
             &installed,
@@ -144,6 +150,7 @@ async fn a_hugging_face_folder_and_a_single_file_paint_the_same_picture() {
         pictures.push(image::open(&path).unwrap().to_rgb8());
     }
     assert_eq!(pictures[0], pictures[1]);
+    assert_eq!(pictures[1], pictures[2], "a file that is in no catalogue paints the same");
 }
 
 /// The `parameters` text of a PNG.
