@@ -162,9 +162,9 @@ impl Classify for EngineError {
             Self::UnknownVocabulary { .. } => {
                 Some("put the model's tokenizer.json beside it, or sync the repository that it came from".to_owned())
             }
-            Self::UnsupportedArchitecture { .. } | Self::UnsupportedPipeline { .. } => {
-                Some("`paintbox search --architecture sd1` lists models that can be painted with".to_owned())
-            }
+            Self::UnsupportedArchitecture { .. } | Self::UnsupportedPipeline { .. } => Some(
+                "`paintbox search` and `paintbox show` say each model's architecture; choose one with sd1".to_owned(),
+            ),
             Self::TooLarge { .. } => Some("ask for a smaller picture".to_owned()),
             Self::NotFinite { .. } => Some("a lower guidance scale or another sampler may help".to_owned()),
             Self::Inspect { source, .. } => source.hint(),

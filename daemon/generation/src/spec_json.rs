@@ -81,7 +81,7 @@ pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
 /// The specification of a row.
 ///
 /// # Errors
-/// When the text was not written by [`spec_to_json`].
+/// When the text was not written by this module.
 pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
     let row: SpecRow = serde_json::from_str(text)?;
     Ok(GenerationSpec {

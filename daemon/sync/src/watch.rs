@@ -54,7 +54,7 @@ impl Sync {
         }
         match self.inner.parts.catalogue.record_path_gone(path).await {
             Ok(true) => {
-                tracing::warn!(path = %path.display(), "a file of the store was removed; the next sync fetches it again")
+                tracing::warn!(path = %path.display(), "a file of the store was removed; the next sync fetches it again");
             }
             Ok(false) => {}
             Err(error) => tracing::error!(%error, path = %path.display(), "cannot record that a file is gone"),
