@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How much of a partial's beginning stays in memory.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -77,6 +78,10 @@ impl PartialInfo {
         Ok(found)
     }
 }
+
+/// How often a held lock is looked at before it is believed, and how long between two looks.
+const LOCK_LOOKS: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// A download that is not finished. Nobody else can have the same one open meanwhile.
 ///
@@ -457,11 +462,16 @@ fn open_locked(path: &Path, key: &PartialKey) -> Result<File, StoreError> {
         result => result,
     }
     .map_err(StoreError::io("open", path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::PartialBusy { key: key.0.clone(), path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
+    // A child process of ours holds copies of all descriptors until it has become another program, and a copied
+    // descriptor keeps a lock that was just let go. So a held lock is looked at for a moment before it is believed.
+    for _ in 0..LOCK_LOOKS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
+        }
     }
+    Err(StoreError::PartialBusy { key: key.0.clone(), path: path.to_owned() })
 }
 
 fn keep_head(head: &mut Vec<u8>, bytes: &[u8]) {
