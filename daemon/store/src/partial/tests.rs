@@ -241,7 +241,7 @@ fn a_file_that_gets_its_name_while_another_writer_waits_is_not_taken_for_the_par
         let (sender, opened) = std::sync::mpsc::channel();
         let store = &store;
         scope.spawn(move || sender.send(store.partial(&key()).map(|partial| partial.file.metadata().unwrap().ino())));
-        assert!(opened.recv_timeout(std::time::Duration::from_millis(200)).is_err(), "it is not its turn");
+        assert!(opened.recv_timeout(Duration::from_millis(200)).is_err(), "it is not its turn");
         durable::rename(&path, &store.blob_path(&digests.sha256)).unwrap();
         drop((placed, turn));
         let inode = opened.recv().unwrap().unwrap();
