@@ -122,6 +122,7 @@ statements! {
     NEXT_QUEUED = concat!(
         "SELECT ", columns!(), " FROM generation WHERE state = 'queued' ORDER BY generation_id LIMIT 1"
     );
+    COUNT_QUEUED = "SELECT count(*) FROM generation WHERE state = 'queued'";
     START_GENERATION = concat!(
         "UPDATE generation SET state = 'running', started_ms = ?2 WHERE uid = ?1 AND state = 'queued' RETURNING ",
         columns!()
@@ -308,6 +309,16 @@ impl Catalogue {
         let row: Option<GenerationRow> =
             sqlx::query_as(NEXT_QUEUED).fetch_optional(&self.readers).await.map_err(could_not("read the queue"))?;
         row.map(|row| row.record(Vec::new())).transpose()
+    }
+
+    /// How many generations wait.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn queued_generations(&self) -> Result<u32, CatalogueError> {
+        let count: i64 =
+            sqlx::query_scalar(COUNT_QUEUED).fetch_one(&self.readers).await.map_err(could_not("read the queue"))?;
+        Ok(codec::small(count))
     }
 
     /// Takes a generation out of the queue. None when it is no longer queued: somebody took or cancelled it first.

@@ -10,8 +10,8 @@ use futures::Stream;
 use paintbox_catalogue::{
     Catalogue, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, NewGeneration,
 };
+use paintbox_domain::Sha256;
 use paintbox_domain::generation::{GenerationSpec, Generator, JobState, Progress};
-use paintbox_domain::{ModelRef, Sha256};
 use paintbox_store::Store;
 use sha2::Digest as _;
 use std::collections::HashMap;
@@ -79,7 +79,7 @@ impl Generations {
         }
         let catalogue = &self.inner.catalogue;
         // Resolved now, so that the mistake is told to whoever made it; resolved again when it is painted.
-        resolve::model(&self.inner.resolver, &spec.model).await?;
+        let model = resolve::model(&self.inner.resolver, &spec.model).await?.id;
         for lora in &spec.loras {
             resolve::lora(&self.inner.resolver, lora).await?;
         }
@@ -91,17 +91,15 @@ impl Generations {
         if chosen.seed.is_none() {
             chosen.seed = Some(random_seed());
         }
-        let reference: ModelRef = spec.model.parse()?;
         let new = NewGeneration {
             uid: uuid::Uuid::new_v4().to_string(),
             request_id: request_id.map(str::to_owned),
             request_digest: Sha256::from_bytes(sha2::Sha256::digest(spec_json.as_bytes()).into()),
             spec_json: spec_to_json(&chosen),
-            // A model on disk that no catalogue knows has no row to point at.
-            model: catalogue.resolve(&reference).await.ok().map(|resolved| resolved.model),
+            model,
             prompt: spec.prompt.clone(),
         };
-        let queued = catalogue.counts().await?.queued_generations;
+        let queued = catalogue.queued_generations().await?;
         if queued >= self.inner.max_queued {
             return Err(GenerationError::QueueFull { queued, limit: self.inner.max_queued });
         }
@@ -200,15 +198,6 @@ impl Generations {
                 }
             }
         })
-    }
-
-    /// The bytes of an image asset, for callers that serve it.
-    ///
-    /// # Errors
-    /// When it is not an asset, or its bytes are gone.
-    pub async fn open_asset(&self, sha256: &Sha256) -> Result<std::fs::File, GenerationError> {
-        self.inner.catalogue.asset(sha256).await?.ok_or(GenerationError::NoSuchAsset { sha256: *sha256 })?;
-        Ok(self.inner.store.open_blob(sha256)?)
     }
 
     /// Stops the running generation, which its row calls interrupted, and waits for the worker to end. What is queued

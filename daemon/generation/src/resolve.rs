@@ -2,7 +2,7 @@
 
 use crate::error::GenerationError;
 use crate::on_disk::Digests;
-use paintbox_catalogue::{Catalogue, FileId, FileRecord, ModelDetail, VersionRecord};
+use paintbox_catalogue::{Catalogue, FileId, FileRecord, ModelDetail, ModelId, VersionRecord};
 use paintbox_domain::generation::{LoraFile, LoraUse, ModelFile};
 use paintbox_domain::{FileFormat, Hub, ModelKind, ModelRef, Sha256};
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 /// A model to paint with, on disk.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LocalModel {
+    /// Its row; a model on disk that no catalogue knows has none.
+    pub(crate) id: Option<ModelId>,
     /// The name for people, for the recipe.
     pub(crate) name: String,
     /// Digest of the weights file that recipes name the model by.
@@ -45,7 +47,7 @@ pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalM
         let name = path.rsplit('/').next().unwrap_or(path);
         let name = name.strip_suffix(".safetensors").unwrap_or(name).to_owned();
         let main = files.iter().find(|file| FileFormat::from_file_name(&file.name) == FileFormat::Safetensors);
-        return Ok(LocalModel { name, main: main.map(|file| file.sha256), files });
+        return Ok(LocalModel { id: None, name, main: main.map(|file| file.sha256), files });
     }
     let found = Found::of(&resolver.catalogue, reference).await?;
     let version = found.version()?;
@@ -64,7 +66,8 @@ pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalM
     if !files.iter().any(|file| Some(file.sha256) == digest(main)) {
         return Err(found.not_local());
     }
-    Ok(LocalModel { name: found.name_for_people(version), main: digest(main), files })
+    let id = Some(found.detail.summary.id);
+    Ok(LocalModel { id, name: found.name_for_people(version), main: digest(main), files })
 }
 
 /// The weights of the adapter that `lora` names.

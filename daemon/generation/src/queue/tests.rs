@@ -60,6 +60,7 @@ impl Generator for StepGenerator {
 struct Bench {
     generations: Generations,
     catalogue: Catalogue,
+    store: Store,
     permits: Option<mpsc::Sender<()>>,
     _home: TempDir,
 }
@@ -137,9 +138,13 @@ async fn bench(max_queued: u32) -> Bench {
     }
     let (sender, permits) = mpsc::channel();
     let generator = Box::new(StepGenerator { permits });
-    let generations =
-        Generations::start(GenerationParts { catalogue: catalogue.clone(), store, generator, max_queued });
-    Bench { generations, catalogue, permits: Some(sender), _home: home }
+    let generations = Generations::start(GenerationParts {
+        catalogue: catalogue.clone(),
+        store: store.clone(),
+        generator,
+        max_queued,
+    });
+    Bench { generations, catalogue, store, permits: Some(sender), _home: home }
 }
 
 fn spec() -> GenerationSpec {
@@ -170,7 +175,9 @@ async fn paints_stores_and_records_with_a_recipe() {
     assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
     assert_eq!(done.images.iter().map(|image| image.seed).collect::<Vec<_>>(), [5, 6]);
     assert!(done.images[0].parameters_text.starts_with("heart\nSteps: 4, Sampler: Euler,"));
-    assert!(bench.generations.open_asset(&done.images[0].asset).await.is_ok());
+    let asset = done.images[0].asset;
+    assert!(bench.catalogue.asset(&asset).await.unwrap().is_some());
+    assert!(bench.store.open_blob(&asset).is_ok());
     bench.generations.shut_down().await;
 }
 
