@@ -21,11 +21,23 @@ impl Timestamp {
     pub fn plus(self, duration: std::time::Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
 }
 
 /// The current time. The daemon has one real clock; tests have one that they set.
 pub trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> Timestamp;
+
+    /// Minutes since midnight on the wall of whoever runs this, for quiet hours. Without a wall it is UTC.
+    fn minute_of_day(&self) -> u16 {
+        let minute = self.now().unix_ms().div_euclid(60_000).rem_euclid(1440);
+        u16::try_from(minute).unwrap_or_default()
+    }
 }
 
 /// A clock that stands still until it is told otherwise.

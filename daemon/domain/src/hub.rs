@@ -46,7 +46,9 @@ pub struct HubModel {
     /// The hub's own word for the kind, verbatim.
     pub kind_label: Option<String>,
     pub creator: Option<String>,
-    /// HTML on CivitAI, Markdown on Hugging Face; untrusted either way.
+    /// The hub's number for the creator, which a new name does not change; CivitAI only, and not in every answer.
+    pub creator_id: Option<String>,
+    /// HTML on CivitAI; on Hugging Face the model card, Markdown behind YAML front matter. Untrusted either way.
     pub description: Option<String>,
     pub tags: Vec<String>,
     /// CivitAI's bitmask: 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX, 32 blocked, 0 unrated.
@@ -56,10 +58,15 @@ pub struct HubModel {
     pub downloads: Option<u64>,
     pub likes: Option<u64>,
     pub state: ModelState,
+    /// Of a gated model: whether this account may read its files; none when that was not asked.
+    pub access_granted: Option<bool>,
     pub published_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,
     /// Newest first, as the hub lists them.
     pub versions: Vec<HubVersion>,
+    /// What a list says of this model (Hugging Face: commit, date and gate); none where lists say everything. While it
+    /// stays the same, the model's page need not be asked for again.
+    pub list_mark: Option<String>,
     /// The hub's JSON, verbatim: the evidence that is kept.
     pub raw: String,
 }
@@ -73,6 +80,8 @@ pub struct HubVersion {
     /// The hub's label, verbatim, such as `SDXL 1.0`.
     pub base_model: Option<String>,
     pub trained_words: Vec<String>,
+    /// CivitAI's bitmask as on the model; 0 where it is not rated.
+    pub nsfw_level: u32,
     pub published_at: Option<Timestamp>,
     pub early_access: Option<EarlyAccess>,
     /// False where the creator allows no download at all (CivitAI's `usageControl`).

@@ -3,6 +3,7 @@
 //! Nothing here does IO, knows tokio, or serialises itself: a crate that stores or sends one of these types
 //! converts it by hand at its own edge, so that neither the database nor the wire can reshape the domain.
 
+pub mod air;
 pub mod classify;
 pub mod clock;
 pub mod digest;

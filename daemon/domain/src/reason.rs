@@ -77,4 +77,10 @@ reasons! {
     DAEMON_UNREACHABLE,
     CONFIG_INVALID,
     INTERNAL,
+    /// The hub's public interface does not give this list.
+    LIST_NOT_OFFERED,
+    /// Nothing was known of the model at that time.
+    NOT_KNOWN_YET,
+    /// The hub is down and is not asked before a stated time.
+    HUB_DOWN,
 }
