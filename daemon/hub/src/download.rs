@@ -1,6 +1,7 @@
 //! Opening the bytes of a file: where they start, how many there should be, and whether they are a file at all.
 
 use crate::error::HubError;
+use crate::politeness::{Kind, Slot};
 use crate::refusal::Asked;
 use crate::site::{Site, shown};
 use crate::transport::{Answer, Transport, content_type};
@@ -61,7 +62,7 @@ pub(crate) async fn open(
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, format_range(offset));
         headers.insert(IF_RANGE, validator);
-        let answer = transport.get(site, url.clone(), &headers).await?;
+        let answer = transport.get_for(Kind::Download, site, url.clone(), &headers).await?;
         match answer.response.status() {
             StatusCode::PARTIAL_CONTENT => return rest(transport, answer, offset, locator).await,
             StatusCode::RANGE_NOT_SATISFIABLE => {
@@ -73,7 +74,7 @@ pub(crate) async fn open(
             _ => return whole(transport, answer, locator).await,
         }
     }
-    let answer = transport.get(site, url, &HeaderMap::new()).await?;
+    let answer = transport.get_for(Kind::Download, site, url, &HeaderMap::new()).await?;
     whole(transport, answer, locator).await
 }
 
@@ -87,7 +88,8 @@ fn format_range(offset: u64) -> HeaderValue {
     HeaderValue::from_str(&format!("bytes={offset}-")).expect("digits and ASCII signs fit a header")
 }
 
-async fn whole(transport: &Transport, answer: Answer, locator: &str) -> Result<Download, HubError> {
+/// The whole file of an answer that is about to bring it.
+pub(crate) async fn whole(transport: &Transport, answer: Answer, locator: &str) -> Result<Download, HubError> {
     match answer.response.status() {
         StatusCode::OK => {}
         status if status.is_success() => return Err(unexpected(&answer, "a success that is not a whole file")),
@@ -137,9 +139,10 @@ async fn checked(transport: &Transport, answer: Answer, locator: &str, part: Par
         return Err(HubError::NotAModelFile { hub: answer.hub, url: shown(&answer.url), found });
     }
     let validator = strong_validator(headers);
-    let Answer { hub, response, url, .. } = answer;
+    let Answer { hub, response, url, slot, .. } = answer;
     let Part { offset, total_bytes, body_bytes } = part;
-    let mut body = Body { transport: transport.clone(), hub, url, response, received: 0, expected: body_bytes };
+    let mut body =
+        Body { transport: transport.clone(), hub, url, response, received: 0, expected: body_bytes, _slot: slot };
     let mut beginning = BytesMut::new();
     if offset == 0 && must_be_binary(name.as_deref()) {
         while beginning.len() < TELLING_BYTES
@@ -165,11 +168,13 @@ struct Body {
     response: reqwest::Response,
     received: u64,
     expected: Option<u64>,
+    /// Others wait while this transfer runs.
+    _slot: Option<Slot>,
 }
 
 impl Body {
     async fn next(&mut self) -> Result<Option<Bytes>, HubError> {
-        let Self { transport, hub, url, response, received, expected } = self;
+        let Self { transport, hub, url, response, received, expected, _slot } = self;
         let chunk = transport.chunk(*hub, url, response, *received, *expected).await?;
         match (&chunk, *expected) {
             (Some(chunk), _) => {
@@ -210,9 +215,9 @@ fn strong_validator(headers: &HeaderMap) -> Option<String> {
 }
 
 /// `bytes 5-9/10` → first and last byte and total; `bytes */10` → total alone.
-type ContentRange = (Option<(u64, u64)>, Option<u64>);
+pub(crate) type ContentRange = (Option<(u64, u64)>, Option<u64>);
 
-fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+pub(crate) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let (range, total) = headers.get(CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes ")?.split_once('/')?;
     let range = match range.split_once('-') {
         Some((first, last)) => Some((first.trim().parse().ok()?, last.trim().parse().ok()?)),

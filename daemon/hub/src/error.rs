@@ -2,6 +2,7 @@
 //!
 //! Addresses in errors have neither query nor user part, because signed links and tokens live there.
 
+use crate::hugging_face::page_of;
 use paintbox_domain::{Classify, ErrorClass, Hub, Timestamp, reason};
 use std::fmt;
 use std::time::Duration;
@@ -71,7 +72,13 @@ pub enum HubError {
     #[error("`{locator}` is not a place below {hub}'s endpoint")]
     InvalidLocator { hub: Hub, locator: String },
     #[error("{hub} knows no creator `{creator}`{said}")]
-    CreatorNotFound { hub: Hub, creator: String, said: ServerWords },
+    CreatorNotFound {
+        hub: Hub,
+        creator: String,
+        /// Names like it that the hub does know, if it was asked for them.
+        similar: Vec<String>,
+        said: ServerWords,
+    },
     /// Hugging Face says the same of a private repository as of one that does not exist.
     #[error("{hub} has no model `{model}`{said}")]
     ModelNotFound { hub: Hub, model: String, may_be_private: bool, said: ServerWords },
@@ -98,6 +105,20 @@ pub enum HubError {
     Archived { hub: Hub, url: String, said: ServerWords },
     #[error("{hub} does not serve this region{said}")]
     RegionBlocked { hub: Hub, url: String, said: ServerWords },
+    /// The hub's public interface does not give such a list.
+    #[error("{hub} does not offer the list {target}{said}")]
+    ListNotOffered { hub: Hub, target: String, said: ServerWords },
+    /// Several calls in a row failed, so the hub is not asked again before `retry_at`. No request was sent.
+    #[error("{hub} is down ({problem}) and is asked again in {} s", .left.as_secs())]
+    HubDown {
+        hub: Hub,
+        since: Timestamp,
+        retry_at: Timestamp,
+        /// From now until `retry_at`.
+        left: Duration,
+        /// What went wrong last.
+        problem: String,
+    },
     #[error("{hub} asks for fewer requests, at {url}{said}")]
     RateLimited { hub: Hub, url: String, retry_after: Option<Duration>, said: ServerWords },
     #[error("{hub} failed at {url} with status {status}{said}")]
@@ -140,18 +161,41 @@ pub enum HubError {
     },
     #[error("{hub}'s list of `{creator}` leads in a circle: {repeated} came twice")]
     EndlessList { hub: Hub, creator: String, repeated: String },
+    #[error("the webhook at {url} cannot be used: {problem}")]
+    WebhookUnusable { url: String, problem: &'static str },
+    /// `status` is none if there was no answer at all.
+    #[error("the webhook at {url} did not take the message{}", with_status(.status))]
+    WebhookFailed {
+        url: String,
+        status: Option<u16>,
+        #[source]
+        source: Option<reqwest::Error>,
+    },
+}
+
+impl HubError {
+    /// Nobody of that name is there, as the caller found out by other means than the hub's word.
+    #[must_use]
+    pub fn creator_not_found(hub: Hub, creator: &str) -> Self {
+        Self::CreatorNotFound { hub, creator: creator.to_owned(), similar: Vec::new(), said: ServerWords::default() }
+    }
 }
 
 fn expected(bytes: &Option<u64>) -> String {
     bytes.map_or_else(|| "an unknown number of".to_owned(), |bytes| bytes.to_string())
 }
 
+fn with_status(status: &Option<u16>) -> String {
+    status.map_or_else(String::new, |status| format!(" (status {status})"))
+}
+
 impl Classify for HubError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::InvalidConfig { .. } | Self::NotAHubReference { .. } | Self::InvalidLocator { .. } => {
-                ErrorClass::InvalidInput
-            }
+            Self::InvalidConfig { .. }
+            | Self::NotAHubReference { .. }
+            | Self::InvalidLocator { .. }
+            | Self::WebhookUnusable { .. } => ErrorClass::InvalidInput,
             Self::CreatorNotFound { .. }
             | Self::ModelNotFound { .. }
             | Self::VersionNotFound { .. }
@@ -165,11 +209,13 @@ impl Classify for HubError {
             | Self::Archived { .. }
             | Self::RegionBlocked { .. } => ErrorClass::AccessDenied,
             Self::RateLimited { .. }
+            | Self::HubDown { .. }
             | Self::ServerFailed { .. }
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
-            | Self::Truncated { .. } => ErrorClass::Unavailable,
-            Self::PreviewRefused { .. } => ErrorClass::Unsupported,
+            | Self::Truncated { .. }
+            | Self::WebhookFailed { .. } => ErrorClass::Unavailable,
+            Self::PreviewRefused { .. } | Self::ListNotOffered { .. } => ErrorClass::Unsupported,
             Self::NotAModelFile { .. }
             | Self::RedirectRefused { .. }
             | Self::UnexpectedAnswer { .. }
@@ -183,7 +229,7 @@ impl Classify for HubError {
 
     fn reason(&self) -> &'static str {
         match self {
-            Self::InvalidConfig { .. } => reason::CONFIG_INVALID,
+            Self::InvalidConfig { .. } | Self::WebhookUnusable { .. } => reason::CONFIG_INVALID,
             Self::ClientUnusable { .. } | Self::HuggingFaceClientUnusable { .. } => reason::INTERNAL,
             Self::NotAHubReference { .. } => reason::INVALID_REFERENCE,
             Self::InvalidLocator { .. } => reason::INVALID_ARGUMENT,
@@ -199,7 +245,12 @@ impl Classify for HubError {
             Self::Archived { .. } => reason::MODEL_ARCHIVED,
             Self::RegionBlocked { .. } => reason::REGION_BLOCKED,
             Self::RateLimited { .. } => reason::HUB_RATE_LIMITED,
-            Self::ServerFailed { .. } | Self::Unreachable { .. } | Self::TimedOut { .. } => reason::HUB_UNREACHABLE,
+            Self::HubDown { .. } => reason::HUB_DOWN,
+            Self::ListNotOffered { .. } => reason::LIST_NOT_OFFERED,
+            Self::ServerFailed { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::WebhookFailed { .. } => reason::HUB_UNREACHABLE,
             Self::Truncated { .. } => reason::TRUNCATED_BODY,
             Self::NotAModelFile { .. } => reason::NOT_A_MODEL_FILE,
             Self::RedirectRefused { .. } => reason::REDIRECT_REFUSED,
@@ -214,15 +265,35 @@ impl Classify for HubError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::InvalidConfig { .. } => "an endpoint is an https address, or http on this machine".to_owned(),
-            Self::TokenRequired { hub, .. } => format!("run `paintbox login {hub}`"),
-            Self::TokenRejected { hub, .. } => format!("make a new token on the site and run `paintbox login {hub}`"),
+            Self::TokenRequired { hub, url, .. } => match page_of(*hub, url) {
+                Some(page) => {
+                    format!("run `paintbox login {hub}`; if {page} asks for it, accept its terms with that account")
+                }
+                None => format!("run `paintbox login {hub}`"),
+            },
+            Self::TokenRejected { hub, url, .. } => match page_of(*hub, url) {
+                Some(page) => {
+                    format!("make a new token on the site and run `paintbox login {hub}`; its account must see {page}")
+                }
+                None => format!("make a new token on the site and run `paintbox login {hub}`"),
+            },
             Self::ModelNotFound { hub, may_be_private: true, .. } => {
                 format!("if it is private, run `paintbox login {hub}` first")
+            }
+            Self::CreatorNotFound { similar, .. } if !similar.is_empty() => {
+                format!("the name may have changed; there are {}", similar.join(", "))
             }
             Self::CreatorNotFound { .. } => {
                 "the name may have changed; it is the one in the profile's address".to_owned()
             }
-            Self::Gated { .. } => "ask for access on the model's page, then try again".to_owned(),
+            Self::ListNotOffered { hub, .. } => format!("follow its creators by name: `paintbox follow {hub}:<name>`"),
+            Self::WebhookUnusable { .. } => "a webhook is an https address, or http on this machine".to_owned(),
+            Self::Gated { hub, url, .. } => match page_of(*hub, url) {
+                Some(page) => {
+                    format!("open {page}, accept its terms or ask for access there, then try again once it is granted")
+                }
+                None => "ask for access on the model's page, then try again".to_owned(),
+            },
             Self::EarlyAccess { .. } => "it is fetched by itself once the early access has ended".to_owned(),
             Self::NotAModelFile { hub, .. } => format!("often a login page: try `paintbox login {hub}`"),
             Self::RateLimited { hub: Hub::HuggingFace, .. } => {
@@ -243,10 +314,12 @@ impl Classify for HubError {
             | Self::Archived { .. }
             | Self::RegionBlocked { .. }
             | Self::RateLimited { .. }
+            | Self::HubDown { .. }
             | Self::ServerFailed { .. }
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::Truncated { .. }
+            | Self::WebhookFailed { .. }
             | Self::RedirectRefused { .. }
             | Self::PreviewRefused { .. }
             | Self::UnexpectedStatus { .. }
@@ -290,6 +363,18 @@ impl Classify for HubError {
             Self::RedirectRefused { hub: at, from, to, .. } => {
                 vec![hub(at), ("from", from.clone()), ("to", to.clone())]
             }
+            Self::ListNotOffered { hub: at, target, .. } => vec![hub(at), ("target", target.clone())],
+            Self::HubDown { hub: at, since, retry_at, .. } => vec![
+                hub(at),
+                ("since_unix_ms", since.unix_ms().to_string()),
+                ("retry_at_unix_ms", retry_at.unix_ms().to_string()),
+            ],
+            Self::WebhookUnusable { url: place, .. } => vec![url(place)],
+            Self::WebhookFailed { url: place, status, .. } => {
+                let mut metadata = vec![url(place)];
+                metadata.extend(status.map(|status| ("status", status.to_string())));
+                metadata
+            }
             Self::EndlessList { hub: at, creator, repeated } => {
                 vec![hub(at), ("creator", creator.clone()), ("repeated", repeated.clone())]
             }
@@ -313,6 +398,7 @@ impl Classify for HubError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after, .. } | Self::ServerFailed { retry_after, .. } => *retry_after,
+            Self::HubDown { left, .. } => Some(*left),
             _ => None,
         }
     }

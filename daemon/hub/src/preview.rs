@@ -4,6 +4,7 @@
 //! `src/client-utils/edge-url.ts`), and the API gives the original, which may be a video of a hundred megabytes.
 
 use crate::error::HubError;
+use crate::politeness::Kind;
 use crate::refusal::Asked;
 use crate::retry;
 use crate::site::{Site, shown};
@@ -48,7 +49,7 @@ pub(crate) async fn fetch(transport: &Transport, site: &Site, url: &str, max_byt
 
 /// The bytes of a picture, or none if they are a video's, which are not read.
 async fn fetch_once(transport: &Transport, site: &Site, url: Url, max_bytes: u64) -> Result<Option<Vec<u8>>, HubError> {
-    let mut answer = transport.get(site, url, &HeaderMap::new()).await?;
+    let mut answer = transport.get_for(Kind::Preview, site, url, &HeaderMap::new()).await?;
     if !answer.response.status().is_success() {
         return Err(transport.refusal(answer).await.into_error(&Asked::Preview));
     }

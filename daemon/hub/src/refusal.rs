@@ -1,6 +1,7 @@
 //! What a status other than success means: the part that both hubs share, before each hub's own reading.
 
 use crate::error::{HubError, ServerWords};
+use crate::politeness::{Kind, pause_asked_for, retry_after};
 use crate::{civitai, hugging_face, json};
 use http::HeaderMap;
 use paintbox_domain::{Hub, Secret};
@@ -13,10 +14,27 @@ pub(crate) enum Asked<'a> {
     Account,
     Creator(&'a str),
     Model(&'a str),
-    Version { model: &'a str, version: &'a str },
+    Version {
+        model: &'a str,
+        version: &'a str,
+    },
     Digest(&'a str),
     File,
     Preview,
+    /// A list that belongs to nobody in particular.
+    List,
+}
+
+impl Asked<'_> {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::File => Kind::Download,
+            Self::Preview => Kind::Preview,
+            Self::Account | Self::Creator(_) | Self::Model(_) | Self::Version { .. } | Self::Digest(_) | Self::List => {
+                Kind::Question
+            }
+        }
+    }
 }
 
 /// An answer that is not a success, read and cleaned.
@@ -33,6 +51,7 @@ pub(crate) struct Refusal {
     pub(crate) said: ServerWords,
     /// The body as JSON; null if it is something else.
     pub(crate) body: Value,
+    /// How long the hub asks to be left alone.
     pub(crate) retry_after: Option<Duration>,
 }
 
@@ -68,7 +87,10 @@ impl Refusal {
         match status {
             451 => HubError::RegionBlocked { hub, url: self.url, said: self.said },
             429 => {
-                let retry_after = self.retry_after.or_else(|| unnamed_pause(hub, asked));
+                let retry_after = self.retry_after.or_else(|| {
+                    // Some limits have no end in their answer, but one that is known.
+                    pause_asked_for(hub, asked.kind(), status, &HeaderMap::new())
+                });
                 HubError::RateLimited { hub, url: self.url, retry_after, said: self.said }
             }
             408 | 500.. => {
@@ -97,7 +119,9 @@ impl Refusal {
     pub(crate) fn missing(self, asked: &Asked<'_>) -> HubError {
         let Self { hub, said, .. } = self;
         match *asked {
-            Asked::Creator(creator) => HubError::CreatorNotFound { hub, creator: creator.to_owned(), said },
+            Asked::Creator(creator) => {
+                HubError::CreatorNotFound { hub, creator: creator.to_owned(), similar: Vec::new(), said }
+            }
             Asked::Model(model) => HubError::ModelNotFound {
                 hub,
                 model: model.to_owned(),
@@ -109,7 +133,9 @@ impl Refusal {
             }
             Asked::Digest(digest) => HubError::DigestNotFound { hub, digest: digest.to_owned(), said },
             Asked::File | Asked::Preview => HubError::FileNotFound { hub, url: self.url, said },
-            Asked::Account => HubError::UnexpectedStatus { hub, url: self.url, status: self.status, said },
+            Asked::Account | Asked::List => {
+                HubError::UnexpectedStatus { hub, url: self.url, status: self.status, said }
+            }
         }
     }
 
@@ -117,12 +143,6 @@ impl Refusal {
     pub(crate) fn says(&self, phrase: &str) -> bool {
         self.said.as_text().is_some_and(|words| words.to_lowercase().contains(phrase))
     }
-}
-
-/// CivitAI counts downloads of an account over a long time and then names no end; its operators ask to stay away
-/// for hours, so that is what a scheduler is told.
-fn unnamed_pause(hub: Hub, asked: &Asked<'_>) -> Option<Duration> {
-    (hub == Hub::Civitai && matches!(asked, Asked::File)).then_some(Duration::from_secs(3600))
 }
 
 /// `error` and `message` of a JSON body, which may be texts, lists or objects with a `message` of their own.
@@ -146,35 +166,9 @@ fn plain(text: &str) -> Option<String> {
     (!text.is_empty() && !text.starts_with(['<', '{', '['])).then(|| text.to_owned())
 }
 
-/// `Retry-After` in seconds, or the end of an exhausted window in Hugging Face's `RateLimit: "api";r=0;t=163`.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let header = |name: &str| headers.get(name)?.to_str().ok();
-    if let Some(seconds) = header("retry-after").and_then(|text| text.trim().parse().ok()) {
-        return Some(Duration::from_secs(seconds));
-    }
-    let limit = header("ratelimit")?;
-    let field = |name: &str| -> Option<u64> {
-        limit.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=')?.parse().ok())
-    };
-    (field("r")? == 0).then(|| field("t").map(|seconds| Duration::from_secs(seconds + 1)))?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
-    }
-
-    #[test]
-    fn waits_come_from_either_header() {
-        assert_eq!(retry_after(&headers(&[("retry-after", "2")])), Some(Duration::from_secs(2)));
-        let exhausted = headers(&[("ratelimit", "\"api\";r=0;t=163")]);
-        assert_eq!(retry_after(&exhausted), Some(Duration::from_secs(164)));
-        assert_eq!(retry_after(&headers(&[("ratelimit", "\"api\";r=9;t=163")])), None);
-        assert_eq!(retry_after(&headers(&[("retry-after", "soon")])), None);
-    }
 
     #[test]
     fn words_are_found_in_every_envelope() {

@@ -1,21 +1,23 @@
 //! Asking again: only questions (never downloads), only when the hub or the line was at fault, at most four times.
 //!
-//! The waits are those of CivitAI's own command line client (github civitai/cli `internal/api/retry.go` @ 618d5d3ac8):
-//! 250 ms, doubled each time, give or take a fifth, never more than 5 s; and a 429 counts only if it says when to
-//! come back.
+//! The number of tries and the longest wait are those of CivitAI's own command line client (github civitai/cli
+//! `internal/api/retry.go` @ 618d5d3ac8), and so is the rule that a 429 counts only if it says when to come back. The
+//! waits begin at the second that CivitAI's documentation asks for (github civitai/civitai-developer-docs
+//! `site/guide/errors.md` @ 9382513060e5) and are drawn with full jitter: anything between nothing and the cap of that
+//! try, so that clients that failed together come back spread over the whole time.
 
 use crate::error::HubError;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 pub(crate) const MOST_TRIES: u32 = 4;
-pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(250);
+pub(crate) const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A hub that asks for more patience than this gets it from the scheduler, not from a call that somebody waits for.
-const LONGEST_OBEYED_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST_OBEYED_WAIT: Duration = Duration::from_secs(30);
 
-/// Runs `ask` until it succeeds, fails for good, or has been tried [`MOST_TRIES`] times; `first_wait` is the wait after
-/// the first failure.
+/// Runs `ask` until it succeeds, fails for good, or has been tried [`MOST_TRIES`] times; `first_wait` caps the wait
+/// after the first failure; the cap doubles after each.
 pub(crate) async fn patiently<T, F>(first_wait: Duration, mut ask: impl FnMut() -> F) -> Result<T, HubError>
 where
     F: Future<Output = Result<T, HubError>>,
@@ -40,7 +42,7 @@ fn wait_before_next(error: &HubError, tries: u32, first_wait: Duration) -> Optio
     if tries >= MOST_TRIES {
         return None;
     }
-    let backoff = with_jitter((first_wait * 2_u32.pow(tries - 1)).min(LONGEST_WAIT));
+    let backoff = up_to((first_wait * 2_u32.pow(tries - 1)).min(LONGEST_WAIT));
     match error {
         HubError::RateLimited { retry_after, .. } => retry_after.filter(|wait| *wait <= LONGEST_OBEYED_WAIT),
         HubError::ServerFailed { retry_after: Some(wait), .. } => (*wait <= LONGEST_OBEYED_WAIT).then_some(*wait),
@@ -51,11 +53,12 @@ fn wait_before_next(error: &HubError, tries: u32, first_wait: Duration) -> Optio
     }
 }
 
-/// Between 80 % and 120 % of `wait`, so that clients that failed together do not come back together.
-fn with_jitter(wait: Duration) -> Duration {
+/// A time between nothing and `most`, every one as likely.
+pub(crate) fn up_to(most: Duration) -> Duration {
     // Every `RandomState` is seeded differently by the standard library; nothing here needs better randomness.
-    let random = RandomState::new().build_hasher().finish() % 401;
-    wait * u32::try_from(800 + random).unwrap_or(1000) / 1000
+    let random = RandomState::new().build_hasher().finish();
+    let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(random.checked_rem(nanos.saturating_add(1)).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -98,10 +101,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failing_server_is_asked_four_times_with_growing_waits() {
-        let (ok, tries, took) = run(9, || server_failed(None)).await;
-        assert_eq!((ok, tries), (false, 4));
-        // 250 + 500 + 1000 ms, give or take a fifth and the timer's rounding up to whole milliseconds.
-        assert!((Duration::from_millis(1400)..=Duration::from_millis(2110)).contains(&took), "{took:?}");
+        let mut longest = Duration::ZERO;
+        for _ in 0..200 {
+            let (ok, tries, took) = run(9, || server_failed(None)).await;
+            assert_eq!((ok, tries), (false, 4));
+            // 1 + 2 + 4 s at most, and the timer's rounding up to whole milliseconds.
+            assert!(took <= Duration::from_millis(7003), "{took:?}");
+            longest = longest.max(took);
+        }
+        assert!(longest > Duration::from_secs(4), "{longest:?}");
         let (ok, tries, _) = run(2, || server_failed(None)).await;
         assert_eq!((ok, tries), (true, 3));
     }
@@ -124,5 +132,18 @@ mod tests {
             run(9, || HubError::DigestNotFound { hub: Hub::Civitai, digest: "0".into(), said: ServerWords::default() })
                 .await;
         assert_eq!((ok, tries, took), (false, 1, Duration::ZERO));
+    }
+
+    #[test]
+    fn waits_are_drawn_from_the_whole_range() {
+        let cap = Duration::from_secs(5);
+        let drawn: Vec<Duration> = (0..1000).map(|_| up_to(cap)).collect();
+        assert!(drawn.iter().all(|wait| *wait <= cap));
+        for tenth in 0..10 {
+            let range = cap * tenth / 10..=cap * (tenth + 1) / 10;
+            let hits = drawn.iter().filter(|wait| range.contains(*wait)).count();
+            assert!(hits > 40, "{hits} of 1000 waits in {range:?}");
+        }
+        assert_eq!(up_to(Duration::ZERO), Duration::ZERO);
     }
 }

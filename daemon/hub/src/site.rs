@@ -1,23 +1,28 @@
 //! Where one hub is, what it may send us to, and who gets to see its token.
 
 use crate::error::HubError;
-use paintbox_domain::{Hub, Secret};
-use std::sync::{PoisonError, RwLock};
-use url::{Host, Url};
+use crate::politeness::{Gate, Limits};
+use paintbox_domain::{Clock, Hub, Secret};
+use std::sync::{Arc, PoisonError, RwLock};
+use url::{Host, Origin, Url};
 
 /// One hub as this process may talk to it.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) hub: Hub,
     endpoint: Url,
+    /// The hub's other site, if it has two: they share their tokens.
+    sibling: Option<Origin>,
     token: RwLock<Option<Secret>>,
+    /// What keeps us from asking too much.
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Site {
     /// # Errors
     /// [`HubError::InvalidConfig`] unless the endpoint is `https`, or `http` on this machine: a token must not cross
     /// a network in the clear.
-    pub(crate) fn new(hub: Hub, endpoint: Url, token: Option<Secret>) -> Result<Self, HubError> {
+    pub(crate) fn new(hub: Hub, endpoint: Url, token: Option<Secret>, clock: Arc<dyn Clock>) -> Result<Self, HubError> {
         let setting = match hub {
             Hub::Civitai => "civitai_endpoint",
             Hub::HuggingFace => "hf_endpoint",
@@ -35,7 +40,15 @@ impl Site {
         if endpoint.query().is_some() || endpoint.fragment().is_some() {
             return refuse("it holds a query or a fragment");
         }
-        Ok(Self { hub, endpoint, token: RwLock::new(token) })
+        let gate = Gate::new(hub, clock, &Limits::of(hub, is_on_this_machine(&endpoint)));
+        Ok(Self { hub, endpoint, sibling: None, token: RwLock::new(token), gate })
+    }
+
+    /// Lets the token go to `other`'s origin, too: one hub, two sites.
+    #[must_use]
+    pub(crate) fn beside(mut self, other: &Url) -> Self {
+        self.sibling = Some(other.origin());
+        self
     }
 
     pub(crate) fn set_token(&self, token: Option<Secret>) {
@@ -63,12 +76,17 @@ impl Site {
         }
         // Glued as text, not joined: `//host/…` must stay a path.
         let url = Url::parse(&format!("{}{path_and_query}", self.endpoint_text())).map_err(|_| refuse())?;
-        if self.is_own_origin(&url) && url.path().starts_with(self.endpoint.path()) { Ok(url) } else { Err(refuse()) }
+        if url.origin() == self.endpoint.origin() && url.path().starts_with(self.endpoint.path()) {
+            Ok(url)
+        } else {
+            Err(refuse())
+        }
     }
 
-    /// Whether a token may go there: scheme, host and port are the endpoint's.
+    /// Whether a token may go there: scheme, host and port are the endpoint's, or those of the hub's other site.
     pub(crate) fn is_own_origin(&self, url: &Url) -> bool {
-        url.origin() == self.endpoint.origin()
+        let origin = url.origin();
+        origin == self.endpoint.origin() || self.sibling.as_ref() == Some(&origin)
     }
 
     /// Whether hub data may lead us to `url`; if not, why.
@@ -115,7 +133,7 @@ impl Site {
     }
 }
 
-fn is_on_this_machine(url: &Url) -> bool {
+pub(crate) fn is_on_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(host)) => host.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -136,9 +154,14 @@ pub(crate) fn shown(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use paintbox_domain::clock::ManualClock;
+
+    fn try_site(hub: Hub, endpoint: &str) -> Result<Site, HubError> {
+        Site::new(hub, endpoint.parse().unwrap(), None, Arc::new(ManualClock::default()))
+    }
 
     fn site(hub: Hub, endpoint: &str) -> Site {
-        Site::new(hub, endpoint.parse().unwrap(), None).unwrap()
+        try_site(hub, endpoint).unwrap()
     }
 
     fn visit(site: &Site, url: &str) -> Result<(), &'static str> {
@@ -148,12 +171,12 @@ mod tests {
     #[test]
     fn an_endpoint_is_https_or_on_this_machine() {
         for good in ["https://civitai.com", "http://127.0.0.1:1", "http://localhost:80/hub/", "http://[::1]:9"] {
-            assert!(Site::new(Hub::Civitai, good.parse().unwrap(), None).is_ok(), "{good}");
+            assert!(try_site(Hub::Civitai, good).is_ok(), "{good}");
         }
         for bad in
             ["http://civitai.com", "http://192.168.1.2", "ftp://127.0.0.1", "https://a:b@civitai.com", "https://c/?q"]
         {
-            assert!(Site::new(Hub::Civitai, bad.parse().unwrap(), None).is_err(), "{bad}");
+            assert!(try_site(Hub::Civitai, bad).is_err(), "{bad}");
         }
     }
 
@@ -199,6 +222,23 @@ mod tests {
         assert!(visit(&local, "http://192.168.0.1/x").is_err());
         assert!(!local.is_own_origin(&"http://127.0.0.1:4001/x".parse().unwrap()));
         assert!(!local.is_own_origin(&"https://127.0.0.1:4000/x".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_token_goes_to_both_sites_of_a_hub_and_locators_to_one() {
+        let red: Url = "https://civitai.red".parse().unwrap();
+        let both = site(Hub::Civitai, "https://civitai.com").beside(&red);
+        for (url, own) in [
+            ("https://civitai.com/x", true),
+            ("https://civitai.red/x", true),
+            ("http://civitai.red/x", false),
+            ("https://image.civitai.com/x", false),
+            ("https://x.civitai.red/x", false),
+        ] {
+            assert_eq!(both.is_own_origin(&url.parse().unwrap()), own, "{url}");
+        }
+        assert_eq!(both.url("/api/v1/me").unwrap().host_str(), Some("civitai.com"));
+        assert!(!site(Hub::Civitai, "https://civitai.com").is_own_origin(&red));
     }
 
     #[test]

@@ -5,19 +5,21 @@
 //! where model files come from. It never reads `.netrc`.
 
 use crate::error::HubError;
+use crate::politeness::{Kind, Outcome, Pass, Permit, Slot};
 use crate::refusal::{Asked, Refusal};
 use crate::retry;
 use crate::site::{Site, shown};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderValue};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use paintbox_domain::{Hub, Secret};
+use std::convert::Infallible;
 use std::time::Duration;
 use url::Url;
 
 const MOST_REDIRECTS: usize = 5;
 /// A full page of a hundred models is a few megabytes; this is a stop for hostile servers, not a budget.
-const LARGEST_JSON_BYTES: usize = 64 << 20;
+pub(crate) const LARGEST_JSON_BYTES: usize = 64 << 20;
 const LARGEST_REFUSAL_BYTES: usize = 64 << 10;
 
 /// How long a silence is borne.
@@ -28,7 +30,7 @@ pub(crate) struct Timeouts {
     pub(crate) answer: Duration,
     /// Between two pieces of a body.
     pub(crate) stall: Duration,
-    /// After the first of several failures; doubled after each.
+    /// The longest wait after the first of several failures; doubled after each.
     pub(crate) first_retry: Duration,
 }
 
@@ -57,8 +59,32 @@ pub(crate) struct Answer {
     pub(crate) url: Url,
     /// Whether the last hop was the hub itself rather than its storage.
     pub(crate) own_origin: bool,
-    /// The token that the hub's own hops got; kept so that it can be blotted out of what the server says.
+    /// The token that was sent on the way; kept so that it can be blotted out of what the server says.
     pub(crate) token: Option<Secret>,
+    /// Kept until the body was read.
+    pub(crate) slot: Option<Slot>,
+}
+
+/// Where a chain of redirects ended.
+#[derive(Debug)]
+pub(crate) enum Reached<T> {
+    Answer(Box<Answer>),
+    /// At a redirect that said something better.
+    Left(T),
+}
+
+impl Reached<Infallible> {
+    fn into_answer(self) -> Answer {
+        match self {
+            Self::Answer(answer) => *answer,
+            Self::Left(never) => match never {},
+        }
+    }
+}
+
+/// For those who want to be led to the end.
+fn nothing_better(_: &Url, _: &HeaderMap) -> Option<Infallible> {
+    None
 }
 
 /// A JSON body, unparsed, and what came with it.
@@ -67,6 +93,17 @@ pub(crate) struct JsonText {
     pub(crate) text: String,
     /// Address for errors.
     pub(crate) from: String,
+    /// `ETag`, strong or weak.
+    pub(crate) validator: Option<String>,
+    /// `Link`, where Hugging Face names the next page.
+    pub(crate) link: Option<String>,
+}
+
+/// The answer to a conditional question.
+#[derive(Debug)]
+pub(crate) enum Conditional {
+    Unchanged,
+    Changed(JsonText),
 }
 
 impl Transport {
@@ -90,34 +127,59 @@ impl Transport {
         Ok(Self { client, timeouts })
     }
 
-    /// Sends a GET and follows its redirects as far as `site` allows. The answer may have any status.
+    /// Asks a question: sends a GET and follows its redirects as far as `site` allows. The answer may have any status.
     pub(crate) async fn get(&self, site: &Site, url: Url, headers: &HeaderMap) -> Result<Answer, HubError> {
+        self.get_for(Kind::Question, site, url, headers).await
+    }
+
+    /// The same for what has limits of its own.
+    pub(crate) async fn get_for(
+        &self,
+        kind: Kind,
+        site: &Site,
+        url: Url,
+        headers: &HeaderMap,
+    ) -> Result<Answer, HubError> {
+        Ok(self.get_unless(kind, site, url, headers, nothing_better).await?.into_answer())
+    }
+
+    /// The same, unless one of the hub's own redirects says something better: `look` sees the address and the headers of
+    /// each, and the first that it finds something in is not followed.
+    pub(crate) async fn get_unless<T>(
+        &self,
+        kind: Kind,
+        site: &Site,
+        url: Url,
+        headers: &HeaderMap,
+        look: impl Fn(&Url, &HeaderMap) -> Option<T>,
+    ) -> Result<Reached<T>, HubError> {
+        let Permit { pass, slot } = site.gate.admit(kind).await?;
+        self.follow(&pass, slot, site, url, headers, look).await
+    }
+
+    /// One request and the redirects that it leads to.
+    async fn follow<T>(
+        &self,
+        pass: &Pass,
+        slot: Slot,
+        site: &Site,
+        url: Url,
+        headers: &HeaderMap,
+        look: impl Fn(&Url, &HeaderMap) -> Option<T>,
+    ) -> Result<Reached<T>, HubError> {
         let token = site.token();
         let mut url = url;
         let mut redirects = 0;
         loop {
+            let request = self.client.get(url.clone()).headers(headers.clone());
+            let response = self.send(pass, site, &url, token.as_ref(), request).await?;
             let own_origin = site.is_own_origin(&url);
-            let mut headers = headers.clone();
-            // The lengths and offsets we work with are those of the file, so no hop may compress it.
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            if own_origin && let Some(token) = &token {
-                headers.insert(AUTHORIZATION, bearer(token)?);
+            if !is_redirect(response.status()) {
+                let answer = Answer { hub: site.hub, response, url, own_origin, token, slot: Some(slot) };
+                return Ok(Reached::Answer(Box::new(answer)));
             }
-            let sent = self.client.get(url.clone()).headers(headers).send();
-            let response = match tokio::time::timeout(self.timeouts.answer, sent).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(source)) => return Err(self.unreachable(site.hub, &url, source)),
-                Err(_elapsed) => {
-                    return Err(HubError::TimedOut {
-                        hub: site.hub,
-                        url: shown(&url),
-                        awaited: "an answer",
-                        after: self.timeouts.answer,
-                    });
-                }
-            };
-            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return Ok(Answer { hub: site.hub, response, url, own_origin, token });
+            if own_origin && let Some(found) = look(&url, response.headers()) {
+                return Ok(Reached::Left(found));
             }
             let next = next_hop(site, &url, response.headers())?;
             redirects += 1;
@@ -125,6 +187,66 @@ impl Transport {
                 return Err(refused(site.hub, &url, shown(&next), "there were too many redirects"));
             }
             url = next;
+        }
+    }
+
+    /// Sends one request, with the token if its address is the hub's own, and tells the gate what came of it.
+    async fn send(
+        &self,
+        pass: &Pass,
+        site: &Site,
+        url: &Url,
+        token: Option<&Secret>,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, HubError> {
+        let own_origin = site.is_own_origin(url);
+        let request = match token {
+            Some(token) if own_origin => request.header(AUTHORIZATION, bearer(token)?),
+            _ => request,
+        };
+        let answered = self.exchange(site.hub, url, request).await;
+        match &answered {
+            Ok(response) => pass.heard(own_origin, &shown(url), response.status(), response.headers()),
+            Err(error) if own_origin => pass.came_to(Outcome::Failed(error.to_string())),
+            Err(_) => {}
+        }
+        answered
+    }
+
+    /// One GET at an address that an answer of the hub named, with no token but the one that is for that address. It
+    /// leads no further. The hub's gate has no say in it: this is a storage's address.
+    pub(crate) async fn get_there(
+        &self,
+        site: &Site,
+        url: Url,
+        mut headers: HeaderMap,
+        token: Option<Secret>,
+    ) -> Result<Answer, HubError> {
+        site.may_visit(&url).map_err(|problem| refused(site.hub, &url, shown(&url), problem))?;
+        if let Some(token) = &token {
+            headers.insert(AUTHORIZATION, bearer(token)?);
+        }
+        let response = self.exchange(site.hub, &url, self.client.get(url.clone()).headers(headers)).await?;
+        if is_redirect(response.status()) {
+            return Err(refused(site.hub, &url, "elsewhere".to_owned(), "it was to be the last address"));
+        }
+        Ok(Answer { hub: site.hub, response, url, own_origin: false, token, slot: None })
+    }
+
+    async fn exchange(
+        &self,
+        hub: Hub,
+        url: &Url,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, HubError> {
+        // The lengths and offsets we work with are those of the file, so no hop may compress it.
+        let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        match tokio::time::timeout(self.timeouts.answer, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(source)) => Err(self.unreachable(hub, url, source)),
+            Err(_elapsed) => {
+                Err(HubError::TimedOut { hub, url: shown(url), awaited: "an answer", after: self.timeouts.answer })
+            }
         }
     }
 
@@ -138,12 +260,90 @@ impl Transport {
         path_and_query: &str,
         asked: &Asked<'_>,
     ) -> Result<JsonText, HubError> {
-        let url = site.url(path_and_query)?;
-        retry::patiently(self.timeouts.first_retry, || self.json_once(site, url.clone(), asked)).await
+        match self.json_if_changed(site, path_and_query, asked, None).await? {
+            Conditional::Changed(text) => Ok(text),
+            Conditional::Unchanged => {
+                let from = shown(&site.url(path_and_query)?);
+                Err(HubError::UnexpectedAnswer {
+                    hub: site.hub,
+                    url: from,
+                    found: "“unchanged” where nothing is known",
+                })
+            }
+        }
     }
 
-    async fn json_once(&self, site: &Site, url: Url, asked: &Asked<'_>) -> Result<JsonText, HubError> {
-        let answer = self.get(site, url, &HeaderMap::new()).await?;
+    /// The same, unless the answer is still the one that `validator` came with.
+    ///
+    /// # Errors
+    /// As [`Self::json`].
+    pub(crate) async fn json_if_changed(
+        &self,
+        site: &Site,
+        path_and_query: &str,
+        asked: &Asked<'_>,
+        validator: Option<&str>,
+    ) -> Result<Conditional, HubError> {
+        let url = site.url(path_and_query)?;
+        let mut headers = HeaderMap::new();
+        // A validator that is no header text came from nowhere: the answer is then asked for whole.
+        if let Some(validator) = validator.and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(IF_NONE_MATCH, validator);
+        }
+        let pass = site.gate.enter(asked.kind())?;
+        self.patiently(&pass, || async {
+            let slot = pass.slot().await?;
+            let answer = self.follow(&pass, slot, site, url.clone(), &headers, nothing_better).await?.into_answer();
+            if answer.response.status() == StatusCode::NOT_MODIFIED && !headers.is_empty() {
+                return Ok(Conditional::Unchanged);
+            }
+            self.json_of(&pass, answer, asked).await.map(Conditional::Changed)
+        })
+        .await
+    }
+
+    /// The JSON that answers a JSON question sent as a POST, asked for patiently: whatever is asked that way must be
+    /// safe to ask twice. The body goes to the hub's own address and never follows a redirect.
+    ///
+    /// # Errors
+    /// As [`Self::json`], and [`HubError::RedirectRefused`].
+    pub(crate) async fn json_by_post(
+        &self,
+        site: &Site,
+        path: &str,
+        body: String,
+        asked: &Asked<'_>,
+    ) -> Result<JsonText, HubError> {
+        let url = site.url(path)?;
+        let body = Bytes::from(body);
+        let pass = site.gate.enter(asked.kind())?;
+        self.patiently(&pass, || async {
+            let slot = pass.slot().await?;
+            let token = site.token();
+            let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body.clone());
+            let response = self.send(&pass, site, &url, token.as_ref(), request).await?;
+            if is_redirect(response.status()) {
+                let to =
+                    next_hop(site, &url, response.headers()).map_or_else(|_| "elsewhere".to_owned(), |to| shown(&to));
+                return Err(refused(site.hub, &url, to, "a question with a body goes nowhere else"));
+            }
+            let answer =
+                Answer { hub: site.hub, response, url: url.clone(), own_origin: true, token, slot: Some(slot) };
+            self.json_of(&pass, answer, asked).await
+        })
+        .await
+    }
+
+    /// Asks again as [`retry::patiently`] does, unless others are kept waiting for this call.
+    async fn patiently<T, F>(&self, pass: &Pass, ask: impl Fn() -> F) -> Result<T, HubError>
+    where
+        F: Future<Output = Result<T, HubError>>,
+    {
+        if pass.is_probe() { ask().await } else { retry::patiently(self.timeouts.first_retry, ask).await }
+    }
+
+    async fn json_of(&self, pass: &Pass, answer: Answer, asked: &Asked<'_>) -> Result<JsonText, HubError> {
+        let hub = answer.hub;
         if !answer.response.status().is_success() {
             return Err(self.refusal(answer).await.into_error(asked));
         }
@@ -151,19 +351,23 @@ impl Transport {
         let content_type = content_type(answer.response.headers()).unwrap_or_default();
         if content_type.starts_with("text/html") {
             // A proxy's or a firewall's page, seen in front of both hubs.
-            return Err(HubError::UnexpectedAnswer { hub: site.hub, url: from, found: "a web page instead of JSON" });
+            return Err(HubError::UnexpectedAnswer { hub, url: from, found: "a web page instead of JSON" });
         }
-        let body = self.whole_body(answer, LARGEST_JSON_BYTES).await?;
-        match String::from_utf8(body) {
-            Ok(text) => Ok(JsonText { text, from }),
-            Err(_) => {
-                Err(HubError::UnexpectedAnswer { hub: site.hub, url: from, found: "bytes that are not UTF-8 text" })
+        let text_header = |name| Some(answer.response.headers().get(name)?.to_str().ok()?.to_owned());
+        let (validator, link) = (text_header(ETAG), text_header(LINK));
+        let body = self.whole_body(answer, LARGEST_JSON_BYTES).await.inspect_err(|error| {
+            if matches!(error, HubError::TimedOut { .. } | HubError::Truncated { .. }) {
+                pass.came_to(Outcome::Failed(error.to_string()));
             }
+        })?;
+        match String::from_utf8(body) {
+            Ok(text) => Ok(JsonText { text, from, validator, link }),
+            Err(_) => Err(HubError::UnexpectedAnswer { hub, url: from, found: "bytes that are not UTF-8 text" }),
         }
     }
 
-    async fn whole_body(&self, answer: Answer, most_bytes: usize) -> Result<Vec<u8>, HubError> {
-        let Answer { hub, mut response, url, .. } = answer;
+    pub(crate) async fn whole_body(&self, answer: Answer, most_bytes: usize) -> Result<Vec<u8>, HubError> {
+        let Answer { hub, mut response, url, slot: _slot, .. } = answer;
         let expected_bytes = response.content_length();
         let mut body = Vec::new();
         while let Some(chunk) = self.chunk(hub, &url, &mut response, length(&body), expected_bytes).await? {
@@ -203,7 +407,7 @@ impl Transport {
 
     /// Reads what the server says about a status that is not a success.
     pub(crate) async fn refusal(&self, answer: Answer) -> Refusal {
-        let Answer { hub, mut response, url, own_origin, token } = answer;
+        let Answer { hub, mut response, url, own_origin, token, slot: _slot } = answer;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let mut body = Vec::new();
@@ -244,6 +448,10 @@ fn length(body: &[u8]) -> u64 {
     u64::try_from(body.len()).unwrap_or(u64::MAX)
 }
 
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
 fn next_hop(site: &Site, from: &Url, headers: &HeaderMap) -> Result<Url, HubError> {
     let Some(location) = headers.get(LOCATION) else {
         return Err(refused(site.hub, from, "nowhere".to_owned(), "the redirect names no address"));
@@ -276,7 +484,8 @@ mod tests {
 
     #[test]
     fn redirects_are_joined_and_checked() {
-        let site = Site::new(Hub::HuggingFace, "https://huggingface.co".parse().unwrap(), None).unwrap();
+        let clock = std::sync::Arc::new(paintbox_domain::clock::ManualClock::default());
+        let site = Site::new(Hub::HuggingFace, "https://huggingface.co".parse().unwrap(), None, clock).unwrap();
         let from: Url = "https://huggingface.co/org/repo/resolve/main/a.json".parse().unwrap();
         let hop = |location: &str| {
             let mut headers = HeaderMap::new();

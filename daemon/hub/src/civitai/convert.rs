@@ -22,6 +22,7 @@ pub(super) fn model(page: &Value, raw: String) -> Option<HubModel> {
         kind: kind_label.as_deref().map_or(ModelKind::Unknown, kind),
         kind_label,
         creator: page.get("creator").and_then(|creator| json::text(creator, "username")),
+        creator_id: json::whole(page, "userId").map(|id| id.to_string()),
         description: json::text(page, "description"),
         tags: json::texts(page, "tags"),
         nsfw_level: json::small(page, "nsfwLevel").unwrap_or(0),
@@ -33,6 +34,8 @@ pub(super) fn model(page: &Value, raw: String) -> Option<HubModel> {
             Some("TakenDown") => ModelState::TakenDown,
             _ => ModelState::Published,
         },
+        access_granted: None,
+        list_mark: None,
         published_at: json::time(page, "publishedAt")
             .or_else(|| json::time(page, "createdAt"))
             .or_else(|| version_times().min()),
@@ -52,6 +55,7 @@ pub(super) fn version(page: &Value) -> Option<HubVersion> {
         name: json::text(page, "name").unwrap_or_else(|| external_id.clone()),
         base_model: json::text(page, "baseModel"),
         trained_words: json::texts(page, "trainedWords"),
+        nsfw_level: json::small(page, "nsfwLevel").unwrap_or(0),
         published_at,
         early_access: early_access(page, published_at),
         // Only a version's own page says it; what is not forbidden is tried.
@@ -184,7 +188,7 @@ fn format(name: &str, label: Option<&str>) -> FileFormat {
     }
 }
 
-fn preview(image: &Value) -> Option<HubPreview> {
+pub(super) fn preview(image: &Value) -> Option<HubPreview> {
     let url = json::text(image, "url")?;
     Some(HubPreview {
         // A model's own page leaves the number out, but it is still the name in the address.
@@ -209,7 +213,7 @@ fn preview(image: &Value) -> Option<HubPreview> {
 }
 
 /// The four words of 2023 in today's bits.
-fn old_nsfw_level(word: &str) -> Option<u32> {
+pub(super) fn old_nsfw_level(word: &str) -> Option<u32> {
     match word {
         "None" => Some(1),
         "Soft" => Some(2),

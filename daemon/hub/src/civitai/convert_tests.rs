@@ -1,6 +1,7 @@
 //! What becomes of recorded answers of CivitAI.
 
 use super::*;
+use proptest::prelude::*;
 use serde_json::json;
 
 fn recorded(name: &str) -> Value {
@@ -212,4 +213,106 @@ fn every_recording_can_be_read() {
         }
     }
     assert!(models >= 10, "{models} recorded models were found");
+}
+
+/// The recorded answers whose file names begin with one of `starts`.
+fn recordings(starts: &[&str]) -> Vec<(String, Value)> {
+    let folder = format!("{}/../../tests/fixtures/hubs/civitai", env!("CARGO_MANIFEST_DIR"));
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let mut found: Vec<(String, Value)> = paths
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path))
+        .filter(|(name, _)| starts.iter().any(|start| name.starts_with(start)))
+        .map(|(name, path)| (name, serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()))
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// Versions on their own, and answers that are about something else than models, cost nothing but themselves.
+#[test]
+fn versions_are_read_and_whatever_else_was_recorded_does_no_harm() {
+    let versions = recordings(&["model-version-", "version-"]);
+    assert!(versions.len() >= 3, "{} recorded versions", versions.len());
+    for (name, page) in versions {
+        let read = version(&page).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(read.files.len(), page["files"].as_array().unwrap().len(), "{name}");
+    }
+    for (_, page) in recordings(&[""]) {
+        let entries: &[Value] = page.as_array().map_or(std::slice::from_ref(&page), Vec::as_slice);
+        for entry in entries.iter().chain(json::list(&page, "items")) {
+            let expected = json::whole(entry, "id").map(|id| id.to_string());
+            assert_eq!(model(entry, String::new()).map(|model| model.external_id), expected);
+            assert_eq!(version(entry).map(|version| version.external_id), expected);
+        }
+    }
+}
+
+/// Where in a value something can be changed, the root left out.
+fn places(value: &Value, here: &str, found: &mut Vec<String>) {
+    let inner: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(key, inner)| (key.clone(), inner)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(at, inner)| (at.to_string(), inner)).collect(),
+        _ => Vec::new(),
+    };
+    for (key, inner) in inner {
+        let place = format!("{here}/{}", key.replace('~', "~0").replace('/', "~1"));
+        places(inner, &place, found);
+        found.push(place);
+    }
+}
+
+/// What a hub might write where something else stood.
+fn other_values() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(json!({})),
+        Just(json!([])),
+        Just(json!("")),
+        Just(json!("{Image,RentCivit}")),
+        Just(json!(-1)),
+        Just(json!(1e300)),
+        Just(json!(u64::MAX)),
+        Just(json!([null, {"id": null}, 3])),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Keys that vanish and values of another type cost what they held, and never the model.
+    #[test]
+    fn a_changed_recording_keeps_its_number(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), prop::option::of(other_values())), 1..12),
+    ) {
+        let recorded = recordings(&["listitem-", "model-20", "model-by-id-"]);
+        let (name, mut page) = recorded[which.index(recorded.len())].clone();
+        let id = json::whole(&page, "id").map(|id| id.to_string());
+        for (place, change) in changes {
+            let mut found = Vec::new();
+            places(&page, "", &mut found);
+            found.retain(|place| place != "/id");
+            let place = found[place.index(found.len())].clone();
+            match change {
+                Some(other) => *page.pointer_mut(&place).unwrap() = other,
+                None => {
+                    let (parent, key) = place.rsplit_once('/').unwrap();
+                    match page.pointer_mut(parent).unwrap() {
+                        Value::Object(members) => drop(members.remove(&key.replace("~1", "/").replace("~0", "~"))),
+                        Value::Array(items) => drop(items.remove(key.parse().unwrap())),
+                        _ => {}
+                    }
+                }
+            }
+            if page.as_object().is_none_or(|members| members.len() < 2) {
+                break;
+            }
+        }
+        let read = model(&page, page.to_string());
+        prop_assert_eq!(read.map(|model| model.external_id), id, "{}", name);
+    }
 }

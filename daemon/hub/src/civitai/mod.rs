@@ -4,71 +4,89 @@
 //! developer documentation (github civitai/civitai-developer-docs @ 9382513060e5).
 
 mod convert;
+mod directory;
+mod hashes;
+mod images;
+mod list;
+mod look_up;
+mod mark;
+mod page;
+mod query;
 pub(crate) mod refusals;
+mod sites;
 
+pub use directory::{CivitaiCreator, CivitaiEnums, CivitaiTag, NumberedPage};
+pub use hashes::{Identified, IdentifiedNumbers};
+pub(crate) use images::images;
+pub use images::{CivitaiImage, ImageQuery};
+pub(crate) use list::{list, models};
+pub use query::{ModelPeriod, ModelQuery, ModelSort};
+pub(crate) use sites::Sites;
+
+use crate::ResolvedModel;
 use crate::error::{HubError, ServerWords};
 use crate::json;
+use crate::politeness::HubHealth;
 use crate::refusal::Asked;
 use crate::site::Site;
 use crate::transport::{JsonText, Transport};
-use crate::{Inner, ResolvedModel};
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
 use paintbox_domain::hub::HubModel;
-use paintbox_domain::{Hub, Secret};
+use paintbox_domain::{Classify, ErrorClass, Hub, Secret};
 use serde_json::Value;
-use serde_json::value::RawValue;
-use std::collections::HashSet;
-use std::sync::Arc;
-use url::form_urlencoded;
-
-/// The largest number that the API takes for a model (`src/pages/api/v1/models/[id].ts`).
-const LARGEST_ID: u64 = i32::MAX as u64;
 
 #[derive(Debug)]
 pub(crate) struct Civitai {
     transport: Transport,
-    site: Site,
+    sites: Sites,
+}
+
+/// A page that was kept, read as it was when it came.
+pub(crate) fn read_kept(page: &Value, raw: String) -> Option<HubModel> {
+    convert::model(page, raw)
 }
 
 impl Civitai {
-    pub(crate) fn new(transport: Transport, site: Site) -> Self {
-        Self { transport, site }
+    pub(crate) fn new(transport: Transport, sites: Sites) -> Self {
+        Self { transport, sites }
     }
 
-    pub(crate) fn set_token(&self, token: Option<Secret>) {
-        self.site.set_token(token);
+    pub(crate) fn set_token(&self, token: Option<&Secret>) {
+        self.sites.set_token(token);
     }
 
+    pub(crate) fn health(&self) -> HubHealth {
+        self.sites.health()
+    }
+
+    /// Where files come from.
     pub(crate) fn line(&self) -> (&Transport, &Site) {
-        (&self.transport, &self.site)
+        (&self.transport, &self.sites.main)
+    }
+
+    pub(crate) async fn account(&self) -> Result<String, HubError> {
+        self.account_at(&self.sites.main).await
     }
 
     /// `/me` is the only address that refuses a bad token; everywhere else it silently counts as none.
-    pub(crate) async fn account(&self) -> Result<String, HubError> {
+    async fn account_at(&self, site: &Site) -> Result<String, HubError> {
         const PATH: &str = "/api/v1/me";
-        if self.site.token().is_none() {
-            let url = format!("{}{PATH}", self.site.endpoint_text());
+        if site.token().is_none() {
+            let url = format!("{}{PATH}", site.endpoint_text());
             return Err(HubError::TokenRequired { hub: Hub::Civitai, url, said: ServerWords::default() });
         }
-        let answer = self.transport.json(&self.site, PATH, &Asked::Account).await?;
+        let answer = self.transport.json(site, PATH, &Asked::Account).await?;
         let account = parse(&answer)?;
         json::text(&account, "username").ok_or_else(|| unexpected(&answer, "an account without a name"))
     }
 
-    pub(crate) async fn model(&self, external_id: &str) -> Result<HubModel, HubError> {
-        let Some(id) = external_id.parse::<u64>().ok().filter(|id| (1..=LARGEST_ID).contains(id)) else {
-            return Err(HubError::ModelNotFound {
-                hub: Hub::Civitai,
-                model: external_id.chars().take(100).collect(),
-                may_be_private: false,
-                said: ServerWords::default(),
-            });
-        };
-        let asked = Asked::Model(external_id);
-        let answer = self.transport.json(&self.site, &format!("/api/v1/models/{id}"), &asked).await?;
-        let page = parse(&answer)?;
-        convert::model(&page, answer.text.clone()).ok_or_else(|| unexpected(&answer, "a model without a number"))
+    /// Makes sure that a list of the account's own is not everybody's: with a bad token the site would list all it has.
+    /// The main site knows accounts best; the site that lists has to know this one, too.
+    async fn must_know_us(&self, mature: bool) -> Result<(), HubError> {
+        self.account().await?;
+        if let Some(site) = self.sites.mature.as_ref().filter(|_| mature) {
+            self.account_at(site).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn resolve_model(&self, id: u64, version: Option<u64>) -> Result<ResolvedModel, HubError> {
@@ -90,18 +108,18 @@ impl Civitai {
     pub(crate) async fn resolve_version(&self, version: u64) -> Result<ResolvedModel, HubError> {
         let number = version.to_string();
         let asked = Asked::Version { model: "any model", version: &number };
-        let path = format!("/api/v1/model-versions/{version}");
-        let answer = self.transport.json(&self.site, &path, &asked).await?;
+        let answer = self.version_page(&format!("/api/v1/model-versions/{version}"), &asked).await?;
         self.model_of_version(&answer).await
     }
 
-    /// `digits` are hexadecimal: a SHA-256, or the short AutoV2 or AutoV3.
-    pub(crate) async fn resolve_digest(&self, digits: &str) -> Result<ResolvedModel, HubError> {
-        let path = format!("/api/v1/model-versions/by-hash/{}", digits.to_ascii_uppercase());
-        let answer = self.transport.json(&self.site, &path, &Asked::Digest(digits)).await?;
-        let mut resolved = self.model_of_version(&answer).await?;
-        resolved.file = convert::file_with_digest(&parse(&answer)?, digits);
-        Ok(resolved)
+    /// A version's page, from the mature site if the main one does not have it.
+    async fn version_page(&self, path: &str, asked: &Asked<'_>) -> Result<JsonText, HubError> {
+        match (self.transport.json(&self.sites.main, path, asked).await, &self.sites.mature) {
+            (Err(error), Some(mature)) if error.class() == ErrorClass::NotFound => {
+                self.transport.json(mature, path, asked).await
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// The model around a version's own page, with what only that page says added to it.
@@ -114,82 +132,6 @@ impl Civitai {
         convert::add_version_page(&mut model, version);
         Ok(ResolvedModel { model, version: Some(version_id), file: None })
     }
-
-    async fn page(&self, creator: &str, cursor: Option<&str>) -> Result<Page, HubError> {
-        let path = list_path(creator, cursor);
-        let answer = self.transport.json(&self.site, &path, &Asked::Creator(creator)).await?;
-        let list: ModelList = serde_json::from_str(&answer.text).map_err(|source| malformed(&answer.from, source))?;
-        let Some(items) = list.items else {
-            return Err(unexpected(&answer, "a list without items"));
-        };
-        let mut models = Vec::with_capacity(items.len());
-        for item in items {
-            let value: Value = serde_json::from_str(item.get()).map_err(|source| malformed(&answer.from, source))?;
-            match convert::model(&value, item.get().to_owned()) {
-                Some(model) => models.push(model),
-                // Nothing could ever refer to it, and one such item must not hide the rest.
-                None => tracing::warn!(creator, "CivitAI listed a model without a number"),
-            }
-        }
-        // The end is a cursor that is absent, not an empty page: filters run after the fetch.
-        Ok(Page { models, next: list.metadata.as_ref().and_then(|metadata| json::text(metadata, "nextCursor")) })
-    }
-}
-
-/// Without `nsfw=true` only models rated PG are listed. A cursor is good for one order only, so `sort` is said again
-/// with it. `limit=100` is the most that the API gives.
-fn list_path(creator: &str, cursor: Option<&str>) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs([("username", creator), ("nsfw", "true"), ("sort", "Newest"), ("limit", "100")]);
-    query.extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
-    format!("/api/v1/models?{}", query.finish())
-}
-
-/// The list as it is on the wire; items stay text so that they can be kept verbatim.
-#[derive(serde::Deserialize)]
-struct ModelList {
-    #[serde(default)]
-    items: Option<Vec<Box<RawValue>>>,
-    #[serde(default)]
-    metadata: Option<Value>,
-}
-
-struct Page {
-    models: Vec<HubModel>,
-    next: Option<String>,
-}
-
-/// Where a list stands between two pages.
-struct Reading {
-    inner: Arc<Inner>,
-    creator: String,
-    /// The cursor of the next page; the first page has none.
-    next: Option<String>,
-    seen: HashSet<String>,
-    ended: bool,
-}
-
-pub(crate) fn models_of(inner: Arc<Inner>, creator: String) -> BoxStream<'static, Result<Vec<HubModel>, HubError>> {
-    let reading = Reading { inner, creator, next: None, seen: HashSet::new(), ended: false };
-    stream::try_unfold(reading, async |mut reading| {
-        if reading.ended {
-            return Ok(None);
-        }
-        let page = reading.inner.civitai.page(&reading.creator, reading.next.as_deref()).await?;
-        if let Some(next) = &page.next
-            && !reading.seen.insert(next.clone())
-        {
-            return Err(HubError::EndlessList {
-                hub: Hub::Civitai,
-                creator: reading.creator,
-                repeated: format!("the cursor {}", next.chars().take(80).collect::<String>()),
-            });
-        }
-        reading.ended = page.next.is_none();
-        reading.next = page.next;
-        Ok(Some((page.models, reading)))
-    })
-    .boxed()
 }
 
 fn parse(answer: &JsonText) -> Result<Value, HubError> {

@@ -13,8 +13,10 @@ const RECORDS_BEGIN: &str = "2022-03-02T23:29:04";
 /// no version.
 pub(super) fn model(page: &Value, raw: String, revision: Option<&str>) -> Option<HubModel> {
     let id = json::text(page, "id").or_else(|| json::text(page, "modelId")).filter(|id| is_repository(id))?;
-    let tags = json::texts(page, "tags");
     let card = page.get("cardData").unwrap_or(&Value::Null);
+    // The Hub adds its own to the card's; without the Hub's, the card's are all there are.
+    let tags = if page.get("tags").is_some_and(Value::is_array) { page } else { card };
+    let tags = json::texts(tags, "tags");
     let (namespace, name) = id.split_once('/').map_or((None, id.as_str()), |(space, name)| (Some(space), name));
     let class = pipeline_class(page, &tags);
     let disabled = json::truth(page, "disabled").unwrap_or(false);
@@ -24,7 +26,8 @@ pub(super) fn model(page: &Value, raw: String, revision: Option<&str>) -> Option
         kind: kind(page, &tags, class.as_deref()),
         kind_label: class.or_else(|| json::text(page, "pipeline_tag")),
         creator: namespace.map(str::to_owned).or_else(|| json::text(page, "author")),
-        // The card's text is a file of the repository; whoever wants it fetches that.
+        creator_id: None,
+        // The card's text is a file of the repository, and comes with a request of its own.
         description: None,
         // The Hub's only rating; R is the mildest level that CivitAI keeps out of its default list.
         nsfw_level: if tags.iter().any(|tag| tag == "not-for-all-audiences") { 4 } else { 0 },
@@ -38,6 +41,8 @@ pub(super) fn model(page: &Value, raw: String, revision: Option<&str>) -> Option
         } else {
             ModelState::Published
         },
+        access_granted: None,
+        list_mark: None,
         published_at: json::text(page, "createdAt")
             .filter(|text| !text.starts_with(RECORDS_BEGIN))
             .and_then(|_| json::time(page, "createdAt")),
@@ -60,9 +65,8 @@ fn version(
     card: &Value,
     download_allowed: bool,
 ) -> Option<HubVersion> {
-    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let commit = json::text(page, "sha").filter(|sha| sha.len() == 40 && is_hex(sha))?.to_ascii_lowercase();
-    let files = json::list(page, "siblings").iter().filter_map(|entry| file(entry, id, &commit)).collect();
+    let commit = commit(page)?;
+    let files = json::list(page, "siblings").iter().filter_map(|entry| file(entry, &SIBLING, id, &commit)).collect();
     Some(HubVersion {
         // Commits are named by their first digits, as git prints them; branches and tags by themselves.
         name: if revision.len() >= 7 && is_hex(revision) && commit.starts_with(&revision.to_ascii_lowercase()) {
@@ -73,6 +77,7 @@ fn version(
         external_id: commit,
         base_model: base_model(tags, card),
         trained_words: json::texts(card, "instance_prompt"),
+        nsfw_level: 0,
         published_at: json::time(page, "lastModified"),
         early_access: None,
         download_allowed,
@@ -81,9 +86,35 @@ fn version(
     })
 }
 
-/// An entry of `siblings` (`rfilename`, `blobId`, `lfs.sha256`); none if its path could leave the repository.
-fn file(entry: &Value, id: &str, commit: &str) -> Option<HubFile> {
-    let path = json::text(entry, "rfilename")?;
+/// The commit that a page speaks of: 40 hexadecimal digits.
+pub(super) fn commit(page: &Value) -> Option<String> {
+    Some(json::text(page, "sha").filter(|sha| sha.len() == 40 && is_hex(sha))?.to_ascii_lowercase())
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Where a listing of files keeps what: the same facts have two names each on the Hub.
+struct FileKeys {
+    path: &'static str,
+    blob: &'static str,
+    sha256: &'static str,
+}
+
+/// `siblings` of a page.
+const SIBLING: FileKeys = FileKeys { path: "rfilename", blob: "blobId", sha256: "sha256" };
+/// An entry of a tree.
+const TREE_ENTRY: FileKeys = FileKeys { path: "path", blob: "oid", sha256: "oid" };
+
+/// A file of a tree at `revision`; none for folders.
+pub(super) fn tree_file(entry: &Value, id: &str, revision: &str) -> Option<HubFile> {
+    json::text(entry, "type").is_none_or(|kind| kind == "file").then(|| file(entry, &TREE_ENTRY, id, revision))?
+}
+
+/// None if its path could leave the repository.
+fn file(entry: &Value, keys: &FileKeys, id: &str, commit: &str) -> Option<HubFile> {
+    let path = json::text(entry, keys.path)?;
     let bad_segment = |segment: &str| matches!(segment, "" | "." | "..");
     // Git allows none of these, so a page that has them was not made by one.
     if path.split('/').any(bad_segment) || path.contains(|c: char| c.is_control() || c == '\\') {
@@ -94,10 +125,10 @@ fn file(entry: &Value, id: &str, commit: &str) -> Option<HubFile> {
     let digest = |value: &Value, key: &str| json::text(value, key);
     Some(HubFile {
         size: lfs.and_then(|lfs| json::whole(lfs, "size")).or_else(|| json::whole(entry, "size")).map(FileSize::Exact),
-        sha256: lfs.and_then(|lfs| digest(lfs, "sha256")).and_then(|digest| digest.parse().ok()),
+        sha256: lfs.and_then(|lfs| digest(lfs, keys.sha256)).and_then(|digest| digest.parse().ok()),
         blake3: None,
         // Of an LFS file this would be the digest of its pointer, not of its content.
-        git_sha1: if lfs.is_some() { None } else { digest(entry, "blobId").and_then(|digest| digest.parse().ok()) },
+        git_sha1: if lfs.is_some() { None } else { digest(entry, keys.blob).and_then(|digest| digest.parse().ok()) },
         kind_label: None,
         format: FileFormat::from_file_name(&path),
         precision: precision(&path),
@@ -114,7 +145,7 @@ fn precision(path: &str) -> Option<String> {
     name.split('.').rev().skip(1).find(|part| matches!(*part, "fp16" | "bf16" | "fp32" | "fp8")).map(str::to_owned)
 }
 
-fn is_repository(id: &str) -> bool {
+pub(super) fn is_repository(id: &str) -> bool {
     let segments: Vec<&str> = id.split('/').collect();
     id.len() <= 200
         && segments.len() <= 2

@@ -1,18 +1,18 @@
 //! hf-hub's client, kept to our rules: no environment, no token beyond the Hub, no retries but ours.
 
-use super::refusals;
+use super::{HfQuery, refusals};
 use crate::error::{HubError, ServerWords};
+use crate::politeness::{Kind, Outcome};
 use crate::refusal::{Asked, Refusal};
 use crate::retry;
 use crate::site::{Site, shown};
 use crate::transport::{Timeouts, bearer};
 use futures::TryStreamExt;
-use hf_hub::{HFClient, HFError};
+use hf_hub::repository::{GitCommitInfo, GitRefs, ModelInfo};
+use hf_hub::{HFClient, HFError, split_id};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use paintbox_domain::{Hub, Secret};
-use serde_json::Value;
-use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use url::Url;
@@ -23,14 +23,6 @@ pub(super) struct Library {
     timeouts: Timeouts,
     /// Made at the first use and again after the token changes.
     client: Mutex<Option<HFClient>>,
-}
-
-/// A repository in a creator's list.
-#[derive(Debug)]
-pub(super) struct Listed {
-    pub(super) id: String,
-    /// What hf-hub understood of the entry, as JSON.
-    pub(super) info: Value,
 }
 
 impl Library {
@@ -44,34 +36,92 @@ impl Library {
 
     pub(super) async fn account(&self, site: &Site) -> Result<String, HubError> {
         let client = self.client(site)?;
-        let user = retry::patiently(self.timeouts.first_retry, || {
-            let client = client.clone();
-            async move { client.whoami().send().await.map_err(|error| self.read(site, error, &Asked::Account)) }
-        })
-        .await?;
+        let user = self
+            .politely(site, || {
+                let client = client.clone();
+                async move { client.whoami().send().await.map_err(|error| self.read(site, error, &Asked::Account)) }
+            })
+            .await?;
         Ok(user.username)
     }
 
-    /// Every repository of a creator, the one touched last first.
-    ///
-    /// The list is read whole before anything else is asked: hf-hub takes a thousand entries a page, and a list that
-    /// is read slowly shifts under the reader.
-    pub(super) async fn list(&self, site: &Site, creator: &str) -> Result<Vec<Listed>, HubError> {
-        let client = self.client(site)?;
-        let entries = retry::patiently(self.timeouts.first_retry, || {
-            let client = client.clone();
-            async move { self.list_once(&client, site, creator).await }
+    /// A call of hf-hub's client, as patient as our own and under the same limits.
+    async fn politely<T, F>(&self, site: &Site, ask: impl Fn() -> F) -> Result<T, HubError>
+    where
+        F: Future<Output = Result<T, HubError>>,
+    {
+        let pass = site.gate.enter(Kind::Question)?;
+        retry::patiently(self.timeouts.first_retry, || async {
+            let _slot = pass.slot().await?;
+            let answer = ask().await;
+            pass.came_to(Outcome::of(&answer));
+            answer
         })
-        .await?;
-        if entries.is_empty() {
-            // A creator that does not exist has an empty list, too.
-            retry::patiently(self.timeouts.first_retry, || {
-                let client = client.clone();
-                async move { self.must_exist(&client, site, creator).await }
-            })
-            .await?;
-        }
-        Ok(entries)
+        .await
+    }
+
+    /// People and organisations have separate addresses and one space of names.
+    ///
+    /// # Errors
+    /// [`HubError::CreatorNotFound`] if it is neither, and whatever keeps the Hub from answering.
+    pub(super) async fn must_exist(&self, site: &Site, creator: &str) -> Result<(), HubError> {
+        let client = self.client(site)?;
+        self.politely(site, || {
+            let client = client.clone();
+            async move { self.must_exist_once(&client, site, creator).await }
+        })
+        .await
+    }
+
+    /// What the Hub lists for `query`, in the order in which it lists it, as hf-hub understands it.
+    pub(super) async fn search(&self, site: &Site, query: &HfQuery) -> Result<Vec<ModelInfo>, HubError> {
+        let client = self.client(site)?;
+        let asked = Asked::Creator(query.author.as_deref().unwrap_or_default());
+        self.politely(site, || async {
+            let found = client
+                .list_models()
+                .maybe_author(query.author.clone())
+                .maybe_search(query.search.clone())
+                .maybe_pipeline_tag(query.pipeline_tag.clone())
+                .maybe_filter(query.library.clone())
+                .full(true)
+                .card_data(true)
+                .limit(query.limit)
+                .send()
+                .map_err(|error| self.read(site, error, &asked))?;
+            found.map_err(|error| self.read(site, error, &asked)).try_collect().await
+        })
+        .await
+    }
+
+    pub(super) async fn refs(&self, site: &Site, repository: &str) -> Result<GitRefs, HubError> {
+        let client = self.client(site)?;
+        let (owner, name) = split_id(repository);
+        self.politely(site, || async {
+            let refs = client.model(owner, name).list_refs().send().await;
+            refs.map_err(|error| self.read(site, error, &Asked::Model(repository)))
+        })
+        .await
+    }
+
+    /// At most `limit` commits up to `revision`, newest first.
+    pub(super) async fn commits(
+        &self,
+        site: &Site,
+        repository: &str,
+        revision: &str,
+        limit: usize,
+    ) -> Result<Vec<GitCommitInfo>, HubError> {
+        let client = self.client(site)?;
+        let (owner, name) = split_id(repository);
+        let asked = Asked::Version { model: repository, version: revision };
+        self.politely(site, || async {
+            let repository = client.model(owner, name);
+            let commits = repository.list_commits().revision(revision).limit(limit).send();
+            let commits = commits.map_err(|error| self.read(site, error, &asked))?;
+            commits.map_err(|error| self.read(site, error, &asked)).try_collect().await
+        })
+        .await
     }
 
     fn client(&self, site: &Site) -> Result<HFClient, HubError> {
@@ -127,37 +177,7 @@ impl Library {
             })
     }
 
-    async fn list_once(&self, client: &HFClient, site: &Site, creator: &str) -> Result<Vec<Listed>, HubError> {
-        let asked = Asked::Creator(creator);
-        let entries = client
-            .list_models()
-            .author(creator)
-            .sort("lastModified")
-            .full(true)
-            .card_data(true)
-            .send()
-            .map_err(|error| self.read(site, error, &asked))?;
-        let mut entries = std::pin::pin!(entries);
-        let mut seen = HashSet::new();
-        let mut listed = Vec::new();
-        while let Some(info) = entries.try_next().await.map_err(|error| self.read(site, error, &asked))? {
-            // hf-hub follows `next` wherever it leads, so a circle is noticed by what comes again.
-            if !seen.insert(info.id.clone()) {
-                return Err(HubError::EndlessList {
-                    hub: Hub::HuggingFace,
-                    creator: creator.to_owned(),
-                    repeated: info.id,
-                });
-            }
-            let id = info.id.clone();
-            let info = serde_json::to_value(info).unwrap_or(Value::Null);
-            listed.push(Listed { id, info });
-        }
-        Ok(listed)
-    }
-
-    /// People and organisations have separate addresses and one space of names.
-    async fn must_exist(&self, client: &HFClient, site: &Site, creator: &str) -> Result<(), HubError> {
+    async fn must_exist_once(&self, client: &HFClient, site: &Site, creator: &str) -> Result<(), HubError> {
         let is_missing = |error: &HFError| matches!(error, HFError::Http { context } if context.status.as_u16() == 404);
         let asked = Asked::Creator(creator);
         match client.user_overview().username(creator).send().await {

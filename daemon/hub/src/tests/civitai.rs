@@ -2,7 +2,6 @@
 
 use super::*;
 use paintbox_domain::{ModelRef, reason};
-use paintbox_testkit::CIVITAI_TOKEN;
 
 fn publish_several(hub: &FakeHub, count: usize) -> Vec<String> {
     (0..count).map(|at| published(hub, &format!("Model {at}"), &weights(64)).id.to_string()).collect()
@@ -67,7 +66,11 @@ async fn an_unknown_creator_is_an_error_and_one_without_models_is_not() {
     let error = pages(&hubs, "civitai:nobody").await.unwrap_err();
     assert_eq!(error.reason(), reason::CREATOR_NOT_FOUND);
     assert!(error.to_string().contains("nobody"), "{error}");
-    assert_eq!(hub.requests().len(), 1, "what is not there is asked for once");
+    let lists = hub.requests().iter().filter(|request| request.path() == "/api/v1/models").count();
+    assert_eq!(lists, 1, "what is not there is asked for once");
+    assert!(error.hint().unwrap().contains("profile's address"), "{error:?}");
+    let error = pages(&hubs, "civitai:begin").await.unwrap_err();
+    assert!(error.hint().unwrap().contains("beginner"), "{error:?}");
 }
 
 #[tokio::test]
@@ -97,8 +100,8 @@ async fn a_failing_page_is_asked_for_again_and_never_skipped() {
 
     hub.faults().clear();
     let always = hub.faults().add(second_page(status(503, "{}", &[("retry-after", "0")])));
-    let mut stream = hubs(&hub).models_of(&"civitai:painter".parse().unwrap());
-    assert_eq!(stream.next().await.unwrap().unwrap().len(), 2);
+    let mut stream = hubs(&hub).list(ListRequest::new("civitai:painter".parse().unwrap()));
+    assert_eq!(stream.next().await.unwrap().unwrap().models.len(), 2);
     assert_eq!(stream.next().await.unwrap().unwrap_err().reason(), reason::HUB_UNREACHABLE);
     assert!(stream.next().await.is_none());
     assert_eq!(always.hits(), 4);

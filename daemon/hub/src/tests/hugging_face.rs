@@ -8,11 +8,11 @@ use paintbox_testkit::{FakeRepository, HF_TOKEN};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-fn files(entries: &[(&str, Bytes)]) -> BTreeMap<String, Bytes> {
+pub(super) fn files(entries: &[(&str, Bytes)]) -> BTreeMap<String, Bytes> {
     entries.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.clone())).collect()
 }
 
-fn pipeline(id: &str) -> FakeRepository {
+pub(super) fn pipeline(id: &str) -> FakeRepository {
     let mut repository = FakeRepository::new(
         id,
         files(&[
@@ -26,7 +26,7 @@ fn pipeline(id: &str) -> FakeRepository {
     repository
 }
 
-fn hf_token(hubs: &Hubs, token: &str) {
+pub(super) fn hf_token(hubs: &Hubs, token: &str) {
     hubs.set_token(Hub::HuggingFace, Secret::new(token));
 }
 
@@ -77,7 +77,7 @@ async fn an_author_without_models_has_none() {
     let hub = FakeHub::start().await;
     let overview = status(200, r#"{"user":"beginner","fullname":"B","type":"user"}"#, &[]);
     hub.faults().always(Server::HfEndpoint, "/api/users/beginner/overview", overview);
-    assert!(pages(&hubs(&hub), "hf:beginner").await.unwrap().is_empty());
+    assert!(pages(&hubs(&hub), "hf:beginner").await.unwrap().concat().is_empty());
 }
 
 #[tokio::test]
@@ -105,8 +105,9 @@ async fn a_failing_page_ends_the_list_with_an_error() {
     assert_eq!(failing.hits(), 4);
     hub.faults().clear();
     let limited = hub.faults().always(Server::HfEndpoint, "/api/models?", status(429, "", &[("retry-after", "999")]));
-    // hf-hub's lists do not pass on how long to wait, so waiting is left to the caller.
-    assert_eq!(pages(&hubs(&hub), "hf:studio").await.unwrap_err().reason(), reason::HUB_RATE_LIMITED);
+    // Too long for somebody who waits, so waiting is left to the caller.
+    let error = pages(&hubs(&hub), "hf:studio").await.unwrap_err();
+    assert_eq!((error.reason(), error.retry_after()), (reason::HUB_RATE_LIMITED, Some(Duration::from_secs(999))));
     assert_eq!(limited.hits(), 1);
 }
 
@@ -203,7 +204,8 @@ async fn gates_open_for_people_who_were_let_in() {
     hf_token(&hubs, HF_TOKEN);
     let error = refused().await;
     assert_eq!(error.reason(), reason::HUB_ACCESS_DENIED);
-    assert!(error.hint().unwrap().contains("ask for access"));
+    let page = format!("open {}/studio/gated, accept its terms", hub.hf_endpoint());
+    assert!(error.hint().unwrap().contains(&page), "{:?}", error.hint());
     hub.grant_access("studio/gated");
     let open = hubs.download(Hub::HuggingFace, &locator, None).await.unwrap();
     assert_eq!(whole(open).await.unwrap(), weights(50_000));
@@ -257,11 +259,16 @@ async fn an_exhausted_window_says_when_it_opens_again() {
 async fn a_list_that_leads_to_another_site_is_not_followed() {
     let hub = FakeHub::start().await;
     hub.publish_repository(pipeline("studio/model"));
-    let away = Fault::RedirectTo(format!("{}/api/models", hub.civitai_endpoint()));
-    hub.faults().always(Server::HfEndpoint, "/api/models?", away);
     let hubs = hubs(&hub);
     hf_token(&hubs, HF_TOKEN);
+    let away = Fault::RedirectTo("https://example.org/api/models".to_owned());
+    hub.faults().once(Server::HfEndpoint, "/api/models?", away);
     let error = pages(&hubs, "hf:studio").await.unwrap_err();
     assert_eq!(error.reason(), reason::REDIRECT_REFUSED, "{error}");
-    assert!(hub.requests_to(Server::CivitaiSite).is_empty());
+
+    // Another server of this machine may be visited, but not with the token; and it has no such list.
+    let aside = Fault::RedirectTo(format!("{}/api/models", hub.civitai_endpoint()));
+    hub.faults().once(Server::HfEndpoint, "/api/models?", aside);
+    assert_eq!(pages(&hubs, "hf:studio").await.unwrap_err().reason(), reason::FILE_NOT_FOUND);
+    assert_eq!(hub.requests_to(Server::CivitaiSite)[0].header("authorization"), None);
 }

@@ -1,35 +1,64 @@
 //! Both hubs end to end, over loopback servers that speak their wire formats.
 
 mod civitai;
+mod civitai_directory;
+mod civitai_lists;
+mod civitai_sites;
 mod hugging_face;
+mod hugging_face_lists;
+mod hugging_face_xet;
+mod politeness;
 mod secrets;
 mod transfers;
 
 use crate::transport::Timeouts;
-use crate::{Download, HubConfig, HubError, Hubs};
+use crate::{Download, HubConfig, HubError, Hubs, ListPage, ListRequest};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use paintbox_domain::clock::ManualClock;
 use paintbox_domain::hub::{HubModel, PreviewMedia};
 use paintbox_domain::{Classify, Hub, Secret};
 use paintbox_testkit::{
-    FakeCivitaiModel, FakeFile, FakeHub, FakeImage, FakeVersion, Fault, FaultRule, PublishedModel, SAMPLE_CREATOR,
-    SAMPLE_ORGANISATION, SAMPLE_RECORDED_CREATOR, Server,
+    CIVITAI_TOKEN, FakeCivitaiModel, FakeFile, FakeHub, FakeImage, FakeVersion, Fault, FaultRule, PublishedModel,
+    SAMPLE_CREATOR, SAMPLE_ORGANISATION, SAMPLE_RECORDED_CREATOR, Server,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 fn config(hub: &FakeHub) -> HubConfig {
     HubConfig {
         civitai_endpoint: hub.civitai_endpoint().parse().unwrap(),
         hf_endpoint: hub.hf_endpoint().parse().unwrap(),
+        civitai_mature_endpoint: None,
         civitai_token: None,
         hf_token: None,
         user_agent: "paintbox/0.1.0".to_owned(),
+        clock: Arc::new(ManualClock::default()),
     }
 }
 
 fn hubs(hub: &FakeHub) -> Hubs {
     let timeouts = Timeouts { first_retry: Duration::from_millis(1), ..Timeouts::default() };
     Hubs::with_timeouts(config(hub), timeouts).unwrap()
+}
+
+/// The same with a clock that the test moves.
+fn hubs_with_clock(hub: &FakeHub) -> (Hubs, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::default());
+    let config = HubConfig { clock: Arc::<ManualClock>::clone(&clock), ..config(hub) };
+    let timeouts = Timeouts { first_retry: Duration::from_millis(1), ..Timeouts::default() };
+    (Hubs::with_timeouts(config, timeouts).unwrap(), clock)
+}
+
+/// CivitAI with both of its sites, and its token.
+fn two_sites(hub: &FakeHub) -> Hubs {
+    let config = HubConfig {
+        civitai_mature_endpoint: Some(hub.civitai_mature_endpoint().parse().unwrap()),
+        civitai_token: Secret::new(CIVITAI_TOKEN),
+        ..config(hub)
+    };
+    let timeouts = Timeouts { first_retry: Duration::from_millis(1), ..Timeouts::default() };
+    Hubs::with_timeouts(config, timeouts).unwrap()
 }
 
 fn impatient_hubs(hub: &FakeHub) -> Hubs {
@@ -61,7 +90,26 @@ fn locator(model: &PublishedModel) -> String {
 }
 
 async fn pages(hubs: &Hubs, target: &str) -> Result<Vec<Vec<HubModel>>, HubError> {
-    hubs.models_of(&target.parse().unwrap()).try_collect().await
+    hubs.list(ListRequest::new(target.parse().unwrap())).map_ok(|page| page.models).try_collect().await
+}
+
+/// A list read to its end.
+async fn listed(hubs: &Hubs, request: ListRequest) -> Result<Vec<ListPage>, HubError> {
+    hubs.list(request).try_collect().await
+}
+
+fn request(target: &str) -> ListRequest {
+    ListRequest::new(target.parse().unwrap())
+}
+
+/// The names on all pages, in their order.
+fn names(pages: &[ListPage]) -> Vec<&str> {
+    pages.iter().flat_map(|page| &page.models).map(|model| model.name.as_str()).collect()
+}
+
+/// Paths and queries that the site's API was asked for.
+fn asked(hub: &FakeHub, server: Server) -> Vec<String> {
+    hub.requests_to(server).into_iter().map(|request| request.path_and_query).collect()
 }
 
 async fn whole(download: Download) -> Result<Bytes, HubError> {

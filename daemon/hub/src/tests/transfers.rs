@@ -3,7 +3,6 @@
 use super::*;
 use crate::ResumeFrom;
 use paintbox_domain::{ErrorClass, reason};
-use paintbox_testkit::CIVITAI_TOKEN;
 
 async fn opened(hubs: &Hubs, locator: &str) -> Download {
     hubs.download(Hub::Civitai, locator, None).await.unwrap()
