@@ -5,6 +5,7 @@
 //! more, as in files that have no such header (civitai/model-scanner @ afd1e03,
 //! `orchestrator/ModelScanner/Tasks/HashTask.cs`). Its first twelve digits are what people quote.
 
+use crate::StoreError;
 use paintbox_domain::{Blake3, GitSha1, Sha256, digest};
 use sha2::Digest;
 use std::io::{self, Read};
@@ -31,6 +32,35 @@ pub struct Expected {
     pub size: Option<u64>,
     pub sha256: Option<Sha256>,
     pub git_sha1: Option<GitSha1>,
+}
+
+impl Expected {
+    /// Compares digests with what was expected of `key`. `git_sha1` is asked for git's digest only if that is expected,
+    /// because it takes another read.
+    pub(crate) fn compare(
+        &self,
+        key: &str,
+        digests: &Digests,
+        git_sha1: impl FnOnce() -> Result<GitSha1, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mismatch = |algorithm, expected: String, found: String| StoreError::DigestMismatch {
+            key: key.to_owned(),
+            algorithm,
+            expected,
+            found,
+            size_bytes: digests.size_bytes,
+        };
+        if let Some(wanted) = self.sha256.filter(|wanted| *wanted != digests.sha256) {
+            return Err(mismatch("SHA-256", wanted.to_hex(), digests.sha256.to_hex()));
+        }
+        if let Some(wanted) = self.git_sha1 {
+            let found = git_sha1()?;
+            if found != wanted {
+                return Err(mismatch("git SHA-1", wanted.to_hex(), found.to_hex()));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Hashing that goes on as bytes arrive.

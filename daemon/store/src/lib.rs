@@ -15,13 +15,14 @@
 //!   quarantine/<key>.<sha256>   bytes that were not what they were promised to be, with their .json beside them
 //! ```
 //!
-//! Everything is one folder tree so that a rename never crosses a file system. All calls block; none of them touches
-//! the network, the clock or the environment.
+//! Everything is one folder tree so that a rename never crosses a file system. What other tools keep elsewhere is only
+//! read, by [`hf_cache`]. All calls block; none of them touches the network, the clock or the environment.
 
 mod blobs;
 mod durable;
 mod error;
 mod hashing;
+pub mod hf_cache;
 mod partial;
 pub mod preview;
 mod sidecar;

@@ -275,15 +275,9 @@ impl Partial {
             return Err(self.wrong_length(have_bytes, on_disk_bytes));
         }
         let digests = self.hashing.digests();
-        if let Some(wanted) = expected.sha256.filter(|wanted| *wanted != digests.sha256) {
-            return Err(self.wrong_digest("SHA-256", wanted.to_hex(), digests.sha256.to_hex()));
-        }
-        if let Some(wanted) = expected.git_sha1 {
-            let found = git_sha1_of(&mut self.reader()?, have_bytes).map_err(StoreError::io("read", &self.path))?;
-            if found != wanted {
-                return Err(self.wrong_digest("git SHA-1", wanted.to_hex(), found.to_hex()));
-            }
-        }
+        expected.compare(&self.key.0, &digests, || {
+            git_sha1_of(&mut self.reader()?, have_bytes).map_err(StoreError::io("read", &self.path))
+        })?;
         Ok(digests)
     }
 
