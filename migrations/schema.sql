@@ -53,7 +53,6 @@ CREATE TABLE file (
     fetched_licence TEXT,
     failure_json  TEXT,
     first_seen_ms INTEGER NOT NULL,
-    last_seen_ms  INTEGER NOT NULL,
     gone_ms       INTEGER,
     -- When the hub put other bytes under the same id; the newer row is the one without this.
     replaced_ms   INTEGER
@@ -72,17 +71,14 @@ CREATE TABLE follow (
     follow_id     INTEGER PRIMARY KEY AUTOINCREMENT,
     name          TEXT    NOT NULL UNIQUE,
     hub           TEXT    NOT NULL,
-    creator       TEXT    NOT NULL,
-    backfill      TEXT    NOT NULL CHECK (backfill IN ('all', 'newest', 'none')),
-    backfill_newest INTEGER CHECK ((backfill = 'newest') = (backfill_newest IS NOT NULL)),
     created_ms    INTEGER NOT NULL,
     last_check_ms INTEGER,
     next_check_ms INTEGER,
     new_versions  INTEGER NOT NULL DEFAULT 0,
     failure_json  TEXT
-) STRICT;
+, target TEXT NOT NULL DEFAULT '', policy_json TEXT NOT NULL DEFAULT '{}', list_mark TEXT, seeded_ms INTEGER, full_read_ms INTEGER, creator_id TEXT, failures INTEGER NOT NULL DEFAULT 0) STRICT;
 
-CREATE UNIQUE INDEX follow_by_creator ON follow (hub, creator COLLATE NOCASE);
+CREATE UNIQUE INDEX follow_by_target ON follow (target COLLATE NOCASE);
 
 CREATE TABLE follow_file (
     follow_id INTEGER NOT NULL REFERENCES follow (follow_id) ON DELETE CASCADE,
@@ -95,11 +91,27 @@ CREATE INDEX follow_file_by_file ON follow_file (file_id);
 CREATE TABLE follow_model (
     follow_id     INTEGER NOT NULL REFERENCES follow (follow_id) ON DELETE CASCADE,
     model_id      INTEGER NOT NULL REFERENCES model (model_id),
-    first_seen_ms INTEGER NOT NULL,
+    first_seen_ms INTEGER NOT NULL, left_ms INTEGER,
     PRIMARY KEY (follow_id, model_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX follow_model_by_model ON follow_model (model_id);
+
+CREATE TABLE follow_rename (
+    follow_id     INTEGER NOT NULL REFERENCES follow (follow_id) ON DELETE CASCADE,
+    former_target TEXT    NOT NULL,
+    renamed_ms    INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX follow_rename_by_follow ON follow_rename (follow_id);
+
+CREATE TABLE follow_seen (
+    follow_id  INTEGER NOT NULL REFERENCES follow (follow_id) ON DELETE CASCADE,
+    version_id INTEGER NOT NULL REFERENCES version (version_id),
+    PRIMARY KEY (follow_id, version_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX follow_seen_by_version ON follow_seen (version_id);
 
 CREATE TABLE generation (
     generation_id  INTEGER PRIMARY KEY,
@@ -149,7 +161,7 @@ CREATE TABLE model (
     updated_ms    INTEGER,
     first_seen_ms INTEGER NOT NULL,
     last_seen_ms  INTEGER NOT NULL,
-    gone_ms       INTEGER,
+    gone_ms       INTEGER, creator_id TEXT, access_granted INTEGER CHECK (access_granted IN (0, 1)), access_asked_ms INTEGER, list_mark TEXT, answer BLOB CHECK (length(answer) = 32),
     UNIQUE (hub, external_id)
 ) STRICT;
 
@@ -161,6 +173,16 @@ CREATE INDEX model_by_external_id ON model (hub, external_id COLLATE NOCASE);
 
 CREATE INDEX model_by_name ON model (name_key);
 
+CREATE TABLE model_change (
+    model_change_id INTEGER PRIMARY KEY,
+    model_id        INTEGER NOT NULL REFERENCES model (model_id),
+    at_ms           INTEGER NOT NULL,
+    -- Null: the hub said that there is no such model.
+    model_state_id  INTEGER REFERENCES model_state (model_state_id)
+) STRICT;
+
+CREATE INDEX model_change_by_model ON model_change (model_id, at_ms);
+
 CREATE VIRTUAL TABLE model_search USING fts5 (
     name, creator, tags, trained_words,
     content = '', contentless_delete = 1,
@@ -168,13 +190,13 @@ CREATE VIRTUAL TABLE model_search USING fts5 (
     prefix = '2 3'
 );
 
-CREATE TABLE model_snapshot (
-    snapshot_id   INTEGER PRIMARY KEY,
-    model_id      INTEGER NOT NULL REFERENCES model (model_id),
-    digest        BLOB    NOT NULL CHECK (length(digest) = 32),
-    raw           TEXT    NOT NULL,
-    first_seen_ms INTEGER NOT NULL,
-    last_seen_ms  INTEGER NOT NULL,
+CREATE TABLE model_state (
+    model_state_id INTEGER PRIMARY KEY,
+    model_id       INTEGER NOT NULL REFERENCES model (model_id),
+    digest         BLOB    NOT NULL CHECK (length(digest) = 32),
+    -- The hub's JSON, word for word: as it is, or compressed.
+    encoding       TEXT    NOT NULL CHECK (encoding IN ('plain', 'zstd')),
+    body           BLOB    NOT NULL,
     UNIQUE (model_id, digest)
 ) STRICT;
 
@@ -184,6 +206,25 @@ CREATE TABLE model_tag (
     position INTEGER NOT NULL,
     PRIMARY KEY (model_id, tag_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE notice (
+    notice_id    INTEGER PRIMARY KEY,
+    follow_id    INTEGER REFERENCES follow (follow_id) ON DELETE SET NULL,
+    version_id   INTEGER NOT NULL REFERENCES version (version_id),
+    -- Who tells: `desktop`, `webhook`.
+    announcer    TEXT    NOT NULL,
+    created_ms   INTEGER NOT NULL,
+    -- Attempts so far, and when the next one is due; null once it was told or given up.
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    due_ms       INTEGER,
+    told_ms      INTEGER
+) STRICT;
+
+CREATE INDEX notice_by_due ON notice (due_ms) WHERE due_ms IS NOT NULL;
+
+CREATE INDEX notice_by_follow ON notice (follow_id) WHERE follow_id IS NOT NULL;
+
+CREATE INDEX notice_by_version ON notice (version_id);
 
 CREATE TABLE observation (
     observation_id INTEGER PRIMARY KEY,
@@ -217,7 +258,6 @@ CREATE TABLE preview (
     thumbnail_asset_id INTEGER REFERENCES asset (asset_id),
     failure_json  TEXT,
     first_seen_ms INTEGER NOT NULL,
-    last_seen_ms  INTEGER NOT NULL,
     gone_ms       INTEGER,
     UNIQUE (version_id, identity)
 ) STRICT;
@@ -273,8 +313,7 @@ CREATE TABLE version (
     -- 0 is the newest, as the hub lists them.
     position         INTEGER NOT NULL,
     first_seen_ms    INTEGER NOT NULL,
-    last_seen_ms     INTEGER NOT NULL,
-    gone_ms          INTEGER,
+    gone_ms          INTEGER, nsfw_level INTEGER NOT NULL DEFAULT 0, was_early_access INTEGER NOT NULL DEFAULT 0 CHECK (was_early_access IN (0, 1)),
     UNIQUE (model_id, external_id)
 ) STRICT;
 

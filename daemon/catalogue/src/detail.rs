@@ -49,14 +49,19 @@ pub(crate) use summary_columns;
 statements! {
     MODEL_RECORDS = "
         SELECT model_id, hub, external_id, name, kind, kind_label, creator, nsfw_level, licence, state, published_ms,
-               updated_ms, first_seen_ms, gone_ms
+               updated_ms, first_seen_ms, gone_ms, access_granted,
+               (SELECT json_group_array(t.name) FROM model_tag mt JOIN tag t USING (tag_id)
+                WHERE mt.model_id = model.model_id) AS tags
         FROM model WHERE model_id IN (SELECT value FROM json_each(?1)) ORDER BY model_id";
     MODEL_SUMMARY = concat!("SELECT ", summary_columns!(), " FROM model m WHERE m.model_id = ?1");
     MODEL_REST = "
         SELECT description, licence, likes, first_seen_ms, updated_ms FROM model WHERE model_id = ?1";
+    /// Nothing is renamed onto a model that is known on its own.
+    RENAME_MODEL = "
+        UPDATE model SET external_id = ?3, list_mark = NULL
+        WHERE hub = ?1 AND external_id = ?2
+            AND NOT EXISTS (SELECT 1 FROM model other WHERE other.hub = ?1 AND other.external_id = ?3)";
     MODEL_ID = "SELECT model_id FROM model WHERE hub = ?1 AND external_id = ?2";
-    LATEST_RAW = "
-        SELECT raw FROM model_snapshot WHERE model_id = ?1 ORDER BY last_seen_ms DESC, snapshot_id DESC LIMIT 1";
 }
 
 #[derive(FromRow)]
@@ -75,6 +80,8 @@ struct RecordRow {
     updated_ms: Option<i64>,
     first_seen_ms: i64,
     gone_ms: Option<i64>,
+    access_granted: Option<bool>,
+    tags: String,
 }
 
 #[derive(FromRow)]
@@ -150,6 +157,8 @@ impl RecordRow {
             updated_at: codec::time(self.updated_ms),
             first_seen_at: Timestamp::from_unix_ms(self.first_seen_ms),
             gone_at: codec::time(self.gone_ms),
+            access_granted: self.access_granted,
+            tags: codec::texts("a model's tags", &self.tags)?,
         })
     }
 }
@@ -220,15 +229,42 @@ impl Catalogue {
         find_model(&mut tx, hub, external_id).await
     }
 
-    /// The hub's latest JSON for a model, word for word.
+    /// Records that the hub calls a model by another id now, so that it stays the model that is known. False when the
+    /// former id is not known, or the new one is.
     ///
     /// # Errors
-    /// When the catalogue cannot be read.
-    pub async fn latest_raw(&self, model: ModelId) -> Result<Option<String>, CatalogueError> {
-        sqlx::query_scalar(LATEST_RAW)
-            .bind(model.0)
-            .fetch_optional(&self.readers)
+    /// When the catalogue cannot be written.
+    pub async fn rename_model(&self, hub: Hub, former: &str, external_id: &str) -> Result<bool, CatalogueError> {
+        let attempt = "record a model's new id";
+        let mut tx = self.write(attempt).await?;
+        let renamed = sqlx::query(RENAME_MODEL)
+            .bind(hub.as_str())
+            .bind(former)
+            .bind(external_id)
+            .execute(&mut *tx)
             .await
-            .map_err(could_not("read what a hub said"))
+            .map_err(could_not(attempt))?;
+        tx.commit().await.map_err(could_not(attempt))?;
+        Ok(renamed.rows_affected() > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{commit, opened, repo};
+    use paintbox_domain::Hub;
+
+    #[tokio::test]
+    async fn a_renamed_model_stays_the_same_model() {
+        let (catalogue, _home) = opened().await;
+        let old = repo("old/x", vec![commit(&"a".repeat(40), 1)]);
+        let id = catalogue.record_models(&[old.clone(), repo("other/y", old.versions.clone())], None).await.unwrap()[0];
+        let rename = async |from, to| catalogue.rename_model(Hub::HuggingFace, from, to).await.unwrap();
+        assert!(!rename("old/x", "other/y").await, "never onto another model");
+        assert!(!rename("nobody/z", "new/z").await);
+        assert!(rename("old/x", "new/x").await);
+        let again = catalogue.record_models(&[repo("new/x", old.versions)], None).await.unwrap()[0];
+        assert_eq!(again, id);
+        assert_eq!(catalogue.model(id).await.unwrap().summary.reference.to_string(), "hf:new/x");
     }
 }

@@ -11,6 +11,8 @@
 
 mod artifacts;
 mod assets;
+mod checkpoint;
+mod checks;
 mod codec;
 mod detail;
 mod error;
@@ -19,9 +21,12 @@ mod files;
 mod follows;
 mod generations;
 mod health;
+mod history;
 mod ids;
+mod notices;
 mod open;
 mod page;
+mod policy_json;
 mod pulls;
 mod records;
 mod resolve;
@@ -33,24 +38,29 @@ mod statements;
 mod sync_runs;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod upgrade;
 mod versions;
 mod wanted;
 mod words;
 
 pub use artifacts::{ArtifactRecord, NewArtifact};
 pub use assets::{Asset, AssetOrigin, StoredPreview};
+pub use checks::{FollowCheck, ListRead};
 pub use error::CatalogueError;
-pub use follows::{Follow, FollowCheck, FollowState};
+pub use follows::{Follow, FollowState};
 pub use generations::{
     GenerationImage, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, NewGeneration,
     NewGenerationImage,
 };
 pub use health::{CatalogueCounts, Interrupted};
+pub use history::ModelChange;
 pub use ids::{ArtifactId, FileId, FollowId, ModelId, PreviewId, PullId, VersionId};
+pub use notices::Notice;
 pub use open::Catalogue;
 pub use pulls::Pull;
 pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary, PreviewRecord, VersionRecord};
 pub use resolve::Resolved;
 pub use search::{SearchOrder, SearchPage, SearchQuery};
 pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};
-pub use wanted::{FollowInterest, Scope, WantedModel, WantedVersion};
+pub use wanted::{Extent, FollowInterest, Scope, WantedModel, WantedVersion};

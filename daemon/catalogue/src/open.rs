@@ -1,7 +1,9 @@
 //! Opening and closing: pools, pragmas, migrations, and the refusals that protect a catalogue from a build that
 //! would harm it.
 
+use crate::checkpoint::Checkpoints;
 use crate::error::{CatalogueError, could_not};
+use crate::evidence::tags::TagIds;
 use crate::statements::statements;
 use paintbox_domain::{Clock, Timestamp};
 use sqlx::migrate::{MigrateError, Migrator};
@@ -19,6 +21,9 @@ const WANTED_SQLITE: (&str, (u32, u32, u32)) = ("3.51.3", (3, 51, 3));
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+/// Pages in the write-ahead log before a commit moves them to the database file: the 64 MiB that the log may keep. An
+/// import has them moved earlier and beside it; see [`crate::checkpoint`].
+const CHECKPOINT_PAGES: &str = "16384";
 /// Rows that `PRAGMA optimize` looks at per index when the catalogue is closed.
 const ANALYSIS_LIMIT_ROWS: u32 = 400;
 
@@ -33,6 +38,8 @@ pub struct Catalogue {
     pub(crate) readers: SqlitePool,
     clock: Arc<dyn Clock>,
     path: Arc<PathBuf>,
+    pub(crate) tags: Arc<TagIds>,
+    pub(crate) checkpoints: Checkpoints,
 }
 
 impl Catalogue {
@@ -55,10 +62,13 @@ impl Catalogue {
             .pragma("trusted_schema", "off")
             .pragma("cell_size_check", "on")
             .pragma("journal_size_limit", "67108864")
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-65536")
             .pragma("mmap_size", "0");
+        // A connection into this process cannot break off between two uses, so it is not asked whether it did.
         let writer = SqlitePoolOptions::new()
+            .test_before_acquire(false)
             .min_connections(1)
             .max_connections(1)
             .idle_timeout(None)
@@ -76,16 +86,26 @@ impl Catalogue {
         // Readers open once the layout stands, so that none of them prepares against an older one.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .connect_with(shared.create_if_missing(false).pragma("query_only", "on"))
+            .connect_with(shared.clone().create_if_missing(false).pragma("query_only", "on"))
             .await
             .map_err(opening)?;
+        let checkpoints =
+            SqlitePoolOptions::new().max_connections(1).connect_lazy_with(shared.create_if_missing(false));
         tracing::debug!(path = %path.display(), sqlite = found, "catalogue open");
-        Ok(Self { writer, readers, clock, path: Arc::new(path.to_owned()) })
+        Ok(Self {
+            writer,
+            readers,
+            clock,
+            path: Arc::new(path.to_owned()),
+            tags: Arc::default(),
+            checkpoints: Checkpoints::new(checkpoints),
+        })
     }
 
     /// Waits for running statements, refreshes SQLite's statistics and closes every connection; what is called on
     /// any clone afterwards fails.
     pub async fn close(&self) {
+        self.checkpoints.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -154,6 +174,7 @@ mod tests {
                 ("PRAGMA temp_store", 2),
                 ("PRAGMA busy_timeout", 5000),
                 ("PRAGMA journal_size_limit", 67_108_864),
+                ("PRAGMA wal_autocheckpoint", 16_384),
                 ("PRAGMA query_only", query_only),
             ] {
                 let found: i64 = sqlx::query_scalar(pragma).fetch_one(pool).await.unwrap();

@@ -28,6 +28,9 @@ pub struct ModelRecord {
     pub first_seen_at: Timestamp,
     /// Since when the hub no longer lists it.
     pub gone_at: Option<Timestamp>,
+    /// Of a gated model: whether this machine's account may read its files; none while that is not known.
+    pub access_granted: Option<bool>,
+    pub tags: Vec<String>,
 }
 
 /// A model as a line in a list.
@@ -85,6 +88,10 @@ pub struct VersionRecord {
     pub trained_words: Vec<String>,
     pub published_at: Option<Timestamp>,
     pub early_access: Option<EarlyAccess>,
+    /// Whether it had to be paid for at any time that was seen.
+    pub was_early_access: bool,
+    /// CivitAI's bitmask, as on the model; 0 where it is not rated.
+    pub nsfw_level: u32,
     pub download_allowed: bool,
     pub first_seen_at: Timestamp,
     pub gone_at: Option<Timestamp>,

@@ -34,6 +34,17 @@ pub struct SyncCounts {
     pub bytes: u64,
 }
 
+impl SyncCounts {
+    pub fn add(&mut self, other: Self) {
+        self.planned += other.planned;
+        self.fetched += other.fetched;
+        self.already_had += other.already_had;
+        self.skipped += other.skipped;
+        self.failed += other.failed;
+        self.bytes += other.bytes;
+    }
+}
+
 /// How far a run has come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyncRunUpdate {

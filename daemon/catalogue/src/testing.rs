@@ -40,6 +40,7 @@ pub(crate) fn model(external_id: &str, name: &str) -> HubModel {
         kind: ModelKind::Checkpoint,
         kind_label: Some("Checkpoint".to_owned()),
         creator: Some("Konan".to_owned()),
+        creator_id: Some("77".to_owned()),
         description: Some("<p>words</p>".to_owned()),
         tags: Vec::new(),
         nsfw_level: 1,
@@ -47,9 +48,11 @@ pub(crate) fn model(external_id: &str, name: &str) -> HubModel {
         downloads: Some(5),
         likes: Some(2),
         state: ModelState::Published,
+        access_granted: None,
         published_at: None,
         updated_at: None,
         versions: vec![only],
+        list_mark: None,
         raw: format!("{{\"id\":\"{external_id}\",\"name\":\"{}\"}}", name.escape_default()),
     }
 }
@@ -61,6 +64,7 @@ pub(crate) fn version(external_id: &str) -> HubVersion {
         name: format!("v{external_id}"),
         base_model: Some("SD 1.5".to_owned()),
         trained_words: Vec::new(),
+        nsfw_level: 1,
         published_at: Some(Timestamp::from_unix_ms(500)),
         early_access: None,
         download_allowed: true,

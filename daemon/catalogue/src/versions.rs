@@ -14,7 +14,8 @@ statements! {
     /// Those that the hub lists in its order, then those it no longer lists, newest first.
     VERSIONS_OF_MODELS = "
         SELECT v.version_id, v.model_id, v.external_id, v.name, v.base_model, v.trained_words, v.published_ms,
-               v.early_access, v.early_access_until_ms, v.download_allowed, v.first_seen_ms, v.gone_ms,
+               v.early_access, v.early_access_until_ms, v.was_early_access, v.nsfw_level, v.download_allowed,
+               v.first_seen_ms, v.gone_ms,
                m.hub, m.external_id AS model_external_id
         FROM version v JOIN model m USING (model_id)
         WHERE v.model_id IN (SELECT value FROM json_each(?1))
@@ -33,6 +34,8 @@ struct VersionRow {
     published_ms: Option<i64>,
     early_access: bool,
     early_access_until_ms: Option<i64>,
+    was_early_access: bool,
+    nsfw_level: i64,
     download_allowed: bool,
     first_seen_ms: i64,
     gone_ms: Option<i64>,
@@ -66,6 +69,8 @@ pub(crate) async fn of_models(
             trained_words: codec::texts("a version's trained words", &row.trained_words)?,
             published_at: codec::time(row.published_ms),
             early_access: row.early_access.then(|| EarlyAccess { until: codec::time(row.early_access_until_ms) }),
+            was_early_access: row.was_early_access,
+            nsfw_level: codec::small(row.nsfw_level),
             download_allowed: row.download_allowed,
             first_seen_at: Timestamp::from_unix_ms(row.first_seen_ms),
             gone_at: codec::time(row.gone_ms),

@@ -2,10 +2,8 @@
 
 use crate::testing::{clock_at, commit, file, model, new_artifact, opened, opened_with, repo, sha, version};
 use crate::{Catalogue, FileState, ModelDetail, ModelId, StoredPreview};
-use paintbox_domain::clock::ManualClock;
 use paintbox_domain::hub::{FileSize, ModelState};
 use paintbox_domain::{Classify, ErrorClass, Failure, GitSha1, Hub, ModelKind, Timestamp, reason};
-use std::sync::Arc;
 use std::time::Duration;
 
 async fn record(catalogue: &Catalogue, model: &paintbox_domain::hub::HubModel) -> ModelId {
@@ -20,7 +18,8 @@ async fn rows(catalogue: &Catalogue) -> Vec<i64> {
     let mut counts = Vec::new();
     for table in [
         "SELECT count(*) FROM model",
-        "SELECT count(*) FROM model_snapshot",
+        "SELECT count(*) FROM model_state",
+        "SELECT count(*) FROM model_change",
         "SELECT count(*) FROM version",
         "SELECT count(*) FROM file",
         "SELECT count(*) FROM preview",
@@ -74,32 +73,6 @@ async fn recording_twice_changes_nothing() {
     assert_eq!(catalogue.record_models(&models, None).await.unwrap(), first);
     assert_eq!((rows(&catalogue).await, detail(&catalogue, first[0]).await), before);
     assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_snapshot_is_kept_for_every_state_but_not_for_every_download() {
-    let clock = clock_at(1_000);
-    let (catalogue, _home) = opened_with(Arc::<ManualClock>::clone(&clock)).await;
-    let mut given = model("1", "One");
-    let states = [
-        r#"{"id":1,"stats":{"downloadCount":1}}"#,
-        r#"{"id":1,"stats":{"downloadCount":2}}"#,
-        r#"{"id":1,"description":"new","stats":{"downloadCount":3}}"#,
-        r#"{"id":1,"stats":{"downloadCount":4}}"#,
-    ];
-    let mut id = None;
-    for raw in states {
-        clock.advance(Duration::from_millis(1));
-        given.raw = raw.to_owned();
-        id = Some(record(&catalogue, &given).await);
-    }
-    let kept: Vec<(String, i64, i64)> =
-        sqlx::query_as("SELECT raw, first_seen_ms, last_seen_ms FROM model_snapshot ORDER BY snapshot_id")
-            .fetch_all(&catalogue.readers)
-            .await
-            .unwrap();
-    assert_eq!(kept, [(states[0].to_owned(), 1_001, 1_004), (states[2].to_owned(), 1_003, 1_003)]);
-    assert_eq!(catalogue.latest_raw(id.unwrap()).await.unwrap().as_deref(), Some(states[0]));
 }
 
 #[tokio::test]
@@ -202,6 +175,183 @@ async fn ids_that_are_listed_twice_are_taken_once() {
 }
 
 #[tokio::test]
+async fn a_picture_that_is_listed_twice_is_taken_once() {
+    let (catalogue, _home) = opened().await;
+    let mut given = model("1", "One");
+    let mut again = given.versions[0].previews[0].clone();
+    again.url = "https://image.civitai.com/x/other/7.jpeg".into();
+    given.versions[0].previews.push(again);
+    for _ in 0..2 {
+        given.raw.push(' ');
+        given.versions[0].name.push('+');
+        let id = record(&catalogue, &given).await;
+        let found = detail(&catalogue, id).await.versions[0].previews.clone();
+        assert_eq!(found.iter().map(|p| p.url.as_str()).collect::<Vec<_>>(), [&given.versions[0].previews[0].url]);
+    }
+}
+
+/// Changes a row behind the catalogue's back, so that a test sees whether it is written again.
+async fn tamper(catalogue: &Catalogue, statement: &'static str) {
+    sqlx::query(statement).execute(&catalogue.writer).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_changed_in_its_counters_only_writes_nothing_else() {
+    let clock = clock_at(1_000);
+    let (catalogue, _home) = opened_with(clock.clone()).await;
+    let mut given = model("1", "One");
+    let id = record(&catalogue, &given).await;
+    tamper(&catalogue, "UPDATE version SET name = 'untouched'").await;
+    clock.advance(Duration::from_millis(500));
+    (given.downloads, given.likes, given.list_mark) = (Some(77), None, Some("mark".into()));
+    given.raw = given.raw.replacen('{', r#"{"stats":{"downloadCount":77},"#, 1);
+    assert_eq!(record(&catalogue, &given).await, id);
+    let found = detail(&catalogue, id).await;
+    assert_eq!((found.summary.downloads, found.likes), (Some(77), Some(2)));
+    assert_eq!(found.versions[0].name, "untouched");
+    let touched: (i64, String) =
+        sqlx::query_as("SELECT last_seen_ms, list_mark FROM model").fetch_one(&catalogue.readers).await.unwrap();
+    assert_eq!(touched, (1_500, "mark".to_owned()));
+    assert_eq!(catalogue.model_changes(id).await.unwrap().len(), 1);
+
+    // Whatever else an answer says is recorded, though its JSON be the same: other requests add to it.
+    given.versions[0].download_allowed = false;
+    record(&catalogue, &given).await;
+    let found = detail(&catalogue, id).await;
+    assert_eq!((found.versions[0].name.as_str(), found.versions[0].download_allowed), ("v10", false));
+    given.versions[0].previews[0].generation = Some("{\"prompt\":\"added\"}".into());
+    record(&catalogue, &given).await;
+    let generation = detail(&catalogue, id).await.versions[0].previews[0].generation.clone();
+    assert_eq!(generation, given.versions[0].previews[0].generation);
+    assert_eq!(catalogue.model_changes(id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_same_words_about_part_of_a_model_are_not_the_same_answer() {
+    let (catalogue, _home) = opened().await;
+    let mut whole = model("1", "One");
+    whole.versions = vec![version("11"), version("10")];
+    let mut part = whole.clone();
+    part.versions.remove(0);
+    let id = record(&catalogue, &whole).await;
+    assert_eq!(catalogue.record_model_in_part(&part).await.unwrap(), id);
+    let present = async || {
+        let versions = detail(&catalogue, id).await.versions;
+        versions.into_iter().map(|v| (v.external_id, v.gone_at.is_some())).collect::<Vec<_>>()
+    };
+    let both = [("11".to_owned(), false), ("10".to_owned(), false)];
+    assert_eq!(present().await, both, "nothing is said of the other version, nor of the order");
+    record(&catalogue, &part).await;
+    assert_eq!(present().await, [("10".to_owned(), false), ("11".to_owned(), true)]);
+    let mut more = part.clone();
+    more.versions = vec![version("30"), version("31")];
+    catalogue.record_model_in_part(&more).await.unwrap();
+    let ids: Vec<String> = present().await.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["10", "30", "31", "11"]);
+    let places: Vec<i64> = sqlx::query_scalar("SELECT position FROM version WHERE gone_ms IS NULL ORDER BY version_id")
+        .fetch_all(&catalogue.readers)
+        .await
+        .unwrap();
+    assert_eq!(places, [0, 1, 2], "new versions of a part come last, in its order");
+}
+
+#[tokio::test]
+async fn a_model_that_comes_twice_in_a_page_is_recorded_twice() {
+    let (catalogue, _home) = opened().await;
+    let renamed = model("1", "Renamed");
+    let ids =
+        catalogue.record_models(&[model("1", "One"), model("2", "Two"), renamed.clone(), renamed], None).await.unwrap();
+    assert_eq!((ids[0], ids[0]), (ids[2], ids[3]));
+    assert_ne!(ids[0], ids[1]);
+    let names: Vec<String> = catalogue
+        .model_changes(ids[0])
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|change| change.raw.unwrap_or_default())
+        .collect();
+    assert_eq!(names, [model("1", "One").raw, model("1", "Renamed").raw]);
+    assert_eq!(detail(&catalogue, ids[0]).await.summary.name, "Renamed");
+    assert_eq!(catalogue.record_models(&[], None).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn tags_of_a_page_that_was_not_recorded_are_not_taken_for_known() {
+    let (catalogue, home) = opened().await;
+    let other = Catalogue::open(&home.path().join("catalogue.db"), clock_at(1_000)).await.unwrap();
+    let mut given = model("1", "One");
+    given.tags = vec!["a\u{0}b".into(), "ink".into()];
+    // Everything is written, and then the transaction cannot be committed.
+    for statement in [
+        "CREATE TABLE broken (model_id REFERENCES model DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TRIGGER break AFTER INSERT ON model_change BEGIN INSERT INTO broken VALUES (-1); END",
+    ] {
+        tamper(&catalogue, statement).await;
+    }
+    let failed = catalogue.record_models(std::slice::from_ref(&given), None).await.unwrap_err();
+    assert_eq!(failed.reason(), reason::CATALOGUE_FAILED);
+    assert_eq!(rows(&catalogue).await, [0; 9]);
+    tamper(&catalogue, "DROP TRIGGER break").await;
+    // Somebody else takes the numbers that the tags would have had.
+    let mut second = model("2", "Two");
+    second.tags = vec!["first".into(), "second".into()];
+    record(&other, &second).await;
+    for (catalogue, id) in [(&catalogue, "1"), (&other, "3"), (&catalogue, "4")] {
+        let given = paintbox_domain::hub::HubModel { tags: given.tags.clone(), ..model(id, "Any") };
+        let id = record(catalogue, &given).await;
+        assert_eq!(detail(catalogue, id).await.summary.tags, given.tags);
+    }
+    assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_page_may_be_longer_than_a_statement() {
+    let (catalogue, _home) = opened().await;
+    let rows_of_one = super::rows::ROWS;
+    let mut models: Vec<_> = (0..rows_of_one + 1).map(|n| model(&n.to_string(), &format!("Model {n}"))).collect();
+    models[0].tags = (0..rows_of_one * 2 + 1).map(|n| format!("tag {n}")).collect();
+    let preview = models[0].versions[0].previews[0].clone();
+    models[0].versions[0].previews = (0..rows_of_one * 2)
+        .map(|n| paintbox_domain::hub::HubPreview { external_id: Some(n.to_string()), ..preview.clone() })
+        .collect();
+    for round in 0..2 {
+        let ids = catalogue.record_models(&models, None).await.unwrap();
+        for (id, model) in ids.iter().zip(&models) {
+            assert_eq!(detail(&catalogue, *id).await.summary.external_id, model.external_id);
+        }
+        let found = detail(&catalogue, ids[0]).await;
+        assert_eq!(found.summary.tags, models[0].tags);
+        let pictures: Vec<_> = found.versions[0].previews.iter().map(|p| p.external_id.clone()).collect();
+        assert_eq!(pictures, models[0].versions[0].previews.iter().map(|p| p.external_id.clone()).collect::<Vec<_>>());
+        assert_eq!(rows(&catalogue).await[0], models.len() as i64);
+        // Every model is edited, so that the second round updates what the first inserted.
+        for model in &mut models {
+            model.name = format!("{} {round}", model.name);
+            model.versions[0].previews.reverse();
+            model.raw = format!("{{\"name\":\"{}\"}}", model.name);
+        }
+    }
+    assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_unchanged_model_still_joins_a_list_and_comes_back_to_it() {
+    let (catalogue, _home) = opened().await;
+    let given = model("1", "One");
+    let id = record(&catalogue, &given).await;
+    let follow = catalogue.create_follow(&"civitai:Konan".parse().unwrap(), &Default::default()).await.unwrap().id;
+    let page = std::slice::from_ref(&given);
+    catalogue.record_models(page, Some(follow)).await.unwrap();
+    assert_eq!(catalogue.listed_by_follow(follow).await.unwrap(), ["1"]);
+    let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM follow_seen").fetch_one(&catalogue.readers).await.unwrap();
+    assert_eq!(seen, 1, "it is part of the back catalogue");
+    catalogue.record_left(follow, &["1".to_owned()]).await.unwrap();
+    assert!(catalogue.listed_by_follow(follow).await.unwrap().is_empty());
+    assert_eq!(catalogue.record_models(page, Some(follow)).await.unwrap(), [id]);
+    assert_eq!(catalogue.listed_by_follow(follow).await.unwrap(), ["1"]);
+}
+
+#[tokio::test]
 async fn a_file_is_what_its_digest_says() {
     let (catalogue, home) = opened().await;
     let mut given = model("1", "One");
@@ -289,6 +439,22 @@ async fn small_files_that_did_not_change_are_not_wanted_again_by_the_next_commit
     assert_eq!(found.versions[0].external_id, "b".repeat(40));
     assert_eq!(found.versions[0].files[1].state, FileState::Verified);
     assert_eq!(found.versions[0].files[0].state, FileState::Absent);
+    // What arrives later is linked when the repository is seen again, changed or not.
+    let mut second = with_config(&"b".repeat(40));
+    second.files.push(paintbox_domain::hub::HubFile { git_sha1: Some(GitSha1::from_bytes([5; 20])), ..config() });
+    second.files[2].external_id = "late.json".into();
+    let mut third = second.clone();
+    third.external_id = "d".repeat(40);
+    for commit in [&second, &third] {
+        record(&catalogue, &repo("org/x", vec![commit.clone()])).await;
+    }
+    let late = |found: &ModelDetail, version: usize| found.versions[version].files[2].clone();
+    let of_third = late(&detail(&catalogue, id).await, 0).id;
+    catalogue.record_file(of_third, &new_artifact(sha(6), home.path().join("l")), true).await.unwrap();
+    record(&catalogue, &repo("org/x", vec![third])).await;
+    let states: Vec<FileState> =
+        detail(&catalogue, id).await.versions.iter().filter_map(|v| Some(v.files.get(2)?.state)).collect();
+    assert_eq!(states, [FileState::Verified, FileState::Verified]);
     // Another repository may not vouch for it: its git id is a SHA-1.
     let other = record(&catalogue, &repo("org/y", vec![with_config(&"c".repeat(40))])).await;
     assert_eq!(detail(&catalogue, other).await.versions[0].files[1].state, FileState::Absent);
@@ -376,7 +542,7 @@ async fn reopening_keeps_everything() {
     let file = detail(&catalogue, id).await.versions[0].files[0].clone();
     let content = new_artifact(file.sha256.unwrap(), home.path().join("blob"));
     catalogue.record_file(file.id, &content, true).await.unwrap();
-    catalogue.create_follow(&"hf:org".parse().unwrap(), Default::default()).await.unwrap();
+    catalogue.create_follow(&"hf:org".parse().unwrap(), &Default::default()).await.unwrap();
     let before = (detail(&catalogue, id).await, catalogue.follows().await.unwrap());
     catalogue.close().await;
     let path = home.path().join("catalogue.db");

@@ -1,0 +1,182 @@
+//! What follows from evidence once it is written: which follow a model belongs to, which files are here already, and
+//! by which words a model is found.
+
+use super::plan::ModelRow;
+use super::rows::{Statement, given, run, statements};
+use crate::ids::FollowId;
+use crate::statements::statements;
+use crate::{codec, words};
+use paintbox_domain::Timestamp;
+use sqlx::{FromRow, SqliteConnection};
+
+statements! {
+    /// A follow may be deleted while its models arrive; they are kept all the same.
+    LINK_FOLLOW = "
+        INSERT INTO follow_model (follow_id, model_id, first_seen_ms)
+        SELECT follow_id, value, ?3 FROM follow, json_each(?2) WHERE follow_id = ?1
+        ON CONFLICT (follow_id, model_id) DO UPDATE SET left_ms = NULL WHERE left_ms IS NOT NULL";
+    /// A model's versions become part of a follow's back catalogue while the follow's list is read for the first time;
+    /// of a model that joins the list later, only those behind its newest. What is dated after the follow never does.
+    KEEP_BACK_CATALOGUE = "
+        INSERT INTO follow_seen (follow_id, version_id)
+        SELECT f.follow_id, v.version_id
+        FROM follow f JOIN version v ON v.model_id IN (SELECT value FROM json_each(?2))
+        LEFT JOIN follow_model fm ON fm.follow_id = f.follow_id AND fm.model_id = v.model_id
+        WHERE f.follow_id = ?1 AND coalesce(v.published_ms, 0) < f.created_ms
+            AND (f.seeded_ms IS NULL OR (fm.model_id IS NULL AND v.position > 0))
+        ON CONFLICT (follow_id, version_id) DO NOTHING";
+    /// Content that is here already need not be fetched again under another name. The plus keeps SQLite from beginning
+    /// at all content that is here instead of at the few files that were just listed.
+    LINK_KNOWN_CONTENT = "
+        UPDATE file SET artifact_id = (SELECT artifact_id FROM artifact WHERE artifact.sha256 = file.sha256),
+            verified = 1, fetched_ms = ?2, failure_json = NULL,
+            fetched_licence = (SELECT m.licence FROM version v JOIN model m USING (model_id)
+                               WHERE v.version_id = file.version_id)
+        WHERE artifact_id IS NULL AND +sha256 IN (SELECT sha256 FROM artifact)
+            AND version_id IN (SELECT version_id FROM version WHERE model_id IN (SELECT value FROM json_each(?1)))";
+    /// The same for small files, whose git id is all that Hugging Face lists, among the versions of one repository.
+    LINK_SAME_GIT_BLOB = "
+        WITH here AS MATERIALIZED (
+            SELECT v.model_id, f.git_sha1, min(f.artifact_id) AS artifact_id
+            FROM file f JOIN version v USING (version_id)
+            WHERE v.model_id IN (SELECT value FROM json_each(?1))
+                AND f.git_sha1 IS NOT NULL AND f.artifact_id IS NOT NULL AND f.verified = 1
+            GROUP BY v.model_id, f.git_sha1
+        )
+        UPDATE file SET artifact_id = here.artifact_id, verified = 1, fetched_ms = ?2, failure_json = NULL,
+            fetched_licence = (SELECT licence FROM model WHERE model_id = here.model_id)
+        FROM here JOIN version v ON v.model_id = here.model_id
+        WHERE file.version_id = v.version_id AND file.git_sha1 = here.git_sha1
+            AND file.artifact_id IS NULL AND file.sha256 IS NULL";
+    SEARCH_SOURCES = "
+        SELECT model_id, name, creator,
+            (SELECT coalesce(group_concat(t.name, ' '), '') FROM model_tag mt JOIN tag t USING (tag_id)
+             WHERE mt.model_id = m.model_id) AS tags,
+            (SELECT coalesce(group_concat(words.value, ' '), '')
+             FROM version v, json_each(v.trained_words) AS words WHERE v.model_id = m.model_id) AS trained_words
+        FROM model m WHERE model_id IN (SELECT value FROM json_each(?1))";
+    INDEX_MODELS = concat!(
+        "INSERT INTO model_search (rowid, name, creator, tags, trained_words) SELECT * FROM ",
+        given!("(?, ?, ?, ?, ?)"),
+        " WHERE column1 IS NOT NULL"
+    );
+    INDEX_MODELS_AGAIN = concat!(
+        "INSERT OR REPLACE INTO model_search (rowid, name, creator, tags, trained_words) SELECT * FROM ",
+        given!("(?, ?, ?, ?, ?)"),
+        " WHERE column1 IS NOT NULL"
+    );
+}
+
+/// Makes models part of a follow's list. The ledger first: it tells a model that joins from one that was listed before
+/// by the link.
+pub(super) async fn to_follow(
+    connection: &mut SqliteConnection,
+    follow: FollowId,
+    models: &[i64],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let models = codec::id_list(models.iter().copied());
+    for statement in [KEEP_BACK_CATALOGUE, LINK_FOLLOW] {
+        let linked = sqlx::query(statement).bind(follow.0).bind(&models).bind(now.unix_ms());
+        linked.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Links the files of models whose bytes are on this machine under another name.
+pub(super) async fn to_content(
+    connection: &mut SqliteConnection,
+    models: &[i64],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    link(connection, LINK_KNOWN_CONTENT, models, now).await
+}
+
+/// Links small files of repositories to the bytes that another of their commits has here.
+pub(super) async fn to_git_blobs(
+    connection: &mut SqliteConnection,
+    repositories: &[i64],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    link(connection, LINK_SAME_GIT_BLOB, repositories, now).await
+}
+
+async fn link(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    models: &[i64],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    if models.is_empty() {
+        return Ok(());
+    }
+    let models = codec::id_list(models.iter().copied());
+    sqlx::query(statement).bind(models).bind(now.unix_ms()).execute(connection).await.map(drop)
+}
+
+#[derive(FromRow)]
+struct SearchSource {
+    model_id: i64,
+    name: String,
+    creator: Option<String>,
+    tags: String,
+    trained_words: String,
+}
+
+/// What the search index holds of a model.
+struct Indexed {
+    model: i64,
+    name: String,
+    creator: String,
+    tags: String,
+    trained_words: String,
+}
+
+/// Puts models into the search index that were not in it.
+pub(super) fn index_new<'a>(models: &'a [ModelRow<'_>]) -> impl Iterator<Item = Statement> + 'a {
+    statements(INDEX_MODELS, models, |row, written| bind_indexed(row, &in_answer(written)))
+}
+
+/// Indexes models anew: from what the tables hold now, not from the answers, which may have left things out.
+pub(super) async fn index_again(connection: &mut SqliteConnection, models: &[ModelRow<'_>]) -> Result<(), sqlx::Error> {
+    if models.is_empty() {
+        return Ok(());
+    }
+    let sources: Vec<SearchSource> = sqlx::query_as(SEARCH_SOURCES)
+        .bind(codec::id_list(models.iter().map(|written| written.id)))
+        .fetch_all(&mut *connection)
+        .await?;
+    let indexed = statements(INDEX_MODELS_AGAIN, &sources, |row, source| bind_indexed(row, &in_tables(source)));
+    run(connection, indexed).await
+}
+
+fn in_answer(written: &ModelRow<'_>) -> Indexed {
+    let model = written.answer.model;
+    let trained_words: Vec<&str> =
+        model.versions.iter().flat_map(|version| &version.trained_words).map(String::as_str).collect();
+    Indexed {
+        model: written.id,
+        name: words::index_text([model.name.as_str()]),
+        creator: words::index_text(model.creator.as_deref()),
+        tags: words::index_text([model.tags.join(" ").as_str()]),
+        trained_words: words::index_text([trained_words.join(" ").as_str()]),
+    }
+}
+
+fn in_tables(source: &SearchSource) -> Indexed {
+    Indexed {
+        model: source.model_id,
+        name: words::index_text([source.name.as_str()]),
+        creator: words::index_text(source.creator.as_deref()),
+        tags: words::index_text([source.tags.as_str()]),
+        trained_words: words::index_text([source.trained_words.as_str()]),
+    }
+}
+
+fn bind_indexed(row: &mut Statement, indexed: &Indexed) {
+    row.bind(indexed.model)
+        .text(indexed.name.as_str())
+        .text(indexed.creator.as_str())
+        .text(indexed.tags.as_str())
+        .text(indexed.trained_words.as_str());
+}

@@ -1,0 +1,193 @@
+//! Tests that a catalogue of an earlier release comes through today's migrations with everything that it held.
+
+use crate::open::MIGRATIONS;
+use crate::testing::{clock_at, model};
+use crate::{Catalogue, FollowState, ModelId};
+use paintbox_domain::follow::{Backfill, FollowPolicy};
+use paintbox_domain::hub::HubModel;
+use paintbox_domain::{Failure, Hub, Timestamp};
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use std::path::Path;
+
+/// The first release's rows: follows of every kind, models with versions and pages, one of which the hub lost.
+///
+/// Model 1 has one page, with the digest that the first release gave it; model 2 was edited; model 3 was edited and
+/// changed back; model 4 was edited and is gone.
+const FIRST_RELEASE: &str = r#"
+    INSERT INTO follow (follow_id, name, hub, creator, backfill, backfill_newest, created_ms, last_check_ms,
+                        next_check_ms, new_versions, failure_json)
+    VALUES (1, 'civitai-konan', 'civitai', 'Konan', 'all', NULL, 1000, 5000, 9000, 2, NULL),
+           (2, 'civitai-12345', 'civitai', '12345', 'newest', 3, 1000, 5000, 9000, 0, NULL),
+           (3, 'hf-org', 'hf', '777', 'none', NULL, 1000, NULL, 1300, 0, NULL),
+           (4, 'civitai-following', 'civitai', 'following', 'none', NULL, 1000, 5000, 9000, 0,
+            '{"class":"unavailable","reason":"HUB_UNREACHABLE","message":"no answer"}'),
+           (9, 'civitai-99999999999', 'civitai', '99999999999', 'none', NULL, 1000, 5000, 9000, 0, NULL);
+    INSERT INTO model (model_id, hub, external_id, name, name_key, kind, kind_label, creator, nsfw_level, state,
+                       first_seen_ms, last_seen_ms, gone_ms)
+    VALUES (1, 'civitai', '1', 'One', 'one', 'checkpoint', 'Checkpoint', 'Konan', 1, 'published', 1000, 5000, NULL),
+           (2, 'civitai', '2', 'Two', 'two', 'lora', 'LORA', 'Konan', 1, 'published', 1000, 5000, NULL),
+           (3, 'civitai', '3', 'Three', 'three', 'lora', 'LORA', 'Konan', 1, 'published', 1000, 5000, NULL),
+           (4, 'civitai', '4', 'Four', 'four', 'lora', 'LORA', 'Konan', 1, 'published', 1000, 3000, 4000);
+    INSERT INTO version (version_id, model_id, external_id, name, trained_words, published_ms, early_access,
+                         early_access_until_ms, download_allowed, position, first_seen_ms, last_seen_ms, gone_ms)
+    VALUES (1, 1, '10', 'v10', '[]', 500, 0, NULL, 1, 0, 1000, 5000, NULL),
+           (2, 2, '21', 'paid', '["two words"]', 2000, 1, 8000, 1, 0, 2000, 5000, NULL),
+           (3, 2, '20', 'old', '[]', 400, 0, NULL, 0, 1, 1000, 5000, NULL),
+           (4, 4, '40', 'undated', '[]', NULL, 0, NULL, 1, 0, 1000, 3000, 3500);
+    INSERT INTO file (file_id, version_id, external_id, name, size_exact, sha256, format, is_primary, locator, position,
+                      first_seen_ms, last_seen_ms, replaced_ms)
+    VALUES (1, 1, '101', 'a.safetensors', 0, zeroblob(32), 'safetensors', 1, '/a', 0, 1000, 2000, 3000),
+           (2, 1, '101', 'a.safetensors', 0, randomblob(32), 'safetensors', 1, '/a', 0, 3000, 5000, NULL);
+    INSERT INTO preview (preview_id, version_id, identity, external_id, url, media, nsfw_level, position, first_seen_ms,
+                         last_seen_ms)
+    VALUES (1, 1, '107', '107', 'https://image.civitai.com/x/10/width=450/7.jpeg', 'image', 1, 0, 1000, 5000);
+    INSERT INTO follow_model (follow_id, model_id, first_seen_ms) VALUES (1, 1, 1000), (1, 2, 1000), (1, 4, 1000);
+    INSERT INTO follow_file (follow_id, file_id) VALUES (1, 2);
+    INSERT INTO pull (pull_id, model_id, version_id, created_ms) VALUES (1, 1, 1, 1000);
+    INSERT INTO model_search (rowid, name, creator, tags, trained_words)
+    VALUES (1, 'One', 'Konan', '', ''), (2, 'Two', 'Konan', '', 'two words'), (3, 'Three', 'Konan', '', ''),
+           (4, 'Four', 'Konan', '', '');
+    INSERT INTO model_snapshot (model_id, digest, raw, first_seen_ms, last_seen_ms)
+    VALUES (1, x'0101010101010101010101010101010101010101010101010101010101010101',
+            '{"id":"1","name":"One","tags":[],"stats":{"downloadCount":1}}', 1000, 5000),
+           (2, randomblob(32), '{"id":"2","name":"To"}', 1000, 1500),
+           (2, randomblob(32), '{"id":"2","name":"Two"}', 2000, 5000),
+           (3, randomblob(32), '{"id":"3","name":"Three"}', 1000, 5000),
+           (3, randomblob(32), '{"id":"3","name":"Tree"}', 2000, 3000),
+           (4, randomblob(32), '{"id":"4","name":"For"}', 1000, 1500),
+           (4, randomblob(32), '{"id":"4","name":"Four"}', 2000, 3000);
+"#;
+
+/// A catalogue as the first release's migration left it, opened by today's code.
+async fn upgraded(path: &Path) -> Catalogue {
+    let first = MIGRATIONS.iter().next().unwrap().clone();
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    Migrator::with_migrations(vec![first]).run(&pool).await.unwrap();
+    sqlx::raw_sql(FIRST_RELEASE).execute(&pool).await.unwrap();
+    pool.close().await;
+    Catalogue::open(path, clock_at(10_000)).await.unwrap()
+}
+
+async fn history(catalogue: &Catalogue, model: i64) -> Vec<(i64, Option<String>)> {
+    let changes = catalogue.model_changes(ModelId::new(model)).await.unwrap();
+    changes.into_iter().map(|change| (change.at.unix_ms(), change.raw)).collect()
+}
+
+fn named(id: &str, name: &str) -> Option<String> {
+    Some(format!(r#"{{"id":"{id}","name":"{name}"}}"#))
+}
+
+#[tokio::test]
+async fn follows_keep_their_targets_policies_and_state() {
+    let home = tempfile::tempdir().unwrap();
+    let catalogue = upgraded(&home.path().join("catalogue.db")).await;
+    let follows = catalogue.follows().await.unwrap();
+    let targets: Vec<(String, Backfill)> =
+        follows.iter().map(|follow| (follow.target.to_string(), follow.policy.backfill)).collect();
+    let wanted = [
+        ("civitai:Konan", Backfill::All),
+        ("civitai:user:12345", Backfill::Newest(3)),
+        ("hf:777", Backfill::None),
+        ("civitai:user:following", Backfill::None),
+        ("civitai:99999999999", Backfill::None),
+    ];
+    assert_eq!(targets, wanted.map(|(target, backfill)| (target.to_owned(), backfill)));
+    for follow in &follows {
+        assert_eq!(follow.policy, FollowPolicy { backfill: follow.policy.backfill, ..FollowPolicy::default() });
+        assert_eq!(catalogue.follow(&follow.target.to_string()).await.unwrap(), *follow);
+        assert_eq!(catalogue.follow(&follow.name).await.unwrap(), *follow);
+        assert_eq!((follow.failures, &follow.list_mark, follow.full_read_at), (0, &None, None));
+    }
+    assert_eq!(
+        follows.iter().map(crate::Follow::state).collect::<Vec<_>>(),
+        [FollowState::Active, FollowState::Active, FollowState::New, FollowState::Waiting, FollowState::Active]
+    );
+    assert_eq!(follows[0].seeded_at, Some(Timestamp::from_unix_ms(5_000)));
+    assert_eq!(follows[0].next_check_at, Some(Timestamp::from_unix_ms(9_000)));
+    assert_eq!((follows[0].new, follows[0].pending), (2, 1));
+    assert_eq!(follows[3].seeded_at, None, "a list that could not be read last time is read as for the first time");
+    assert_eq!(follows[3].failure.as_ref().map(|failure: &Failure| failure.message.as_str()), Some("no answer"));
+    // A follow that ended keeps its number to itself.
+    catalogue.delete_follow("civitai-99999999999").await.unwrap();
+    let next = catalogue.create_follow(&"civitai:Other".parse().unwrap(), &FollowPolicy::default()).await.unwrap();
+    assert_eq!(next.id.get(), 10);
+}
+
+#[tokio::test]
+async fn the_ledger_holds_what_was_there_before_a_follow() {
+    let home = tempfile::tempdir().unwrap();
+    let catalogue = upgraded(&home.path().join("catalogue.db")).await;
+    let seen: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT follow_id, version_id FROM follow_seen ORDER BY follow_id, version_id")
+            .fetch_all(&catalogue.readers)
+            .await
+            .unwrap();
+    assert_eq!(seen, [(1, 1), (1, 3), (1, 4)], "all but the version that came after the follow");
+    let konan = catalogue.follow("civitai:konan").await.unwrap().id;
+    let listed: Vec<i64> =
+        catalogue.models_of_follow(konan).await.unwrap().iter().map(|model| model.id.get()).collect();
+    assert_eq!(listed, [1, 2, 4]);
+    let new = catalogue.new_versions(konan, Timestamp::from_unix_ms(0)).await.unwrap();
+    assert_eq!(new.iter().map(|id| id.get()).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test]
+async fn models_versions_and_their_history_come_through() {
+    let home = tempfile::tempdir().unwrap();
+    let catalogue = upgraded(&home.path().join("catalogue.db")).await;
+    assert_eq!(
+        history(&catalogue, 1).await,
+        [(1_000, Some(r#"{"id":"1","name":"One","tags":[],"stats":{"downloadCount":1}}"#.to_owned()))]
+    );
+    assert_eq!(history(&catalogue, 2).await, [(1_000, named("2", "To")), (2_000, named("2", "Two"))]);
+    assert_eq!(
+        history(&catalogue, 3).await,
+        [(1_000, named("3", "Three")), (2_000, named("3", "Tree")), (5_000, named("3", "Three"))],
+        "a state that was seen again after another came back"
+    );
+    assert_eq!(history(&catalogue, 4).await, [(1_000, named("4", "For")), (2_000, named("4", "Four")), (4_000, None)]);
+    let gone = catalogue.model(ModelId::new(4)).await.unwrap();
+    assert_eq!(gone.gone_at, Some(Timestamp::from_unix_ms(4_000)));
+    assert_eq!(gone.versions[0].gone_at, Some(Timestamp::from_unix_ms(3_500)));
+    let page = catalogue.model_page_at(ModelId::new(4), Timestamp::from_unix_ms(9_000)).await.unwrap().unwrap();
+    assert_eq!(page.raw, named("4", "Four"));
+
+    let two = catalogue.model(ModelId::new(2)).await.unwrap();
+    let versions: Vec<_> = two
+        .versions
+        .iter()
+        .map(|version| (version.name.as_str(), version.was_early_access, version.download_allowed, version.nsfw_level))
+        .collect();
+    assert_eq!(versions, [("paid", true, true, 0), ("old", false, false, 0)]);
+    assert_eq!(two.versions[0].trained_words, ["two words"]);
+    let one = catalogue.model(ModelId::new(1)).await.unwrap();
+    let files: Vec<_> = one.versions[0].files.iter().map(|file| (file.id.get(), file.replaced_at.is_some())).collect();
+    assert_eq!(files, [(2, false), (1, true)]);
+    assert_eq!(one.versions[0].previews[0].external_id.as_deref(), Some("107"));
+    assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_a_hub_says_next_goes_on_from_there() {
+    let home = tempfile::tempdir().unwrap();
+    let catalogue = upgraded(&home.path().join("catalogue.db")).await;
+    let konan = catalogue.follow("civitai:konan").await.unwrap().id;
+    let answer = |id: &str, name: &str, raw: &str| HubModel { raw: raw.to_owned(), ..model(id, name) };
+    // The same page, with other counters, nothing written in another way, and a digest by other rules.
+    let same = answer("1", "One", r#"{"id":"1","name":"One","stats":{"downloadCount":9}}"#);
+    let edited = answer("2", "2nd", &named("2", "2nd").unwrap());
+    let returned = answer("4", "Four", &named("4", "Four").unwrap());
+    for _ in 0..2 {
+        let ids =
+            catalogue.record_models(&[same.clone(), edited.clone(), returned.clone()], Some(konan)).await.unwrap();
+        assert_eq!(ids, [1, 2, 4].map(ModelId::new));
+    }
+    assert_eq!(history(&catalogue, 1).await.len(), 1, "no change was made of it");
+    assert_eq!(history(&catalogue, 2).await[1..], [(2_000, named("2", "Two")), (10_000, named("2", "2nd"))]);
+    assert_eq!(history(&catalogue, 4).await[2..], [(4_000, None), (10_000, named("4", "Four"))]);
+    let found = catalogue.model(ModelId::new(4)).await.unwrap();
+    assert_eq!((found.gone_at, found.summary.hub), (None, Hub::Civitai));
+    assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new());
+}
