@@ -71,6 +71,16 @@ def main(socket, model):
         page = client.call("paintbox.v1.CatalogueService", "SearchModels", query="emoji")
         check("the catalogue finds the model", any(found.ref == model for found in page.models))
 
+        policy = {"backfill": "all", "kinds": ["lora"], "max_file_bytes": 10**9}
+        tried = client.call("paintbox.v1.FollowService", "CreateFollow", target="hf:tiny-emoji", policy=policy,
+                            validate_only=True)
+        seen = tried.backfill_preview
+        check("a policy says what it would fetch", not tried.name and seen.listed_models >= seen.files > 0 < seen.bytes)
+        follows = client.call("paintbox.v1.FollowService", "ListFollows").follows
+        check("trying follows nobody", [follow.target for follow in follows] == ["civitai:tiny_emoji"])
+        is_stated = follows[0].policy.backfill == "all" and follows[0].state == "active"
+        check("a follow says its policy and its state", is_stated)
+
         spec = {"model": model, "prompt": "red heart", "seed": 7, "steps": 25, "guidance_scale": 3.0,
                 "sampler": "dpmpp_2m", "width": 64, "height": 64}
         events = list(client.call("paintbox.v1.GenerationService", "GenerateImages", streaming=True, spec=spec))

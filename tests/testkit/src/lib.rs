@@ -7,9 +7,9 @@ mod tiny_model;
 mod wait;
 
 pub use fake_hub::{
-    CIVITAI_TOKEN, FakeCivitaiModel, FakeFile, FakeHub, FakeImage, FakeRepository, FakeVersion, Fault, FaultHandle,
-    FaultRule, Faults, HF_TOKEN, PaidAccess, PublishedModel, PublishedVersion, RecordedRequest, SAMPLE_CREATOR,
-    SAMPLE_ORGANISATION, SAMPLE_RECORDED_CREATOR, Server,
+    CIVITAI_TOKEN, CollectionFilter, FakeCivitaiModel, FakeFile, FakeHub, FakeImage, FakeRepository, FakeVersion,
+    Fault, FaultHandle, FaultRule, Faults, HF_TOKEN, PaidAccess, PublishedModel, PublishedVersion, RecordedRequest,
+    SAMPLE_CREATOR, SAMPLE_ORGANISATION, SAMPLE_RECORDED_CREATOR, Server, XET_TOKEN,
 };
 pub use test_home::TestHome;
 pub use tiny_model::TinyModel;

@@ -319,3 +319,80 @@ async fn private_and_disabled_repositories_are_told_apart_by_who_asks() {
     assert_eq!(json_of(me).await["name"], "you");
     assert_eq!(get(&hub, "/api/whoami-v2").await.status(), 401);
 }
+
+#[tokio::test]
+async fn json_has_a_weak_validator_that_counters_change() {
+    let hub = FakeHub::with_sample_library().await;
+    let list = "/api/models?author=tiny-emoji&sort=lastModified&full=true";
+    let first = get(&hub, list).await;
+    let etag = first.headers()["etag"].to_str().unwrap().to_owned();
+    // `W/"<length in hex>-<27 digits>"` is the form of every recorded one.
+    assert!(etag.starts_with("W/\"") && etag.ends_with('"'), "{etag}");
+    let digest = etag.split_once('-').unwrap().1;
+    assert_eq!(digest.len(), "r7PCBmUJ9jp31RqAXVh6fIaaB9Y\"".len());
+    let ask = async || {
+        let url = format!("{}{list}", hub.hf_endpoint());
+        client().get(url).header("if-none-match", &etag).send().await.unwrap()
+    };
+    let known = ask().await;
+    assert_eq!((known.status().as_u16(), known.headers()["etag"].to_str().unwrap()), (304, etag.as_str()));
+    assert!(known.headers().contains_key("ratelimit"), "a 304 is paid for, too");
+    assert!(known.bytes().await.unwrap().is_empty());
+    assert!(hub.count("tiny-emoji/tiny-emoji", 12, 3));
+    let counted = json_of(ask().await).await;
+    let entry = counted.as_array().unwrap().iter().find(|entry| entry["id"] == "tiny-emoji/tiny-emoji").unwrap();
+    assert_eq!((&entry["downloads"], &entry["likes"]), (&json!(12), &json!(3)));
+}
+
+#[tokio::test]
+async fn likes_are_listed_newest_first_with_their_kind() {
+    let hub = FakeHub::start().await;
+    hub.like("me", "model", "studio/one");
+    hub.like("me", "space", "studio/show");
+    hub.like("somebody", "model", "studio/two");
+    let likes = json_of(get(&hub, "/api/users/me/likes").await).await;
+    let repositories: Vec<Value> = likes.as_array().unwrap().iter().map(|like| like["repo"].clone()).collect();
+    let wanted = [json!({"name": "studio/show", "type": "space"}), json!({"name": "studio/one", "type": "model"})];
+    assert_eq!(repositories, wanted);
+    assert_eq!(get(&hub, "/api/users/nobody/likes").await.status(), 404);
+    hub.add_hf_user("nobody");
+    assert_eq!(json_of(get(&hub, "/api/users/nobody/likes").await).await, json!([]));
+}
+
+#[tokio::test]
+async fn an_access_check_refuses_as_a_file_does() {
+    let hub = FakeHub::with_sample_library().await;
+    let check = async |id: &str, token: Option<&str>| {
+        let answer = ask(&hub, Method::GET, &format!("/api/models/{id}/auth-check"), token).await;
+        (answer.status().as_u16(), header(answer.headers(), "x-error-code").to_owned())
+    };
+    assert_eq!(check("tiny-emoji/tiny-emoji", None).await, (200, String::new()));
+    assert_eq!(check("tiny-emoji/gated", None).await, (401, "GatedRepo".to_owned()));
+    assert_eq!(check("tiny-emoji/gated", Some(HF_TOKEN)).await, (403, "GatedRepo".to_owned()));
+    hub.grant_access("tiny-emoji/gated");
+    assert_eq!(check("tiny-emoji/gated", Some(HF_TOKEN)).await.0, 200);
+    assert!(hub.edit_repository("tiny-emoji/gated", |about| about.gated = None));
+    assert_eq!(check("tiny-emoji/gated", None).await.0, 200);
+    assert_eq!(check("tiny-emoji/nothing", Some(HF_TOKEN)).await, (404, "RepoNotFound".to_owned()));
+}
+
+#[tokio::test]
+async fn branches_stand_beside_the_main_line() {
+    let hub = FakeHub::start().await;
+    let state = |text: &'static [u8]| BTreeMap::from([("a.txt".to_owned(), Bytes::from_static(text))]);
+    let main = hub.publish_repository(FakeRepository::new("me/it", state(b"main")));
+    assert_eq!(hub.publish_branch("me/nothing", "dev", state(b"x")), None);
+    let old = hub.publish_branch("me/it", "dev/one", state(b"old")).unwrap();
+    let dev = hub.publish_branch("me/it", "dev/one", state(b"dev")).unwrap();
+    assert_ne!(old, dev);
+    let refs = json_of(get(&hub, "/api/models/me/it/refs").await).await;
+    assert_eq!(refs["branches"][1], json!({"name": "dev/one", "ref": "refs/heads/dev/one", "targetCommit": dev}));
+    let info = json_of(get(&hub, "/api/models/me/it/revision/dev%2Fone").await).await;
+    assert_eq!(info["sha"], dev);
+    assert_eq!(json_of(get(&hub, "/api/models/me/it").await).await["sha"], main);
+    let commits = json_of(get(&hub, "/api/models/me/it/commits/dev%2Fone").await).await;
+    assert_eq!((&commits[0]["id"], &commits[1]["id"]), (&json!(dev), &json!(main)));
+    let redirect = get(&hub, &format!("/me/it/resolve/{dev}/a.txt")).await;
+    let body = get(&hub, header(redirect.headers(), "location")).await.text().await.unwrap();
+    assert_eq!(body, "dev");
+}

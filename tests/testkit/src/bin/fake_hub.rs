@@ -10,6 +10,7 @@ fn main() -> std::io::Result<()> {
     hub.require_download_token(std::env::args().any(|argument| argument == "--require-token"));
     let line = serde_json::json!({
         "civitai": hub.civitai_endpoint(),
+        "civitai_mature": hub.civitai_mature_endpoint(),
         "civitai_storage": hub.origin(Server::CivitaiStorage),
         "hf": hub.hf_endpoint(),
         "civitai_token": CIVITAI_TOKEN,

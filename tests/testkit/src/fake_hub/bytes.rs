@@ -140,10 +140,7 @@ pub(super) fn serve_file(request: &Incoming, file: &ServedFile) -> Reply {
             .with(header::ACCEPT_RANGES, "bytes")
             .with(header::LAST_MODIFIED, "Tue, 11 Aug 2026 21:25:04 GMT")
     };
-    let unchanged = request.header(header::IF_NONE_MATCH).is_some_and(|tags| {
-        tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == file.etag || tag.trim() == "*")
-    });
-    if unchanged {
+    if is_known(request, &file.etag) {
         return base(StatusCode::NOT_MODIFIED, Bytes::new());
     }
     // A range that was made for another version of the file must not be mixed with this one (RFC 9110, 13.1.5).
@@ -159,6 +156,25 @@ pub(super) fn serve_file(request: &Incoming, file: &ServedFile) -> Reply {
                 .with(header::CONTENT_RANGE, &format!("bytes {first}-{last}/{total}"))
         }
     }
+}
+
+/// Whether the caller already has what `etag` stands for; weak and strong are the same here (RFC 9110, 13.1.2).
+fn is_known(request: &Incoming, etag: &str) -> bool {
+    let etag = etag.trim_start_matches("W/");
+    request
+        .header(header::IF_NONE_MATCH)
+        .is_some_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*"))
+}
+
+/// The reply with its validator, or 304 if the caller has it.
+pub(super) fn unless_known(request: &Incoming, etag: &str, reply: Reply) -> Reply {
+    let reply = reply.with(header::ETAG, etag);
+    if !is_known(request, etag) {
+        return reply;
+    }
+    let Reply { mut headers, .. } = reply;
+    headers.remove(header::CONTENT_TYPE);
+    Reply { status: StatusCode::NOT_MODIFIED, headers, body: Bytes::new() }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 //!
 //! Behaviour: civitai/civitai at `ebed661630d3`, `src/pages/api/v1/**` and `src/server/utils/endpoint-helpers.ts`.
 
-use super::bytes::{Incoming, Reply, decoded};
-use super::civitai_record::{Civitai, versions};
-use super::civitai_shapes::{UNDEFINED_BASE, by_id, oldest_first, text, version_body};
+use super::bytes::{Incoming, Reply, decoded, unless_known};
+use super::civitai_record::{Civitai, is_published, versions};
+use super::civitai_shapes::{UNDEFINED_BASE, by_id, count_visits, oldest_first, text, version_body};
 use super::faults::LOGIN_PAGE;
-use super::{CIVITAI_TOKEN, Shared, civitai_download, civitai_list};
+use super::{CIVITAI_TOKEN, Server, Shared, civitai_directory, civitai_download, civitai_list};
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -33,23 +33,40 @@ pub(super) fn answer(shared: &Shared, request: &Incoming) -> Reply {
     if request.method != allowed && !(allowed == Method::GET && request.method == Method::HEAD) {
         return error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
     }
+    if let Some(visits) = &mut shared.civitai().visits {
+        *visits += 1;
+    }
     let (is_mixed, reply) = match segments.as_slice() {
         ["v1", "models"] => (true, civitai_list::models(shared, request)),
-        ["v1", "models", id] => (false, model(shared, id)),
+        ["v1", "models", id] => (false, model(shared, request, id)),
         ["v1", "model-versions", "by-hash"] => (false, by_hashes(shared, request)),
         ["v1", "model-versions", "by-hash", "ids"] => (false, ids_by_hashes(shared, request)),
         ["v1", "model-versions", "by-hash", hash] => (false, by_hash(shared, request, hash)),
         ["v1", "model-versions", id] => (true, version(shared, request, id)),
-        ["v1", "creators"] => (false, civitai_list::creators(shared, request)),
+        ["v1", "creators"] => (false, civitai_directory::creators(shared, request)),
+        ["v1", "tags"] => (false, civitai_directory::tags(shared, request)),
+        ["v1", "users"] => (false, civitai_directory::users(shared, request)),
+        ["v1", "enums"] => (false, civitai_directory::enums()),
         ["v1", "images"] => (false, civitai_list::images(shared, request)),
         ["v1", "me"] => return me(request),
         _ => return Reply::html(StatusCode::NOT_FOUND, NOT_FOUND_PAGE),
     };
+    let reply = if is_post { reply } else { labelled(request, reply) };
     let reply = reply.with(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     if is_mixed && may_see_account(request) {
         return reply;
     }
     reply.with(header::CACHE_CONTROL, "public, s-maxage=300, stale-while-revalidate=150")
+}
+
+/// With the `ETag` that the site's framework makes of every JSON body, and without the body if the caller has it (Next.js,
+/// `packages/next/src/server/send-payload.ts`).
+fn labelled(request: &Incoming, reply: Reply) -> Reply {
+    if reply.status != StatusCode::OK {
+        return reply;
+    }
+    let etag = format!("\"{}\"", &blake3::hash(&reply.body).to_hex()[..14]);
+    unless_known(request, &etag, reply)
 }
 
 const NOT_FOUND_PAGE: &str =
@@ -115,13 +132,24 @@ fn read_id(segment: &str) -> Result<u64, Box<Reply>> {
     }
 }
 
-fn model(shared: &Shared, segment: &str) -> Reply {
+/// Whether a site shows a model to strangers at all.
+pub(super) fn is_shown(hub: &Civitai, request: &Incoming, model: &Value) -> bool {
+    let is_filtered = request.server == Server::CivitaiSite && hub.filter_mature_on_main;
+    is_published(model) && !(is_filtered && civitai_list::level_of(model) & 0b11 == 0)
+}
+
+fn model(shared: &Shared, request: &Incoming, segment: &str) -> Reply {
     let id = match read_id(segment) {
         Ok(id) => id,
         Err(refusal) => return *refusal,
     };
-    match shared.civitai().model(id) {
-        Some(model) => Reply::json(StatusCode::OK, &by_id(model)),
+    let hub = shared.civitai();
+    match hub.model(id).filter(|model| is_shown(&hub, request, model)) {
+        Some(model) => {
+            let mut body = by_id(model);
+            count_visits(&mut body, hub.visits.unwrap_or(0));
+            Reply::json(StatusCode::OK, &body)
+        }
         None => error(StatusCode::NOT_FOUND, &format!("No model with id {id}")),
     }
 }
@@ -133,7 +161,9 @@ fn version(shared: &Shared, request: &Incoming, segment: &str) -> Reply {
     };
     let hub = shared.civitai();
     // A version that nobody has rated yet has no level bit, so the query that asks for any bit does not find it.
-    let found = hub.version(id).filter(|(_, version)| version["nsfwLevel"] != 0 && is_published(version));
+    let found = hub.version(id).filter(|(model, version)| {
+        version["nsfwLevel"] != 0 && is_published(version) && is_shown(&hub, request, model)
+    });
     match found {
         Some((model, version)) => one_version(model, version, &request.own_origin()),
         None => error(StatusCode::NOT_FOUND, "Model not found"),
@@ -148,15 +178,12 @@ fn one_version(model: &Value, version: &Value, origin: &str) -> Reply {
     Reply::json(StatusCode::OK, &version_body(model, version, origin))
 }
 
-fn is_published(version: &Value) -> bool {
-    version["status"].as_str().is_none_or(|status| status == "Published")
-}
-
 /// Versions with a file of this digest in any of its forms, oldest first.
 fn find_by_hash<'a>(hub: &'a Civitai, hash: &str, forms: Option<&str>) -> Vec<(&'a Value, &'a Value)> {
     let mut found: Vec<(&Value, &Value)> = hub
         .models
-        .iter()
+        .values()
+        .filter(|model| is_published(model))
         .flat_map(|model| versions(model).map(move |version| (model, version)))
         .filter(|(_, version)| is_published(version) && has_hash(version, hash, forms))
         .collect();

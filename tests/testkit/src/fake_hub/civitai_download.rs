@@ -5,7 +5,7 @@
 
 use super::bytes::{Incoming, Reply, ServedFile, content_type_of, decoded, serve_file};
 use super::civitai::{error, may_see_account, prettified};
-use super::civitai_record::IMAGE_ACCOUNT;
+use super::civitai_record::{IMAGE_ACCOUNT, is_published};
 use super::civitai_shapes::text;
 use super::signed_url::Verdict;
 use super::{Server, Shared};
@@ -124,7 +124,7 @@ fn locate(shared: &Shared, request: &Incoming, version: &str) -> Result<(u64, St
     one_of("format", request, FILE_FORMATS)?;
     let (model, version) = hub.version(version_id).ok_or(Refusal::NotFound)?;
     let file = choose_file(request, version, file_id).ok_or(Refusal::NotFound)?;
-    if model["poi"] == true || version["status"].as_str().is_some_and(|status| status != "Published") {
+    if model["poi"] == true || !is_published(model) || !is_published(version) {
         return Err(Refusal::NotFound);
     }
     if text(model, "mode").as_deref() == Some("Archived") {
@@ -136,7 +136,7 @@ fn locate(shared: &Shared, request: &Incoming, version: &str) -> Result<(u64, St
     if !may_see_account(request) && (hub.require_download_token || version["requireAuth"] == true) {
         return Err(Refusal::LoginRequired);
     }
-    if let Some(until) = early_access(version) {
+    if let Some(until) = early_access(version, hub.now()) {
         return Err(Refusal::EarlyAccess { version: version_id, until });
     }
     if version["availability"] == "Private" {
@@ -176,8 +176,7 @@ fn choose_file<'a>(request: &Incoming, version: &'a Value, file_id: Option<u64>)
 }
 
 /// Some while the version must be paid for; the date when one is known. Three generations of keys say so.
-fn early_access(version: &Value) -> Option<Option<Timestamp>> {
-    let now = Timestamp::now();
+fn early_access(version: &Value, now: Timestamp) -> Option<Option<Timestamp>> {
     let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let paid = &version["paidAccess"];
     if paid.is_object() {

@@ -1,19 +1,22 @@
-//! `GET /api/v1/models`, `/creators` and `/images`: parameters, filters and paging with the server's own refusals.
+//! `GET /api/v1/models` and `/images`: parameters, filters and paging with the server's own refusals.
 //!
 //! Behaviour: civitai/civitai at `ebed661630d3`, `src/server/schema/model.schema.ts`,
-//! `src/server/utils/pagination-helpers.ts` and `src/pages/api/v1/{models/index,creators,images/index}.ts`.
+//! `src/server/utils/pagination-helpers.ts` and `src/pages/api/v1/{models/index,images/index}.ts`.
 
 use super::Shared;
 use super::bytes::{Incoming, Reply};
-use super::civitai::{error, may_see_account, zod};
-use super::civitai_record::{Civitai, LAST_VERSION_AT, WITHHELD, creator_of, published_at, versions};
-use super::civitai_shapes::{ListShape, list_item, text};
+use super::civitai::{error, is_shown, may_see_account, zod};
+use super::civitai_record::{
+    Civitai, CollectionFilter, LAST_VERSION_AT, OWNER, WITHHELD, creator_of, is_published, published_at, versions,
+};
+use super::civitai_shapes::{ListShape, count_visits, list_item};
 use super::paging::{Direction, SortKey, compare, cursor_text, parse_cursor};
 use http::StatusCode;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
-const MODEL_TYPES: &[&str] = &[
+pub(super) const MODEL_TYPES: &[&str] = &[
     "Checkpoint",
     "TextualInversion",
     "Hypernetwork",
@@ -54,7 +57,7 @@ const MOST_PAGED_ITEMS: usize = 1000;
 
 pub(super) fn models(shared: &Shared, request: &Incoming) -> Reply {
     let hub = shared.civitai();
-    let query = match Query::read(request) {
+    let mut query = match Query::read(&hub, request) {
         Ok(query) => query,
         Err(refusal) => return *refusal,
     };
@@ -63,10 +66,11 @@ pub(super) fn models(shared: &Shared, request: &Incoming) -> Reply {
             return error(StatusCode::UNAUTHORIZED, "Unauthorized");
         }
     }
-    if let Some(name) = &query.username
-        && !hub.creators.iter().any(|creator| slug(creator) == *name)
-    {
-        return Reply::json(StatusCode::NOT_FOUND, &json!({ "message": "User not found" }));
+    if let Some(name) = &query.username {
+        let Some(creator) = hub.creators.keys().find(|creator| slug(creator) == *name) else {
+            return Reply::json(StatusCode::NOT_FOUND, &json!({ "message": "User not found" }));
+        };
+        query.username = Some(creator.clone());
     }
     match page_of_models(&hub, &query, request) {
         Ok(page) => Reply::json(StatusCode::OK, &page),
@@ -80,7 +84,9 @@ struct Query {
     limit: usize,
     page: Option<usize>,
     cursor: Option<String>,
+    /// In lower case.
     search: Option<String>,
+    /// Slugged, and then as the account writes it.
     username: Option<String>,
     types: Vec<String>,
     base_models: Vec<String>,
@@ -92,10 +98,14 @@ struct Query {
     archived: bool,
     primary_file_only: bool,
     tag: Option<String>,
+    /// Only models of the accounts that the caller follows.
+    followed: bool,
+    /// Only these models.
+    collected: Option<BTreeSet<u64>>,
 }
 
 impl Query {
-    fn read(request: &Incoming) -> Result<Self, Box<Reply>> {
+    fn read(hub: &Civitai, request: &Incoming) -> Result<Self, Box<Reply>> {
         let limit = read_limit(request, 0..=100, 100)?;
         let search = request.parameter("query").filter(|text| !text.is_empty());
         let page = read_page(request, limit, search.is_some())?;
@@ -109,12 +119,18 @@ impl Query {
         let names: Vec<&str> = PERIODS.iter().map(|(name, _)| *name).collect();
         one_of("period", &period, &names)?;
         let days = PERIODS.iter().find(|(name, _)| *name == period).map_or(0, |(_, days)| *days);
-        let now = Timestamp::now();
+        let now = hub.now();
+        // A stranger has nobody to follow: the filter is then not there, and the whole site is listed.
+        let followed = is_on(request, "followed") && may_see_account(request);
+        if let Some(status) = hub.followed_refusal.filter(|_| request.parameter("followed").is_some()) {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            return Err(Box::new(error(status, "The list of followed creators is not for the API")));
+        }
         Ok(Self {
             limit,
             page,
             cursor: request.parameter("cursor").filter(|text| !text.is_empty()),
-            search,
+            search: search.map(|words| words.to_lowercase()),
             username: request.parameter("username").map(|name| slug(&name)),
             types,
             base_models: request.parameters("baseModels"),
@@ -126,31 +142,37 @@ impl Query {
             archived: coerced(request, "archived"),
             primary_file_only: coerced(request, "primaryFileOnly"),
             tag: request.parameter("tag"),
+            followed,
+            collected: collected(hub, request)?,
         })
     }
 
-    /// What the database itself filters by; the rest is taken away after the page was cut.
-    fn matches(&self, model: &Value) -> bool {
-        let name = text(model, "name").unwrap_or_default().to_lowercase();
-        let mode = text(model, "mode");
-        let level = level_of(model);
-        let id = model["id"].as_u64().unwrap_or_default();
+    /// What the database itself filters by; the rest is taken away after the page was cut. What tells most apart, and what
+    /// costs least, is asked first: there may be thousands of models.
+    fn matches(&self, hub: &Civitai, request: &Incoming, id: u64, model: &Value) -> bool {
         let is_tagged = |tag: &String| model["tags"].as_array().into_iter().flatten().any(|found| tag == found);
-        self.search.as_ref().is_none_or(|words| name.contains(&words.to_lowercase()))
-            && self.username.as_ref().is_none_or(|name| creator_of(model).is_some_and(|found| slug(found) == *name))
+        let has_words = |words: &String| model["name"].as_str().unwrap_or_default().to_lowercase().contains(words);
+        self.ids.as_ref().is_none_or(|ids| ids.contains(&id))
+            && (!self.followed || model[OWNER].as_u64().is_some_and(|owner| hub.followed.contains(&owner)))
+            && self.collected.as_ref().is_none_or(|models| models.contains(&id))
             && (self.types.is_empty() || self.types.iter().any(|kind| model["type"] == **kind))
+            && self.tag.as_ref().is_none_or(is_tagged)
+            && self.search.as_ref().is_none_or(has_words)
             && (self.base_models.is_empty()
                 || versions(model).any(|version| self.base_models.iter().any(|name| version["baseModel"] == **name)))
-            && self.ids.as_ref().is_none_or(|ids| ids.contains(&id))
             && self.version_ids.as_ref().is_none_or(|ids| {
                 versions(model).any(|version| version["id"].as_u64().is_some_and(|id| ids.contains(&id)))
             })
-            && self.tag.as_ref().is_none_or(is_tagged)
-            && (self.archived || mode.as_deref() != Some("Archived"))
+            && (self.archived || model["mode"] != "Archived")
             && model["poi"] != true
-            && level != 0
-            && (self.nsfw || level & 1 != 0)
+            && self.allows_level(level_of(model))
+            && is_shown(hub, request, model)
             && self.published_after.is_none_or(|after| last_version_at(model).is_some_and(|time| time >= after))
+    }
+
+    /// What nobody has rated yet is listed nowhere.
+    fn allows_level(&self, level: u64) -> bool {
+        level != 0 && (self.nsfw || level & 1 != 0)
     }
 
     fn direction(&self) -> Direction {
@@ -170,8 +192,11 @@ impl Query {
 }
 
 fn page_of_models(hub: &Civitai, query: &Query, request: &Incoming) -> Result<Value, Box<Reply>> {
-    let mut found: Vec<(SortKey, &Value)> =
-        hub.models.iter().filter(|model| query.matches(model)).map(|model| (query.key(model), model)).collect();
+    let mut found: Vec<(SortKey, &Value)> = hub
+        .models_of(query.username.as_deref())
+        .filter(|(id, model)| query.matches(hub, request, *id, model))
+        .map(|(_, model)| (query.key(model), model))
+        .collect();
     let direction = query.direction();
     found.sort_by(|(a, _), (b, _)| compare(a, b, direction));
     let size = hub.most_items_per_page.map_or(query.limit, |most| most.min(query.limit));
@@ -197,7 +222,11 @@ fn page_of_models(hub: &Civitai, query: &Query, request: &Incoming) -> Result<Va
         .skip(start)
         .take(size)
         .filter(|(_, model)| model[WITHHELD] != true)
-        .map(|(_, model)| list_item(model, &shape))
+        .map(|(_, model)| {
+            let mut item = list_item(model, &shape);
+            count_visits(&mut item, hub.visits.unwrap_or(0));
+            item
+        })
         .collect();
     let mut metadata = Map::new();
     let next = found.get(start.saturating_add(size)).filter(|_| size > 0);
@@ -220,34 +249,6 @@ fn page_of_models(hub: &Civitai, query: &Query, request: &Incoming) -> Result<Va
     Ok(json!({ "items": items, "metadata": metadata }))
 }
 
-/// `GET /creators`: numbered pages only.
-pub(super) fn creators(shared: &Shared, request: &Incoming) -> Reply {
-    let hub = shared.civitai();
-    let read = read_limit(request, 1..=200, 20).and_then(|limit| Ok((limit, read_page(request, limit, false)?)));
-    let (limit, page) = match read {
-        Ok((limit, page)) => (limit, page.unwrap_or(1)),
-        Err(refusal) => return *refusal,
-    };
-    let search = request.parameter("query").unwrap_or_default().to_lowercase();
-    let found: Vec<&String> = hub.creators.iter().filter(|name| name.to_lowercase().contains(&search)).collect();
-    let origin = request.own_origin();
-    let items = found.iter().skip((page - 1) * limit).take(limit).map(|name| {
-        let count = hub.models.iter().filter(|model| creator_of(model) == Some(name)).count();
-        let mut item =
-            json!({"username": name, "link": format!("{origin}/api/v1/models?username={name}"), "image": null});
-        if count > 0 {
-            item["modelCount"] = json!(count);
-        }
-        item
-    });
-    let pages = found.len().div_ceil(limit);
-    let mut metadata = json!({"totalItems": found.len(), "currentPage": page, "pageSize": limit, "totalPages": pages});
-    if page < pages {
-        metadata["nextPage"] = json!(next_page(request, &origin, "page", &(page + 1).to_string()));
-    }
-    Reply::json(StatusCode::OK, &json!({ "items": items.collect::<Vec<_>>(), "metadata": metadata }))
-}
-
 /// `GET /images`: generation data only when asked for.
 pub(super) fn images(shared: &Shared, request: &Incoming) -> Reply {
     let hub = shared.civitai();
@@ -260,12 +261,14 @@ pub(super) fn images(shared: &Shared, request: &Incoming) -> Reply {
     let nsfw = request.parameter("nsfw").is_some_and(|value| value != "false" && value != "None");
     let with_meta = coerced(request, "withMeta");
     let mut found = Vec::new();
-    for model in &hub.models {
+    for model in hub.models.values().filter(|model| is_shown(&hub, request, model)) {
         let by = creator_of(model).map(str::to_owned);
         if !wanted(&model["id"], "modelId") || request.parameter("username").is_some_and(|name| Some(name) != by) {
             continue;
         }
-        for version in versions(model).filter(|version| wanted(&version["id"], "modelVersionId")) {
+        for version in
+            versions(model).filter(|version| is_published(version) && wanted(&version["id"], "modelVersionId"))
+        {
             for image in version["images"].as_array().into_iter().flatten() {
                 let level = image["nsfwLevel"].as_u64().unwrap_or(1);
                 if (nsfw || level & 1 != 0) && wanted(&image["id"], "imageId") {
@@ -314,7 +317,7 @@ fn last_version_at(model: &Value) -> Option<Timestamp> {
 }
 
 /// The level bitmask; records from before it have only `nsfw`.
-fn level_of(model: &Value) -> u64 {
+pub(super) fn level_of(model: &Value) -> u64 {
     match model["nsfwLevel"].as_u64() {
         Some(level) => level,
         None if model["nsfw"] == true => 4,
@@ -322,7 +325,7 @@ fn level_of(model: &Value) -> u64 {
     }
 }
 
-fn read_limit(
+pub(super) fn read_limit(
     request: &Incoming,
     allowed: std::ops::RangeInclusive<usize>,
     otherwise: usize,
@@ -335,7 +338,7 @@ fn read_limit(
     }
 }
 
-fn read_page(request: &Incoming, limit: usize, is_search: bool) -> Result<Option<usize>, Box<Reply>> {
+pub(super) fn read_page(request: &Incoming, limit: usize, is_search: bool) -> Result<Option<usize>, Box<Reply>> {
     let Some(text) = request.parameter("page") else { return Ok(None) };
     let Some(page) = text.parse().ok().filter(|page| *page >= 1) else {
         return Err(Box::new(zod("page", "Invalid input: expected number, received NaN")));
@@ -369,13 +372,36 @@ fn numbers(request: &Incoming, name: &str) -> Option<Vec<u64>> {
     (!text.is_empty()).then(|| text.split(',').filter_map(|id| id.trim().parse().ok()).collect())
 }
 
+/// The models that a bookmark list or a collection narrows to; none where nothing is narrowed.
+fn collected(hub: &Civitai, request: &Incoming) -> Result<Option<BTreeSet<u64>>, Box<Reply>> {
+    if is_on(request, "favorites") && may_see_account(request) {
+        return Ok(Some(hub.favourites.clone()));
+    }
+    let Some(text) = request.parameter("collectionId") else { return Ok(None) };
+    match hub.collection_filter {
+        CollectionFilter::Refused => {
+            Err(Box::new(zod("collectionId", "Invalid input: expected number, received string")))
+        }
+        CollectionFilter::Ignored => Ok(None),
+        CollectionFilter::Served => {
+            let id = text.parse().map_err(|_| bad_request("Invalid collection"))?;
+            Ok(Some(hub.collections.get(&id).cloned().unwrap_or_default()))
+        }
+    }
+}
+
+/// How the schema reads the other switches.
+fn is_on(request: &Incoming, name: &str) -> bool {
+    request.parameter(name).is_some_and(|value| value == "true" || value == "1")
+}
+
 /// How the schema reads these switches: any text counts as true, `false` included.
 fn coerced(request: &Incoming, name: &str) -> bool {
     request.parameter(name).is_some_and(|text| !text.is_empty())
 }
 
 /// The request's own URL with one parameter changed; everything else comes back, a token too.
-fn next_page(request: &Incoming, origin: &str, name: &str, value: &str) -> String {
+pub(super) fn next_page(request: &Incoming, origin: &str, name: &str, value: &str) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(url::form_urlencoded::parse(request.query().as_bytes()).filter(|(key, _)| key != name));
     query.append_pair(name, value);

@@ -199,14 +199,43 @@ pub(super) struct StoredFile {
     pub(super) download_name: String,
 }
 
+/// What the site makes of `collectionId`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CollectionFilter {
+    /// It wants a number and an address holds text: a Zod 400, as the schema of August 2026 has it.
+    #[default]
+    Refused,
+    /// As if it had not been asked for.
+    Ignored,
+    Served,
+}
+
 /// The site.
 #[derive(Debug, Default)]
 pub(crate) struct Civitai {
     pub(super) require_download_token: bool,
     pub(super) most_items_per_page: Option<usize>,
-    pub(super) creators: BTreeSet<String>,
-    /// Newest last, in order of publication.
-    pub(super) models: Vec<Value>,
+    /// What time it is there; none for the machine's own time.
+    pub(super) time: Option<Timestamp>,
+    /// Some while every answer counts as a visit.
+    pub(super) visits: Option<u64>,
+    /// Whether the main site leaves out what is rated beyond PG-13.
+    pub(super) filter_mature_on_main: bool,
+    /// Name → the account's number, which a new name does not change.
+    pub(super) creators: BTreeMap<String, u64>,
+    /// The accounts that the account of the token follows.
+    pub(super) followed: BTreeSet<u64>,
+    /// The status that `followed` is refused with.
+    pub(super) followed_refusal: Option<u16>,
+    /// The models that the account of the token has bookmarked.
+    pub(super) favourites: BTreeSet<u64>,
+    pub(super) collections: BTreeMap<u64, BTreeSet<u64>>,
+    pub(super) collection_filter: CollectionFilter,
+    pub(super) models: BTreeMap<u64, Value>,
+    /// The model of each version.
+    versions: BTreeMap<u64, u64>,
+    /// The models of each account.
+    owned: BTreeMap<u64, BTreeSet<u64>>,
     pub(super) files: BTreeMap<u64, StoredFile>,
     /// Image id in the URL → bytes.
     pub(super) images: BTreeMap<String, Bytes>,
@@ -214,19 +243,27 @@ pub(crate) struct Civitai {
 }
 
 impl Civitai {
-    pub(super) fn add_creator(&mut self, username: &str) {
-        self.creators.insert(username.to_owned());
+    /// The account's number, new or old.
+    pub(super) fn add_creator(&mut self, username: &str) -> u64 {
+        *self.creators.entry(username.to_owned()).or_insert_with(|| user_id(username))
     }
 
     pub(super) fn remove_creator(&mut self, username: &str) {
-        self.creators.remove(username);
-        for model in &mut self.models {
+        if let Some(number) = self.creators.remove(username) {
+            self.owned.remove(&number);
+        }
+        for model in self.models.values_mut() {
             if creator_of(model) == Some(username)
                 && let Some(model) = model.as_object_mut()
             {
                 model.remove("creator");
             }
         }
+    }
+
+    /// What time it is on the site.
+    pub(super) fn now(&self) -> Timestamp {
+        self.time.unwrap_or_else(Timestamp::now)
     }
 
     /// Small numbers, far from the recorded ids, so that the two never meet.
@@ -236,7 +273,7 @@ impl Civitai {
     }
 
     pub(super) fn publish(&mut self, model: FakeCivitaiModel, images_origin: &str) -> PublishedModel {
-        self.add_creator(&model.creator);
+        let owner = self.add_creator(&model.creator);
         let id = model.id.unwrap_or_else(|| self.next_id());
         let mut published = PublishedModel { id, versions: Vec::new() };
         let newest = model.versions.iter().map(|version| version.published).max();
@@ -262,7 +299,8 @@ impl Civitai {
             "nsfw": model.nsfw_level & !3 != 0,
             "nsfwLevel": model.nsfw_level,
             "availability": "Public",
-            "userId": user_id(&model.creator),
+            "userId": owner,
+            OWNER: owner,
             "baseModels": base_models,
             "cosmetic": null,
             "supportsGeneration": false,
@@ -277,9 +315,45 @@ impl Civitai {
             LAST_VERSION_AT: newest.map(|time| time.to_string()),
             WITHHELD: model.withheld_from_lists,
         });
-        self.models.retain(|other| other["id"] != record["id"]);
-        self.models.push(record);
+        self.keep(id, record);
         published
+    }
+
+    /// Puts a record in the place of what had its number.
+    fn keep(&mut self, id: u64, record: Value) {
+        self.remove(id);
+        self.versions.extend(versions(&record).filter_map(|version| Some((version["id"].as_u64()?, id))));
+        if let Some(owner) = record[OWNER].as_u64() {
+            self.owned.entry(owner).or_default().insert(id);
+        }
+        self.models.insert(id, record);
+    }
+
+    /// Adds a version in front of a published model's others.
+    pub(super) fn add_version(
+        &mut self,
+        model_id: u64,
+        version: FakeVersion,
+        origin: &str,
+    ) -> Option<PublishedVersion> {
+        self.models.contains_key(&model_id).then_some(())?;
+        let published = version.published;
+        let (record, ids) = self.version_record(version, 0, origin);
+        self.versions.insert(ids.id, model_id);
+        let model = self.models.get_mut(&model_id)?;
+        let base_model = record["baseModel"].clone();
+        if let Some(base_models) = model["baseModels"].as_array_mut().filter(|known| !known.contains(&base_model)) {
+            base_models.push(base_model);
+        }
+        let others = model["modelVersions"].as_array_mut()?;
+        for (index, other) in others.iter_mut().enumerate() {
+            other["index"] = json!(index + 1);
+        }
+        others.insert(0, record);
+        let newest = model[LAST_VERSION_AT].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        let newest = newest.map_or(published, |newest| newest.max(published));
+        model[LAST_VERSION_AT] = json!(newest.to_string());
+        Some(ids)
     }
 
     fn version_record(&mut self, version: FakeVersion, index: usize, origin: &str) -> (Value, PublishedVersion) {
@@ -347,7 +421,7 @@ impl Civitai {
     pub(super) fn publish_recorded(&mut self, mut record: Value, images_origin: &str) -> u64 {
         let id = record["id"].as_u64().expect("a recorded model has its id");
         if let Some(creator) = creator_of(&record).map(str::to_owned) {
-            self.add_creator(&creator);
+            record[OWNER] = json!(self.add_creator(&creator));
         }
         let newest = versions(&record).filter_map(published_at).max();
         if record.get(LAST_VERSION_AT).is_none() {
@@ -360,8 +434,7 @@ impl Civitai {
                 self.adopt_image(image, images_origin);
             }
         }
-        self.models.retain(|other| other["id"] != record["id"]);
-        self.models.push(record);
+        self.keep(id, record);
         id
     }
 
@@ -376,19 +449,39 @@ impl Civitai {
     }
 
     pub(super) fn record_mut(&mut self, model_id: u64) -> Option<&mut Value> {
-        self.models.iter_mut().find(|model| model["id"] == model_id)
+        self.models.get_mut(&model_id)
     }
 
     pub(super) fn model(&self, model_id: u64) -> Option<&Value> {
-        self.models.iter().find(|model| model["id"] == model_id)
+        self.models.get(&model_id)
+    }
+
+    /// The models of one account, or of all.
+    pub(super) fn models_of(&self, creator: Option<&str>) -> impl Iterator<Item = (u64, &Value)> {
+        let owned = creator.map(|name| self.creators.get(name).and_then(|number| self.owned.get(number)));
+        let all = owned.is_none().then(|| self.models.iter().map(|(id, model)| (*id, model)));
+        let some = owned.flatten().into_iter().flatten().filter_map(|id| Some((*id, self.models.get(id)?)));
+        all.into_iter().flatten().chain(some)
     }
 
     /// A version with the model it belongs to.
     pub(super) fn version(&self, version_id: u64) -> Option<(&Value, &Value)> {
+        let model = self.models.get(self.versions.get(&version_id)?)?;
+        Some((model, versions(model).find(|version| version["id"] == version_id)?))
+    }
+
+    pub(super) fn version_mut(&mut self, version_id: u64) -> Option<&mut Value> {
+        let model = self.models.get_mut(self.versions.get(&version_id)?)?;
+        model["modelVersions"].as_array_mut()?.iter_mut().find(|version| version["id"] == version_id)
+    }
+
+    /// What the API says of a file.
+    pub(super) fn file_mut(&mut self, file_id: u64) -> Option<&mut Value> {
         self.models
-            .iter()
-            .flat_map(|model| versions(model).map(move |version| (model, version)))
-            .find(|(_, version)| version["id"] == version_id)
+            .values_mut()
+            .flat_map(|model| model["modelVersions"].as_array_mut().into_iter().flatten())
+            .flat_map(|version| version["files"].as_array_mut().into_iter().flatten())
+            .find(|file| file["id"] == file_id)
     }
 
     pub(super) fn replace_file_bytes(&mut self, file_id: u64, bytes: Bytes) -> bool {
@@ -398,9 +491,11 @@ impl Civitai {
     }
 
     pub(super) fn remove(&mut self, model_id: u64) -> bool {
-        let before = self.models.len();
-        self.models.retain(|model| model["id"] != model_id);
-        self.models.len() < before
+        let Some(record) = self.models.remove(&model_id) else { return false };
+        if let Some(models) = record[OWNER].as_u64().and_then(|owner| self.owned.get_mut(&owner)) {
+            models.remove(&model_id);
+        }
+        true
     }
 }
 
@@ -410,6 +505,7 @@ const STAND_IN_PICTURE: &[u8] = include_bytes!("../../../fixtures/pictures/grey.
 /// Keys of a record that no endpoint shows.
 pub(super) const LAST_VERSION_AT: &str = "lastVersionAt";
 pub(super) const WITHHELD: &str = "withheldFromLists";
+pub(super) const OWNER: &str = "ownerNumber";
 
 pub(super) fn versions(model: &Value) -> impl Iterator<Item = &Value> {
     model["modelVersions"].as_array().into_iter().flatten()
@@ -417,6 +513,11 @@ pub(super) fn versions(model: &Value) -> impl Iterator<Item = &Value> {
 
 pub(super) fn creator_of(model: &Value) -> Option<&str> {
     model["creator"]["username"].as_str()
+}
+
+/// Whether strangers may see a model or a version; old records do not say.
+pub(super) fn is_published(record: &Value) -> bool {
+    record["status"].as_str().is_none_or(|status| status == "Published")
 }
 
 /// When a version came out; old records have only `createdAt`.
@@ -457,10 +558,10 @@ fn file_record(file: &FakeFile, id: u64) -> Value {
     })
 }
 
-fn kib(length: usize) -> f64 {
+pub(super) fn kib(length: usize) -> f64 {
     f64::from(u32::try_from(length).expect("test files are small")) / 1024.0
 }
 
-fn user_id(username: &str) -> u32 {
-    username.bytes().fold(7, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) & 0xf_ffff
+fn user_id(username: &str) -> u64 {
+    username.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))) & 0x7fff_ffff
 }

@@ -1,7 +1,7 @@
 //! One record, several shapes: each CivitAI endpoint leaves out, adds or renames something. The differences are the
 //! traps that clients fall into, so they are kept.
 
-use super::civitai_record::{LAST_VERSION_AT, WITHHELD, published_at};
+use super::civitai_record::{LAST_VERSION_AT, OWNER, WITHHELD, is_published, published_at};
 use serde_json::{Map, Value, json};
 
 /// `/models/{id}` builds URLs from this whatever host it was asked under (civitai/civitai, `models/[id].ts`).
@@ -28,7 +28,8 @@ pub(super) fn list_item(model: &Value, shape: &ListShape<'_>) -> Value {
     if mode.is_none() {
         item.remove("mode");
     }
-    let versions = model["modelVersions"].as_array().into_iter().flatten().filter_map(|version| {
+    let versions = model["modelVersions"].as_array().into_iter().flatten().filter(|version| is_published(version));
+    let versions = versions.filter_map(|version| {
         let lists_files = mode.as_deref() == Some("Archived") || !is_empty(&version["files"]);
         let wanted =
             shape.base_models.is_empty() || shape.base_models.iter().any(|name| version["baseModel"] == **name);
@@ -66,7 +67,8 @@ pub(super) fn by_id(model: &Value) -> Value {
     if mode.is_none() {
         body.remove("mode");
     }
-    let versions = model["modelVersions"].as_array().into_iter().flatten().map(|version| {
+    let versions = model["modelVersions"].as_array().into_iter().flatten().filter(|version| is_published(version));
+    let versions = versions.map(|version| {
         let mut version = with_files(version, mode.as_deref(), FIXED_BASE);
         version.remove("usageControl");
         version.remove("updatedAt");
@@ -122,10 +124,24 @@ pub(super) fn version_body(model: &Value, version: &Value, origin: &str) -> Valu
     Value::Object(body)
 }
 
-/// The record without what no endpoint shows.
+/// Adds what so many visits did to a model's counters.
+pub(super) fn count_visits(model: &mut Value, visits: u64) {
+    let add = |stats: &mut Value| {
+        if let Some(downloads) = stats["downloadCount"].as_u64() {
+            stats["downloadCount"] = json!(downloads + visits);
+        }
+    };
+    add(&mut model["stats"]);
+    for version in model["modelVersions"].as_array_mut().into_iter().flatten() {
+        add(&mut version["stats"]);
+    }
+}
+
+/// The record without what no endpoint shows, and without the versions, which each endpoint cuts in its own way.
 fn public(model: &Value) -> Map<String, Value> {
-    let mut model = model.as_object().cloned().unwrap_or_default();
-    for key in [LAST_VERSION_AT, WITHHELD, "status", "createdAt"] {
+    let members = model.as_object().into_iter().flatten().filter(|(key, _)| *key != "modelVersions");
+    let mut model: Map<String, Value> = members.map(|(key, value)| (key.clone(), value.clone())).collect();
+    for key in [LAST_VERSION_AT, WITHHELD, OWNER, "status", "createdAt"] {
         model.remove(key);
     }
     model

@@ -215,6 +215,8 @@ impl Struck {
             }
             Fault::Body(bytes) => Some(Reply::new(StatusCode::OK, "application/octet-stream", bytes.clone())),
             Fault::RedirectTo(url) => Some(Reply::redirect(StatusCode::FOUND, url)),
+            // An answer with a body that can break: of one without, such as a 304, the head would get out.
+            Fault::HangUp => Some(Reply::new(StatusCode::OK, "text/plain; charset=utf-8", "lost")),
             _ => None,
         }
     }
@@ -265,8 +267,10 @@ impl Struck {
                 reply.into_streamed(claimed, Body::from_stream(pieces(body).chain(cut())))
             }
             Fault::HangUp => {
+                // An answer without a body, such as 304, would be complete before it is cut off.
+                let reply = Reply::new(StatusCode::OK, "application/octet-stream", Bytes::from_static(b"cut"));
                 let cut = stream::once(async { Err::<Bytes, _>(std::io::Error::other("the scripted hang-up")) });
-                reply.into_streamed(length as u64, Body::from_stream(cut))
+                reply.into_streamed(length.max(1) as u64, Body::from_stream(cut))
             }
             Fault::HtmlLoginPage
             | Fault::Body(_)

@@ -6,11 +6,11 @@
 use super::bytes::{Incoming, Reply, decoded};
 use super::hugging_face_files::{raw, resolve, resolve_cache};
 use super::hugging_face_shapes::{
-    EXPANDABLE, LIST_KEYS, Siblings, commit_item, database_id, full_info, has_folder, only, path_info, tree,
+    EXPANDABLE, LIST_KEYS, Siblings, commit_item, database_id, full_info, has_folder, like_item, only, path_info, tree,
 };
 use super::rate_limit::{Bucket, Paid};
 use super::repository::{Commit, HuggingFace, Repository};
-use super::{HF_TOKEN, Shared};
+use super::{HF_TOKEN, Shared, xet_store};
 use http::{Method, StatusCode, header};
 use paintbox_domain::digest::to_hex;
 use serde_json::{Map, Value, json};
@@ -23,13 +23,13 @@ const MOST_LISTED: usize = 1000;
 const MOST_COMMITS: usize = 50;
 const MOST_PATHS: usize = 2000;
 /// Words that follow a repository's id in an API path; a model cannot be called so.
-const API_WORDS: &[&str] = &["revision", "tree", "paths-info", "refs", "commits"];
+const API_WORDS: &[&str] = &["revision", "tree", "paths-info", "refs", "commits", "auth-check", "xet-read-token"];
 
 pub(super) fn answer(shared: &Shared, request: &Incoming) -> Reply {
     let mut hub = shared.hugging_face();
     let is_api = request.path().starts_with("/api/");
     let paid = hub.rates.pay(if is_api { Bucket::Api } else { Bucket::Resolvers });
-    let reply = if paid.within { route(shared, &hub, request) } else { Paid::refusal() };
+    let reply = if paid.within { validated(request, route(shared, &hub, request)) } else { Paid::refusal() };
     let id = format!("Root=1-{}", &to_hex(blake3::hash(request.path_and_query.as_bytes()).as_bytes())[..24]);
     paid.label(reply)
         .with_named("x-powered-by", "huggingface-moon")
@@ -39,12 +39,29 @@ pub(super) fn answer(shared: &Shared, request: &Incoming) -> Reply {
         .with(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS)
 }
 
+/// Gives JSON its weak validator, of the form that was recorded, and answers one that is known with 304.
+fn validated(request: &Incoming, reply: Reply) -> Reply {
+    let is_json =
+        reply.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if reply.status != StatusCode::OK || !is_json || request.method != Method::GET {
+        return reply;
+    }
+    let digest = blake3::hash(&reply.body);
+    let etag = format!("W/\"{:x}-{}\"", reply.body.len(), &digest.to_hex()[..27]);
+    if request.header(header::IF_NONE_MATCH).is_some_and(|known| known == etag) {
+        return Reply { status: StatusCode::NOT_MODIFIED, body: ::bytes::Bytes::new(), ..reply }
+            .with(header::ETAG, &etag);
+    }
+    reply.with(header::ETAG, &etag)
+}
+
 fn route(shared: &Shared, hub: &HuggingFace, request: &Incoming) -> Reply {
     let segments: Vec<&str> = request.path().split('/').skip(1).collect();
     match segments.as_slice() {
         ["api", "whoami-v2"] => whoami(request),
         ["api", "models"] => list(hub, request),
         ["api", kind @ ("users" | "organizations"), name, "overview"] => overview(hub, kind, &decoded(name)),
+        ["api", "users", name, "likes"] => likes(hub, request, &decoded(name)),
         ["api", "resolve-cache", "models", rest @ ..] => resolve_cache(hub, request, rest),
         ["api", "models", rest @ ..] => {
             let (id, rest) = match rest {
@@ -53,7 +70,7 @@ fn route(shared: &Shared, hub: &HuggingFace, request: &Incoming) -> Reply {
                 [namespace, name, ..] => (format!("{}/{}", decoded(namespace), decoded(name)), &rest[2..]),
                 [] => return not_found(None, "Not Found", false),
             };
-            with_repository(hub, request, &id, false, |repository| api(hub, request, repository, rest))
+            with_repository(hub, request, &id, false, |repository| api(shared, hub, request, repository, rest))
         }
         [name, word @ ("resolve" | "raw"), revision, path @ ..] => {
             file(shared, hub, request, &decoded(name), word, revision, path)
@@ -209,8 +226,17 @@ fn overview(hub: &HuggingFace, kind: &str, name: &str) -> Reply {
     }
 }
 
+/// Public, like the repositories it names. Whoever likes nothing and has no account is unknown; the words are a guess.
+fn likes(hub: &HuggingFace, request: &Incoming, name: &str) -> Reply {
+    let items: Vec<Value> = hub.likes.iter().rev().filter(|like| like.user == name).map(like_item).collect();
+    if items.is_empty() && !hub.users.contains(name) {
+        return not_found(None, "This user does not exist", false);
+    }
+    page(hub, request, items, MOST_LISTED, MOST_LISTED)
+}
+
 /// What follows `/api/models/{id}`.
-fn api(hub: &HuggingFace, request: &Incoming, repository: &Repository, rest: &[&str]) -> Reply {
+fn api(shared: &Shared, hub: &HuggingFace, request: &Incoming, repository: &Repository, rest: &[&str]) -> Reply {
     let revision = |name: &str, then: &dyn Fn(&Commit) -> Reply| {
         let name = decoded(name);
         match repository.commit(&name) {
@@ -229,11 +255,23 @@ fn api(hub: &HuggingFace, request: &Incoming, repository: &Repository, rest: &[&
             revision(name, &|commit| paths_info(hub, request, commit))
         }
         ["refs"] => refs(request, repository),
+        // The body was not recorded; clients read the status alone (huggingface_hub, `hf_api.py`, `auth_check`).
+        ["auth-check"] => {
+            let refusal = Access::of(request).refusal_of_files(hub, repository);
+            refusal.unwrap_or_else(|| Reply::text(StatusCode::OK, "OK"))
+        }
         ["commits", name] => revision(name, &|commit| {
-            let until = repository.commits.iter().position(|other| other.id == commit.id).unwrap_or_default();
-            let items: Vec<Value> = repository.commits[..=until].iter().rev().map(commit_item).collect();
+            let until = repository.commits.iter().position(|other| other.id == commit.id);
+            let on_branch = until.is_none().then_some(commit);
+            let until = until.map_or(repository.commits.len(), |position| position + 1);
+            let history = on_branch.into_iter().chain(repository.commits[..until].iter().rev());
+            let items: Vec<Value> = history.map(commit_item).collect();
             let total = items.len();
             page(hub, request, items, MOST_COMMITS, MOST_COMMITS).with_named("x-total-count", &total.to_string())
+        }),
+        ["xet-read-token", name] => revision(name, &|_| {
+            let refusal = Access::of(request).refusal_of_files(hub, repository);
+            refusal.unwrap_or_else(|| xet_store::token(shared))
         }),
         _ => not_found(None, "Not Found", false),
     }
@@ -365,7 +403,14 @@ fn paths_info(hub: &HuggingFace, request: &Incoming, commit: &Commit) -> Reply {
 
 fn refs(request: &Incoming, repository: &Repository) -> Reply {
     let main = json!({"name": "main", "ref": "refs/heads/main", "targetCommit": repository.main().id});
-    let mut body = json!({"branches": [main], "tags": [], "converts": []});
+    let mut branches = vec![main];
+    branches.extend(
+        repository
+            .branches
+            .iter()
+            .map(|(name, head)| json!({"name": name, "ref": format!("refs/heads/{name}"), "targetCommit": head.id})),
+    );
+    let mut body = json!({"branches": branches, "tags": [], "converts": []});
     if request.parameter("include_prs").is_some_and(|value| value == "1" || value == "true") {
         body["pullRequests"] = json!([]);
     }

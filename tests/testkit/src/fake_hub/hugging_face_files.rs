@@ -7,7 +7,7 @@ use super::hugging_face::{Access, EXPOSED_HEADERS, not_found};
 use super::hugging_face_shapes::database_id;
 use super::repository::{Commit, Entry, HuggingFace, Repository};
 use super::signed_url::Verdict;
-use super::{Server, Shared};
+use super::{Server, Shared, xet_store};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -62,8 +62,10 @@ pub(super) fn resolve(
                 let origin = request.own_origin();
                 let link = format!(
                     "<{origin}/api/models/{id}/xet-read-token/{}>; rel=\"xet-auth\", \
-                     <{origin}/v1/reconstructions/{}>; rel=\"xet-reconstruction-info\"",
-                    commit.id, lfs.xet_hash
+                     <{}/v1/reconstructions/{}>; rel=\"xet-reconstruction-info\"",
+                    commit.id,
+                    shared.origin(Server::HfStore),
+                    lfs.xet_hash
                 );
                 reply = reply.with_named("x-xet-hash", &lfs.xet_hash).with(header::LINK, &link);
             }
@@ -120,6 +122,10 @@ pub(super) fn raw(hub: &HuggingFace, request: &Incoming, repository: &Repository
 
 /// The CDN: the URL's signature is all the permission there is.
 pub(super) fn answer_cdn(shared: &Shared, request: &Incoming) -> Reply {
+    let hash = request.path().rsplit('/').next().unwrap_or_default();
+    if request.path().starts_with(xet_store::OBJECTS) {
+        return xet_store::answer_object(shared, request, hash);
+    }
     let denied = |words: &str| {
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AccessDenied</Code><Message>{words}</Message></Error>"
@@ -131,7 +137,6 @@ pub(super) fn answer_cdn(shared: &Shared, request: &Incoming) -> Reply {
         Verdict::Expired => return denied("Request has expired"),
         Verdict::Forged => return denied("Access denied"),
     }
-    let hash = request.path().rsplit('/').next().unwrap_or_default();
     let Some(bytes) = shared.hugging_face().by_xet_hash(hash) else {
         return Reply::text(StatusCode::NOT_FOUND, "Not Found");
     };

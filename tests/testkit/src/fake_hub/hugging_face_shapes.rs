@@ -3,7 +3,7 @@
 //! Shapes: recorded responses under `tests/fixtures/hubs/huggingface/api/`.
 
 use super::git::ancestors;
-use super::repository::{Commit, Entry, Repository};
+use super::repository::{Commit, Entry, Like, Repository};
 use paintbox_domain::digest::to_hex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -72,8 +72,8 @@ pub(super) fn full_info(repository: &Repository, commit: &Commit, siblings: Sibl
     set("gated", about.gated.as_ref().map_or(Value::Bool(false), |kind| json!(kind)));
     set("disabled", json!(about.disabled));
     set("tags", json!(tags(repository, commit)));
-    set("downloads", json!(0));
-    set("likes", json!(0));
+    set("downloads", json!(repository.counters.downloads));
+    set("likes", json!(repository.counters.likes));
     set("model-index", Value::Null);
     set("usedStorage", json!(size));
     set("spaces", json!([]));
@@ -165,6 +165,11 @@ pub(super) fn path_info(commit: &Commit, path: &str, show_xet: bool) -> Option<V
 /// Whether a folder of this name is in the commit.
 pub(super) fn has_folder(commit: &Commit, path: &str) -> bool {
     path.is_empty() || commit.files.keys().any(|file| ancestors(file).skip(1).any(|folder| folder == path))
+}
+
+/// An entry of somebody's likes (huggingface_hub at `ee0a4510f4bc`, `hf_api.py`, `list_liked_repos`).
+pub(super) fn like_item(like: &Like) -> Value {
+    json!({"createdAt": "2026-08-20T10:00:00.000Z", "repo": {"name": like.repository, "type": like.kind}})
 }
 
 pub(super) fn commit_item(commit: &Commit) -> Value {

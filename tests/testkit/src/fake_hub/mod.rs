@@ -1,11 +1,13 @@
-//! Both hubs on this machine: five servers on five ports, which makes them five origins, as the real ones are.
+//! Both hubs on this machine: seven servers on seven ports, which makes them seven origins, as the real ones are.
 //!
 //! The wire formats follow recorded responses and the hubs' own sources. The servers run on a thread of their own, so
 //! that a test may block its thread on a child process that talks to them.
 
 mod bytes;
 mod civitai;
+mod civitai_directory;
 mod civitai_download;
+mod civitai_edits;
 mod civitai_hashes;
 mod civitai_list;
 mod civitai_record;
@@ -21,20 +23,24 @@ mod rate_limit;
 mod repository;
 mod sample;
 mod signed_url;
+mod xet_store;
 
 pub use civitai_record::{
-    FakeCivitaiModel, FakeFile, FakeImage, FakeVersion, PaidAccess, PublishedModel, PublishedVersion,
+    CollectionFilter, FakeCivitaiModel, FakeFile, FakeImage, FakeVersion, PaidAccess, PublishedModel, PublishedVersion,
 };
 pub use faults::{Fault, FaultHandle, FaultRule, Faults};
 pub use log::RecordedRequest;
 pub use repository::FakeRepository;
 pub use sample::{SAMPLE_CREATOR, SAMPLE_ORGANISATION, SAMPLE_RECORDED_CREATOR};
+pub use xet_store::XET_TOKEN;
 
 use self::bytes::{Incoming, Reply};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use repository::{Counters, Like};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -59,14 +65,28 @@ pub enum Server {
     CivitaiImages,
     /// huggingface.co.
     HfEndpoint,
-    /// The CDN that LFS files redirect to.
+    /// The CDN that LFS files redirect to, and that objects of the store of chunks come from.
     HfCdn,
+    /// civitai.red: the same site, whose lists have what civitai.com's leave out.
+    CivitaiMature,
+    /// The store of chunks: what a file is made of, for those who take it that way.
+    HfStore,
 }
+
+/// How many servers there are.
+const SERVERS: usize = 7;
 
 impl Server {
     /// Every server.
-    pub const ALL: [Self; 5] =
-        [Self::CivitaiSite, Self::CivitaiStorage, Self::CivitaiImages, Self::HfEndpoint, Self::HfCdn];
+    pub const ALL: [Self; SERVERS] = [
+        Self::CivitaiSite,
+        Self::CivitaiStorage,
+        Self::CivitaiImages,
+        Self::HfEndpoint,
+        Self::HfCdn,
+        Self::CivitaiMature,
+        Self::HfStore,
+    ];
 
     fn index(self) -> usize {
         match self {
@@ -75,6 +95,8 @@ impl Server {
             Self::CivitaiImages => 2,
             Self::HfEndpoint => 3,
             Self::HfCdn => 4,
+            Self::CivitaiMature => 5,
+            Self::HfStore => 6,
         }
     }
 }
@@ -82,7 +104,7 @@ impl Server {
 /// What the servers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    addresses: [SocketAddr; 5],
+    addresses: [SocketAddr; SERVERS],
     log: log::Log,
     faults: Faults,
     signer: signed_url::Signer,
@@ -176,6 +198,12 @@ impl FakeHub {
     #[must_use]
     pub fn civitai_endpoint(&self) -> String {
         self.origin(Server::CivitaiSite)
+    }
+
+    /// The same of the site that lists mature content.
+    #[must_use]
+    pub fn civitai_mature_endpoint(&self) -> String {
+        self.origin(Server::CivitaiMature)
     }
 
     /// What `HF_ENDPOINT` is set to.
@@ -276,6 +304,30 @@ impl FakeHub {
         self.shared.hugging_face().publish(repository)
     }
 
+    /// Commits onto a branch beside `main` of a published repository, making the branch if need be. Answers the commit's
+    /// id; none when there is no such repository.
+    pub fn publish_branch(&self, id: &str, branch: &str, files: BTreeMap<String, ::bytes::Bytes>) -> Option<String> {
+        self.shared.hugging_face().publish_branch(id, branch, files)
+    }
+
+    /// Changes what a repository is without a commit: its gate, whether it is private or disabled. Answers whether it
+    /// exists.
+    pub fn edit_repository(&self, id: &str, change: impl FnOnce(&mut FakeRepository)) -> bool {
+        self.shared.hugging_face().repository_mut(id).map(|repository| change(&mut repository.about)).is_some()
+    }
+
+    /// Sets what counters a repository shows. Answers whether it exists.
+    pub fn count(&self, id: &str, downloads: u64, likes: u64) -> bool {
+        let mut hub = self.shared.hugging_face();
+        hub.repository_mut(id).map(|repository| repository.counters = Counters { downloads, likes }).is_some()
+    }
+
+    /// Lets somebody like a repository; `kind` is `model`, `dataset` or `space`.
+    pub fn like(&self, user: &str, kind: &str, repository: &str) {
+        let like = Like { user: user.to_owned(), kind: kind.to_owned(), repository: repository.to_owned() };
+        self.shared.hugging_face().likes.push(like);
+    }
+
     /// Registers a Hugging Face user. Publishing registers nobody: an author with repositories and no account counts as
     /// an organisation.
     pub fn add_hf_user(&self, name: &str) {
@@ -292,7 +344,8 @@ impl FakeHub {
         self.shared.hugging_face().grant(id);
     }
 
-    /// Makes LFS files carry `X-Xet-Hash`, as the real hub's do. Off at the start: clients then use plain HTTP.
+    /// Makes LFS files carry `X-Xet-Hash` and say where the store's token is, as the real hub's do. Off at the start:
+    /// clients then use plain HTTP.
     pub fn announce_xet(&self, announced: bool) {
         self.shared.hugging_face().announce_xet = announced;
     }
@@ -315,7 +368,7 @@ impl Drop for FakeHub {
 }
 
 /// Runs the servers until told to stop.
-fn serve(shared: &Arc<Shared>, listeners: [(Server, TcpListener); 5], stopped: &CancellationToken) {
+fn serve(shared: &Arc<Shared>, listeners: [(Server, TcpListener); SERVERS], stopped: &CancellationToken) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -357,10 +410,11 @@ async fn answer(State((server, shared)): State<(Server, Arc<Shared>)>, request: 
 
 fn route(shared: &Shared, request: &Incoming) -> Reply {
     match request.server {
-        Server::CivitaiSite => civitai::answer(shared, request),
+        Server::CivitaiSite | Server::CivitaiMature => civitai::answer(shared, request),
         Server::CivitaiStorage => civitai_download::answer_storage(shared, request),
         Server::CivitaiImages => civitai_download::answer_images(shared, request),
         Server::HfEndpoint => hugging_face::answer(shared, request),
         Server::HfCdn => hugging_face_files::answer_cdn(shared, request),
+        Server::HfStore => xet_store::answer(shared, request),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::git;
 use super::rate_limit::Rates;
+use super::xet_store::{self, Object};
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
 use paintbox_domain::digest::to_hex;
@@ -70,7 +71,8 @@ pub(super) struct Entry {
 pub(super) struct Lfs {
     pub(super) sha256: String,
     pub(super) pointer_size: u64,
-    /// Stands for the Xet hash: like it, no SHA-256 of the content.
+    /// The hash that the content has in the store of chunks; of a file whose content is not kept here, something that
+    /// looks like one.
     pub(super) xet_hash: String,
 }
 
@@ -79,7 +81,11 @@ impl Entry {
         let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
         let size = bytes.len() as u64;
         if LFS_ENDINGS.contains(&ending) {
-            Self { bytes: Some(bytes.clone()), ..Self::pointer(&to_hex(&Sha256::digest(&bytes)), size) }
+            let mut entry = Self::pointer(&to_hex(&Sha256::digest(&bytes)), size);
+            if let Some(lfs) = &mut entry.lfs {
+                lfs.xet_hash = xet_store::hash_of(&bytes);
+            }
+            Self { bytes: Some(bytes), ..entry }
         } else {
             Self { oid: git::blob_id(&bytes), size, lfs: None, bytes: Some(bytes) }
         }
@@ -113,6 +119,16 @@ pub(super) struct Repository {
     pub(super) about: FakeRepository,
     /// Oldest first; the last is `main`.
     pub(super) commits: Vec<Commit>,
+    /// Heads of the branches beside `main`. What a branch held before is not kept.
+    pub(super) branches: BTreeMap<String, Commit>,
+    pub(super) counters: Counters,
+}
+
+/// What other people do with a repository.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counters {
+    pub(super) downloads: u64,
+    pub(super) likes: u64,
 }
 
 impl Repository {
@@ -122,11 +138,15 @@ impl Repository {
 
     /// The commit that a branch, a commit id or the start of one names.
     pub(super) fn commit(&self, revision: &str) -> Option<&Commit> {
-        match revision {
-            "main" | "refs/heads/main" => Some(self.main()),
-            short if short.len() >= 7 => self.commits.iter().find(|commit| commit.id.starts_with(short)),
-            _ => None,
+        let branch = revision.strip_prefix("refs/heads/").unwrap_or(revision);
+        if branch == "main" {
+            return Some(self.main());
         }
+        let by_id = || {
+            let mut commits = self.commits.iter().chain(self.branches.values());
+            commits.find(|commit| revision.len() >= 7 && commit.id.starts_with(revision))
+        };
+        self.branches.get(branch).or_else(by_id)
     }
 
     pub(super) fn author(&self) -> &str {
@@ -134,17 +154,30 @@ impl Repository {
     }
 }
 
+/// Somebody's like.
+#[derive(Debug, Clone)]
+pub(super) struct Like {
+    pub(super) user: String,
+    /// `model`, `dataset` or `space`.
+    pub(super) kind: String,
+    pub(super) repository: String,
+}
+
 /// The hub.
 #[derive(Debug, Default)]
 pub(crate) struct HuggingFace {
     pub(super) most_items_per_page: Option<usize>,
     pub(super) announce_xet: bool,
+    /// Objects of the store of chunks, by hash; made when a file is first asked for that way.
+    pub(super) objects: BTreeMap<String, Object>,
     pub(super) rates: Rates,
     pub(super) repositories: Vec<Repository>,
     /// Gated repositories that the account of the token may read.
     pub(super) granted: BTreeSet<String>,
     /// Accounts of people, with or without repositories.
     pub(super) users: BTreeSet<String>,
+    /// Who likes what, the newest like last.
+    pub(super) likes: Vec<Like>,
     commits_made: i64,
 }
 
@@ -159,22 +192,43 @@ impl HuggingFace {
     }
 
     pub(super) fn publish_entries(&mut self, about: FakeRepository, files: BTreeMap<String, Entry>) -> String {
+        let position = self.repositories.iter().position(|other| other.about.id == about.id);
+        let mut repository = match position {
+            Some(position) => self.repositories.remove(position),
+            None => Repository {
+                about: about.clone(),
+                commits: Vec::new(),
+                branches: BTreeMap::new(),
+                counters: Counters::default(),
+            },
+        };
+        let commit = self.commit(repository.commits.last(), &about.message, files);
+        let id = commit.id.clone();
+        repository.commits.push(commit);
+        repository.about = about;
+        self.repositories.push(repository);
+        id
+    }
+
+    /// Commits onto a branch of a repository that is there, making the branch if need be.
+    pub(super) fn publish_branch(&mut self, id: &str, branch: &str, files: BTreeMap<String, Bytes>) -> Option<String> {
+        let repository = self.repository(id)?;
+        let parent = repository.branches.get(branch).unwrap_or(repository.main()).clone();
+        let entries = files.into_iter().map(|(path, bytes)| (path.clone(), Entry::of(&path, bytes))).collect();
+        let commit = self.commit(Some(&parent), &format!("Work on {branch}"), entries);
+        let commit_id = commit.id.clone();
+        self.repository_mut(id)?.branches.insert(branch.to_owned(), commit);
+        Some(commit_id)
+    }
+
+    fn commit(&mut self, parent: Option<&Commit>, message: &str, files: BTreeMap<String, Entry>) -> Commit {
         // Each commit a minute after the one before, so that `lastModified` orders them.
         let first: Timestamp = "2026-08-11T21:00:00Z".parse().expect("a date as the hub writes them");
         let time = first.checked_add(self.commits_made.minutes()).unwrap_or(first);
         self.commits_made += 1;
-        let position = self.repositories.iter().position(|other| other.about.id == about.id);
-        let mut repository = match position {
-            Some(position) => self.repositories.remove(position),
-            None => Repository { about: about.clone(), commits: Vec::new() },
-        };
         let folders = git::tree_ids(files.iter().map(|(path, entry)| (path.as_str(), entry.oid.as_str())));
-        let parent = repository.commits.last().map(|commit| commit.id.as_str());
-        let id = git::commit_id(&folders[""], parent, time.as_second(), &about.message);
-        repository.commits.push(Commit { id: id.clone(), title: about.message.clone(), time, files, folders });
-        repository.about = about;
-        self.repositories.push(repository);
-        id
+        let id = git::commit_id(&folders[""], parent.map(|commit| commit.id.as_str()), time.as_second(), message);
+        Commit { id, title: message.to_owned(), time, files, folders }
     }
 
     pub(super) fn remove(&mut self, id: &str) -> bool {
@@ -189,6 +243,10 @@ impl HuggingFace {
 
     pub(super) fn repository(&self, id: &str) -> Option<&Repository> {
         self.repositories.iter().find(|repository| repository.about.id == id)
+    }
+
+    pub(super) fn repository_mut(&mut self, id: &str) -> Option<&mut Repository> {
+        self.repositories.iter_mut().find(|repository| repository.about.id == id)
     }
 
     /// The present id of a repository that was called `id`, or is written so in another case.
@@ -206,7 +264,7 @@ impl HuggingFace {
     pub(super) fn by_xet_hash(&self, hash: &str) -> Option<Bytes> {
         self.repositories
             .iter()
-            .flat_map(|repository| &repository.commits)
+            .flat_map(|repository| repository.commits.iter().chain(repository.branches.values()))
             .flat_map(|commit| commit.files.values())
             .find(|entry| entry.lfs.as_ref().is_some_and(|lfs| lfs.xet_hash == hash))?
             .bytes
