@@ -3,7 +3,7 @@
 use paintbox_catalogue::CatalogueError;
 use paintbox_domain::follow::FollowTargetError;
 use paintbox_domain::reference::ModelRefError;
-use paintbox_domain::{Classify, ErrorClass, Failure, reason};
+use paintbox_domain::{Classify, ErrorClass, Failure, Timestamp, reason};
 use paintbox_hub::HubError;
 use paintbox_store::StoreError;
 use paintbox_store::preview::PreviewError;
@@ -52,6 +52,8 @@ pub enum SyncError {
     NoSuchFile { model: String, file: String },
     #[error("there is no sync run `{uid}`")]
     NoSuchRun { uid: String },
+    #[error("nothing was known of {model} at that time")]
+    NotKnownYet { model: String, at: Timestamp },
     #[error("the sync run was cancelled")]
     Cancelled,
     #[error("a worker thread ended unexpectedly")]
@@ -76,6 +78,7 @@ impl SyncError {
             | Self::NoSuchVersion { .. }
             | Self::NoSuchFile { .. }
             | Self::NoSuchRun { .. }
+            | Self::NotKnownYet { .. }
             | Self::Cancelled
             | Self::WorkerLost => None,
         }
@@ -89,7 +92,10 @@ impl Classify for SyncError {
         }
         match self {
             Self::NotOnAHub { .. } => ErrorClass::InvalidInput,
-            Self::NoSuchVersion { .. } | Self::NoSuchFile { .. } | Self::NoSuchRun { .. } => ErrorClass::NotFound,
+            Self::NoSuchVersion { .. }
+            | Self::NoSuchFile { .. }
+            | Self::NoSuchRun { .. }
+            | Self::NotKnownYet { .. } => ErrorClass::NotFound,
             Self::Cancelled => ErrorClass::Cancelled,
             _ => ErrorClass::Internal,
         }
@@ -104,6 +110,7 @@ impl Classify for SyncError {
             Self::NoSuchVersion { .. } => reason::VERSION_NOT_FOUND,
             Self::NoSuchFile { .. } => reason::FILE_NOT_FOUND,
             Self::NoSuchRun { .. } => reason::JOB_NOT_FOUND,
+            Self::NotKnownYet { .. } => reason::NOT_KNOWN_YET,
             Self::Cancelled => reason::CANCELLED,
             _ => reason::INTERNAL,
         }
@@ -129,6 +136,9 @@ impl Classify for SyncError {
             }
             Self::NoSuchFile { model, file } => metadata.extend([("model", model.clone()), ("file", file.clone())]),
             Self::NoSuchRun { uid } => metadata.push(("sync_run", uid.clone())),
+            Self::NotKnownYet { model, at } => {
+                metadata.extend([("model", model.clone()), ("at_unix_ms", at.unix_ms().to_string())]);
+            }
             Self::Reference(_)
             | Self::Target(_)
             | Self::Hub(_)

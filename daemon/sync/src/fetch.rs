@@ -1,6 +1,7 @@
 //! One file from a hub into the store: partial → digest → header → name → record.
 
 use crate::error::SyncError;
+use crate::throttle::Throttle;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use paintbox_catalogue::{Catalogue, FileRecord, NewArtifact};
@@ -10,6 +11,7 @@ use paintbox_domain::{Classify as _, FileFormat, Hub, ModelKind, reason};
 use paintbox_hub::{Download, HubError, Hubs, ResumeFrom};
 use paintbox_store::{Expected, Partial, PartialKey, Store, StoreError};
 use paintbox_weights::{Inspection, Sniffed, inspect, sniff};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,8 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) hubs: &'a Hubs,
     pub(crate) store: &'a Store,
     pub(crate) catalogue: &'a Catalogue,
+    /// Paces the bytes, where the follow that wants them has a cap.
+    pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) cancel: &'a CancellationToken,
 }
 
@@ -155,8 +159,15 @@ impl Fetcher<'_> {
         &self,
         body: &mut futures::stream::BoxStream<'static, Result<Bytes, HubError>>,
     ) -> Result<Option<Result<Bytes, HubError>>, SyncError> {
+        let next = async {
+            let chunk = body.next().await;
+            if let (Some(throttle), Some(Ok(bytes))) = (&self.throttle, &chunk) {
+                throttle.take(bytes.len() as u64).await;
+            }
+            chunk
+        };
         tokio::select! {
-            chunk = body.next() => Ok(chunk),
+            chunk = next => Ok(chunk),
             () = self.cancel.cancelled() => Err(SyncError::Cancelled),
         }
     }
@@ -185,7 +196,7 @@ async fn write(mut partial: Partial, bytes: Bytes) -> Result<Result<Partial, Sto
     .await
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SyncError> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SyncError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| SyncError::WorkerLost)
 }
 
@@ -237,7 +248,7 @@ fn settle(partial: Partial, expected: &Expected, name: &str, format: FileFormat)
     Ok(artifact(&digests, blob.path, format, inspected.as_ref()))
 }
 
-fn artifact(
+pub(crate) fn artifact(
     digests: &paintbox_store::Digests,
     path: std::path::PathBuf,
     format: FileFormat,

@@ -4,21 +4,41 @@
 //! check (hub → catalogue) ─► plan (pure) ─► execute (hub → store → catalogue)
 //! ```
 //!
+//! - `check` looks at what one follow lists, at the cost of one conditional request when nothing changed, and records
+//!   it; `schedule` says when the next look is due; `reconcile` is the loop that does both.
+//! - `plan` decides, by `verdict` (which versions) and `choose` (which files); every refusal has its reason.
+//! - `run` and `fetch` carry a plan out; `throttle` paces a follow's bytes; `cached` uses what other tools have here.
+//! - `follow` starts and changes follows; `history` reads a model as it was; `notify` tells of new versions.
+//!
 //! Runs are rows: they outlive whoever asked for them, and a daemon that starts again finds what is still to be
 //! done by planning again. One run works at a time; the others wait their turn.
 
+mod cached;
+mod check;
 mod choose;
 mod error;
 mod feed;
 mod fetch;
+mod follow;
+mod history;
+mod notify;
 pub mod plan;
 mod reconcile;
 mod run;
+mod schedule;
 mod service;
+mod throttle;
+mod verdict;
 mod watch;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::SyncError;
 pub use feed::{FileFailed, FilePhase, FileProgress, SyncEvent};
+pub use follow::BackfillPreview;
+pub use history::{HistoryEntry, HistoryEvent};
+pub use notify::Announcer;
 pub use plan::{Operation, OperationKind, Plan};
 pub use service::{Sync, SyncRequest};
 
@@ -26,6 +46,7 @@ use paintbox_catalogue::Catalogue;
 use paintbox_domain::Clock;
 use paintbox_hub::Hubs;
 use paintbox_store::Store;
+use paintbox_store::hf_cache::HfCache;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +56,11 @@ pub struct Parts {
     pub catalogue: Catalogue,
     pub hubs: Hubs,
     pub store: Store,
+    /// Where Hugging Face's own tools keep what they downloaded.
+    pub hf_cache: HfCache,
     pub clock: Arc<dyn Clock>,
-    /// How often a followed creator is looked at by itself; none means only when asked.
+    /// How often each follow is looked at by itself; none means only when asked.
     pub sync_interval: Option<Duration>,
+    /// Who is told of new versions.
+    pub announcers: Vec<Arc<dyn Announcer>>,
 }

@@ -1,15 +1,19 @@
 //! Intent + what the hubs say + what is on disk → a list of operations, each with its reason. Pure.
 //!
-//! `paintbox plan` prints the list; a sync run executes exactly it.
+//! `paintbox plan` prints the list; a sync run executes exactly it. Whether a version is wanted at all is decided in
+//! `verdict`, which of its files in `choose`; here the two meet, and what one follow may take up is counted.
 
 use crate::choose::{Candidate, Choice, choose};
+use crate::verdict::{self, Refusal};
 use paintbox_catalogue::{
-    FileId, FileRecord, FileState, FollowId, ModelId, PreviewId, PreviewRecord, VersionId, WantedModel, WantedVersion,
+    FileId, FileRecord, FileState, FollowId, FollowInterest, ModelId, PreviewId, PreviewRecord, VersionId, WantedModel,
+    WantedVersion,
 };
 use paintbox_domain::follow::Backfill;
-use paintbox_domain::hub::{FileSize, ModelState, PreviewMedia};
+use paintbox_domain::hub::{FileSize, PreviewMedia};
 use paintbox_domain::{Hub, ModelRef, Sha256, Timestamp};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 
 /// Example images fetched for each version that is kept.
 const PREVIEWS_PER_VERSION: usize = 4;
@@ -19,7 +23,7 @@ const PREVIEWS_PER_VERSION: usize = 4;
 pub enum OperationKind {
     /// Download a file.
     Fetch,
-    /// Nothing: the file is here.
+    /// Nothing: the file is here, or another tool has it on this machine.
     Keep,
     /// Nothing, deliberately.
     Skip,
@@ -43,8 +47,9 @@ impl OperationKind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operation {
     pub kind: OperationKind,
-    /// Target of the follow that wants it; none for a pull.
+    /// Target of the follow that wants it or refuses it; none for a pull.
     pub follow: Option<String>,
+    pub follow_id: Option<FollowId>,
     pub model: ModelId,
     pub model_name: String,
     pub hub: Hub,
@@ -56,6 +61,8 @@ pub struct Operation {
     pub reason: &'static str,
     /// The reason in words.
     pub detail: String,
+    /// What the follow's policy allows its transfers.
+    pub max_bytes_per_second: Option<u64>,
     pub subject: Subject,
 }
 
@@ -64,6 +71,8 @@ pub struct Operation {
 pub enum Subject {
     Version,
     File(Box<FileRecord>),
+    /// A file that lies, under its name, in another tool's cache.
+    Cached(Box<FileRecord>, PathBuf),
     Preview(Box<PreviewRecord>),
 }
 
@@ -78,48 +87,83 @@ impl Plan {
     pub fn count(&self, kind: OperationKind) -> usize {
         self.operations.iter().filter(|operation| operation.kind == kind).count()
     }
+
+    /// Bytes of everything that is to be fetched, as far as the hubs say.
+    #[must_use]
+    pub fn fetch_bytes(&self) -> u64 {
+        let fetches = self.operations.iter().filter(|operation| operation.kind == OperationKind::Fetch);
+        fetches.fold(0, |sum, operation| sum.saturating_add(operation.size_bytes))
+    }
+
+    /// Whether carrying it out changes anything.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        let works = |operation: &Operation| {
+            matches!(operation.kind, OperationKind::Fetch | OperationKind::Preview)
+                || matches!(operation.subject, Subject::Cached(..))
+        };
+        self.operations.iter().any(works)
+    }
 }
 
-/// Makes the plan for `wanted`. `on_disk` holds the blobs that the store really has; `now` decides early access.
+/// How things are, apart from what is wanted.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Content that is on this machine.
+    pub on_disk: HashSet<Sha256>,
+    /// Files that another tool's cache holds under their name.
+    pub cached: HashMap<FileId, PathBuf>,
+    /// Bytes that each follow's files take up.
+    pub held_bytes: HashMap<FollowId, u64>,
+    /// What follows may still put on the store's volume; none: no matter.
+    pub room_bytes: Option<u64>,
+    pub now: Timestamp,
+    /// Of the local day.
+    pub minute_of_day: u16,
+}
+
+/// Makes the plan for `wanted`.
 #[must_use]
-pub fn plan(wanted: &[WantedModel], on_disk: &HashSet<Sha256>, now: Timestamp) -> Plan {
+pub fn plan(wanted: &[WantedModel], facts: &Facts) -> Plan {
     let newest = newest_versions(wanted);
-    let mut operations = Vec::new();
-    let mut planned_files: HashSet<FileId> = HashSet::new();
-    let mut planned_previews: HashSet<PreviewId> = HashSet::new();
-    for model in wanted {
-        for version in &model.versions {
-            let context = Context { model, version, on_disk };
-            match version_verdict(model, version, &newest, now) {
-                Err((reason, detail)) => operations.extend(context.skip_version(reason, detail)),
-                Ok(()) => {
-                    let mut files = context.files();
-                    // Two follows may want the same model; the first one gets it.
-                    files.retain(|operation| match &operation.subject {
-                        Subject::File(file) => planned_files.insert(file.id),
-                        Subject::Preview(preview) => planned_previews.insert(preview.id),
-                        Subject::Version => true,
-                    });
-                    operations.append(&mut files);
-                }
-            }
-        }
+    let mut planner = Planner {
+        facts,
+        held_bytes: facts.held_bytes.clone(),
+        room_bytes: facts.room_bytes,
+        files: HashSet::new(),
+        previews: HashSet::new(),
+        operations: Vec::new(),
+    };
+    // Who comes first takes from the budgets first: the follow with the highest priority, and of one follow the newest.
+    let mut order: Vec<(&WantedModel, &WantedVersion)> =
+        wanted.iter().flat_map(|model| model.versions.iter().map(move |version| (model, version))).collect();
+    let priority = |model: &WantedModel| model.follows.first().map_or(i32::MAX, |follow| follow.policy.priority);
+    order.sort_by_key(|(model, wanted)| {
+        (std::cmp::Reverse(priority(model)), std::cmp::Reverse(wanted.version.published_at))
+    });
+    for (model, version) in order {
+        planner.version(model, version, &newest);
     }
+    for model in wanted.iter().filter(|model| model.model.gone_at.is_some() && !model.follows.is_empty()) {
+        planner.gone(model);
+    }
+    let mut operations = planner.operations;
     // Previews last: they are small, and people wait for models.
     operations.sort_by_key(|operation| operation.kind == OperationKind::Preview);
     Plan { operations }
 }
 
-/// For each follow with a numbered backfill, the versions that it covers: the newest over the creator's whole work.
+/// For each follow with a numbered backfill, the versions that it covers: the newest over the whole follow.
 fn newest_versions(wanted: &[WantedModel]) -> HashSet<(FollowId, VersionId)> {
     type Dated = (Option<Timestamp>, VersionId);
     let mut by_follow: BTreeMap<FollowId, (usize, Vec<Dated>)> = BTreeMap::new();
     for model in wanted {
-        let Some(follow) = &model.follow else { continue };
-        let Backfill::Newest(count) = follow.policy.backfill else { continue };
-        let entry = by_follow.entry(follow.id).or_default();
-        entry.0 = usize::try_from(count).unwrap_or(usize::MAX);
-        entry.1.extend(model.versions.iter().map(|wanted| (wanted.version.published_at, wanted.version.id)));
+        for follow in &model.follows {
+            let Backfill::Newest(count) = follow.policy.backfill else { continue };
+            let entry = by_follow.entry(follow.id).or_default();
+            entry.0 = usize::try_from(count).unwrap_or(usize::MAX);
+            entry.1.extend(model.versions.iter().map(|wanted| (wanted.version.published_at, wanted.version.id)));
+        }
     }
     let mut covered = HashSet::new();
     for (follow, (count, mut versions)) in by_follow {
@@ -129,117 +173,115 @@ fn newest_versions(wanted: &[WantedModel]) -> HashSet<(FollowId, VersionId)> {
     covered
 }
 
-type Refusal = (&'static str, String);
+struct Planner<'a> {
+    facts: &'a Facts,
+    held_bytes: HashMap<FollowId, u64>,
+    room_bytes: Option<u64>,
+    /// What has its operation already: two intents may want the same.
+    files: HashSet<FileId>,
+    previews: HashSet<PreviewId>,
+    operations: Vec<Operation>,
+}
 
-fn version_verdict(
-    wanted: &WantedModel,
-    wanted_version: &WantedVersion,
-    newest: &HashSet<(FollowId, VersionId)>,
-    now: Timestamp,
-) -> Result<(), Refusal> {
-    let version = &wanted_version.version;
-    let pulled = wanted_version.pulled || !wanted_version.pulled_files.is_empty();
-    match wanted.model.state {
-        ModelState::Archived => {
-            return Err(("archived", "its owner archived it, so the hub hands out no files".into()));
+/// Who wants a version.
+enum Wish<'a> {
+    /// A pull: no policy has a say in it.
+    Pull,
+    /// These follows, the first one first.
+    Follows(Vec<&'a FollowInterest>),
+}
+
+impl Planner<'_> {
+    fn version(&mut self, model: &WantedModel, version: &WantedVersion, newest: &HashSet<(FollowId, VersionId)>) {
+        let pulled = version.pulled || !version.pulled_files.is_empty();
+        if let Err(refusal) = verdict::of_hub(model, version, pulled, self.facts.now) {
+            // A version that no follow would want anyway is refused for that, which is the better explanation.
+            let by_policy = (!pulled).then(|| self.unwanted(model, version, newest)).flatten();
+            let (follow, refusal) = by_policy.unwrap_or((model.follows.first(), refusal));
+            return self.refuse(model, version, follow, refusal);
         }
-        ModelState::TakenDown => return Err(("taken_down", "the hub took it down".into())),
-        ModelState::Disabled => return Err(("taken_down", "the hub disabled access to it".into())),
-        ModelState::Gated if !pulled => {
-            let detail = "its owner asks for a request of access first; ask on its page, then pull it".into();
-            return Err(("gated", detail));
-        }
-        ModelState::Published | ModelState::Gated => {}
-    }
-    if !version.download_allowed {
-        return Err(("download_disabled", "its creator allows no downloads of this version".into()));
-    }
-    if let Some(early_access) = version.early_access {
-        match early_access.until {
-            Some(until) if until <= now => {}
-            Some(until) => {
-                let days = (until.unix_ms() - now.unix_ms()).div_euclid(86_400_000) + 1;
-                let detail = format!("in early access for about {days} more days; fetched when it becomes free");
-                return Err(("early_access", detail));
+        let wish = if pulled {
+            Wish::Pull
+        } else {
+            if let Some((follow, refusal)) = self.unwanted(model, version, newest) {
+                return self.refuse(model, version, follow, refusal);
             }
-            None => return Err(("early_access", "in early access, and the hub names no end".into())),
-        }
-    }
-    if version.files.is_empty() {
-        return Err(("no_files", "the hub lists no files for this version".into()));
-    }
-    let Some(follow) = wanted.follow.as_ref().filter(|_| !pulled) else { return Ok(()) };
-    let after_follow = version.published_at.is_some_and(|published| published >= follow.followed_at);
-    let covered = match follow.policy.backfill {
-        Backfill::All => true,
-        Backfill::None => false,
-        Backfill::Newest(_) => newest.contains(&(follow.id, version.id)),
-    };
-    if covered || after_follow {
-        Ok(())
-    } else {
-        Err(("before_follow", "published before you followed its creator".into()))
-    }
-}
-
-struct Context<'a> {
-    model: &'a WantedModel,
-    version: &'a WantedVersion,
-    on_disk: &'a HashSet<Sha256>,
-}
-
-impl Context<'_> {
-    fn operation(
-        &self,
-        kind: OperationKind,
-        reason: &'static str,
-        detail: impl Into<String>,
-        subject: Subject,
-    ) -> Operation {
-        let (file, size_bytes) = match &subject {
-            Subject::Version => (String::new(), 0),
-            Subject::File(file) => (file.name.clone(), file.size.map_or(0, FileSize::bytes)),
-            Subject::Preview(preview) => (preview.url.clone(), 0),
+            let verdict = |follow: &&FollowInterest| {
+                verdict::of_follow(model, version, follow, newest, self.facts.minute_of_day).is_ok()
+            };
+            Wish::Follows(model.follows.iter().filter(verdict).collect())
         };
-        Operation {
-            kind,
-            follow: self.model.follow.as_ref().map(|follow| follow.target.to_string()),
-            model: self.model.model.id,
-            model_name: self.model.model.name.clone(),
-            hub: self.model.model.hub,
-            version: self.version.version.reference.clone(),
-            file,
-            size_bytes,
-            reason,
-            detail: detail.into(),
-            subject,
+        self.fetch_files(model, version, &wish);
+        self.fetch_previews(model, version, &wish);
+    }
+
+    /// The refusal of the first follow, if all of them refuse the version.
+    fn unwanted<'m>(
+        &self,
+        model: &'m WantedModel,
+        version: &WantedVersion,
+        newest: &HashSet<(FollowId, VersionId)>,
+    ) -> Option<(Option<&'m FollowInterest>, Refusal)> {
+        let mut first = None;
+        for follow in &model.follows {
+            match verdict::of_follow(model, version, follow, newest, self.facts.minute_of_day) {
+                Ok(()) => return None,
+                Err(refusal) => first = first.or(Some((Some(follow), refusal))),
+            }
         }
+        first
     }
 
     /// A refused version: what is here of it is kept, the rest is skipped in one line.
-    fn skip_version(&self, reason: &'static str, detail: String) -> Vec<Operation> {
-        let mut operations: Vec<Operation> =
-            self.version.version.files.iter().filter(|file| self.is_here(file)).map(|file| self.keep(file)).collect();
-        operations.push(self.operation(OperationKind::Skip, reason, detail, Subject::Version));
-        operations
+    fn refuse(
+        &mut self,
+        model: &WantedModel,
+        version: &WantedVersion,
+        follow: Option<&FollowInterest>,
+        refusal: Refusal,
+    ) {
+        for file in &version.version.files {
+            if self.is_here(file) && self.files.insert(file.id) {
+                self.keep(model, version, follow, file);
+            }
+        }
+        let (reason, detail) = refusal;
+        let skip = operation(model, &version.version.reference, follow, OperationKind::Skip, Subject::Version);
+        self.operations.push(Operation { reason, detail, ..skip });
+    }
+
+    /// A model that the hub has no more: nothing can be fetched, and nothing is taken away.
+    fn gone(&mut self, model: &WantedModel) {
+        let follow = model.follows.first();
+        let skip = operation(model, &model.model.reference, follow, OperationKind::Skip, Subject::Version);
+        let detail = "the hub has it no more; what is here stays".to_owned();
+        self.operations.push(Operation { reason: "gone", detail, ..skip });
     }
 
     fn is_here(&self, file: &FileRecord) -> bool {
         file.state != FileState::Mismatched
-            && file.artifact.as_ref().is_some_and(|artifact| self.on_disk.contains(&artifact.sha256))
+            && file.artifact.as_ref().is_some_and(|artifact| self.facts.on_disk.contains(&artifact.sha256))
     }
 
-    fn keep(&self, file: &FileRecord) -> Operation {
+    fn keep(
+        &mut self,
+        model: &WantedModel,
+        version: &WantedVersion,
+        follow: Option<&FollowInterest>,
+        file: &FileRecord,
+    ) {
         let (reason, detail) = if file.state == FileState::Verified {
             ("have_verified", "here, with the digest that the hub lists")
         } else {
             ("have_unverified", "here; the hub lists no digest to check it by")
         };
-        self.operation(OperationKind::Keep, reason, detail, Subject::File(Box::new(file.clone())))
+        let subject = Subject::File(Box::new(file.clone()));
+        let keep = operation(model, &version.version.reference, follow, OperationKind::Keep, subject);
+        self.operations.push(Operation { reason, detail: detail.to_owned(), ..keep });
     }
 
-    fn files(&self) -> Vec<Operation> {
-        let files = &self.version.version.files;
+    fn fetch_files(&mut self, model: &WantedModel, version: &WantedVersion, wish: &Wish<'_>) {
+        let files = &version.version.files;
         let candidates: Vec<Candidate<'_>> = files
             .iter()
             .map(|file| Candidate {
@@ -250,55 +292,178 @@ impl Context<'_> {
                 size_bytes: file.size.map(FileSize::bytes),
             })
             .collect();
-        let choices = choose(self.model.model.hub, self.model.model.kind, &candidates);
-        let mut operations = Vec::new();
+        let choices = choose(model.model.hub, model.model.kind, &candidates);
+        let first = match wish {
+            Wish::Pull => None,
+            Wish::Follows(follows) => follows.first().copied(),
+        };
+        let news = News::of(version, &choices);
         for (file, choice) in files.iter().zip(choices) {
-            let boxed = || Subject::File(Box::new(file.clone()));
-            let named = self.version.pulled_files.contains(&file.id);
-            operations.push(if self.is_here(file) {
-                self.keep(file)
-            } else if !self.version.pulled_files.is_empty() && !named {
-                self.operation(OperationKind::Skip, "not_needed", "another file of this version was pulled", boxed())
-            } else if choice == Choice::Wanted {
-                let (reason, detail) = match &self.model.follow {
-                    Some(follow) => ("wanted", format!("new from {}", follow.target)),
-                    None => ("pulled", "pulled by you".to_owned()),
-                };
-                self.operation(OperationKind::Fetch, reason, detail, boxed())
-            } else if named && !matches!(choice, Choice::PickleRefused | Choice::ArchiveRefused) {
-                self.operation(OperationKind::Fetch, "pulled", "pulled by you", boxed())
+            if !self.files.insert(file.id) {
+                continue;
+            }
+            if self.is_here(file) {
+                self.keep(model, version, first, file);
+                continue;
+            }
+            let named = version.pulled_files.contains(&file.id);
+            let refusal = if !version.pulled_files.is_empty() && !named && !version.pulled {
+                Some(("not_needed", "another file of this version was pulled".to_owned()))
+            } else if choice == Choice::Wanted
+                || (named && !matches!(choice, Choice::PickleRefused | Choice::ArchiveRefused))
+            {
+                None
             } else {
-                self.operation(OperationKind::Skip, choice.reason(), choice.detail(), boxed())
-            });
+                Some((choice.reason(), choice.detail().to_owned()))
+            };
+            let subject = || Subject::File(Box::new(file.clone()));
+            let reference = &version.version.reference;
+            let (follow, outcome) = match (refusal, wish) {
+                (Some(refusal), _) => (first, Err(refusal)),
+                (None, Wish::Pull) => (None, Ok(())),
+                (None, Wish::Follows(follows)) => self.of_policies(file, follows, |follow| news.is_old(follow, file)),
+            };
+            if let Err((reason, detail)) = outcome {
+                let skip = operation(model, reference, follow, OperationKind::Skip, subject());
+                self.operations.push(Operation { reason, detail, ..skip });
+                continue;
+            }
+            if let Some(path) = self.facts.cached.get(&file.id) {
+                let subject = Subject::Cached(Box::new(file.clone()), path.clone());
+                let keep = operation(model, reference, follow, OperationKind::Keep, subject);
+                let detail = "on this machine already, in the Hugging Face cache; used where it lies".to_owned();
+                self.operations.push(Operation { reason: "in_hf_cache", detail, ..keep });
+                continue;
+            }
+            let bytes = file.size.map_or(0, FileSize::bytes);
+            self.take(follow, bytes);
+            let (reason, detail) = match follow {
+                None => ("pulled", "pulled by you".to_owned()),
+                Some(_) if version.replaced_files.contains(&file.name) => {
+                    ("replaced", "the hub put other bytes under this name; the former file stays".to_owned())
+                }
+                Some(follow) => ("wanted", format!("new from {}", follow.target)),
+            };
+            let fetch = operation(model, reference, follow, OperationKind::Fetch, subject());
+            self.operations.push(Operation { reason, detail, ..fetch });
         }
-        operations.extend(self.previews());
-        operations
     }
 
-    fn previews(&self) -> impl Iterator<Item = Operation> {
+    /// The first follow whose policy takes the file, or the refusal of the first of them.
+    fn of_policies<'f>(
+        &self,
+        file: &FileRecord,
+        follows: &[&'f FollowInterest],
+        is_old: impl Fn(&FollowInterest) -> bool,
+    ) -> (Option<&'f FollowInterest>, Result<(), Refusal>) {
+        let mut first = None;
+        for follow in follows {
+            let held = self.held_bytes.get(&follow.id).copied().unwrap_or_default();
+            match verdict::of_file(file, follow, is_old(follow), held, self.room_bytes) {
+                Ok(()) => return (Some(follow), Ok(())),
+                Err(refusal) => first = first.or(Some((Some(*follow), Err(refusal)))),
+            }
+        }
+        first.unwrap_or((None, Ok(())))
+    }
+
+    fn take(&mut self, follow: Option<&FollowInterest>, bytes: u64) {
+        if let Some(follow) = follow {
+            *self.held_bytes.entry(follow.id).or_default() += bytes;
+        }
+        self.room_bytes = self.room_bytes.map(|room| room.saturating_sub(bytes));
+    }
+
+    fn fetch_previews(&mut self, model: &WantedModel, version: &WantedVersion, wish: &Wish<'_>) {
+        let follow = match wish {
+            Wish::Pull => None,
+            Wish::Follows(follows) => follows.first().copied(),
+        };
         let missing = |preview: &&PreviewRecord| {
             let there = [preview.original, preview.thumbnail]
                 .into_iter()
-                .all(|digest| digest.is_some_and(|digest| self.on_disk.contains(&digest)));
+                .all(|digest| digest.is_some_and(|digest| self.facts.on_disk.contains(&digest)));
             // A failure that a later attempt cannot mend is not attempted again.
             !there && preview.failure.as_ref().is_none_or(|failure| failure.class.is_retryable())
         };
-        self.version
+        let wanted: Vec<&PreviewRecord> = version
             .version
             .previews
             .iter()
             .filter(|preview| preview.media == PreviewMedia::Image)
             .take(PREVIEWS_PER_VERSION)
             .filter(missing)
-            .map(|preview| {
+            .collect();
+        for preview in wanted {
+            if self.previews.insert(preview.id) {
                 let subject = Subject::Preview(Box::new(preview.clone()));
-                self.operation(
-                    OperationKind::Preview,
-                    "preview_missing",
-                    "an example image that is not here yet",
-                    subject,
-                )
-            })
+                let fetch = operation(model, &version.version.reference, follow, OperationKind::Preview, subject);
+                let detail = "an example image that is not here yet".to_owned();
+                self.operations.push(Operation { reason: "preview_missing", detail, ..fetch });
+            }
+        }
+    }
+}
+
+/// What of a version's content was not there when a follow began. A commit holds all files of its repository again,
+/// changed or not.
+struct News<'a> {
+    version: &'a WantedVersion,
+    /// The files that would be fetched if all were new.
+    chosen: Vec<&'a FileRecord>,
+    /// The files only work together.
+    one_whole: bool,
+}
+
+impl<'a> News<'a> {
+    fn of(version: &'a WantedVersion, choices: &[Choice]) -> Self {
+        let files = &version.version.files;
+        let wanted = |choice: &Choice| *choice == Choice::Wanted;
+        let mut chosen: Vec<&FileRecord> =
+            files.iter().zip(choices).filter(|(_, choice)| wanted(choice)).map(|(file, _)| file).collect();
+        if chosen.iter().any(|file| verdict::is_weights(file)) {
+            chosen.retain(|file| verdict::is_weights(file));
+        }
+        Self { version, chosen, one_whole: files.iter().any(|file| file.name == "model_index.json") }
+    }
+
+    fn is_old(&self, follow: &FollowInterest, file: &FileRecord) -> bool {
+        let same = |file: &FileRecord| self.version.same_content.contains(&(follow.id, file.id));
+        if self.one_whole || !verdict::is_weights(file) {
+            self.chosen.iter().all(|file| same(file))
+        } else {
+            same(file)
+        }
+    }
+}
+
+/// An operation without its reason.
+fn operation(
+    model: &WantedModel,
+    version: &ModelRef,
+    follow: Option<&FollowInterest>,
+    kind: OperationKind,
+    subject: Subject,
+) -> Operation {
+    let (file, size_bytes) = match &subject {
+        Subject::Version => (String::new(), 0),
+        Subject::File(file) | Subject::Cached(file, _) => (file.name.clone(), file.size.map_or(0, FileSize::bytes)),
+        Subject::Preview(preview) => (preview.url.clone(), 0),
+    };
+    Operation {
+        kind,
+        follow: follow.map(|follow| follow.target.to_string()),
+        follow_id: follow.map(|follow| follow.id),
+        model: model.model.id,
+        model_name: model.model.name.clone(),
+        hub: model.model.hub,
+        version: version.clone(),
+        file,
+        size_bytes,
+        reason: "",
+        detail: String::new(),
+        max_bytes_per_second: follow.and_then(|follow| follow.policy.max_bytes_per_second),
+        subject,
     }
 }
 

@@ -1,13 +1,18 @@
-//! The loop that makes new work arrive by itself: woken by a timer, takes no input, does one
-//! ordinary sync run for the creators that are due.
+//! The loop that makes new work arrive by itself: woken by a timer, takes no input, looks at the follows that are due
+//! and fetches what is new. Between two due times it sleeps.
 
-use crate::service::{Sync, SyncRequest};
-use paintbox_domain::Classify as _;
+use crate::check::Occasion;
+use crate::error::SyncError;
+use crate::schedule;
+use crate::service::Sync;
+use paintbox_catalogue::{Extent, Follow, FollowId, Scope};
+use paintbox_domain::{Classify as _, Timestamp};
 use std::time::Duration;
 
-/// The longest wait for the next look at what is due: a clock that was set back, or a lid that was closed, delays
-/// a sync by no more than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The longest sleep: a clock that was set, or a lid that was closed, delays a look by no more than this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(300);
+/// The shortest, so that a catalogue that cannot be written does not make the loop spin.
+const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
 impl Sync {
     /// Runs until shutdown. Returns at once when syncing by itself is switched off.
@@ -16,38 +21,81 @@ impl Sync {
             return;
         }
         loop {
-            match self.due().await {
-                Ok(due) if !due.is_empty() => self.sync_due(due).await,
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "cannot tell which creators are due"),
-            }
+            let next = match self.tick().await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::error!(%error, "the automatic sync could not do its round");
+                    None
+                }
+            };
+            let now = self.inner.parts.clock.now();
+            let sleep = next.map_or(LONGEST_SLEEP, |next| next.since(now)).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
             tokio::select! {
-                () = tokio::time::sleep(LONGEST_WAIT) => {}
+                () = tokio::time::sleep(sleep) => {}
+                () = self.inner.nudge.notified() => {}
                 () = self.inner.shutdown.cancelled() => return,
             }
         }
     }
 
-    /// Targets of the follows whose next check has come.
-    async fn due(&self) -> Result<Vec<String>, crate::SyncError> {
-        let now = self.inner.parts.clock.now();
-        let follows = self.inner.parts.catalogue.follows().await?;
-        let due = follows.into_iter().filter(|follow| self.next_check(follow).is_some_and(|next| next <= now));
-        Ok(due.map(|follow| follow.target.to_string()).collect())
-    }
-
-    async fn sync_due(&self, follows: Vec<String>) {
-        let request = SyncRequest { follows, ..SyncRequest::default() };
-        let result = match self.start(&request).await {
-            Ok(run) => self.wait(&run.uid).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = result {
-            tracing::warn!(reason = error.reason(), "an automatic sync did not run: {error}");
+    /// Does everything that is due at the clock's present time, once, and says when something is due next: one turn of
+    /// [`Self::reconcile`].
+    ///
+    /// # Errors
+    /// When the catalogue fails. A hub that fails is on record with its follows.
+    pub async fn tick(&self) -> Result<Option<Timestamp>, SyncError> {
+        let parts = &self.inner.parts;
+        let Some(interval) = parts.sync_interval else { return Ok(None) };
+        let now = parts.clock.now();
+        let mut due = parts.catalogue.due_follows(now).await?;
+        if due.len() > schedule::BURST {
+            parts.catalogue.schedule_checks(&schedule::spread(&due, now, interval)).await?;
+            due.truncate(1);
         }
+        for id in due {
+            if self.inner.shutdown.is_cancelled() {
+                return Ok(None);
+            }
+            // It may have been deleted, or looked at by hand, since the round began.
+            let Some(follow) = parts.catalogue.follow_by_id(id).await? else { continue };
+            if follow.next_check_at.unwrap_or(follow.created_at) <= now {
+                self.attend_to(&follow).await?;
+            }
+        }
+        self.tell().await?;
+        let next = [parts.catalogue.next_due().await?, parts.catalogue.next_notice().await?];
+        Ok(next.into_iter().flatten().min())
     }
 
-    async fn wait(&self, uid: &str) -> Result<(), crate::SyncError> {
+    /// Looks at one follow and fetches what it wants.
+    async fn attend_to(&self, follow: &Follow) -> Result<(), SyncError> {
+        match self.check(follow, Occasion::Due).await {
+            Ok(()) => {}
+            Err(SyncError::Catalogue(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::info!(follow = %follow.target, reason = error.reason(), "cannot look at it now: {error}");
+                // A hub that does not answer questions hands out no files either.
+                if error.class().is_retryable() {
+                    return Ok(());
+                }
+            }
+        }
+        self.fetch_news(follow.id).await
+    }
+
+    /// Fetches what a follow wants and has not got, new or left over: a version whose early access ended, a file that
+    /// failed, or what quiet hours held back. Costs one query when there is nothing.
+    async fn fetch_news(&self, follow: FollowId) -> Result<(), SyncError> {
+        let scope = Scope::Follows(vec![follow]);
+        let plan = self.inner.parts.plan(&scope, Extent::News).await?;
+        if !plan.has_work() {
+            return Ok(());
+        }
+        let run = self.start_automatic(follow, plan).await?;
+        self.wait(&run.uid).await
+    }
+
+    async fn wait(&self, uid: &str) -> Result<(), SyncError> {
         use futures::StreamExt as _;
         let mut events = std::pin::pin!(self.watch(uid).await?);
         while let Some(event) = events.next().await {

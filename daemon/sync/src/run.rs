@@ -1,83 +1,83 @@
-//! One sync run: look at the creators, plan, execute the plan, account for every operation.
+//! Planning with the facts of this machine, and carrying a plan out: every operation is accounted for.
 
 use crate::Parts;
 use crate::error::SyncError;
 use crate::feed::{Feed, FileFailed, FilePhase, FileProgress};
 use crate::fetch::{Fetcher, Observer};
-use crate::plan::{Operation, OperationKind, Plan, Subject, plan};
+use crate::plan::{Facts, Operation, OperationKind, Plan, Subject, plan};
+use crate::throttle::Throttles;
 use futures::StreamExt as _;
 use paintbox_catalogue::{
-    Asset, AssetOrigin, FileId, Follow, FollowCheck, FollowId, ModelId, PreviewId, Scope, StoredPreview, SyncCounts,
+    Asset, AssetOrigin, Extent, FileId, Follow, FollowId, FollowInterest, PreviewId, Scope, StoredPreview, SyncCounts,
     WantedModel,
 };
 use paintbox_domain::{Classify as _, Failure, Hub, Sha256};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// When a creator would be looked at again if syncing by itself were switched on.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
 /// Files that are fetched side by side.
 const FILES_AT_ONCE: usize = 3;
 /// Previews that are fetched side by side.
 const PREVIEWS_AT_ONCE: usize = 4;
+/// What follows leave free on the store's volume.
+const KEPT_FREE_BYTES: u64 = 1 << 30;
 /// Larger example images are not worth their bytes.
 const LARGEST_PREVIEW_BYTES: u64 = 32 << 20;
 /// Progress of a file is told at most this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Parts {
-    /// Asks the hub what `follow`'s creator has, page by page, and keeps it. The number is of versions not seen before.
-    pub(crate) async fn check(&self, follow: &Follow) -> Result<u32, SyncError> {
-        let started = self.clock.now();
-        let result = self.record_pages(follow).await;
-        let new_versions = self.catalogue.count_new_versions(follow.id, started).await?;
-        let now = self.clock.now();
-        let check = FollowCheck {
-            at: now,
-            next_at: now.plus(self.sync_interval.unwrap_or(DEFAULT_INTERVAL)),
-            failure: result.as_ref().err().map(SyncError::failure),
-            new_versions,
-        };
-        self.catalogue.record_follow_check(follow.id, &check).await?;
-        result.map(|()| new_versions)
-    }
-
-    async fn record_pages(&self, follow: &Follow) -> Result<(), SyncError> {
-        let mut pages = self.hubs.models_of(&follow.target);
-        while let Some(page) = pages.next().await {
-            self.catalogue.record_models(&page?, Some(follow.id)).await?;
-        }
-        Ok(())
-    }
-
     /// The plan for `scope` as things are now. What each follow still wants is put on record with it.
-    pub(crate) async fn plan(&self, scope: &Scope) -> Result<Plan, SyncError> {
-        let wanted = self.catalogue.wanted(scope).await?;
-        let store = self.store.clone();
-        let digests: HashSet<Sha256> = wanted.iter().flat_map(digests_of).collect();
-        let on_disk = tokio::task::spawn_blocking(move || {
-            digests.into_iter().filter(|digest| store.has_blob(digest).is_some()).collect::<HashSet<_>>()
-        })
-        .await
-        .map_err(|_| SyncError::WorkerLost)?;
-        let plan = plan(&wanted, &on_disk, self.clock.now());
+    pub(crate) async fn plan(&self, scope: &Scope, extent: Extent) -> Result<Plan, SyncError> {
+        let wanted = self.catalogue.wanted(scope, extent).await?;
+        if wanted.is_empty() {
+            return Ok(Plan::default());
+        }
+        let plan = plan(&wanted, &self.facts(&wanted).await?);
         self.record_pending(&wanted, &plan).await?;
         Ok(plan)
     }
 
+    /// How things are on this machine for what is wanted.
+    pub(crate) async fn facts(&self, wanted: &[WantedModel]) -> Result<Facts, SyncError> {
+        let has_budget = |follow: &FollowInterest| follow.policy.max_total_bytes.is_some();
+        let held_bytes = match wanted.iter().flat_map(|model| &model.follows).any(has_budget) {
+            true => self.catalogue.held_bytes().await?,
+            false => HashMap::new(),
+        };
+        let (store, contents) = (self.store.clone(), contents_of(wanted));
+        let (on_disk, free_bytes) = tokio::task::spawn_blocking(move || {
+            let is_here = |content: &Content| {
+                store.has_blob(&content.sha256).is_some()
+                    || content.paths.iter().any(|path| path.metadata().is_ok_and(|found| found.len() == content.bytes))
+            };
+            let on_disk = contents.iter().filter(|content| is_here(content)).map(|content| content.sha256).collect();
+            (on_disk, store.free_bytes().ok())
+        })
+        .await
+        .map_err(|_| SyncError::WorkerLost)?;
+        Ok(Facts {
+            on_disk,
+            cached: self.cached(wanted).await?,
+            held_bytes,
+            room_bytes: free_bytes.map(|free| free.saturating_sub(KEPT_FREE_BYTES)),
+            now: self.clock.now(),
+            minute_of_day: self.clock.minute_of_day(),
+        })
+    }
+
     async fn record_pending(&self, wanted: &[WantedModel], plan: &Plan) -> Result<(), SyncError> {
         let mut pending: BTreeMap<FollowId, Vec<FileId>> = BTreeMap::new();
-        let follow_of: HashMap<ModelId, FollowId> =
-            wanted.iter().filter_map(|model| Some((model.model.id, model.follow.as_ref()?.id))).collect();
-        for follow in follow_of.values() {
-            pending.entry(*follow).or_default();
+        for follow in wanted.iter().flat_map(|model| &model.follows) {
+            pending.entry(follow.id).or_default();
         }
         for operation in plan.operations.iter().filter(|operation| operation.kind == OperationKind::Fetch) {
-            if let (Some(follow), Subject::File(file)) = (follow_of.get(&operation.model), &operation.subject) {
-                pending.entry(*follow).or_default().push(file.id);
+            if let (Some(follow), Subject::File(file)) = (operation.follow_id, &operation.subject) {
+                pending.entry(follow).or_default().push(file.id);
             }
         }
         for (follow, files) in pending {
@@ -87,7 +87,13 @@ impl Parts {
     }
 
     /// Carries out `plan` and counts what came of it.
-    pub(crate) async fn execute(&self, plan: &Plan, feed: &Feed, cancel: &CancellationToken) -> SyncCounts {
+    pub(crate) async fn execute(
+        &self,
+        plan: &Plan,
+        throttles: &Throttles,
+        feed: &Feed,
+        cancel: &CancellationToken,
+    ) -> SyncCounts {
         let counts = Mutex::new(SyncCounts {
             planned: count(plan.count(OperationKind::Fetch)),
             already_had: count(plan.count(OperationKind::Keep)),
@@ -97,17 +103,28 @@ impl Parts {
         let with_counts = |apply: &dyn Fn(&mut SyncCounts)| {
             apply(&mut counts.lock().unwrap_or_else(PoisonError::into_inner));
         };
-        let fetches = plan.operations.iter().filter(|operation| operation.kind == OperationKind::Fetch);
-        futures::stream::iter(fetches)
-            .for_each_concurrent(FILES_AT_ONCE, async |operation| match self.fetch(operation, feed, cancel).await {
-                Ok(bytes) => with_counts(&|counts| {
-                    counts.fetched += 1;
-                    counts.bytes += bytes;
-                }),
-                Err(SyncError::Cancelled) => {}
-                Err(error) => {
-                    with_counts(&|counts| counts.failed += 1);
-                    self.fetch_failed(operation, &error, feed).await;
+        let moves = |operation: &&Operation| {
+            operation.kind == OperationKind::Fetch || matches!(operation.subject, Subject::Cached(..))
+        };
+        let transfers = plan.operations.iter().filter(moves);
+        futures::stream::iter(transfers)
+            .for_each_concurrent(FILES_AT_ONCE, async |operation| {
+                match self.obtain(operation, throttles, feed, cancel).await {
+                    Ok(Obtained::InPlace) => {}
+                    Ok(Obtained::Fetched(bytes)) => with_counts(&|counts| {
+                        counts.fetched += 1;
+                        counts.bytes += bytes;
+                        if operation.kind == OperationKind::Keep {
+                            // It was to be had in place, and was not.
+                            counts.planned += 1;
+                            counts.already_had -= 1;
+                        }
+                    }),
+                    Err(SyncError::Cancelled) => {}
+                    Err(error) => {
+                        with_counts(&|counts| counts.failed += 1);
+                        self.fetch_failed(operation, &error, feed).await;
+                    }
                 }
             })
             .await;
@@ -131,8 +148,24 @@ impl Parts {
         counts.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn fetch(&self, operation: &Operation, feed: &Feed, cancel: &CancellationToken) -> Result<u64, SyncError> {
-        let Subject::File(file) = &operation.subject else { return Ok(0) };
+    /// Brings one file here, over the network or from where another tool has it.
+    async fn obtain(
+        &self,
+        operation: &Operation,
+        throttles: &Throttles,
+        feed: &Feed,
+        cancel: &CancellationToken,
+    ) -> Result<Obtained, SyncError> {
+        let file = match &operation.subject {
+            Subject::Cached(file, path) => {
+                if self.adopt_cached(file, path).await? {
+                    return Ok(Obtained::InPlace);
+                }
+                file
+            }
+            Subject::File(file) => file,
+            Subject::Version | Subject::Preview(_) => return Ok(Obtained::InPlace),
+        };
         if cancel.is_cancelled() {
             return Err(SyncError::Cancelled);
         }
@@ -142,11 +175,12 @@ impl Parts {
             file: operation.file.clone(),
             last: Mutex::default(),
         };
-        let fetcher = Fetcher { hubs: &self.hubs, store: &self.store, catalogue: &self.catalogue, cancel };
+        let throttle = throttles.of(operation.follow_id, operation.max_bytes_per_second);
+        let fetcher = Fetcher { hubs: &self.hubs, store: &self.store, catalogue: &self.catalogue, throttle, cancel };
         let bytes = fetcher.fetch(operation.hub, file, &observer).await?;
         observer.done();
         tracing::info!(version = %operation.version, file = %operation.file, bytes, "fetched and verified");
-        Ok(bytes)
+        Ok(Obtained::Fetched(bytes))
     }
 
     async fn fetch_failed(&self, operation: &Operation, error: &SyncError, feed: &Feed) {
@@ -194,12 +228,35 @@ fn preview_assets(stored: &paintbox_store::preview::StoredPreview) -> StoredPrev
     }
 }
 
-fn digests_of(model: &WantedModel) -> impl Iterator<Item = Sha256> {
-    model.versions.iter().map(|wanted| &wanted.version).flat_map(|version| {
-        let files = version.files.iter().filter_map(|file| file.artifact.as_ref().map(|artifact| artifact.sha256));
-        let previews = version.previews.iter().flat_map(|preview| [preview.original, preview.thumbnail]).flatten();
-        files.chain(previews)
-    })
+/// How a file came to be here.
+enum Obtained {
+    /// It was on this machine.
+    InPlace,
+    /// So many bytes came over the network.
+    Fetched(u64),
+}
+
+/// Content that is said to be here.
+struct Content {
+    sha256: Sha256,
+    bytes: u64,
+    /// Where it was seen; pictures lie in the store alone.
+    paths: Vec<PathBuf>,
+}
+
+fn contents_of(wanted: &[WantedModel]) -> Vec<Content> {
+    let versions = wanted.iter().flat_map(|model| &model.versions).map(|wanted| &wanted.version);
+    versions
+        .flat_map(|version| {
+            let files = version.files.iter().filter_map(|file| file.artifact.as_ref()).map(|artifact| Content {
+                sha256: artifact.sha256,
+                bytes: artifact.size_bytes,
+                paths: artifact.paths.clone(),
+            });
+            let pictures = version.previews.iter().flat_map(|preview| [preview.original, preview.thumbnail]).flatten();
+            files.chain(pictures.map(|sha256| Content { sha256, bytes: 0, paths: Vec::new() }))
+        })
+        .collect()
 }
 
 fn count(number: usize) -> u32 {

@@ -1,24 +1,31 @@
-//! The handle that the API holds: follow, plan, start a run, watch it, cancel it.
+//! The handle that the API holds: plan, start a run, watch it, cancel it.
 
 use crate::Parts;
+use crate::check::Occasion;
 use crate::error::SyncError;
 use crate::feed::{Feed, Position, SyncEvent};
 use crate::plan::Plan;
 use crate::run::check_failed;
-use futures::{Stream, StreamExt as _};
-use paintbox_catalogue::{Follow, NewSyncRun, PullId, Scope, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};
-use paintbox_domain::follow::{FollowPolicy, FollowTarget};
+use crate::schedule;
+use crate::throttle::Throttles;
+use futures::Stream;
+use paintbox_catalogue::{
+    Extent, Follow, FollowId, NewSyncRun, PullId, Scope, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate,
+};
 use paintbox_domain::generation::JobState;
-use paintbox_domain::hub::HubModel;
+use paintbox_domain::hub::ModelState;
 use paintbox_domain::{Classify as _, Failure, Hub, ModelRef, Secret, Timestamp};
+use paintbox_hub::HubHealth;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A new follow is not synced by itself at once, so that there is time to look at its plan.
-const FIRST_CHECK_DELAY: Duration = Duration::from_secs(300);
+/// A new follow's list was just read, so it is first looked at again after this: time to look at its plan.
+pub(crate) const FIRST_CHECK_DELAY: Duration = Duration::from_secs(300);
+/// When a follow would be looked at again if syncing by itself were switched on.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// What a run is for. Both lists empty: everything that is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +50,11 @@ pub(crate) struct Inner {
     /// Held by the run that works.
     turn: tokio::sync::Mutex<()>,
     pub(crate) shutdown: CancellationToken,
+    /// Wakes the reconciler before its time.
+    pub(crate) nudge: tokio::sync::Notify,
+    pub(crate) throttles: Throttles,
+    /// Held by whoever tells of new versions, so that nothing is told twice.
+    pub(crate) telling: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
 }
 
@@ -61,30 +73,39 @@ impl Sync {
                 runs: Mutex::default(),
                 turn: tokio::sync::Mutex::default(),
                 shutdown: CancellationToken::new(),
+                nudge: tokio::sync::Notify::new(),
+                throttles: Throttles::default(),
+                telling: tokio::sync::Mutex::default(),
                 tasks: TaskTracker::new(),
             }),
         }
     }
 
-    /// Starts following. The creator is looked up first, so that a typing error is told at once.
-    ///
-    /// # Errors
-    /// When the hub knows no such creator or cannot be asked, or the creator is followed already.
-    pub async fn follow(&self, target: &FollowTarget, policy: FollowPolicy) -> Result<Follow, SyncError> {
-        let parts = &self.inner.parts;
-        let mut pages = parts.hubs.models_of(target);
-        let first: Vec<HubModel> = pages.next().await.transpose()?.unwrap_or_default();
-        drop(pages);
-        let follow = parts.catalogue.create_follow(target, policy).await?;
-        parts.catalogue.record_models(&first, Some(follow.id)).await?;
-        Ok(parts.catalogue.follow(&follow.name).await?)
-    }
-
-    /// When the creator is looked at by itself next; none when syncing by itself is switched off.
+    /// When a follow is looked at by itself next; none when syncing by itself is switched off.
     #[must_use]
     pub fn next_check(&self, follow: &Follow) -> Option<Timestamp> {
         self.inner.parts.sync_interval?;
         Some(follow.next_check_at.unwrap_or_else(|| follow.created_at.plus(FIRST_CHECK_DELAY)))
+    }
+
+    /// Looks at what a follow lists, now.
+    pub(crate) async fn check(&self, follow: &Follow, occasion: Occasion) -> Result<(), SyncError> {
+        let parts = &self.inner.parts;
+        let (now, interval) = (parts.clock.now(), parts.sync_interval.unwrap_or(DEFAULT_INTERVAL));
+        let is_first = follow.seeded_at.is_none();
+        let checked = parts
+            .check(follow, occasion, |outcome| match outcome {
+                Ok(()) if is_first => now.plus(FIRST_CHECK_DELAY),
+                Ok(()) => schedule::after_success(follow.id, now, interval),
+                Err(error) => schedule::after_failure(follow.id, now, interval, follow.failures, error),
+            })
+            .await?;
+        let announcers: Vec<String> = parts.announcers.iter().map(|announcer| announcer.name().to_owned()).collect();
+        parts.catalogue.add_notices(follow.id, &checked.new_versions, &announcers).await?;
+        if !checked.new_versions.is_empty() {
+            self.inner.nudge.notify_one();
+        }
+        Ok(())
     }
 
     /// Asks the hubs what is new and plans, without fetching files. A hub that cannot be asked is planned for with
@@ -99,15 +120,15 @@ impl Sync {
             None => parts.catalogue.follows().await?,
         };
         for follow in &follows {
-            if let Err(error) = parts.check(follow).await {
-                tracing::warn!(follow = %follow.target, reason = error.reason(), "cannot look at the creator");
+            if let Err(error) = self.check(follow, Occasion::ByHand).await {
+                tracing::warn!(follow = %follow.target, reason = error.reason(), "cannot look at it now");
             }
         }
         let scope = match follow {
             Some(_) => Scope::Follows(follows.iter().map(|follow| follow.id).collect()),
             None => Scope::Everything,
         };
-        parts.plan(&scope).await
+        parts.plan(&scope, Extent::All).await
     }
 
     /// Starts a run and returns its row.
@@ -128,12 +149,30 @@ impl Sync {
         if everything {
             follows = parts.catalogue.follows().await?;
         }
-        let new_run = NewSyncRun {
-            uid: uuid::Uuid::new_v4().to_string(),
-            request_id: request.request_id.clone(),
-            scope_json: serde_json::json!({ "follows": request.follows, "references": request.references }).to_string(),
+        let scope = serde_json::json!({ "follows": request.follows, "references": request.references });
+        let scopes = if everything {
+            vec![Scope::Everything]
+        } else {
+            let follows = Scope::Follows(follows.iter().map(|follow| follow.id).collect());
+            [follows, Scope::Pulls(pulls)].into_iter().filter(|scope| !is_empty(scope)).collect()
         };
-        let record = parts.catalogue.create_sync_run(&new_run).await?;
+        self.begin(&scope, request.request_id.clone(), Work::Look { follows, scopes }).await
+    }
+
+    /// Starts a run that carries out what a check of a follow led to.
+    pub(crate) async fn start_automatic(&self, follow: FollowId, plan: Plan) -> Result<SyncRunRecord, SyncError> {
+        let scope = serde_json::json!({ "automatic": true, "follow": follow.get() });
+        self.begin(&scope, None, Work::Carry(plan)).await
+    }
+
+    async fn begin(
+        &self,
+        scope: &serde_json::Value,
+        request_id: Option<String>,
+        work: Work,
+    ) -> Result<SyncRunRecord, SyncError> {
+        let new_run = NewSyncRun { uid: uuid::Uuid::new_v4().to_string(), request_id, scope_json: scope.to_string() };
+        let record = self.inner.parts.catalogue.create_sync_run(&new_run).await?;
         if record.uid != new_run.uid {
             return Ok(record);
         }
@@ -141,15 +180,7 @@ impl Sync {
         self.runs().insert(record.uid.clone(), running.clone());
         let this = self.clone();
         let uid = record.uid.clone();
-        let scopes = if everything {
-            vec![Scope::Everything]
-        } else {
-            let follows = Scope::Follows(follows.iter().map(|follow| follow.id).collect());
-            [follows, Scope::Pulls(pulls)].into_iter().filter(|scope| !is_empty(scope)).collect()
-        };
-        self.inner.tasks.spawn(async move {
-            this.work(&uid, &follows, &scopes, &running).await;
-        });
+        self.inner.tasks.spawn(async move { this.work(&uid, work, &running).await });
         Ok(record)
     }
 
@@ -170,6 +201,10 @@ impl Sync {
             }
         }
         let found = parts.hubs.resolve(&reference).await?;
+        if found.model.state == ModelState::Gated {
+            // Better told now, with what to do about it, than by a transfer that fails an hour later.
+            parts.hubs.check_access(found.model.hub, &found.model.external_id).await?;
+        }
         let in_part = matches!(&reference, ModelRef::HuggingFace { revision: Some(_), .. });
         let model = if in_part {
             parts.catalogue.record_model_in_part(&found.model).await?
@@ -202,13 +237,13 @@ impl Sync {
         Ok(parts.catalogue.add_pull(model, version.map(|version| version.id), file).await?.id)
     }
 
-    async fn work(&self, uid: &str, follows: &[Follow], scopes: &[Scope], running: &Running) {
+    async fn work(&self, uid: &str, work: Work, running: &Running) {
         let turn = tokio::select! {
             turn = self.inner.turn.lock() => Some(turn),
             () = running.cancel.cancelled() => None,
         };
         let outcome = match turn {
-            Some(_turn) => self.work_in_turn(uid, follows, scopes, running).await,
+            Some(_turn) => self.work_in_turn(uid, work, running).await,
             None => Err(SyncError::Cancelled),
         };
         let update = match outcome {
@@ -228,43 +263,47 @@ impl Sync {
         }
         running.feed.end();
         self.runs().remove(uid);
+        // Whoever waited for the run need not wait for this. What is not told now is told after the next run.
+        tokio::select! {
+            told = self.tell() => {
+                if let Err(error) = told {
+                    tracing::error!(%error, "cannot tell of new versions");
+                }
+            }
+            () = self.inner.shutdown.cancelled() => {}
+        }
     }
 
-    async fn work_in_turn(
-        &self,
-        uid: &str,
-        follows: &[Follow],
-        scopes: &[Scope],
-        running: &Running,
-    ) -> Result<SyncCounts, SyncError> {
+    async fn work_in_turn(&self, uid: &str, work: Work, running: &Running) -> Result<SyncCounts, SyncError> {
         let parts = &self.inner.parts;
         let started = SyncRunUpdate { state: JobState::Running, counts: SyncCounts::default(), failure: None };
         parts.catalogue.update_sync_run(uid, &started).await?;
         running.feed.state_changed();
-        let mut failed_checks = 0;
-        for follow in follows {
+        let (follows, scopes) = match work {
+            Work::Carry(plan) => return Ok(self.execute(&plan, running).await),
+            Work::Look { follows, scopes } => (follows, scopes),
+        };
+        let mut counts = SyncCounts::default();
+        for follow in &follows {
             let checked = tokio::select! {
-                checked = parts.check(follow) => checked,
+                checked = self.check(follow, Occasion::ByHand) => checked,
                 () = running.cancel.cancelled() => return Err(SyncError::Cancelled),
             };
             if let Err(error) = checked {
-                tracing::warn!(follow = %follow.target, reason = error.reason(), "cannot look at the creator");
+                tracing::warn!(follow = %follow.target, reason = error.reason(), "cannot look at it now");
                 running.feed.failed(check_failed(follow, error.failure()));
-                failed_checks += 1;
+                counts.failed += 1;
             }
         }
-        let mut counts = SyncCounts { failed: failed_checks, ..SyncCounts::default() };
-        for scope in scopes {
-            let plan = parts.plan(scope).await?;
-            let done = parts.execute(&plan, &running.feed, &running.cancel).await;
-            counts.planned += done.planned;
-            counts.fetched += done.fetched;
-            counts.already_had += done.already_had;
-            counts.skipped += done.skipped;
-            counts.failed += done.failed;
-            counts.bytes += done.bytes;
+        for scope in &scopes {
+            let plan = parts.plan(scope, Extent::All).await?;
+            counts.add(self.execute(&plan, running).await);
         }
         Ok(counts)
+    }
+
+    async fn execute(&self, plan: &Plan, running: &Running) -> SyncCounts {
+        self.inner.parts.execute(plan, &self.inner.throttles, &running.feed, &running.cancel).await
     }
 
     /// # Errors
@@ -354,6 +393,12 @@ impl Sync {
         Ok(hubs.account(hub).await?)
     }
 
+    /// How a hub has been answering.
+    #[must_use]
+    pub fn hub_health(&self, hub: Hub) -> HubHealth {
+        self.inner.parts.hubs.health(hub)
+    }
+
     pub fn set_token(&self, hub: Hub, token: Option<Secret>) {
         self.inner.parts.hubs.set_token(hub, token);
     }
@@ -368,6 +413,14 @@ impl Sync {
     fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<String, Running>> {
         self.inner.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a run does.
+enum Work {
+    /// Look at these follows, plan for these scopes, and carry that out.
+    Look { follows: Vec<Follow>, scopes: Vec<Scope> },
+    /// Carry out a plan that was just made.
+    Carry(Plan),
 }
 
 fn is_empty(scope: &Scope) -> bool {

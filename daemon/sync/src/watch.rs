@@ -93,6 +93,8 @@ mod tests {
             civitai_token: None,
             hf_token: None,
             user_agent: "paintbox/test".to_owned(),
+            civitai_mature_endpoint: None,
+            clock: Arc::new(ManualClock::default()),
         })
         .unwrap();
         let found = hubs.resolve(&"hf:tiny-emoji/tiny-emoji".parse().unwrap()).await.unwrap();
@@ -115,7 +117,15 @@ mod tests {
         };
         catalogue.record_file(file, &artifact, true).await.unwrap();
         let clock = Arc::new(ManualClock::default());
-        let sync = Sync::new(Parts { catalogue: catalogue.clone(), hubs, store, clock, sync_interval: None });
+        let sync = Sync::new(Parts {
+            catalogue: catalogue.clone(),
+            hubs,
+            store,
+            hf_cache: paintbox_store::hf_cache::HfCache::default(),
+            clock,
+            sync_interval: None,
+            announcers: Vec::new(),
+        });
         let watching = tokio::spawn({
             let sync = sync.clone();
             async move { sync.watch_store().await }

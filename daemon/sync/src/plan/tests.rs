@@ -2,9 +2,10 @@
 
 use super::*;
 use paintbox_catalogue::{ArtifactId, ArtifactRecord, FollowInterest, ModelRecord, VersionRecord};
-use paintbox_domain::follow::{FollowPolicy, FollowTarget};
-use paintbox_domain::hub::EarlyAccess;
+use paintbox_domain::follow::{EarlyAccessPolicy, FollowPolicy, FollowTarget, Maturity, QuietHours};
+use paintbox_domain::hub::{EarlyAccess, ModelState};
 use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, ModelKind};
+use std::time::Duration;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_000_000_000_000);
 const BEFORE: Timestamp = Timestamp::from_unix_ms(900_000_000_000);
@@ -91,15 +92,21 @@ fn version(number: i64, published_at: Timestamp, files: Vec<FileRecord>) -> Want
             trained_words: vec![],
             published_at: Some(published_at),
             early_access: None,
+            was_early_access: false,
+            nsfw_level: 1,
             download_allowed: true,
             first_seen_at: BEFORE,
             gone_at: None,
             files,
             previews: vec![],
         },
+        seen_by: if published_at < FOLLOWED { vec![FollowId::new(1)] } else { vec![] },
+        same_content: vec![],
+        newer_versions: 0,
         pulled: false,
         pulled_files: vec![],
         gone_files: 0,
+        replaced_files: vec![],
         gone_previews: 0,
     }
 }
@@ -122,29 +129,50 @@ fn model(versions: Vec<WantedVersion>) -> WantedModel {
             updated_at: None,
             first_seen_at: BEFORE,
             gone_at: None,
+            access_granted: None,
+            tags: vec!["style".to_owned()],
         },
-        follow: None,
+        follows: vec![],
         versions,
         gone_versions: 0,
     }
 }
 
-fn followed(mut model: WantedModel, backfill: Backfill) -> WantedModel {
-    model.follow = Some(FollowInterest {
-        id: FollowId::new(1),
-        name: "civitai-someone".to_owned(),
-        target: "civitai:someone".parse::<FollowTarget>().unwrap(),
-        policy: FollowPolicy { backfill },
+fn interest(number: i64, target: &str, policy: FollowPolicy) -> FollowInterest {
+    FollowInterest {
+        id: FollowId::new(number),
+        name: format!("follow-{number}"),
+        target: target.parse::<FollowTarget>().unwrap(),
+        policy,
         followed_at: FOLLOWED,
-    });
+    }
+}
+
+fn followed(mut model: WantedModel, backfill: Backfill) -> WantedModel {
+    let policy = FollowPolicy { backfill, ..FollowPolicy::default() };
+    model.follows = vec![interest(1, "civitai:someone", policy)];
     model
+}
+
+fn facts(on_disk: &[Sha256]) -> Facts {
+    Facts {
+        on_disk: on_disk.iter().copied().collect(),
+        cached: HashMap::new(),
+        held_bytes: HashMap::new(),
+        room_bytes: None,
+        now: NOW,
+        minute_of_day: 12 * 60,
+    }
 }
 
 /// The plan as `op file reason` lines.
 fn planned(wanted: &[WantedModel], on_disk: &[Sha256]) -> Vec<String> {
-    let on_disk = on_disk.iter().copied().collect();
-    let lines = plan(wanted, &on_disk, NOW).operations.into_iter().map(|operation| {
-        assert!(!operation.detail.is_empty());
+    planned_with(wanted, &facts(on_disk))
+}
+
+fn planned_with(wanted: &[WantedModel], facts: &Facts) -> Vec<String> {
+    let lines = plan(wanted, facts).operations.into_iter().map(|operation| {
+        assert!(!operation.detail.is_empty() && !operation.reason.is_empty());
         format!("{} {} {}", operation.kind.as_str(), operation.file, operation.reason)
     });
     lines.collect()
@@ -170,14 +198,12 @@ fn the_plan_after_everything_was_fetched_fetches_nothing() {
         model(vec![version(1, BEFORE, vec![file(1, "a.safetensors"), file(2, "tokenizer.json")])]),
         Backfill::All,
     );
-    let on_disk = HashSet::new();
-    let first = plan(std::slice::from_ref(&model), &on_disk, NOW);
+    let first = plan(std::slice::from_ref(&model), &facts(&[]));
     assert_eq!(first.count(OperationKind::Fetch), 2);
     for file in &mut model.versions[0].version.files {
         *file = here(file.clone(), FileState::Verified);
     }
-    let on_disk = [digest(1), digest(2)].into();
-    assert_eq!(plan(&[model], &on_disk, NOW).count(OperationKind::Fetch), 0);
+    assert_eq!(plan(&[model], &facts(&[digest(1), digest(2)])).count(OperationKind::Fetch), 0);
 }
 
 #[test]
@@ -195,7 +221,7 @@ fn refuses_whole_versions_with_a_reason() {
     assert_eq!(one(|m| m.versions[0].version.early_access = Some(EarlyAccess { until: None })), ["skip  early_access"]);
     assert_eq!(
         one(|m| m.versions[0].version.early_access =
-            Some(EarlyAccess { until: Some(NOW.plus(std::time::Duration::from_secs(60))) })),
+            Some(EarlyAccess { until: Some(NOW.plus(Duration::from_secs(60))) })),
         ["skip  early_access"]
     );
     assert_eq!(
@@ -207,7 +233,7 @@ fn refuses_whole_versions_with_a_reason() {
             m.model.state = ModelState::Gated;
             m.versions[0].pulled = true;
         }),
-        ["fetch a.safetensors wanted"]
+        ["fetch a.safetensors pulled"]
     );
 }
 
@@ -216,21 +242,181 @@ fn backfill_decides_about_what_was_there_before_the_follow() {
     let versions = || {
         vec![
             version(3, AFTER, vec![file(3, "c.safetensors")]),
-            version(2, FOLLOWED, vec![file(2, "b.safetensors")]),
+            version(2, BEFORE.plus(Duration::from_secs(1)), vec![file(2, "b.safetensors")]),
             version(1, BEFORE, vec![file(1, "a.safetensors")]),
         ]
     };
+    let plan_of = |backfill| planned(&[followed(model(versions()), backfill)], &[]);
+    let (c, b, a) = ("fetch c.safetensors wanted", "fetch b.safetensors wanted", "fetch a.safetensors wanted");
+    let skip = "skip  before_follow";
+    assert_eq!(plan_of(Backfill::None), [c, skip, skip]);
+    assert_eq!(plan_of(Backfill::All), [c, b, a]);
+    assert_eq!(plan_of(Backfill::Newest(2)), [c, b, skip]);
+    assert_eq!(plan_of(Backfill::Since(BEFORE.plus(Duration::from_millis(1)))), [c, b, skip]);
+    // What appeared after the follow is wanted however it is dated: the ledger decides, not the date.
+    let mut late = version(9, BEFORE, vec![file(9, "late.safetensors")]);
+    late.seen_by.clear();
+    assert_eq!(planned(&[followed(model(vec![late]), Backfill::None)], &[]), ["fetch late.safetensors wanted"]);
+}
+
+/// One rule of a policy a row: what it makes of one new version of a checkpoint for `SD 1.5`, rated PG, tagged
+/// `style`, of one safetensors file of 100 bytes and its licence.
+#[test]
+fn the_decision_table_of_policies() {
+    let row = |change: fn(&mut FollowPolicy), with: fn(&mut WantedModel)| {
+        let mut wanted = version(1, AFTER, vec![file(1, "a.safetensors")]);
+        wanted.version.base_model = Some("SD 1.5".to_owned());
+        let mut wanted = model(vec![wanted]);
+        let mut policy = FollowPolicy::default();
+        change(&mut policy);
+        wanted.follows = vec![interest(1, "civitai:someone", policy)];
+        with(&mut wanted);
+        planned(&[wanted], &[]).join(", ")
+    };
+    let as_it_is = |_: &mut WantedModel| {};
+    let fetched = "fetch a.safetensors wanted";
+    assert_eq!(row(|_| {}, as_it_is), fetched);
+    assert_eq!(row(|p| p.kinds = vec![ModelKind::Checkpoint], as_it_is), fetched);
+    assert_eq!(row(|p| p.kinds = vec![ModelKind::Lora], as_it_is), "skip  kind_unwanted");
+    assert_eq!(row(|p| p.base_models = vec!["sd 1.5".into()], as_it_is), fetched);
+    assert_eq!(row(|p| p.base_models = vec!["Pony".into()], as_it_is), "skip  base_model_unwanted");
+    assert_eq!(row(|p| p.formats = vec![FileFormat::Safetensors], as_it_is), fetched);
+    assert_eq!(row(|p| p.formats = vec![FileFormat::Gguf], as_it_is), "skip a.safetensors format_unwanted");
+    assert_eq!(row(|p| p.max_file_bytes = Some(100), as_it_is), fetched);
+    assert_eq!(row(|p| p.max_file_bytes = Some(99), as_it_is), "skip a.safetensors too_large");
+    assert_eq!(row(|p| p.max_total_bytes = Some(100), as_it_is), fetched);
+    assert_eq!(row(|p| p.max_total_bytes = Some(99), as_it_is), "skip a.safetensors over_budget");
+    assert_eq!(row(|p| p.keep_last = Some(1), as_it_is), fetched);
+    assert_eq!(row(|p| p.keep_last = Some(1), |m| m.versions[0].newer_versions = 1), "skip  older_than_kept");
+    assert_eq!(row(|p| p.max_maturity = Some(Maturity::Pg), as_it_is), fetched);
     assert_eq!(
-        planned(&[followed(model(versions()), Backfill::None)], &[]),
-        ["fetch c.safetensors wanted", "fetch b.safetensors wanted", "skip  before_follow"]
+        row(|p| p.max_maturity = Some(Maturity::Pg13), |m| m.versions[0].version.nsfw_level = 5),
+        "skip  too_mature"
     );
-    let mut old = versions();
-    old.remove(0);
-    old[0].version.published_at = Some(BEFORE.plus(std::time::Duration::from_secs(1)));
+    let unrated = |m: &mut WantedModel| {
+        m.model.nsfw_level = 0;
+        m.versions[0].version.nsfw_level = 0;
+    };
+    assert_eq!(row(|p| p.max_maturity = Some(Maturity::Xxx), unrated), "skip  unrated");
+    assert_eq!(row(|_| {}, unrated), fetched);
+    assert_eq!(row(|p| p.include_tags = vec!["STYLE".into()], as_it_is), fetched);
+    assert_eq!(row(|p| p.include_tags = vec!["meme".into()], as_it_is), "skip  tag_unwanted");
+    assert_eq!(row(|p| p.exclude_tags = vec!["Style".into()], as_it_is), "skip  tag_unwanted");
+    assert_eq!(row(|p| p.notify_only = true, as_it_is), "skip  notify_only");
+    assert_eq!(row(|p| p.quiet_hours = QuietHours::parse("11:00-13:00"), as_it_is), "skip  quiet_hours");
+    assert_eq!(row(|p| p.quiet_hours = QuietHours::parse("13:00-11:00"), as_it_is), fetched);
+    let freed = |m: &mut WantedModel| m.versions[0].version.was_early_access = true;
+    assert_eq!(row(|_| {}, freed), fetched);
+    assert_eq!(row(|p| p.early_access = EarlyAccessPolicy::Never, freed), "skip  early_access_never");
+    let gated = |m: &mut WantedModel| m.model.state = ModelState::Gated;
+    assert_eq!(row(|_| {}, gated), "skip  gated");
+    assert_eq!(row(|_| {}, |m| (m.model.state, m.model.access_granted) = (ModelState::Gated, Some(true))), fetched);
     assert_eq!(
-        planned(&[followed(model(old), Backfill::Newest(1))], &[]),
-        ["fetch b.safetensors wanted", "skip  before_follow"]
+        row(|_| {}, |m| m.versions[0].replaced_files = vec!["a.safetensors".into()]),
+        "fetch a.safetensors replaced"
     );
+    let gone = |m: &mut WantedModel| {
+        m.model.gone_at = Some(NOW);
+        m.versions.clear();
+    };
+    assert_eq!(row(|_| {}, gone), "skip  gone");
+    // What no policy wants is told by the policy, not by what else stands in its way.
+    assert_eq!(row(|p| p.kinds = vec![ModelKind::Lora], gated), "skip  kind_unwanted");
+}
+
+#[test]
+fn a_gate_says_where_to_go_and_what_to_do() {
+    let detail = |granted| {
+        let mut wanted = followed(model(vec![version(1, AFTER, vec![file(1, "a.safetensors")])]), Backfill::None);
+        (wanted.model.hub, wanted.model.external_id) = (Hub::HuggingFace, "org/repo".to_owned());
+        (wanted.model.state, wanted.model.access_granted) = (ModelState::Gated, granted);
+        plan(&[wanted], &facts(&[])).operations[0].detail.clone()
+    };
+    for granted in [None, Some(false)] {
+        assert!(detail(granted).contains("https://huggingface.co/org/repo"), "{}", detail(granted));
+    }
+    assert!(detail(None).contains("paintbox login hf") && detail(Some(false)).contains("ask for it"));
+}
+
+#[test]
+fn the_budget_counts_what_is_here_and_what_was_planned_before() {
+    let policy = FollowPolicy { max_total_bytes: Some(250), ..FollowPolicy::default() };
+    let mut wanted = model(vec![
+        version(3, AFTER.plus(Duration::from_secs(2)), vec![file(3, "c.safetensors")]),
+        version(2, AFTER.plus(Duration::from_secs(1)), vec![file(2, "b.safetensors")]),
+        version(1, AFTER, vec![file(1, "a.safetensors")]),
+    ]);
+    wanted.follows = vec![interest(1, "civitai:someone", policy)];
+    let wanted = [wanted];
+    let (c, b) = ("fetch c.safetensors wanted", "fetch b.safetensors wanted");
+    assert_eq!(planned(&wanted, &[]), [c, b, "skip a.safetensors over_budget"]);
+    let mut held = facts(&[]);
+    held.held_bytes.insert(FollowId::new(1), 100);
+    assert_eq!(planned_with(&wanted, &held), [c, "skip b.safetensors over_budget", "skip a.safetensors over_budget"]);
+    held.held_bytes.clear();
+    held.room_bytes = Some(150);
+    assert_eq!(planned_with(&wanted, &held), [c, "skip b.safetensors no_space", "skip a.safetensors no_space"]);
+}
+
+#[test]
+fn the_follow_that_wants_a_version_gets_it_and_priority_decides_among_several() {
+    let mut wanted = model(vec![version(1, AFTER, vec![file(1, "a.safetensors")])]);
+    let strict = FollowPolicy { kinds: vec![ModelKind::Lora], priority: 5, ..FollowPolicy::default() };
+    let slow = FollowPolicy { max_bytes_per_second: Some(7), ..FollowPolicy::default() };
+    wanted.follows = vec![interest(2, "civitai:tag:ink", strict), interest(1, "civitai:someone", slow)];
+    let made = plan(std::slice::from_ref(&wanted), &facts(&[])).operations;
+    assert_eq!((made.len(), made[0].kind), (1, OperationKind::Fetch));
+    assert_eq!((made[0].follow.as_deref(), made[0].max_bytes_per_second), (Some("civitai:someone"), Some(7)));
+
+    // A file that one follow may not take any more is taken by the other.
+    wanted.follows[0].policy = FollowPolicy { max_file_bytes: Some(1), ..FollowPolicy::default() };
+    let made = plan(std::slice::from_ref(&wanted), &facts(&[])).operations;
+    assert_eq!((made[0].kind, made[0].follow.as_deref()), (OperationKind::Fetch, Some("civitai:someone")));
+
+    // Of two models the one whose follow is more important comes first.
+    let mut other = model(vec![version(9, AFTER, vec![file(9, "z.safetensors")])]);
+    other.model.id = ModelId::new(9);
+    let urgent = FollowPolicy { priority: 9, ..FollowPolicy::default() };
+    other.follows = vec![interest(3, "civitai:urgent", urgent)];
+    assert_eq!(planned(&[wanted, other], &[])[0], "fetch z.safetensors wanted");
+}
+
+#[test]
+fn a_commit_with_the_same_weights_fetches_nothing_and_one_with_others_is_fetched_whole() {
+    let folder = |same: &[u8]| {
+        let mut commit = version(
+            1,
+            AFTER,
+            vec![
+                file(1, "model_index.json"),
+                file(2, "unet/diffusion_pytorch_model.safetensors"),
+                file(3, "vae/diffusion_pytorch_model.safetensors"),
+            ],
+        );
+        commit.same_content = same.iter().map(|id| (FollowId::new(1), FileId::new((*id).into()))).collect();
+        let mut model = followed(model(vec![commit]), Backfill::None);
+        model.model.hub = Hub::HuggingFace;
+        planned(&[model], &[])
+    };
+    assert!(folder(&[2, 3]).iter().all(|line| line.starts_with("skip") && line.ends_with("same_content")));
+    assert!(folder(&[1, 2]).iter().all(|line| line.starts_with("fetch")), "a folder works only as a whole");
+
+    // Adapters of one repository are works of their own.
+    let mut commit = version(1, AFTER, vec![file(1, "old.safetensors"), file(2, "new.safetensors")]);
+    commit.same_content = vec![(FollowId::new(1), FileId::new(1))];
+    let mut adapters = followed(model(vec![commit]), Backfill::None);
+    (adapters.model.hub, adapters.model.kind) = (Hub::HuggingFace, ModelKind::Lora);
+    assert_eq!(planned(&[adapters], &[]), ["skip old.safetensors same_content", "fetch new.safetensors wanted"]);
+}
+
+#[test]
+fn what_another_tools_cache_holds_is_kept_there_and_not_fetched() {
+    let wanted = followed(model(vec![version(1, AFTER, vec![file(1, "a.safetensors")])]), Backfill::None);
+    let mut cached = facts(&[]);
+    cached.cached.insert(FileId::new(1), "/cache/blob".into());
+    let made = plan(&[wanted], &cached);
+    assert_eq!((made.operations[0].reason, made.has_work()), ("in_hf_cache", true));
+    assert_eq!(made.fetch_bytes(), 0);
 }
 
 #[test]

@@ -1,0 +1,92 @@
+//! Files that another tool has on this machine already: used where they lie, never touched.
+//!
+//! Hugging Face's own tools share one cache. What a plan wants and that cache holds under its name is checked byte by
+//! byte and recorded as content that lies there; nothing is copied, linked or locked. If its owner cleans the cache
+//! later, the next plan sees that it is gone and fetches it.
+
+use crate::Parts;
+use crate::error::SyncError;
+use crate::fetch::{artifact, blocking};
+use paintbox_catalogue::{FileId, FileRecord, NewArtifact, WantedModel};
+use paintbox_domain::hub::FileSize;
+use paintbox_domain::{FileFormat, Hub};
+use paintbox_store::Expected;
+use paintbox_store::hf_cache::CachedFile;
+use paintbox_weights::inspect;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+impl Parts {
+    /// What of the wanted files lies in the shared cache, by name and length alone.
+    pub(crate) async fn cached(&self, wanted: &[WantedModel]) -> Result<HashMap<FileId, PathBuf>, SyncError> {
+        let mut sought = Vec::new();
+        for model in wanted.iter().filter(|model| model.model.hub == Hub::HuggingFace) {
+            for version in &model.versions {
+                let absent = version.version.files.iter().filter(|file| !file.state.is_local());
+                sought.extend(absent.map(|file| {
+                    let commit = version.version.external_id.clone();
+                    (
+                        file.id,
+                        model.model.external_id.clone(),
+                        commit,
+                        file.external_id.clone(),
+                        file.sha256,
+                        file.git_sha1,
+                    )
+                }));
+            }
+        }
+        let cache = self.hf_cache.clone();
+        blocking(move || {
+            sought
+                .into_iter()
+                .filter_map(|(id, repository, commit, path, sha256, git_sha1)| {
+                    Some((id, cache.find(&repository, &commit, &path, sha256, git_sha1)?.path))
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Checks a cached file's bytes and records them as content that is here. False if they are not what the hub
+    /// lists, or cannot be read: then the file is fetched.
+    pub(crate) async fn adopt_cached(&self, file: &FileRecord, path: &Path) -> Result<bool, SyncError> {
+        let expected = Expected {
+            size: match file.size {
+                Some(FileSize::Exact(bytes)) => Some(bytes),
+                Some(FileSize::About(_)) | None => None,
+            },
+            sha256: file.sha256,
+            git_sha1: file.git_sha1,
+        };
+        if expected.sha256.is_none() && expected.git_sha1.is_none() {
+            // A name alone is no proof of anything.
+            return Ok(false);
+        }
+        let (path, format) = (path.to_owned(), file.format);
+        let checked = blocking(move || check(&path, &expected, format)).await?;
+        match checked {
+            Ok(found) => {
+                self.catalogue.record_file(file.id, &found, true).await?;
+                Ok(true)
+            }
+            Err(problem) => {
+                tracing::warn!(file = %file.name, "what the Hugging Face cache holds is not used: {problem}");
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn check(path: &Path, expected: &Expected, format: FileFormat) -> Result<NewArtifact, String> {
+    let unusable = |error: &dyn std::error::Error| paintbox_domain::classify::message_with_causes(error);
+    let file = CachedFile { path: path.to_owned(), size_bytes: expected.size.unwrap_or_default() };
+    let digests = file.verify(expected).map_err(|error| unusable(&error))?;
+    let inspection = if matches!(format, FileFormat::Safetensors | FileFormat::Gguf) {
+        let mut reader = std::fs::File::open(path).map_err(|error| unusable(&error))?;
+        Some(inspect(&mut reader, digests.size_bytes).map_err(|error| unusable(&error))?)
+    } else {
+        None
+    };
+    Ok(artifact(&digests, path.to_owned(), format, inspection.as_ref()))
+}
