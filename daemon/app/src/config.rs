@@ -3,6 +3,7 @@
 use crate::StartError;
 use crate::home::Home;
 use paintbox_domain::Secret;
+use paintbox_domain::follow::FollowPolicy;
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,20 +22,59 @@ struct File {
     log: Option<String>,
     hubs: HubsTable,
     sync: SyncTable,
+    follow: FollowTable,
+    notify: NotifyTable,
     generation: GenerationTable,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct HubsTable {
-    civitai: HubTable,
-    huggingface: HubTable,
+    civitai: CivitaiTable,
+    huggingface: HuggingFaceTable,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct HubTable {
+struct CivitaiTable {
     endpoint: Option<String>,
+    mature_endpoint: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct HuggingFaceTable {
+    endpoint: Option<String>,
+    cache: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+}
+
+/// What follows do unless they say otherwise; the keys are those of the API's `FollowPolicy`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FollowTable {
+    backfill: String,
+    kinds: Vec<String>,
+    base_models: Vec<String>,
+    formats: Vec<String>,
+    max_file_bytes: Option<u64>,
+    max_total_bytes: Option<u64>,
+    keep_last: Option<u32>,
+    max_maturity: String,
+    early_access: String,
+    notify_only: Option<bool>,
+    include_tags: Vec<String>,
+    exclude_tags: Vec<String>,
+    quiet_hours: String,
+    max_bytes_per_second: Option<u64>,
+    priority: Option<i32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NotifyTable {
+    desktop: bool,
+    webhook: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,9 +95,18 @@ struct GenerationTable {
 pub(crate) struct Config {
     pub(crate) home: Home,
     pub(crate) civitai_endpoint: String,
+    /// Where CivitAI lists what is rated beyond PG-13.
+    pub(crate) civitai_mature_endpoint: Option<String>,
     pub(crate) hf_endpoint: String,
     pub(crate) civitai_token: Option<Secret>,
     pub(crate) hf_token: Option<Secret>,
+    /// Where Hugging Face's own tools keep a token.
+    pub(crate) hf_token_file: Option<PathBuf>,
+    /// Where they keep what they downloaded.
+    pub(crate) hf_caches: Vec<PathBuf>,
+    pub(crate) follow_policy: FollowPolicy,
+    pub(crate) notify_desktop: bool,
+    pub(crate) webhook: Option<String>,
     pub(crate) log_filter: String,
     /// None: only when asked.
     pub(crate) sync_interval: Option<Duration>,
@@ -75,12 +124,23 @@ impl Config {
             None => Home::of_platform()?,
         };
         let file = read(&home.config_file)?;
+        let civitai_endpoint =
+            endpoint("PAINTBOX_CIVITAI_ENDPOINT", file.hubs.civitai.endpoint, "https://civitai.com")?;
+        let huggingface = HuggingFacePlaces::find(&home, file.hubs.huggingface.cache, file.hubs.huggingface.token_file);
         let interval = file.sync.interval_minutes.unwrap_or(DEFAULT_INTERVAL_MINUTES).max(SHORTEST_INTERVAL_MINUTES);
         Ok(Self {
-            civitai_endpoint: endpoint("PAINTBOX_CIVITAI_ENDPOINT", file.hubs.civitai.endpoint, "https://civitai.com")?,
+            civitai_mature_endpoint: mature_endpoint(file.hubs.civitai.mature_endpoint, &civitai_endpoint),
+            civitai_endpoint,
             hf_endpoint: endpoint("HF_ENDPOINT", file.hubs.huggingface.endpoint, "https://huggingface.co")?,
             civitai_token: variable("PAINTBOX_CIVITAI_TOKEN").and_then(|token| Secret::new(&token)),
-            hf_token: variable("HF_TOKEN").and_then(|token| Secret::new(&token)),
+            hf_token: variable("HF_TOKEN")
+                .or_else(|| variable("HUGGING_FACE_HUB_TOKEN"))
+                .and_then(|token| Secret::new(&token)),
+            hf_token_file: huggingface.token_file,
+            hf_caches: huggingface.caches,
+            follow_policy: follow_policy(file.follow)?,
+            notify_desktop: file.notify.desktop,
+            webhook: file.notify.webhook,
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
             max_queued: file.generation.max_queued.unwrap_or(DEFAULT_QUEUE_LENGTH).max(1),
@@ -98,6 +158,15 @@ impl Config {
         let _ = writeln!(text, "socket          {}", self.home.socket().display());
         let _ = writeln!(text, "civitai         {} (token {})", self.civitai_endpoint, token(&self.civitai_token));
         let _ = writeln!(text, "hugging face    {} (token {})", self.hf_endpoint, token(&self.hf_token));
+        if let Some(mature) = &self.civitai_mature_endpoint {
+            let _ = writeln!(text, "                {mature} for what is rated beyond PG-13");
+        }
+        for cache in &self.hf_caches {
+            let _ = writeln!(text, "                {} is used in place", cache.display());
+        }
+        let told = [("desktop", self.notify_desktop), ("webhook", self.webhook.is_some())];
+        let told: Vec<&str> = told.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+        let _ = writeln!(text, "notices         {}", if told.is_empty() { "none".to_owned() } else { told.join(", ") });
         let _ = match self.sync_interval {
             Some(interval) => writeln!(text, "automatic sync  every {} minutes", interval.as_secs() / 60),
             None => writeln!(text, "automatic sync  off"),
@@ -105,6 +174,66 @@ impl Config {
         let _ = write!(text, "queue           at most {} generations", self.max_queued);
         text
     }
+}
+
+/// Where Hugging Face's own tools keep things (github huggingface/huggingface_hub @ ee0a4510f4bc
+/// `src/huggingface_hub/constants.py`). What is named is always used; what is only usual, unless `PAINTBOX_HOME` keeps
+/// this installation to itself.
+struct HuggingFacePlaces {
+    token_file: Option<PathBuf>,
+    caches: Vec<PathBuf>,
+}
+
+impl HuggingFacePlaces {
+    fn find(home: &Home, cache: Option<PathBuf>, token_file: Option<PathBuf>) -> Self {
+        let usual = || home.is_of_platform.then(|| etcetera::base_strategy::Xdg::new().ok()).flatten();
+        let hf_home = variable("HF_HOME")
+            .map(PathBuf::from)
+            .or_else(|| usual().map(|base| etcetera::BaseStrategy::cache_dir(&base).join("huggingface")));
+        let cache = variable("HF_HUB_CACHE")
+            .or_else(|| variable("HUGGINGFACE_HUB_CACHE"))
+            .map(PathBuf::from)
+            .or(cache)
+            .or_else(|| hf_home.as_ref().map(|home| home.join("hub")));
+        let may_use_token = variable("HF_HUB_DISABLE_IMPLICIT_TOKEN")
+            .is_none_or(|value| !matches!(value.to_ascii_lowercase().as_str(), "1" | "on" | "yes" | "true"));
+        let token_file = variable("HF_TOKEN_PATH")
+            .map(PathBuf::from)
+            .or(token_file)
+            .or_else(|| hf_home.as_ref().map(|home| home.join("token")))
+            .filter(|_| may_use_token);
+        Self { token_file, caches: cache.into_iter().collect() }
+    }
+}
+
+/// civitai.com lists only what is rated PG and PG-13 since April 2026, and civitai.red lists everything. An endpoint of
+/// somebody's own is asked for everything, unless they name a second one.
+fn mature_endpoint(from_file: Option<String>, endpoint: &str) -> Option<String> {
+    let text = from_file.or_else(|| (endpoint == "https://civitai.com").then(|| "https://civitai.red".to_owned()))?;
+    let text = text.trim().trim_end_matches('/').to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn follow_policy(table: FollowTable) -> Result<FollowPolicy, StartError> {
+    let message = paintbox_proto::v1::FollowPolicy {
+        backfill: table.backfill,
+        kinds: table.kinds,
+        base_models: table.base_models,
+        formats: table.formats,
+        max_file_bytes: table.max_file_bytes,
+        max_total_bytes: table.max_total_bytes,
+        keep_last: table.keep_last,
+        max_maturity: table.max_maturity,
+        early_access: table.early_access,
+        notify_only: table.notify_only,
+        include_tags: table.include_tags,
+        exclude_tags: table.exclude_tags,
+        quiet_hours: table.quiet_hours,
+        max_bytes_per_second: table.max_bytes_per_second,
+        priority: table.priority,
+    };
+    paintbox_rpc::read_policy(&message, &FollowPolicy::default())
+        .map_err(|status| StartError::FollowPolicy { problem: status.message().to_owned() })
 }
 
 fn read(path: &Path) -> Result<File, StartError> {

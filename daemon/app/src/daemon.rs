@@ -3,24 +3,30 @@
 //! Order of ending: streams and the socket, then sync and painting (both keep what they have), then the catalogue.
 
 use crate::StartError;
+use crate::announce::{Desktop, Web};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::credentials::CredentialFiles;
+use crate::credentials::{CredentialFiles, Credentials};
+use crate::keychain::Keychain;
 use crate::{home::Home, logging};
 use paintbox_catalogue::Catalogue;
-use paintbox_domain::{Classify, Clock, Failure, Hub, Secret, reason};
+use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::{Engine, EngineOptions};
 use paintbox_generation::{GenerationParts, Generations};
-use paintbox_hub::{HubConfig, Hubs};
+use paintbox_hub::{HubConfig, Hubs, Webhook};
 use paintbox_rpc::{Api, CredentialStore, DaemonFacts, Socket};
 use paintbox_store::Store;
-use paintbox_sync::{Parts, Sync};
+use paintbox_store::hf_cache::HfCache;
+use paintbox_sync::{Announcer, Parts, Sync};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+/// CivitAI answers a browser with pages instead of errors, so this says who we are.
+const USER_AGENT: &str = concat!("paintbox/", env!("CARGO_PKG_VERSION"));
 /// After this long an orderly end is given up; everything durable is consistent at any moment.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 
@@ -63,17 +69,21 @@ async fn live(config: &Config) -> Result<(), StartError> {
         tracing::info!(bytes = swept, "removed what an interrupted write of small files left behind");
     }
     let credentials = Credentials {
+        civitai_from_environment: config.civitai_token.clone(),
+        hf_from_environment: config.hf_token.clone(),
+        keychain: if config.home.is_of_platform { Keychain::of_platform() } else { None },
         files: CredentialFiles::new(&config.home.state),
-        civitai: config.civitai_token.clone(),
-        hf: config.hf_token.clone(),
+        hf_token_file: config.hf_token_file.clone(),
     };
-    let hubs = hubs(config, &credentials)?;
+    let hubs = hubs(config, &credentials, clock.clone())?;
     let sync = Sync::new(Parts {
         catalogue: catalogue.clone(),
         hubs,
         store: store.clone(),
+        hf_cache: HfCache::new(config.hf_caches.clone()),
         clock: clock.clone(),
         sync_interval: config.sync_interval,
+        announcers: announcers(config)?,
     });
     let engine = Engine::new(EngineOptions::default()).map_err(|error| part(&error))?;
     let device = engine.device_name().to_owned();
@@ -92,6 +102,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
         sync: sync.clone(),
         generations: generations.clone(),
         credentials: Arc::new(credentials),
+        default_policy: Arc::new(config.follow_policy.clone()),
         facts: Arc::new(facts(config, started_at, device)),
         stop: stop.clone(),
         shutdown: shutdown.clone(),
@@ -150,18 +161,36 @@ async fn stopped(stop: &CancellationToken) {
     }
 }
 
-fn hubs(config: &Config, credentials: &Credentials) -> Result<Hubs, StartError> {
-    let endpoint = |setting: &'static str, text: &str| {
-        text.parse().map_err(|error| StartError::Endpoint { setting, problem: format!("`{text}`: {error}") })
-    };
+fn hubs(config: &Config, credentials: &Credentials, clock: Arc<dyn Clock>) -> Result<Hubs, StartError> {
+    let mature = config.civitai_mature_endpoint.as_deref();
     Hubs::new(HubConfig {
-        civitai_endpoint: endpoint("PAINTBOX_CIVITAI_ENDPOINT", &config.civitai_endpoint)?,
-        hf_endpoint: endpoint("HF_ENDPOINT", &config.hf_endpoint)?,
+        civitai_endpoint: address("PAINTBOX_CIVITAI_ENDPOINT", &config.civitai_endpoint)?,
+        civitai_mature_endpoint: mature.map(|text| address("hubs.civitai.mature_endpoint", text)).transpose()?,
+        hf_endpoint: address("HF_ENDPOINT", &config.hf_endpoint)?,
         civitai_token: credentials.current(Hub::Civitai),
         hf_token: credentials.current(Hub::HuggingFace),
-        user_agent: concat!("paintbox/", env!("CARGO_PKG_VERSION")).to_owned(),
+        user_agent: USER_AGENT.to_owned(),
+        clock,
     })
     .map_err(|error| part(&error))
+}
+
+fn address(setting: &'static str, text: &str) -> Result<Url, StartError> {
+    text.parse().map_err(|error| StartError::Endpoint { setting, problem: format!("`{text}`: {error}") })
+}
+
+fn announcers(config: &Config) -> Result<Vec<Arc<dyn Announcer>>, StartError> {
+    let mut announcers: Vec<Arc<dyn Announcer>> = Vec::new();
+    if config.notify_desktop {
+        announcers.push(Arc::new(Desktop));
+    }
+    if let Some(text) = &config.webhook {
+        // Its query may hold a secret, so the text itself is not repeated.
+        let unreadable = |_| StartError::Endpoint { setting: "notify.webhook", problem: "it is no address".to_owned() };
+        let webhook = Webhook::new(text.parse().map_err(unreadable)?, USER_AGENT).map_err(|error| part(&error))?;
+        announcers.push(Arc::new(Web(webhook)));
+    }
+    Ok(announcers)
 }
 
 fn facts(config: &Config, started_at: paintbox_domain::Timestamp, device: String) -> DaemonFacts {
@@ -178,46 +207,5 @@ fn facts(config: &Config, started_at: paintbox_domain::Timestamp, device: String
             (Hub::Civitai, config.civitai_endpoint.clone()),
             (Hub::HuggingFace, config.hf_endpoint.clone()),
         ],
-    }
-}
-
-/// Tokens from the environment win over those that were stored with `paintbox login`.
-#[derive(Debug)]
-struct Credentials {
-    files: CredentialFiles,
-    civitai: Option<Secret>,
-    hf: Option<Secret>,
-}
-
-impl Credentials {
-    fn given_by_environment(&self, hub: Hub) -> Option<&Secret> {
-        match hub {
-            Hub::Civitai => self.civitai.as_ref(),
-            Hub::HuggingFace => self.hf.as_ref(),
-        }
-    }
-}
-
-impl CredentialStore for Credentials {
-    fn state(&self, hub: Hub) -> &'static str {
-        if self.given_by_environment(hub).is_some() {
-            "environment"
-        } else if self.files.load(hub).is_some() {
-            "stored"
-        } else {
-            "none"
-        }
-    }
-
-    fn current(&self, hub: Hub) -> Option<Secret> {
-        self.given_by_environment(hub).cloned().or_else(|| self.files.load(hub))
-    }
-
-    fn save(&self, hub: Hub, token: &Secret) -> Result<(), Failure> {
-        self.files.save(hub, token)
-    }
-
-    fn remove(&self, hub: Hub) -> Result<(), Failure> {
-        self.files.remove(hub)
     }
 }

@@ -20,11 +20,14 @@ pub(crate) struct Home {
     pub(crate) run: PathBuf,
     pub(crate) store: PathBuf,
     pub(crate) logs: PathBuf,
+    /// Whether these are the platform's own places rather than one folder of somebody's choice.
+    pub(crate) is_of_platform: bool,
 }
 
 impl Home {
     pub(crate) fn under(root: &Path) -> Self {
         Self {
+            is_of_platform: false,
             config_file: root.join("config.toml"),
             state: root.join("state"),
             run: root.join("run"),
@@ -36,10 +39,11 @@ impl Home {
     pub(crate) fn of_platform() -> Result<Self, StartError> {
         let base = etcetera::base_strategy::choose_native_strategy().map_err(|_| StartError::NoHome)?;
         if cfg!(target_os = "macos") {
-            return Ok(Self::under(&base.data_dir().join("paintbox")));
+            return Ok(Self { is_of_platform: true, ..Self::under(&base.data_dir().join("paintbox")) });
         }
         let state = base.state_dir().unwrap_or_else(|| base.data_dir()).join("paintbox");
         Ok(Self {
+            is_of_platform: true,
             config_file: base.config_dir().join("paintbox/config.toml"),
             run: state.join("run"),
             logs: state.join("logs"),

@@ -3,11 +3,13 @@
 //! The only place that reads the environment, the home directory and the wall clock. It decides nothing that a
 //! library could decide.
 
+mod announce;
 mod clock;
 mod config;
 mod credentials;
 mod daemon;
 mod home;
+mod keychain;
 mod logging;
 
 use clap::{Parser, Subcommand};
@@ -74,6 +76,8 @@ pub(crate) enum StartError {
     },
     #[error("{setting} is not a usable endpoint: {problem}")]
     Endpoint { setting: &'static str, problem: String },
+    #[error("the configuration's [follow] table is not valid: {problem}")]
+    FollowPolicy { problem: String },
     #[error("cannot {action} {path}")]
     Io {
         action: &'static str,
@@ -96,7 +100,7 @@ impl Classify for StartError {
             Self::NoHome | Self::ConfigUnreadable { .. } | Self::Io { .. } | Self::HomeLocked { .. } => {
                 Class::Precondition
             }
-            Self::ConfigInvalid { .. } | Self::Endpoint { .. } => Class::InvalidInput,
+            Self::ConfigInvalid { .. } | Self::Endpoint { .. } | Self::FollowPolicy { .. } => Class::InvalidInput,
             Self::Runtime(_) => Class::Internal,
             Self::Part(failure) => failure.class,
         }
@@ -106,9 +110,10 @@ impl Classify for StartError {
         use paintbox_domain::reason;
         match self {
             Self::NoHome | Self::Runtime(_) | Self::Part(_) => reason::INTERNAL,
-            Self::ConfigUnreadable { .. } | Self::ConfigInvalid { .. } | Self::Endpoint { .. } => {
-                reason::CONFIG_INVALID
-            }
+            Self::ConfigUnreadable { .. }
+            | Self::ConfigInvalid { .. }
+            | Self::Endpoint { .. }
+            | Self::FollowPolicy { .. } => reason::CONFIG_INVALID,
             Self::Io { .. } => reason::STORE_FAILED,
             Self::HomeLocked { .. } => reason::HOME_LOCKED,
         }
@@ -117,7 +122,7 @@ impl Classify for StartError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoHome => Some("set PAINTBOX_HOME to the folder that should hold everything".to_owned()),
-            Self::ConfigInvalid { .. } => {
+            Self::ConfigInvalid { .. } | Self::FollowPolicy { .. } => {
                 Some("`paintboxd check-config` prints the settings it understands".to_owned())
             }
             Self::Part(failure) => failure.hint.clone(),

@@ -1,11 +1,11 @@
 //! `CatalogueService`.
 
-use crate::convert::{model_detail, model_summary};
+use crate::convert::{model_detail, model_summary, timestamp};
 use crate::names;
 use crate::server::{Api, page_size};
 use crate::status::{invalid, status};
-use paintbox_catalogue::SearchQuery;
-use paintbox_domain::{Architecture, Hub, ModelKind, ModelRef};
+use paintbox_catalogue::{CatalogueError, ModelDetail, ModelId, SearchQuery};
+use paintbox_domain::{Architecture, Hub, ModelKind, ModelRef, Timestamp};
 use paintbox_proto::v1;
 use paintbox_proto::v1::catalogue_service_server::CatalogueService;
 use tonic::{Request, Response, Status};
@@ -47,24 +47,19 @@ impl CatalogueService for Api {
     }
 
     async fn get_model(&self, request: Request<v1::GetModelRequest>) -> Result<Response<v1::Model>, Status> {
-        let (hub, external_id) = names::parse_model(&request.into_inner().name)?;
-        let reference = match hub {
-            Hub::Civitai => format!("civitai:{external_id}"),
-            Hub::HuggingFace => format!("hf:{external_id}"),
-        };
-        let reference: ModelRef = reference.parse().map_err(|error| status(&error))?;
-        let resolved = self.catalogue.resolve(&reference).await.map_err(|error| status(&error))?;
-        let detail = self.catalogue.model(resolved.model).await.map_err(|error| status(&error))?;
-        Ok(Response::new(model_detail(&detail)))
+        let request = request.into_inner();
+        let id = self.model_by_name(&request.name).await?;
+        Ok(Response::new(model_detail(&self.detail(id, request.read_time.as_ref()).await?)))
     }
 
     async fn resolve_model(
         &self,
         request: Request<v1::ResolveModelRequest>,
     ) -> Result<Response<v1::ResolveModelResponse>, Status> {
-        let reference: ModelRef = request.into_inner().reference.parse().map_err(|error| status(&error))?;
+        let request = request.into_inner();
+        let reference: ModelRef = request.reference.parse().map_err(|error| status(&error))?;
         let resolved = self.catalogue.resolve(&reference).await.map_err(|error| status(&error))?;
-        let detail = self.catalogue.model(resolved.model).await.map_err(|error| status(&error))?;
+        let detail = self.detail(resolved.model, request.read_time.as_ref()).await?;
         let model = model_detail(&detail);
         let version = detail.versions.iter().find(|version| Some(version.id) == resolved.version);
         let version_name = version.map(|version| names::version(&model.name, &version.external_id));
@@ -74,5 +69,39 @@ impl CatalogueService for Api {
             version: version_name.unwrap_or_default(),
             file: file.unwrap_or_default(),
         }))
+    }
+
+    async fn list_model_history(
+        &self,
+        request: Request<v1::ListModelHistoryRequest>,
+    ) -> Result<Response<v1::ListModelHistoryResponse>, Status> {
+        let id = self.model_by_name(&request.into_inner().name).await?;
+        let history = self.sync.history(id).await.map_err(|error| status(&error))?;
+        let changes = history.into_iter().map(|entry| v1::ModelChange {
+            time: Some(timestamp(entry.at)),
+            event: entry.event.as_str().to_owned(),
+            fields: entry.fields.into_iter().map(str::to_owned).collect(),
+        });
+        Ok(Response::new(v1::ListModelHistoryResponse { changes: changes.collect() }))
+    }
+}
+
+impl Api {
+    /// The row behind `models/…`.
+    async fn model_by_name(&self, name: &str) -> Result<ModelId, Status> {
+        let (hub, external_id) = names::parse_model(name)?;
+        let found = self.catalogue.find_model(hub, &external_id).await.map_err(|error| status(&error))?;
+        found.ok_or_else(|| status(&CatalogueError::ModelNotFound { reference: format!("{hub}:{external_id}") }))
+    }
+
+    /// The model as it is known, or as it was known at a time.
+    async fn detail(&self, id: ModelId, at: Option<&prost_types::Timestamp>) -> Result<ModelDetail, Status> {
+        match at {
+            None => self.catalogue.model(id).await.map_err(|error| status(&error)),
+            Some(at) => {
+                let ms = at.seconds.saturating_mul(1000).saturating_add(i64::from(at.nanos) / 1_000_000);
+                self.sync.model_at(id, Timestamp::from_unix_ms(ms)).await.map_err(|error| status(&error))
+            }
+        }
     }
 }

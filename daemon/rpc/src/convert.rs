@@ -60,6 +60,8 @@ fn version(model: &str, version: &VersionRecord) -> v1::ModelVersion {
             .map(|early_access| early_access.until.map(timestamp).unwrap_or_default()),
         files: version.files.iter().map(|file| self::file(&name, file)).collect(),
         previews: version.previews.iter().map(preview).collect(),
+        nsfw_level: version.nsfw_level,
+        gone_time: version.gone_at.map(timestamp),
         name,
     }
 }
@@ -81,6 +83,8 @@ fn file(version: &str, file: &FileRecord) -> v1::ModelFile {
         failure: file.failure.as_ref().map(error_message),
         architecture: artifact.map(|artifact| artifact.architecture.to_string()).unwrap_or_default(),
         kind: artifact.map(|artifact| artifact.kind.to_string()).unwrap_or_default(),
+        replaced_time: file.replaced_at.map(timestamp),
+        gone_time: file.gone_at.map(timestamp),
     }
 }
 

@@ -25,7 +25,7 @@ pub struct DaemonFacts {
 
 /// Where hub tokens are kept; the daemon's, because only it may touch its home.
 pub trait CredentialStore: Send + Sync + std::fmt::Debug {
-    /// `none`, `stored` or `environment`.
+    /// `none`, `keychain`, `stored`, `environment` or `huggingface`.
     fn state(&self, hub: Hub) -> &'static str;
     /// The token in use before a new one was tried, to go back to.
     fn current(&self, hub: Hub) -> Option<Secret>;
@@ -83,10 +83,18 @@ impl DaemonService for Api {
                 .facts
                 .endpoints
                 .iter()
-                .map(|(hub, endpoint)| v1::HubStatus {
-                    hub: hub.to_string(),
-                    endpoint: endpoint.clone(),
-                    credential: self.credentials.state(*hub).to_owned(),
+                .map(|(hub, endpoint)| {
+                    let health = self.sync.hub_health(*hub);
+                    v1::HubStatus {
+                        hub: hub.to_string(),
+                        endpoint: endpoint.clone(),
+                        credential: self.credentials.state(*hub).to_owned(),
+                        state: health.state.as_str().to_owned(),
+                        retry_time: health.retry_at.map(timestamp),
+                        since_time: health.since.map(timestamp),
+                        problem: health.problem.unwrap_or_default(),
+                        requests: health.requests,
+                    }
                 })
                 .collect(),
             sqlite_version: counts.sqlite_version,

@@ -1,12 +1,14 @@
 //! `FollowService`.
 
 use crate::convert::timestamp;
-use crate::server::{Api, page_size};
+use crate::policy;
+use crate::server::{Api, lost, page_size};
 use crate::status::{error_message, invalid, status};
-use paintbox_catalogue::{Follow, FollowState};
-use paintbox_domain::follow::{Backfill, FollowPolicy, FollowTarget};
+use paintbox_catalogue::Follow;
+use paintbox_domain::follow::{FollowPolicy, FollowTarget};
 use paintbox_proto::v1;
 use paintbox_proto::v1::follow_service_server::FollowService;
+use paintbox_sync::BackfillPreview;
 use tonic::{Request, Response, Status};
 
 impl Api {
@@ -14,39 +16,40 @@ impl Api {
         v1::Follow {
             name: format!("follows/{}", follow.name),
             target: follow.target.to_string(),
-            hub: follow.target.hub.to_string(),
-            policy: Some(v1::FollowPolicy { backfill: backfill_text(follow.policy.backfill) }),
-            state: match follow.state {
-                FollowState::Active => "active".to_owned(),
-                FollowState::Failing => "failing".to_owned(),
-            },
+            hub: follow.target.hub().to_string(),
+            policy: Some(policy::message(&follow.policy)),
+            state: follow.state().as_str().to_owned(),
             create_time: Some(timestamp(follow.created_at)),
             last_check_time: follow.last_check_at.map(timestamp),
             next_check_time: self.sync.next_check(follow).map(timestamp),
             new_versions: follow.new,
             pending_files: follow.pending,
             failure: follow.failure.as_ref().map(error_message),
+            backfill_preview: None,
+        }
+    }
+
+    fn policy(&self, message: Option<&v1::FollowPolicy>) -> Result<FollowPolicy, Status> {
+        match message {
+            Some(message) => policy::read(message, &self.default_policy),
+            None => Ok(self.default_policy.as_ref().clone()),
         }
     }
 }
 
-fn backfill_text(backfill: Backfill) -> String {
-    match backfill {
-        Backfill::All => "all".to_owned(),
-        Backfill::None => "none".to_owned(),
-        Backfill::Newest(count) => count.to_string(),
+fn preview_message(preview: BackfillPreview) -> v1::BackfillPreview {
+    v1::BackfillPreview {
+        listed_models: preview.listed_models,
+        listed_versions: preview.listed_versions,
+        files: preview.files,
+        bytes: preview.bytes,
+        free_bytes: preview.free_bytes,
     }
 }
 
-fn parse_backfill(text: &str) -> Result<Backfill, Status> {
-    match text {
-        "" | "all" => Ok(Backfill::All),
-        "none" => Ok(Backfill::None),
-        number => number
-            .parse()
-            .map(Backfill::Newest)
-            .map_err(|_| invalid("backfill", format!("`{number}` is not all, none or a number of versions"))),
-    }
+/// The name or target in `follows/…`.
+pub(crate) fn without_collection(name: &str) -> &str {
+    name.strip_prefix("follows/").unwrap_or(name)
 }
 
 #[tonic::async_trait]
@@ -54,8 +57,51 @@ impl FollowService for Api {
     async fn create_follow(&self, request: Request<v1::CreateFollowRequest>) -> Result<Response<v1::Follow>, Status> {
         let request = request.into_inner();
         let target: FollowTarget = request.target.parse().map_err(|error| status(&error))?;
-        let policy = FollowPolicy { backfill: parse_backfill(&request.backfill)? };
-        let follow = self.sync.follow(&target, policy).await.map_err(|error| status(&error))?;
+        let policy = self.policy(request.policy.as_ref())?;
+        let sync = self.sync.clone();
+        if request.validate_only {
+            if let Ok(follow) = self.catalogue.follow(&target.to_string()).await
+                && follow.target == target
+            {
+                let (target, name) = (target.to_string(), follow.name);
+                return Err(status(&paintbox_catalogue::CatalogueError::FollowExists { target, name }));
+            }
+            let preview = sync.preview_follow(&target, &policy).await.map_err(|error| status(&error))?;
+            return Ok(Response::new(v1::Follow {
+                target: target.to_string(),
+                hub: target.hub().to_string(),
+                policy: Some(policy::message(&policy)),
+                backfill_preview: Some(preview_message(preview)),
+                ..v1::Follow::default()
+            }));
+        }
+        // On a task of its own: a caller that leaves while the list is read must not leave half a follow.
+        let started = tokio::spawn(async move { sync.follow(&target, &policy).await });
+        let follow = started.await.map_err(|_| lost())?.map_err(|error| status(&error))?;
+        let preview = self.sync.preview_update(&follow.name, &follow.policy).await.map_err(|error| status(&error))?;
+        let mut message = self.follow_message(&follow);
+        message.backfill_preview = Some(preview_message(preview));
+        Ok(Response::new(message))
+    }
+
+    async fn update_follow(&self, request: Request<v1::UpdateFollowRequest>) -> Result<Response<v1::Follow>, Status> {
+        let request = request.into_inner();
+        let name = without_collection(&request.name);
+        let policy = self.policy(request.policy.as_ref())?;
+        if request.validate_only {
+            let preview = self.sync.preview_update(name, &policy).await.map_err(|error| status(&error))?;
+            let follow = self.catalogue.follow(name).await.map_err(|error| status(&error))?;
+            let mut message = self.follow_message(&Follow { policy, ..follow });
+            message.backfill_preview = Some(preview_message(preview));
+            return Ok(Response::new(message));
+        }
+        let follow = self.sync.update_follow(name, &policy).await.map_err(|error| status(&error))?;
+        Ok(Response::new(self.follow_message(&follow)))
+    }
+
+    async fn get_follow(&self, request: Request<v1::GetFollowRequest>) -> Result<Response<v1::Follow>, Status> {
+        let name = request.into_inner().name;
+        let follow = self.catalogue.follow(without_collection(&name)).await.map_err(|error| status(&error))?;
         Ok(Response::new(self.follow_message(&follow)))
     }
 
@@ -83,8 +129,7 @@ impl FollowService for Api {
 
     async fn delete_follow(&self, request: Request<v1::DeleteFollowRequest>) -> Result<Response<v1::Follow>, Status> {
         let name = request.into_inner().name;
-        let name = name.strip_prefix("follows/").unwrap_or(&name);
-        let follow = self.catalogue.delete_follow(name).await.map_err(|error| status(&error))?;
+        let follow = self.catalogue.delete_follow(without_collection(&name)).await.map_err(|error| status(&error))?;
         Ok(Response::new(self.follow_message(&follow)))
     }
 }

@@ -12,10 +12,12 @@ mod follow;
 mod generation;
 mod listener;
 mod names;
+mod policy;
 mod server;
 mod status;
 mod sync;
 
 pub use daemon::{CredentialStore, DaemonFacts};
 pub use listener::{ListenError, Socket};
+pub use policy::read as read_policy;
 pub use server::{Api, serve};

@@ -5,6 +5,7 @@ use crate::listener::Socket;
 use crate::status::{failure_status, invalid};
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::Catalogue;
+use paintbox_domain::follow::FollowPolicy;
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_generation::Generations;
 use paintbox_proto::v1::asset_service_server::AssetServiceServer;
@@ -37,6 +38,8 @@ pub struct Api {
     pub sync: paintbox_sync::Sync,
     pub generations: Generations,
     pub credentials: Arc<dyn CredentialStore>,
+    /// What a follow's policy says where its request says nothing.
+    pub default_policy: Arc<FollowPolicy>,
     pub facts: Arc<DaemonFacts>,
     /// Cancelled by `StopDaemon`.
     pub stop: CancellationToken,

@@ -1,6 +1,7 @@
 //! `SyncService`.
 
 use crate::convert::sync_run;
+use crate::follow::without_collection;
 use crate::names::parse_job;
 use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::status::{error_message, status};
@@ -40,10 +41,6 @@ fn event(event: &SyncEvent) -> Event {
             failure: Some(error_message(&failed.failure)),
         }),
     }
-}
-
-fn without_collection(name: &str) -> &str {
-    name.strip_prefix("follows/").unwrap_or(name)
 }
 
 #[tonic::async_trait]

@@ -73,6 +73,7 @@ fn hub_model(id: &str, kind: ModelKind, digest: u8) -> HubModel {
         kind,
         kind_label: None,
         creator: None,
+        creator_id: None,
         description: None,
         tags: vec![],
         nsfw_level: 1,
@@ -80,12 +81,14 @@ fn hub_model(id: &str, kind: ModelKind, digest: u8) -> HubModel {
         downloads: None,
         likes: None,
         state: ModelState::Published,
+        access_granted: None,
         published_at: None,
         updated_at: None,
         versions: vec![HubVersion {
             external_id: format!("{id}0"),
             name: "v1".to_owned(),
             base_model: None,
+            nsfw_level: 1,
             trained_words: vec![],
             published_at: None,
             early_access: None,
@@ -105,6 +108,7 @@ fn hub_model(id: &str, kind: ModelKind, digest: u8) -> HubModel {
             }],
             previews: vec![],
         }],
+        list_mark: None,
         raw: "{}".to_owned(),
     }
 }

@@ -1,0 +1,191 @@
+//! Follow policies ⇄ messages. What a message leaves out is taken from the defaults of the configuration.
+
+use crate::status::invalid;
+use jiff::civil::Date;
+use paintbox_domain::follow::{Backfill, EarlyAccessPolicy, FollowPolicy, Maturity, QuietHours};
+use paintbox_domain::{FileFormat, ModelKind, Timestamp};
+use paintbox_proto::v1;
+use tonic::Status;
+
+/// The policy that `message` asks for, completed by `defaults`.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` with the field that cannot be read.
+pub fn read(message: &v1::FollowPolicy, defaults: &FollowPolicy) -> Result<FollowPolicy, Status> {
+    Ok(FollowPolicy {
+        backfill: match message.backfill.trim() {
+            "" => defaults.backfill,
+            text => backfill(text)?,
+        },
+        kinds: list(&message.kinds, &defaults.kinds, "kinds", ModelKind::from_name)?,
+        base_models: texts(&message.base_models, &defaults.base_models),
+        formats: list(&message.formats, &defaults.formats, "formats", weights_format)?,
+        max_file_bytes: limit(message.max_file_bytes, defaults.max_file_bytes),
+        max_total_bytes: limit(message.max_total_bytes, defaults.max_total_bytes),
+        keep_last: message.keep_last.map_or(defaults.keep_last, |last| (last > 0).then_some(last)),
+        max_maturity: match message.max_maturity.as_str() {
+            "" => defaults.max_maturity,
+            name => Some(named(name, "max_maturity", Maturity::from_name)?),
+        },
+        early_access: match message.early_access.as_str() {
+            "" => defaults.early_access,
+            name => named(name, "early_access", EarlyAccessPolicy::from_name)?,
+        },
+        notify_only: message.notify_only.unwrap_or(defaults.notify_only),
+        include_tags: texts(&message.include_tags, &defaults.include_tags),
+        exclude_tags: texts(&message.exclude_tags, &defaults.exclude_tags),
+        quiet_hours: match message.quiet_hours.trim() {
+            "" => defaults.quiet_hours,
+            "off" => None,
+            hours => Some(named(hours, "quiet_hours", QuietHours::parse)?),
+        },
+        max_bytes_per_second: limit(message.max_bytes_per_second, defaults.max_bytes_per_second),
+        priority: message.priority.unwrap_or(defaults.priority),
+    })
+}
+
+/// A limit that is left out, lifted by 0, or set.
+fn limit(given: Option<u64>, default: Option<u64>) -> Option<u64> {
+    given.map_or(default, |limit| (limit > 0).then_some(limit))
+}
+
+fn texts(given: &[String], default: &[String]) -> Vec<String> {
+    let given: Vec<String> = given.iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect();
+    if given.is_empty() { default.to_vec() } else { given }
+}
+
+fn list<T: Clone>(
+    given: &[String],
+    default: &[T],
+    field: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, Status> {
+    if given.is_empty() {
+        return Ok(default.to_vec());
+    }
+    given.iter().map(|name| named(&name.to_ascii_lowercase(), field, &parse)).collect()
+}
+
+fn named<T>(text: &str, field: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Status> {
+    parse(text).ok_or_else(|| invalid(field, format!("`{text}` is no {}", field.replace('_', " "))))
+}
+
+/// Pickles and archives are never fetched, so nobody can ask for them.
+fn weights_format(name: &str) -> Option<FileFormat> {
+    FileFormat::from_name(name).filter(|format| matches!(format, FileFormat::Safetensors | FileFormat::Gguf))
+}
+
+/// `none`, `all`, a number of versions, or `since:2026-01-31`.
+pub(crate) fn backfill(text: &str) -> Result<Backfill, Status> {
+    let refuse = || invalid("backfill", format!("`{text}` is not all, none, a number of versions or since:DATE"));
+    match text.to_ascii_lowercase().as_str() {
+        "all" => Ok(Backfill::All),
+        "none" => Ok(Backfill::None),
+        lower => match lower.strip_prefix("since:") {
+            Some(date) => {
+                let date: Date = date.trim().parse().map_err(|_| refuse())?;
+                let start = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| refuse())?;
+                Ok(Backfill::Since(Timestamp::from_unix_ms(start.timestamp().as_millisecond())))
+            }
+            None => lower.parse().map(Backfill::Newest).map_err(|_| refuse()),
+        },
+    }
+}
+
+/// The message of a policy, with every rule that it has.
+pub(crate) fn message(policy: &FollowPolicy) -> v1::FollowPolicy {
+    fn names<T: ToString>(values: &[T]) -> Vec<String> {
+        values.iter().map(ToString::to_string).collect()
+    }
+    v1::FollowPolicy {
+        backfill: match policy.backfill {
+            Backfill::All => "all".to_owned(),
+            Backfill::None => "none".to_owned(),
+            Backfill::Newest(count) => count.to_string(),
+            Backfill::Since(time) => format!("since:{}", date(time)),
+        },
+        kinds: names(&policy.kinds),
+        base_models: policy.base_models.clone(),
+        formats: names(&policy.formats),
+        max_file_bytes: policy.max_file_bytes,
+        max_total_bytes: policy.max_total_bytes,
+        keep_last: policy.keep_last,
+        max_maturity: policy.max_maturity.map(|ceiling| ceiling.to_string()).unwrap_or_default(),
+        early_access: policy.early_access.to_string(),
+        notify_only: Some(policy.notify_only),
+        include_tags: policy.include_tags.clone(),
+        exclude_tags: policy.exclude_tags.clone(),
+        quiet_hours: policy.quiet_hours.map(|hours| hours.to_string()).unwrap_or_default(),
+        max_bytes_per_second: policy.max_bytes_per_second,
+        priority: Some(policy.priority),
+    }
+}
+
+fn date(time: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(time.unix_ms())
+        .map(|time| time.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paintbox_domain::reason;
+    use tonic_types::StatusExt as _;
+
+    #[test]
+    fn a_policy_comes_back_from_its_message() {
+        let strict = FollowPolicy {
+            backfill: backfill("since:2026-01-31").unwrap(),
+            kinds: vec![ModelKind::Lora],
+            base_models: vec!["Pony".into()],
+            formats: vec![FileFormat::Gguf],
+            max_file_bytes: Some(5),
+            max_total_bytes: Some(6),
+            keep_last: Some(2),
+            max_maturity: Some(Maturity::Pg13),
+            early_access: EarlyAccessPolicy::Never,
+            notify_only: true,
+            include_tags: vec!["style".into()],
+            exclude_tags: vec!["meme".into()],
+            quiet_hours: QuietHours::parse("22:00-07:00"),
+            max_bytes_per_second: Some(9),
+            priority: -1,
+        };
+        assert_eq!(message(&strict).backfill, "since:2026-01-31");
+        assert_eq!(read(&message(&strict), &FollowPolicy::default()).unwrap(), strict);
+        let nothing = v1::FollowPolicy::default();
+        assert_eq!(read(&nothing, &strict).unwrap(), strict, "what is left out is the default");
+        let lifted = v1::FollowPolicy {
+            max_file_bytes: Some(0),
+            keep_last: Some(0),
+            quiet_hours: "off".into(),
+            notify_only: Some(false),
+            backfill: "none".into(),
+            ..nothing
+        };
+        let read = read(&lifted, &strict).unwrap();
+        assert_eq!((read.max_file_bytes, read.keep_last, read.quiet_hours), (None, None, None));
+        assert_eq!((read.notify_only, read.backfill), (false, Backfill::None));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_by_its_field() {
+        let refused = |change: fn(&mut v1::FollowPolicy)| {
+            let mut message = v1::FollowPolicy::default();
+            change(&mut message);
+            let status = read(&message, &FollowPolicy::default()).unwrap_err();
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap();
+            assert_eq!(info.reason, reason::INVALID_ARGUMENT);
+            info.metadata["field"].clone()
+        };
+        assert_eq!(refused(|m| m.backfill = "some".into()), "backfill");
+        assert_eq!(refused(|m| m.backfill = "since:yesterday".into()), "backfill");
+        assert_eq!(refused(|m| m.kinds = vec!["x".into()]), "kinds");
+        assert_eq!(refused(|m| m.formats = vec!["pickle".into()]), "formats");
+        assert_eq!(refused(|m| m.max_maturity = "mild".into()), "max_maturity");
+        assert_eq!(refused(|m| m.quiet_hours = "late".into()), "quiet_hours");
+        assert_eq!(refused(|m| m.early_access = "buy".into()), "early_access");
+    }
+}
