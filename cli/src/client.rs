@@ -14,6 +14,8 @@ use tonic::{Response, Status};
 pub(crate) const LOCAL_DEADLINE: Duration = Duration::from_secs(10);
 /// For calls during which the daemon asks a hub.
 pub(crate) const HUB_DEADLINE: Duration = Duration::from_secs(60);
+/// For calls during which the daemon reads a whole list from a hub, page by page and no faster than the hub likes.
+pub(crate) const LIST_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Largest answer that is read. Pages and pictures' parts are far smaller; only a broken daemon sends more.
 const LARGEST_ANSWER_BYTES: usize = 4 * 1024 * 1024;

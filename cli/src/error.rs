@@ -1,6 +1,7 @@
 //! Everything that can go wrong on this side of the socket, and how what the daemon says becomes an error here.
 
 use crate::exit::Exit;
+use crate::render::units;
 use paintbox_proto::{ERROR_DOMAIN, v1};
 use std::collections::BTreeMap;
 use std::io;
@@ -121,6 +122,11 @@ pub(crate) enum CliError {
     StoppedWaiting { name: String },
     #[error("interrupted; the generation was cancelled")]
     CancelledHere,
+    #[error(
+        "{target} would bring {}, {}, and only {} are free",
+        units::count((*files).into(), "file"), units::bytes(*bytes), units::bytes(*free_bytes)
+    )]
+    DoesNotFit { target: String, files: u32, bytes: u64, free_bytes: u64 },
     #[error("the bytes of the picture {wanted} arrived damaged: their digest is {got}")]
     DamagedPicture { wanted: String, got: String },
 }
@@ -131,7 +137,7 @@ impl CliError {
         let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
         if let Some(info) = info {
             let mut metadata: BTreeMap<String, String> = info.metadata.into_iter().collect();
-            let hint = metadata.remove("hint");
+            let hint = metadata.remove("hint").filter(|hint| !hint.is_empty());
             let failure = Failure { reason: info.reason, message: status.message().to_owned(), hint, metadata };
             return Self::Refused { code: status.code(), failure };
         }
@@ -170,6 +176,7 @@ impl CliError {
             Self::JobCancelled { .. } | Self::CancelledHere => "CANCELLED",
             Self::StoppedWaiting { .. } => reason::STOPPED_WAITING,
             Self::DamagedPicture { .. } => "DIGEST_MISMATCH",
+            Self::DoesNotFit { .. } => "DISK_FULL",
         }
     }
 
@@ -178,7 +185,9 @@ impl CliError {
         match self {
             Self::Refused { failure, .. }
             | Self::FilesFailed { first: failure, .. }
-            | Self::JobFailed { failure, .. } => failure.hint.clone(),
+            | Self::JobFailed { failure, .. } => {
+                failure.hint.clone().or_else(|| usual_hint(&failure.reason).map(str::to_owned))
+            }
             Self::NotServed { .. } => Some("`paintbox daemon restart` starts the daemon that belongs to it".to_owned()),
             Self::Unreachable { may_start: true, .. } => {
                 Some("`paintbox daemon start` starts it; so does any command that needs it".to_owned())
@@ -204,6 +213,9 @@ impl CliError {
             Self::Usage { .. } => {
                 Some("`paintbox --help` lists the commands, `paintbox COMMAND --help` their options".to_owned())
             }
+            Self::DoesNotFit { .. } => Some(
+                "a smaller --backfill, --max-total-size or --kind fetches less; --yes follows all the same".to_owned(),
+            ),
             Self::StoppedWaiting { name } => {
                 Some(format!("`paintbox job {name} --watch` shows it again, `--cancel` stops it"))
             }
@@ -253,6 +265,12 @@ impl CliError {
             Self::Io { path, .. } => one("path", path.display().to_string()),
             Self::JobCancelled { name } | Self::StoppedWaiting { name } => one("job", name.clone()),
             Self::DamagedPicture { wanted, .. } => one("asset", wanted.clone()),
+            Self::DoesNotFit { target, files, bytes, free_bytes } => BTreeMap::from([
+                ("target".to_owned(), target.clone()),
+                ("files".to_owned(), files.to_string()),
+                ("bytes".to_owned(), bytes.to_string()),
+                ("free_bytes".to_owned(), free_bytes.to_string()),
+            ]),
             Self::Unexplained { .. }
             | Self::NotServed { .. }
             | Self::ConnectionLost { .. }
@@ -270,6 +288,7 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Refused { code, failure } => match code {
+                _ if of_reason(&failure.reason) == Exit::Unsupported => Exit::Unsupported,
                 Code::InvalidArgument => Exit::Usage,
                 Code::Unimplemented => Exit::Unsupported,
                 Code::Unavailable if failure.reason == "SHUTTING_DOWN" => Exit::Unreachable,
@@ -296,6 +315,7 @@ impl CliError {
             | Self::Stream { .. }
             | Self::FilesFailed { .. }
             | Self::JobCancelled { .. }
+            | Self::DoesNotFit { .. }
             | Self::DamagedPicture { .. } => Exit::Failed,
         }
     }
@@ -317,7 +337,25 @@ impl CliError {
 }
 
 fn of_reason(reason: &str) -> Exit {
-    if reason.starts_with("UNSUPPORTED_") { Exit::Unsupported } else { Exit::Failed }
+    // A list that the hub keeps to itself is one that this release cannot read, whatever the target says.
+    if reason.starts_with("UNSUPPORTED_") || reason == "LIST_NOT_OFFERED" { Exit::Unsupported } else { Exit::Failed }
+}
+
+/// What can be done about a reason for which the daemon gives no hint of its own.
+fn usual_hint(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "LIST_NOT_OFFERED" => {
+            "the hub shows this list on its pages only; follow the creators in it, or a tag or search, instead"
+        }
+        "NOT_KNOWN_YET" => "`paintbox show REF --history` says since when it is known and what changed",
+        "HUB_DOWN" => {
+            "nothing is lost: the daemon tries again by itself, and `paintbox daemon status` says when; what is on \
+             this machine can be used meanwhile"
+        }
+        "FOLLOW_NOT_FOUND" => "`paintbox follows` lists what is followed",
+        "FOLLOW_EXISTS" => "`paintbox follow TARGET --update` changes it, `paintbox follows TARGET` shows it",
+        _ => return None,
+    })
 }
 
 fn listed(paths: &[PathBuf]) -> String {
@@ -356,6 +394,22 @@ mod tests {
             (Code::Unavailable, "HUB_UNREACHABLE", Exit::Failed),
         ] {
             assert_eq!(CliError::of_status("x", status(code, reason)).exit(), exit, "{reason}");
+        }
+    }
+
+    #[test]
+    fn reasons_without_a_hint_of_the_daemons_have_ours() {
+        for (code, reason, exit) in [
+            (Code::FailedPrecondition, "LIST_NOT_OFFERED", Exit::Unsupported),
+            (Code::InvalidArgument, "LIST_NOT_OFFERED", Exit::Unsupported),
+            (Code::NotFound, "NOT_KNOWN_YET", Exit::Failed),
+            (Code::Unavailable, "HUB_DOWN", Exit::Failed),
+        ] {
+            assert_eq!(CliError::of_status("x", status(code, reason)).hint().as_deref(), Some("try this"));
+            let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, []);
+            let error = CliError::of_status("x", Status::with_error_details(code, "no", details));
+            assert!(error.hint().is_some_and(|hint| hint.len() > 20), "{reason}");
+            assert_eq!((error.reason(), error.exit()), (reason, exit));
         }
     }
 

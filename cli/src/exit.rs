@@ -31,7 +31,7 @@ Exit codes:
   0    done
   1    failed (for sync and pull: also when a single file failed)
   2    the command line cannot be understood or carried out as written
-  3    not supported by this release
+  3    not supported by this release, or a list that the hub does not offer
   4    the daemon cannot be reached, did not start, or is shutting down
   130  interrupted
 

@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod error;
 mod exit;
+mod moment;
 mod paths;
 mod render;
 mod session;

@@ -6,11 +6,16 @@ use crate::paths::Paths;
 use crate::render::json::{ErrorJson, ErrorLine};
 use crate::render::output::Output;
 use crate::render::sanitize;
+use crate::render::table::wrap;
 use crate::start;
 use crate::terminal::Terminal;
 use jiff::Timestamp;
 use std::io::Read;
 use std::path::PathBuf;
+use unicode_width::UnicodeWidthStr as _;
+
+/// More than anybody types to say yes or no.
+const LONGEST_ANSWER_BYTES: usize = 64;
 
 pub(crate) struct Session {
     pub(crate) json: bool,
@@ -77,9 +82,47 @@ impl Session {
         !self.json && self.terminal.progress
     }
 
+    /// Whether a question would be seen and could be answered.
+    pub(crate) fn has_company(&self) -> bool {
+        !self.json && self.terminal.input && self.terminal.notes
+    }
+
+    /// Asks for a yes or a no. An empty line is a yes; the end of the input, and words that are neither, are a no.
+    pub(crate) fn confirm(&mut self, question: &str) -> Result<bool, CliError> {
+        self.notes.prompt(&format!("{question} [Y/n] "))?;
+        let failed = |source| CliError::Stream { action: "read the answer", source };
+        let (mut answer, mut byte) = (String::new(), [0]);
+        // One by one: whatever stands behind the line break belongs to somebody else.
+        while answer.len() < LONGEST_ANSWER_BYTES && self.input.read(&mut byte).map_err(failed)? == 1 {
+            if byte == *b"\n" {
+                return Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes"));
+            }
+            answer.push(char::from(byte[0]));
+        }
+        // Nobody pressed Enter, so the cursor still stands behind the question.
+        self.notes.line("")?;
+        Ok(false)
+    }
+
     /// A remark for people; programs have no use for it.
     pub(crate) fn note(&mut self, text: &str) -> Result<(), CliError> {
-        if self.json { Ok(()) } else { self.notes.line(text) }
+        if self.json {
+            return Ok(());
+        }
+        self.fitted(text).iter().try_for_each(|line| self.notes.line(line))
+    }
+
+    /// A result in a sentence.
+    pub(crate) fn say(&mut self, text: &str) -> Result<(), CliError> {
+        self.fitted(text).iter().try_for_each(|line| self.out.line(line))
+    }
+
+    /// Text in lines that fit the terminal.
+    fn fitted(&self, text: &str) -> Vec<String> {
+        match self.terminal.columns {
+            Some(columns) if text.width() > columns => wrap(text, columns),
+            _ => vec![text.to_owned()],
+        }
     }
 
     /// Says why a command ended badly.

@@ -12,7 +12,9 @@ pub(crate) struct Terminal {
     pub(crate) input: bool,
     /// Standard output is a person.
     pub(crate) output: bool,
-    /// Standard error is a person, so progress may move there.
+    /// Standard error is a person, so questions are seen there.
+    pub(crate) notes: bool,
+    /// Progress may move on standard error.
     pub(crate) progress: bool,
     /// Bold and dim may be used on standard output.
     pub(crate) styled: bool,
@@ -25,12 +27,14 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) fn of_process() -> Self {
         let output = std::io::stdout().is_terminal();
+        let notes = std::io::stderr().is_terminal();
         let dumb = variable("TERM").is_none_or(|kind| kind == "dumb");
         let columns = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
         Self {
             input: std::io::stdin().is_terminal(),
             output,
-            progress: std::io::stderr().is_terminal() && !dumb,
+            notes,
+            progress: notes && !dumb,
             styled: output && !dumb && variable("NO_COLOR").is_none(),
             columns: columns.filter(|columns| output && *columns >= 20),
             desktop: cfg!(target_os = "macos")

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    /// The shell that is to read it
     shell: Shell,
 }
 

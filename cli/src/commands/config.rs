@@ -1,11 +1,10 @@
 //! `paintbox config`.
 
-use crate::commands::daemon::hub_words;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::HubJson;
-use crate::render::sanitize;
-use crate::render::table::{Align, table};
+use crate::render::table::facts;
+use crate::render::{hub, sanitize};
 use crate::session::Session;
 use serde::Serialize;
 
@@ -44,14 +43,15 @@ pub(crate) async fn run(session: &mut Session) -> Result<Exit, CliError> {
     }
     let file = if session.paths.config_file.is_file() { "" } else { " (not there: every setting has its default)" };
     let mut rows = vec![
-        vec!["config file".to_owned(), format!("{}{file}", config.config_file)],
-        vec!["state".to_owned(), config.state],
-        vec!["store".to_owned(), config.store],
-        vec!["logs".to_owned(), config.logs],
-        vec!["socket".to_owned(), config.socket],
+        ("config file", format!("{}{file}", config.config_file)),
+        ("state", config.state),
+        ("store", config.store),
+        ("logs", config.logs),
+        ("socket", config.socket),
     ];
-    rows.extend(hubs.iter().map(|hub| vec![sanitize::line(&hub.hub), hub_words(hub)]));
-    for line in table(&[("", Align::Left), ("", Align::Left)], &rows, None) {
+    let names: Vec<String> = hubs.iter().map(|hub| sanitize::line(&hub.hub)).collect();
+    rows.extend(names.iter().zip(hubs).map(|(name, hub)| (name.as_str(), hub::words(hub, session.now))));
+    for line in facts(&rows, session.terminal.columns) {
         session.out.line(&line)?;
     }
     if !config.running {

@@ -5,8 +5,8 @@ use crate::commands::{later, logs};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{DaemonJson, StatusJson};
-use crate::render::table::{Align, table};
-use crate::render::{sanitize, units};
+use crate::render::table::facts;
+use crate::render::{hub, sanitize, units};
 use crate::session::Session;
 use crate::{paths, start};
 use paintbox_proto::v1;
@@ -157,7 +157,7 @@ fn page(status: &v1::DaemonStatus, session: &Session) -> Vec<String> {
     let catalogue =
         format!("{}, {} here", units::count(status.models, "model"), units::grouped(status.downloaded_models));
     let store = format!("{}, {} free", units::bytes(status.stored_bytes), units::bytes(status.free_bytes));
-    let facts = [
+    let mut rows = vec![
         ("daemon", daemon),
         ("home", status.home.clone()),
         ("socket", status.socket.clone()),
@@ -166,24 +166,16 @@ fn page(status: &v1::DaemonStatus, session: &Session) -> Vec<String> {
         ("catalogue", catalogue),
         ("store", store),
     ];
-    let mut rows: Vec<Vec<String>> =
-        facts.into_iter().map(|(name, value)| vec![name.to_owned(), sanitize::line(&value)]).collect();
-    rows.extend(status.hubs.iter().map(|hub| vec![sanitize::line(&hub.hub), hub_words(hub)]));
-    table(&[("", Align::Left), ("", Align::Left)], &rows, None)
+    let names: Vec<String> = status.hubs.iter().map(|hub| sanitize::line(&hub.hub)).collect();
+    let hubs = names.iter().zip(&status.hubs).map(|(name, hub)| (name.as_str(), hub::words(hub, session.now)));
+    rows.extend(hubs);
+    for (_, value) in &mut rows {
+        *value = sanitize::line(value);
+    }
+    facts(&rows, session.terminal.columns)
 }
 
 fn jobs(status: &v1::DaemonStatus) -> String {
     let v1::DaemonStatus { queued_generations, running_generations, running_sync_runs, .. } = status;
     format!("{running_generations} painting, {queued_generations} waiting, {running_sync_runs} syncing")
-}
-
-/// A hub's address and whether there is a token for it.
-pub(crate) fn hub_words(hub: &v1::HubStatus) -> String {
-    let token = match hub.credential.as_str() {
-        "none" => "no token",
-        "stored" => "token stored",
-        "environment" => "token from the environment",
-        other => other,
-    };
-    format!("{}, {}", sanitize::line(&hub.endpoint), sanitize::line(token))
 }

@@ -1,11 +1,11 @@
 //! `paintbox doctor`.
 
-use crate::commands::daemon::hub_words;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::render::table::{Align, table};
-use crate::render::{sanitize, units};
+use crate::render::table::facts;
+use crate::render::{hub, sanitize, units};
 use crate::session::Session;
+use jiff::Timestamp;
 use paintbox_proto::v1;
 use serde::Serialize;
 
@@ -18,6 +18,16 @@ enum Verdict {
     Ok,
     Warning,
     Failed,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "FAILED",
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -43,7 +53,7 @@ pub(crate) async fn run(session: &mut Session) -> Result<Exit, CliError> {
     match connected {
         Ok(client) => {
             checks.push(Check::new("socket", Verdict::Ok, socket, ""));
-            checks.extend(of_daemon(&client.status().await?));
+            checks.extend(of_daemon(&client.status().await?, session.now));
         }
         Err(error) => {
             checks.push(Check::new("socket", Verdict::Failed, error.message(), &error.hint().unwrap_or_default()));
@@ -56,7 +66,7 @@ pub(crate) async fn run(session: &mut Session) -> Result<Exit, CliError> {
     Ok(if checks.iter().any(|check| check.state == Verdict::Failed) { Exit::Failed } else { Exit::Done })
 }
 
-fn of_daemon(status: &v1::DaemonStatus) -> Vec<Check> {
+fn of_daemon(status: &v1::DaemonStatus, now: Timestamp) -> Vec<Check> {
     let info = status.info.clone().unwrap_or_default();
     let mut checks = Vec::new();
     checks.push(if info.version == env!("CARGO_PKG_VERSION") {
@@ -77,16 +87,30 @@ fn of_daemon(status: &v1::DaemonStatus) -> Vec<Check> {
         Check::new("disk", Verdict::Ok, detail, "")
     });
     checks.push(Check::new("sqlite", Verdict::Ok, status.sqlite_version.clone(), ""));
-    for hub in &status.hubs {
-        let (name, hint) = match hub.hub.as_str() {
-            "civitai" => ("civitai", "`paintbox login civitai`: many downloads need a token"),
-            "hf" => ("hugging face", "`paintbox login hf`: gated repositories need a token"),
-            _ => ("hub", ""),
-        };
-        let hint = if hub.credential == "none" { hint } else { "" };
-        checks.push(Check::new(name, Verdict::Ok, hub_words(hub), hint));
-    }
+    checks.extend(status.hubs.iter().map(|hub| of_hub(hub, now)));
     checks
+}
+
+fn of_hub(hub: &v1::HubStatus, now: Timestamp) -> Check {
+    let (name, wants_token) = match hub.hub.as_str() {
+        "civitai" => ("civitai", "`paintbox login civitai`: many downloads need a token"),
+        "hf" => ("hugging face", "`paintbox login hf`: gated repositories need a token"),
+        _ => ("hub", ""),
+    };
+    let detail = hub::words(hub, now);
+    match hub.state.as_str() {
+        "down" => {
+            let when = hub::retry(hub, now).unwrap_or_else(|| "later".to_owned());
+            let hint = format!(
+                "nothing is lost and it is asked again by itself {when}; if its page opens in a browser, look at this \
+                 machine's network and proxy settings"
+            );
+            Check::new(name, Verdict::Warning, detail, &hint)
+        }
+        // Being asked for patience is normal, and heeded.
+        _ if hub.credential == "none" => Check::new(name, Verdict::Ok, detail, wants_token),
+        _ => Check::new(name, Verdict::Ok, detail, ""),
+    }
 }
 
 fn print(checks: &[Check], session: &mut Session) -> Result<(), CliError> {
@@ -96,19 +120,16 @@ fn print(checks: &[Check], session: &mut Session) -> Result<(), CliError> {
         }
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = checks
+    let names: Vec<String> = checks.iter().map(|check| format!("{:9}{}", check.state.word(), check.check)).collect();
+    let rows: Vec<(&str, String)> = names
         .iter()
-        .map(|check| {
-            let state = match check.state {
-                Verdict::Ok => "ok",
-                Verdict::Warning => "warning",
-                Verdict::Failed => "FAILED",
-            };
+        .zip(checks)
+        .map(|(name, check)| {
             let hint = check.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            vec![state.to_owned(), check.check.to_owned(), sanitize::line(&format!("{}{hint}", check.detail))]
+            (name.as_str(), sanitize::line(&format!("{}{hint}", check.detail)))
         })
         .collect();
-    for line in table(&[("", Align::Left), ("", Align::Left), ("", Align::Left)], &rows, None) {
+    for line in facts(&rows, session.terminal.columns) {
         session.out.line(&line)?;
     }
     Ok(())

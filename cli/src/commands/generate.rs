@@ -66,8 +66,7 @@ pub(crate) struct Arguments {
     /// How many pictures
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
-    /// Where to write the PNG; an existing file is replaced. Further pictures get -2, -3, … before the ending
-    /// [default: paintbox-SEED.png here, never replacing anything]
+    /// The PNG to write or replace; further pictures get -2, -3, … [default: a new paintbox-SEED.png here]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -31,12 +31,12 @@ use std::ffi::OsString;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Follow a creator, so that their work arrives by itself
+    /// Follow a creator, tag, search, model or repository, so that new work arrives by itself
     Follow(follow::Arguments),
-    /// Stop following a creator; models and files stay
+    /// Stop following; models and files stay
     Unfollow(unfollow::Arguments),
-    /// List who is followed
-    Follows,
+    /// List what is followed, or show one follow in full
+    Follows(follows::Arguments),
     /// Say what a sync would do, and why
     Plan(plan::Arguments),
     /// Fetch what is wanted
@@ -94,7 +94,7 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
     match verb {
         Verb::Follow(arguments) => follow::run(arguments, session).await,
         Verb::Unfollow(arguments) => unfollow::run(arguments, session).await,
-        Verb::Follows => follows::run(session).await,
+        Verb::Follows(arguments) => follows::run(arguments, session).await,
         Verb::Plan(arguments) => plan::run(arguments, session).await,
         Verb::Sync(arguments) => sync::run(arguments, session).await,
         Verb::Pull(arguments) => pull::run(arguments, session).await,

@@ -1,19 +1,48 @@
 //! `paintbox plan`.
 
+mod reasons;
+
 use crate::client::Client;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::OperationJson;
 use crate::render::progress::spin;
-use crate::render::table::{Align, table};
+use crate::render::table::{Align, fit, remarked, wrap};
 use crate::render::{sanitize, units};
 use crate::session::Session;
 use paintbox_proto::v1;
+use unicode_width::UnicodeWidthStr as _;
+
+/// More skipped files of one model and reason than this are told together.
+const MOST_ALIKE: usize = 3;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Plan for this follow alone; without it, for everything that is wanted
     follow: Option<String>,
+    /// Only operations of this sort: fetch, skip, keep or preview
+    #[arg(long, value_enum, value_name = "SORT", hide_possible_values = true)]
+    only: Option<Sort>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Sort {
+    Fetch,
+    Skip,
+    Keep,
+    Preview,
+}
+
+impl Sort {
+    /// As `PlanOperation.op` writes it.
+    fn op(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Skip => "skip",
+            Self::Keep => "keep",
+            Self::Preview => "preview",
+        }
+    }
 }
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
@@ -21,11 +50,13 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     let follow = arguments.follow.clone().unwrap_or_default();
     if !session.json {
         let operations = spin(session.watched(), "asking the hubs what is new", collect(&client, follow)).await?;
-        return print(&operations, session);
+        return print(&operations, arguments.only, session);
     }
     let mut stream = start(&client, follow).await?;
     while let Some(operation) = stream.message().await.map_err(|status| CliError::of_status(DOING, status))? {
-        session.out.json(&OperationJson::from(&operation))?;
+        if arguments.only.is_none_or(|only| only.op() == operation.op) {
+            session.out.json(&OperationJson::from(&operation))?;
+        }
         if session.out.is_closed() {
             break;
         }
@@ -55,30 +86,69 @@ struct Group<'a> {
     operations: Vec<&'a v1::PlanOperation>,
 }
 
-fn print(operations: &[v1::PlanOperation], session: &mut Session) -> Result<Exit, CliError> {
-    for group in grouped(operations) {
-        let name = group.operations.first().map(|first| sanitize::line(&first.model_name)).unwrap_or_default();
-        let mut heading = format!("{}  {}", session.terminal.bold(&name), sanitize::line(group.model));
-        let follow = group.operations.iter().find(|operation| !operation.follow.is_empty());
-        if let Some(follow) = follow {
-            heading.push_str(&format!("  (follow {})", sanitize::line(&follow.follow)));
+impl Group<'_> {
+    /// Nothing is to be said but that all of it was there before the follow.
+    fn is_earlier_work(&self) -> bool {
+        self.operations.iter().all(|operation| operation.op == "skip" && operation.reason == reasons::BEFORE_FOLLOW)
+    }
+}
+
+fn print(operations: &[v1::PlanOperation], only: Option<Sort>, session: &mut Session) -> Result<Exit, CliError> {
+    let wanted = operations.iter().filter(|operation| only.is_none_or(|only| only.op() == operation.op));
+    let mut untold = 0;
+    for group in grouped(wanted) {
+        if only.is_none() && group.is_earlier_work() {
+            untold += 1;
+            continue;
         }
-        session.out.line(&heading)?;
+        for line in heading(&group, session) {
+            session.out.line(&line)?;
+        }
         let titles =
             [("", Align::Left), ("", Align::Flexible), ("", Align::Left), ("", Align::Right), ("", Align::Flexible)];
         let columns = session.terminal.columns.map(|columns| columns.saturating_sub(2));
-        for line in table(&titles, &rows(&group), columns) {
+        for line in remarked(&titles, &rows(&group), columns) {
             session.out.line(&format!("  {line}"))?;
         }
         if session.out.is_closed() {
             return Ok(Exit::Done);
         }
     }
-    session.out.line(&totals(operations))?;
+    let width = session.terminal.columns.unwrap_or(usize::MAX);
+    for line in wrap(&totals(operations), width) {
+        session.out.line(&line)?;
+    }
+    for (count, words) in reasons::summary(operations) {
+        for (at, line) in wrap(&format!("{} skipped: {words}", units::grouped(count)), width - 4).iter().enumerate() {
+            session.out.line(&format!("{}{line}", if at == 0 { "  " } else { "    " }))?;
+        }
+    }
+    if untold > 0 {
+        let models = units::count(untold, "model");
+        session.note(&format!(
+            "{models} with nothing but earlier work not listed; `--only skip` lists everything skipped."
+        ))?;
+    }
     Ok(Exit::Done)
 }
 
-fn grouped(operations: &[v1::PlanOperation]) -> Vec<Group<'_>> {
+/// The model's name, its reference and the follow that wants it: on one line if that fits.
+fn heading(group: &Group<'_>, session: &Session) -> Vec<String> {
+    let name = group.operations.first().map(|first| sanitize::line(&first.model_name)).unwrap_or_default();
+    let mut rest = sanitize::line(group.model);
+    let follow = group.operations.iter().find(|operation| !operation.follow.is_empty());
+    if let Some(follow) = follow {
+        rest.push_str(&format!("  (follow {})", sanitize::line(&follow.follow)));
+    }
+    match session.terminal.columns {
+        Some(columns) if name.width() + 2 + rest.width() > columns => {
+            vec![session.terminal.bold(&fit(&name, columns)), format!("  {}", fit(&rest, columns.saturating_sub(2)))]
+        }
+        _ => vec![format!("{}  {rest}", session.terminal.bold(&name))],
+    }
+}
+
+fn grouped<'a>(operations: impl Iterator<Item = &'a v1::PlanOperation>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for operation in operations {
@@ -92,35 +162,64 @@ fn grouped(operations: &[v1::PlanOperation]) -> Vec<Group<'_>> {
     groups
 }
 
-/// One row an operation; example images, of which there are many alike, share one for each reason.
+/// One row an operation. Example images, and files that are skipped alike, are many: from a few on they share one.
 fn rows(group: &Group<'_>) -> Vec<Vec<String>> {
-    let version = |operation: &v1::PlanOperation| {
-        let version = operation.version.split_once('@').map_or("", |(_, version)| version);
-        // A commit is forty digits; the first ones tell versions of one repository apart.
-        sanitize::line(version).chars().take(12).collect::<String>()
-    };
-    let is_preview = |operation: &&&v1::PlanOperation| operation.op == "preview";
-    let mut rows: Vec<Vec<String>> = group
-        .operations
-        .iter()
-        .filter(|operation| !is_preview(operation))
-        .map(|operation| {
-            let size = if operation.size_bytes == 0 { String::new() } else { units::bytes(operation.size_bytes) };
-            let detail = sanitize::line(&operation.detail);
-            vec![sanitize::line(&operation.op), sanitize::line(&operation.file), version(operation), size, detail]
-        })
-        .collect();
-    let mut previews: Vec<(&str, String, u64)> = Vec::new();
-    for operation in group.operations.iter().filter(is_preview) {
-        match previews.iter_mut().find(|(reason, ..)| *reason == operation.reason) {
-            Some((_, _, count)) => *count += 1,
-            None => previews.push((&operation.reason, sanitize::line(&operation.detail), 1)),
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut told: Vec<(&str, &str)> = Vec::new();
+    for operation in &group.operations {
+        let key = (operation.op.as_str(), operation.reason.as_str());
+        if told.contains(&key) {
+            continue;
+        }
+        let alike: Vec<&v1::PlanOperation> = group
+            .operations
+            .iter()
+            .copied()
+            .filter(|other| (other.op.as_str(), other.reason.as_str()) == key)
+            .collect();
+        let most = match key.0 {
+            "preview" => 0,
+            "skip" => MOST_ALIKE,
+            _ => usize::MAX,
+        };
+        if alike.len() <= most {
+            rows.push(row(operation));
+        } else {
+            told.push(key);
+            rows.push(shared_row(&alike));
         }
     }
-    rows.extend(previews.into_iter().map(|(_, detail, count)| {
-        vec!["preview".to_owned(), units::count(count, "example image"), String::new(), String::new(), detail]
-    }));
     rows
+}
+
+fn row(operation: &v1::PlanOperation) -> Vec<String> {
+    let version = operation.version.split_once('@').map_or("", |(_, version)| version);
+    let file = match (operation.file.as_str(), version) {
+        ("", "") => "the whole model".to_owned(),
+        ("", _) => "the whole version".to_owned(),
+        (file, _) => sanitize::line(file),
+    };
+    // A commit is forty digits; the first ones tell versions of one repository apart.
+    let version = sanitize::line(version).chars().take(12).collect::<String>();
+    vec![sanitize::line(&operation.op), file, version, size(operation.size_bytes), sanitize::line(&operation.detail)]
+}
+
+/// The row of operations that share their reason.
+fn shared_row(alike: &[&v1::PlanOperation]) -> Vec<String> {
+    let (Some(first), count) = (alike.first(), alike.len() as u64) else { return Vec::new() };
+    let bytes = alike.iter().fold(0_u64, |sum, operation| sum.saturating_add(operation.size_bytes));
+    let is_of_versions = alike.iter().all(|operation| operation.file.is_empty());
+    let (noun, detail) = match first.op.as_str() {
+        "preview" => ("example image", sanitize::line(&first.detail)),
+        _ if is_of_versions => ("version", reasons::words(&first.reason, None)),
+        _ => ("file", reasons::words(&first.reason, None)),
+    };
+    vec![sanitize::line(&first.op), units::count(count, noun), String::new(), size(bytes), detail]
+}
+
+/// Bytes, or nothing where nobody knows.
+fn size(bytes: u64) -> String {
+    if bytes == 0 { String::new() } else { units::bytes(bytes) }
 }
 
 fn totals(operations: &[v1::PlanOperation]) -> String {
@@ -171,7 +270,7 @@ mod tests {
             operation("fetch", "civitai:9@9", 1),
             operation("skip", "civitai:1@1", 1),
         ];
-        let groups = grouped(&plan);
+        let groups = grouped(plan.iter());
         assert_eq!(
             groups.iter().map(|group| (group.model, group.operations.len())).collect::<Vec<_>>(),
             [("civitai:1", 2), ("civitai:9", 1)]

@@ -8,6 +8,7 @@ use crate::render::table::{Align, table};
 use crate::render::{sanitize, units};
 use crate::session::Session;
 use paintbox_proto::v1;
+use unicode_width::UnicodeWidthStr as _;
 
 /// Models of one page; each is a few hundred bytes.
 const PAGE_SIZE: usize = 200;
@@ -27,6 +28,7 @@ pub(crate) struct Arguments {
     /// A base model as the hub labels it, such as "SDXL 1.0"
     #[arg(long, value_name = "LABEL")]
     base: Option<String>,
+    /// Only this creator's models
     #[arg(long)]
     creator: Option<String>,
     /// What the file was detected to be, such as sd1
@@ -124,10 +126,27 @@ fn print(models: &[v1::Model], session: &mut Session) -> Result<(), CliError> {
             ]
         })
         .collect();
-    for line in table(&titles, &rows, session.terminal.columns) {
+    for line in narrowed(titles.to_vec(), rows, session.terminal.columns) {
         session.out.line(&line)?;
     }
     Ok(())
+}
+
+/// The table without the columns that a narrow terminal has no room for, the least telling first.
+fn narrowed(mut titles: Vec<(&str, Align)>, mut rows: Vec<Vec<String>>, columns: Option<usize>) -> Vec<String> {
+    for least in ["DOWNLOADS", "PUBLISHED", "CREATOR", "BASE MODEL", "KIND"] {
+        let lines = table(&titles, &rows, columns);
+        if columns.is_none_or(|columns| lines.iter().all(|line| line.width() <= columns)) {
+            return lines;
+        }
+        if let Some(at) = titles.iter().position(|(title, _)| *title == least) {
+            titles.remove(at);
+            for row in &mut rows {
+                row.remove(at);
+            }
+        }
+    }
+    table(&titles, &rows, columns)
 }
 
 fn or_dash(text: &str) -> String {

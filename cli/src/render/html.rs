@@ -1,4 +1,4 @@
-//! Descriptions as text: CivitAI writes HTML, Hugging Face Markdown with HTML in it.
+//! Descriptions as text: CivitAI writes HTML, and Markdown has HTML in it.
 //!
 //! Not a browser: tags go, block tags become line breaks, entities become characters, and whatever that makes is
 //! cleaned like every other text from outside.
@@ -40,18 +40,6 @@ pub(crate) fn text(html: &str) -> String {
     }
     decode(rest, &mut text);
     tidy(&sanitize::lines(&text))
-}
-
-/// Markdown without its front matter (the YAML between `---` lines at its start).
-pub(crate) fn without_front_matter(markdown: &str) -> &str {
-    let Some(rest) = markdown.trim_start().strip_prefix("---\n") else {
-        return markdown;
-    };
-    match rest.find("\n---\n") {
-        Some(end) => &rest[end + 5..],
-        None if rest.trim_end().ends_with("\n---") => "",
-        None => markdown,
-    }
 }
 
 /// The tag at the start of `text`: its lower-case name, whether it closes, and what follows it.
@@ -184,12 +172,6 @@ mod tests {
             assert_eq!(text(plain), plain);
         }
         assert_eq!(text("<a title='a>b' href=x>link</a>"), "link");
-    }
-
-    #[test]
-    fn front_matter_is_left_out() {
-        assert_eq!(without_front_matter("---\nlicense: mit\n---\n# Hi"), "# Hi");
-        assert_eq!(without_front_matter("# Hi\n---\n"), "# Hi\n---\n");
     }
 
     #[test]

@@ -3,6 +3,14 @@
 //! Fields may be added, none renamed. Times are RFC 3339 in UTC. A text that nobody knows is null; sizes that nobody
 //! knows are 0, as on the wire.
 
+mod daemon;
+mod follow;
+mod model;
+
+pub(crate) use daemon::{DaemonJson, HubJson, StatusJson};
+pub(crate) use follow::{FollowJson, FollowedJson};
+pub(crate) use model::{ModelJson, ModelPageJson};
+
 use crate::error::{CliError, Failure};
 use crate::render::units::rfc3339;
 use paintbox_proto::v1;
@@ -47,44 +55,6 @@ pub(crate) struct ErrorLine {
 }
 
 #[derive(Serialize)]
-pub(crate) struct FollowJson<'a> {
-    name: &'a str,
-    target: &'a str,
-    hub: &'a str,
-    policy: PolicyJson<'a>,
-    state: &'a str,
-    create_time: Option<String>,
-    last_check_time: Option<String>,
-    next_check_time: Option<String>,
-    new: u32,
-    pending: u32,
-    error: Option<ErrorJson>,
-}
-
-#[derive(Serialize)]
-struct PolicyJson<'a> {
-    backfill: &'a str,
-}
-
-impl<'a> From<&'a v1::Follow> for FollowJson<'a> {
-    fn from(follow: &'a v1::Follow) -> Self {
-        Self {
-            name: &follow.name,
-            target: &follow.target,
-            hub: &follow.hub,
-            policy: PolicyJson { backfill: follow.policy.as_ref().map_or("all", |policy| &policy.backfill) },
-            state: &follow.state,
-            create_time: rfc3339(follow.create_time.as_ref()),
-            last_check_time: rfc3339(follow.last_check_time.as_ref()),
-            next_check_time: rfc3339(follow.next_check_time.as_ref()),
-            new: follow.new_versions,
-            pending: follow.pending_files,
-            error: follow.failure.as_ref().map(Into::into),
-        }
-    }
-}
-
-#[derive(Serialize)]
 pub(crate) struct OperationJson<'a> {
     op: &'a str,
     follow: Option<&'a str>,
@@ -107,168 +77,6 @@ impl<'a> From<&'a v1::PlanOperation> for OperationJson<'a> {
             reason: &operation.reason,
             detail: &operation.detail,
             model: &operation.model_name,
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct ModelJson<'a> {
-    #[serde(rename = "ref")]
-    reference: &'a str,
-    id: &'a str,
-    name: &'a str,
-    hub: &'a str,
-    kind: &'a str,
-    kind_label: Option<&'a str>,
-    base_model: Option<&'a str>,
-    architecture: Option<&'a str>,
-    creator: Option<&'a str>,
-    downloaded: bool,
-    nsfw_level: u32,
-    tags: &'a [String],
-    published_time: Option<String>,
-    stats: StatsJson,
-    state: Option<&'a str>,
-    gone_time: Option<String>,
-}
-
-#[derive(Serialize)]
-struct StatsJson {
-    downloads: Option<u64>,
-}
-
-impl<'a> From<&'a v1::Model> for ModelJson<'a> {
-    fn from(model: &'a v1::Model) -> Self {
-        Self {
-            reference: &model.r#ref,
-            id: &model.name,
-            name: &model.display_name,
-            hub: &model.hub,
-            kind: &model.kind,
-            kind_label: known(&model.kind_label),
-            base_model: known(&model.base_model),
-            architecture: known(&model.architecture),
-            creator: known(&model.creator),
-            downloaded: model.downloaded,
-            nsfw_level: model.nsfw_level,
-            tags: &model.tags,
-            published_time: rfc3339(model.published_time.as_ref()),
-            stats: StatsJson { downloads: model.downloads },
-            state: known(&model.state),
-            gone_time: rfc3339(model.gone_time.as_ref()),
-        }
-    }
-}
-
-/// A model with everything in it.
-#[derive(Serialize)]
-pub(crate) struct ModelPageJson<'a> {
-    #[serde(flatten)]
-    model: ModelJson<'a>,
-    description: Option<&'a str>,
-    licence: Option<&'a str>,
-    /// Reference of the version that was asked for; null for the model as a whole.
-    selected_version: Option<&'a str>,
-    versions: Vec<VersionJson<'a>>,
-}
-
-impl<'a> ModelPageJson<'a> {
-    pub(crate) fn new(model: &'a v1::Model, selected_version: &str) -> Self {
-        let selected = model.versions.iter().find(|version| version.name == selected_version);
-        Self {
-            model: model.into(),
-            description: known(&model.description),
-            licence: known(&model.licence),
-            selected_version: selected.map(|version| version.r#ref.as_str()),
-            versions: model.versions.iter().map(Into::into).collect(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct VersionJson<'a> {
-    #[serde(rename = "ref")]
-    reference: &'a str,
-    name: &'a str,
-    base_model: Option<&'a str>,
-    trained_words: &'a [String],
-    published_time: Option<String>,
-    /// Must be paid for until `early_access_until`, or without a known end when that is null.
-    early_access: bool,
-    early_access_until: Option<String>,
-    files: Vec<FileJson<'a>>,
-    previews: Vec<PreviewJson<'a>>,
-}
-
-impl<'a> From<&'a v1::ModelVersion> for VersionJson<'a> {
-    fn from(version: &'a v1::ModelVersion) -> Self {
-        let until = version.early_access_until.as_ref();
-        Self {
-            reference: &version.r#ref,
-            name: &version.display_name,
-            base_model: known(&version.base_model),
-            trained_words: &version.trained_words,
-            published_time: rfc3339(version.published_time.as_ref()),
-            early_access: until.is_some(),
-            early_access_until: rfc3339(until.filter(|time| time.seconds != 0)),
-            files: version.files.iter().map(Into::into).collect(),
-            previews: version.previews.iter().map(Into::into).collect(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct FileJson<'a> {
-    name: &'a str,
-    size_bytes: u64,
-    sha256: Option<&'a str>,
-    format: &'a str,
-    state: &'a str,
-    paths: &'a [String],
-    architecture: Option<&'a str>,
-    kind: Option<&'a str>,
-    error: Option<ErrorJson>,
-}
-
-impl<'a> From<&'a v1::ModelFile> for FileJson<'a> {
-    fn from(file: &'a v1::ModelFile) -> Self {
-        Self {
-            name: &file.file_name,
-            size_bytes: file.size_bytes,
-            sha256: known(&file.sha256),
-            format: &file.format,
-            state: &file.state,
-            paths: &file.paths,
-            architecture: known(&file.architecture),
-            kind: known(&file.kind),
-            error: file.failure.as_ref().map(Into::into),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct PreviewJson<'a> {
-    /// SHA-256 of the original image; null until it was fetched.
-    asset: Option<&'a str>,
-    thumbnail: Option<&'a str>,
-    width: u32,
-    height: u32,
-    nsfw_level: u32,
-    blurhash: Option<&'a str>,
-    generation: serde_json::Map<String, serde_json::Value>,
-}
-
-impl<'a> From<&'a v1::Preview> for PreviewJson<'a> {
-    fn from(preview: &'a v1::Preview) -> Self {
-        Self {
-            asset: asset_sha256(&preview.asset),
-            thumbnail: asset_sha256(&preview.thumbnail),
-            width: preview.width,
-            height: preview.height,
-            nsfw_level: preview.nsfw_level,
-            blurhash: known(&preview.blurhash),
-            // What is not an object is no generation data; the catalogue keeps it verbatim all the same.
-            generation: serde_json::from_str(&preview.generation_json).unwrap_or_default(),
         }
     }
 }
@@ -391,76 +199,6 @@ impl<'a> From<&'a v1::SyncRun> for JobJson<'a> {
                 failed: counts.failed,
                 bytes: counts.bytes,
             },
-        }
-    }
-}
-
-/// The daemon, as `daemon status|start|stop` print it.
-#[derive(Serialize, Default)]
-pub(crate) struct DaemonJson<'a> {
-    pub(crate) running: bool,
-    pub(crate) socket: String,
-    /// Set by `daemon start`: whether it had to be started.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) started: Option<bool>,
-    /// Set by `daemon stop`: whether there was one to stop.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) stopped: Option<bool>,
-    #[serde(flatten)]
-    pub(crate) status: Option<StatusJson<'a>>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct StatusJson<'a> {
-    version: &'a str,
-    process_id: i32,
-    epoch: &'a str,
-    start_time: Option<String>,
-    home: &'a str,
-    device: &'a str,
-    queued_generations: u32,
-    running_generations: u32,
-    running_sync_runs: u32,
-    models: u64,
-    downloaded_models: u64,
-    stored_bytes: u64,
-    free_bytes: u64,
-    sqlite_version: &'a str,
-    hubs: Vec<HubJson<'a>>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct HubJson<'a> {
-    hub: &'a str,
-    endpoint: &'a str,
-    credential: &'a str,
-}
-
-impl<'a> From<&'a v1::HubStatus> for HubJson<'a> {
-    fn from(hub: &'a v1::HubStatus) -> Self {
-        Self { hub: &hub.hub, endpoint: &hub.endpoint, credential: &hub.credential }
-    }
-}
-
-impl<'a> StatusJson<'a> {
-    pub(crate) fn new(status: &'a v1::DaemonStatus) -> Self {
-        let info = status.info.as_ref();
-        Self {
-            version: info.map_or("", |info| &info.version),
-            process_id: info.map_or(0, |info| info.process_id),
-            epoch: info.map_or("", |info| &info.epoch),
-            start_time: rfc3339(info.and_then(|info| info.start_time.as_ref())),
-            home: &status.home,
-            device: &status.device,
-            queued_generations: status.queued_generations,
-            running_generations: status.running_generations,
-            running_sync_runs: status.running_sync_runs,
-            models: status.models,
-            downloaded_models: status.downloaded_models,
-            stored_bytes: status.stored_bytes,
-            free_bytes: status.free_bytes,
-            sqlite_version: &status.sqlite_version,
-            hubs: status.hubs.iter().map(Into::into).collect(),
         }
     }
 }

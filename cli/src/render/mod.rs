@@ -1,8 +1,12 @@
 //! How results look: JSON for programs, text for people.
 
+pub(crate) mod flow;
 pub(crate) mod html;
+pub(crate) mod hub;
 pub(crate) mod json;
+pub(crate) mod markdown;
 pub(crate) mod output;
+pub(crate) mod policy;
 pub(crate) mod progress;
 pub(crate) mod sanitize;
 pub(crate) mod table;

@@ -32,6 +32,11 @@ impl Output {
         self.write(&bytes)
     }
 
+    /// Writes text and leaves the cursor behind it.
+    pub(crate) fn prompt(&mut self, text: &str) -> Result<(), CliError> {
+        self.write(text.as_bytes())
+    }
+
     /// Writes an object as one line of JSON.
     pub(crate) fn json(&mut self, object: &impl Serialize) -> Result<(), CliError> {
         let mut bytes = Vec::new();

@@ -73,6 +73,14 @@ pub(crate) fn relative(time: Option<&prost_types::Timestamp>, now: Timestamp) ->
     if seconds >= 0 { format!("{amount} ago") } else { format!("in {amount}") }
 }
 
+/// The hour of a time that is less than a day away, with its date when it is farther: `00:05 UTC`,
+/// `2026-01-03 00:05 UTC`. The zone is said, because nothing here knows the reader's.
+pub(crate) fn clock(time: Timestamp, now: Timestamp) -> String {
+    let apart = (time.as_second() - now.as_second()).unsigned_abs();
+    let format = if apart < 86_400 { "%H:%M UTC" } else { "%Y-%m-%d %H:%M UTC" };
+    time.strftime(format).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +134,14 @@ mod tests {
     fn times_for_programs_are_rfc_3339() {
         let time = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 };
         assert_eq!(rfc3339(Some(&time)).unwrap(), "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn a_clock_says_the_day_only_when_it_matters() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let after = |seconds: i64| Timestamp::from_second(now.as_second() + seconds).unwrap();
+        assert_eq!(clock(after(3_600), now), "23:13 UTC");
+        assert_eq!(clock(after(-3_600), now), "21:13 UTC");
+        assert_eq!(clock(after(86_400), now), "2023-11-15 22:13 UTC");
     }
 }

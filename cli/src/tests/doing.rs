@@ -5,31 +5,6 @@ use super::{Bench, Captured, assert_has, names_in};
 use serde_json::json;
 
 #[tokio::test]
-async fn follow_and_unfollow_print_the_follow() {
-    let bench = Bench::new().await;
-    let follow = bench.json(&["follow", "civitai:Konan", "--backfill", "3"]).await.object();
-    assert_eq!(
-        (&follow["name"], &follow["policy"], &follow["pending"]),
-        (&json!("follows/civitai-konan"), &json!({ "backfill": "3" }), &json!(3))
-    );
-    assert_eq!(follow["next_check_time"], "2026-01-01T00:05:00Z");
-    assert_eq!(bench.json(&["unfollow", "civitai:Konan"]).await.object()["target"], "civitai:Konan");
-    let ended = bench.json(&["unfollow", "civitai:Konan"]).await;
-    assert_eq!((ended.code, &ended.error()["reason"]), (1, &json!("FOLLOW_NOT_FOUND")));
-    let text = bench.run(&["follow", "hf:me"]).await;
-    assert_eq!(text.out, "Following hf:me, with all earlier work.\n");
-}
-
-#[tokio::test]
-async fn a_target_that_cannot_be_read_is_a_usage_error() {
-    let bench = Bench::new().await;
-    let ended = bench.json(&["follow", "nohub"]).await;
-    assert_eq!((ended.code, &ended.error()["reason"]), (2, &json!("INVALID_REFERENCE")));
-    let ended = bench.json(&["follow", "civitai:nobody"]).await;
-    assert_eq!((ended.code, &ended.error()["reason"]), (1, &json!("CREATOR_NOT_FOUND")));
-}
-
-#[tokio::test]
 async fn sync_without_waiting_prints_the_run_and_returns() {
     let bench = Bench::new().await;
     let run = bench.json(&["sync", "civitai:konan"]).await.object();

@@ -37,7 +37,16 @@ pub(super) enum Fate {
 pub(super) struct World {
     pub(super) fate: Fate,
     pub(super) follows: Vec<v1::Follow>,
+    /// What the hub lists of whatever is followed.
+    pub(super) listed: v1::BackfillPreview,
+    /// Leaves the list's size out of answers that were not about it.
+    pub(super) is_terse: bool,
+    /// What the configuration says where a policy says nothing.
+    pub(super) configured_backfill: String,
     pub(super) models: Vec<v1::Model>,
+    pub(super) changes: Vec<v1::ModelChange>,
+    /// In the place of two hubs that are well.
+    pub(super) hubs: Vec<v1::HubStatus>,
     pub(super) operations: Vec<v1::PlanOperation>,
     /// Every request with something in it, as `Debug` prints it.
     pub(super) asked: Vec<String>,
@@ -83,6 +92,18 @@ impl Fake {
         self.world.lock().unwrap()
     }
 
+    /// A policy with what the configuration says where it says nothing.
+    fn effective(&self, policy: Option<v1::FollowPolicy>) -> v1::FollowPolicy {
+        let mut policy = policy.unwrap_or_default();
+        if policy.backfill.is_empty() {
+            policy.backfill.clone_from(&self.world().configured_backfill);
+        }
+        if policy.backfill.is_empty() {
+            policy.backfill = "none".into();
+        }
+        policy
+    }
+
     fn note<T: std::fmt::Debug>(&self, request: &T) {
         self.world().asked.push(format!("{request:?}"));
     }
@@ -92,6 +113,11 @@ pub(super) fn refusal(code: Code, reason: &str, message: &str) -> Status {
     let metadata =
         [("hint", "do something else"), ("given", "x")].map(|(key, value)| (key.to_owned(), value.to_owned()));
     Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata))
+}
+
+/// A refusal that leaves it to the command line what can be done.
+fn unhinted(code: Code, reason: &str, message: &str) -> Status {
+    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, ERROR_DOMAIN, []))
 }
 
 pub(super) fn failure(reason: &str, message: &str) -> v1::Error {
@@ -120,26 +146,64 @@ fn events<T: Send + 'static>(items: Vec<T>, go_on: bool) -> Answer<Events<T>> {
 #[tonic::async_trait]
 impl v1::follow_service_server::FollowService for Fake {
     async fn create_follow(&self, request: Request<v1::CreateFollowRequest>) -> Answer<v1::Follow> {
-        let v1::CreateFollowRequest { target, backfill } = request.into_inner();
+        self.note(request.get_ref());
+        let v1::CreateFollowRequest { target, policy, validate_only } = request.into_inner();
         let Some((hub, creator)) = target.split_once(':') else {
             return Err(refusal(Code::InvalidArgument, "INVALID_REFERENCE", "`x` cannot be followed: it names no hub"));
         };
-        if creator == "nobody" {
-            return Err(refusal(Code::NotFound, "CREATOR_NOT_FOUND", "civitai knows no creator `nobody`"));
+        match creator {
+            "nobody" => {
+                return Err(refusal(Code::NotFound, "CREATOR_NOT_FOUND", "civitai knows no creator `nobody`"));
+            }
+            "collection:7" => return Err(unhinted(Code::FailedPrecondition, "LIST_NOT_OFFERED", "no such list")),
+            "asleep" => return Err(unhinted(Code::Unavailable, "HUB_DOWN", "civitai is down until 00:05 UTC")),
+            _ => {}
         }
-        let follow = v1::Follow {
+        if self.world().follows.iter().any(|follow| follow.target == target) {
+            return Err(unhinted(Code::AlreadyExists, "FOLLOW_EXISTS", "it is followed already"));
+        }
+        let mut follow = v1::Follow {
             name: format!("follows/{hub}-{}", creator.to_ascii_lowercase()),
             target: target.clone(),
             hub: hub.to_owned(),
-            policy: Some(v1::FollowPolicy { backfill }),
+            policy: Some(self.effective(policy)),
             state: "active".to_owned(),
             create_time: time(0),
             next_check_time: time(300),
             pending_files: 3,
             ..Default::default()
         };
-        self.world().follows.push(follow.clone());
+        if validate_only {
+            (follow.name, follow.state) = (String::new(), String::new());
+        } else {
+            self.world().follows.push(follow.clone());
+        }
+        let world = self.world();
+        follow.backfill_preview = (validate_only || !world.is_terse).then_some(world.listed);
         answer(follow)
+    }
+
+    async fn update_follow(&self, request: Request<v1::UpdateFollowRequest>) -> Answer<v1::Follow> {
+        self.note(request.get_ref());
+        let v1::UpdateFollowRequest { name, policy, validate_only } = request.into_inner();
+        let policy = self.effective(policy);
+        let mut world = self.world();
+        let listed = world.listed;
+        let found = world.follows.iter_mut().find(|follow| follow.name == name || follow.target == name);
+        let Some(found) = found else {
+            return Err(refusal(Code::NotFound, "FOLLOW_NOT_FOUND", "nobody of that name is followed"));
+        };
+        let changed = v1::Follow { policy: Some(policy), ..found.clone() };
+        if !validate_only {
+            *found = changed.clone();
+        }
+        answer(v1::Follow { backfill_preview: Some(listed), ..changed })
+    }
+
+    async fn get_follow(&self, request: Request<v1::GetFollowRequest>) -> Answer<v1::Follow> {
+        let name = request.into_inner().name;
+        let found = self.world().follows.iter().find(|follow| follow.name == name || follow.target == name).cloned();
+        found.map(Response::new).ok_or_else(|| refusal(Code::NotFound, "FOLLOW_NOT_FOUND", "nobody of that name"))
     }
 
     async fn list_follows(&self, request: Request<v1::ListFollowsRequest>) -> Answer<v1::ListFollowsResponse> {
@@ -263,7 +327,11 @@ impl v1::catalogue_service_server::CatalogueService for Fake {
     }
 
     async fn resolve_model(&self, request: Request<v1::ResolveModelRequest>) -> Answer<v1::ResolveModelResponse> {
-        let reference = request.into_inner().reference;
+        self.note(request.get_ref());
+        let v1::ResolveModelRequest { reference, read_time } = request.into_inner();
+        if read_time.is_some_and(|time| time.seconds < NOW_SECONDS - 30 * 86_400) {
+            return Err(unhinted(Code::NotFound, "NOT_KNOWN_YET", "nothing was known of civitai:1 at that time"));
+        }
         let world = self.world();
         let (model, version) = reference.split_once('@').unwrap_or((&reference, ""));
         let Some(found) = world.models.iter().find(|candidate| candidate.r#ref == model) else {
@@ -272,6 +340,14 @@ impl v1::catalogue_service_server::CatalogueService for Fake {
         let version = found.versions.iter().find(|v| !version.is_empty() && v.r#ref.ends_with(version));
         let version = version.map(|version| version.name.clone()).unwrap_or_default();
         answer(v1::ResolveModelResponse { model: Some(found.clone()), version, file: String::new() })
+    }
+
+    async fn list_model_history(
+        &self,
+        request: Request<v1::ListModelHistoryRequest>,
+    ) -> Answer<v1::ListModelHistoryResponse> {
+        self.note(request.get_ref());
+        answer(v1::ListModelHistoryResponse { changes: self.world().changes.clone() })
     }
 }
 
@@ -410,7 +486,13 @@ impl v1::daemon_service_server::DaemonService for Fake {
             hub: hub.into(),
             endpoint: endpoint.into(),
             credential: credential.into(),
+            state: "ok".into(),
+            ..Default::default()
         };
+        let mut hubs = self.world().hubs.clone();
+        if hubs.is_empty() {
+            hubs = vec![hub("civitai", "https://civitai.com", "stored"), hub("hf", "https://huggingface.co", "none")];
+        }
         answer(v1::DaemonStatus {
             info: Some(info),
             home: "/home/painter/paintbox".into(),
@@ -420,7 +502,7 @@ impl v1::daemon_service_server::DaemonService for Fake {
             downloaded_models: 3,
             stored_bytes: 16_000_000,
             free_bytes: 500_000_000_000,
-            hubs: vec![hub("civitai", "https://civitai.com", "stored"), hub("hf", "https://huggingface.co", "none")],
+            hubs,
             sqlite_version: "3.51.3".into(),
             ..Default::default()
         })

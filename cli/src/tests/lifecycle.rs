@@ -244,5 +244,39 @@ async fn completions_are_printed_for_the_common_shells() {
     for shell in ["bash", "zsh", "fish"] {
         let ended = bench.run(&["completions", shell]).await;
         assert!(ended.code == 0 && ended.out.contains("paintbox"), "{shell}");
+        for word in ["quiet-hours", "textual_inversion", "history", "only"] {
+            assert!(ended.out.contains(word), "{word} for {shell}");
+        }
+    }
+}
+
+/// Every command with its path of names.
+fn commands(command: &clap::Command, path: &str) -> Vec<(String, clap::Command)> {
+    let path = format!("{path} {}", command.get_name()).trim().to_owned();
+    let below = command.get_subcommands().flat_map(|inner| commands(inner, &path)).collect::<Vec<_>>();
+    [vec![(path, command.clone())], below].concat()
+}
+
+#[test]
+fn every_flag_has_one_clear_line() {
+    let all = commands(&<crate::Arguments as clap::CommandFactory>::command(), "");
+    assert!(all.len() > 25, "{}", all.len());
+    for (path, command) in all {
+        assert!(command.get_about().is_some(), "{path} says nothing of itself");
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!((5..=130).contains(&help.len()), "{path} {}: {help:?}", argument.get_id());
+            assert!(!help.ends_with('.') && !help.contains('\n'), "{path} {}: {help:?}", argument.get_id());
+        }
+    }
+}
+
+#[tokio::test]
+async fn help_for_follow_shows_targets_and_examples() {
+    let help = Bench::without_daemon().run(&["follow", "--help"]).await.out;
+    for text in
+        ["civitai:tag:watercolor", "civitai:following", "hf:likes:someone", "--max-total-size 200GB", "--dry-run"]
+    {
+        assert!(help.contains(text), "{text} in {help}");
     }
 }

@@ -1,14 +1,14 @@
 //! Verbs that only look.
 
-use super::fake::{GENERATION, SYNC_RUN, failure, time};
+use super::fake::{GENERATION, SYNC_RUN, time};
 use super::{Bench, assert_has, fields};
 use crate::render::sanitize::is_hazard;
 use paintbox_proto::v1;
 use serde_json::json;
 
-const HOSTILE: &str = "Dream\x1b]0;owned\x07\x1b[31m\u{202e}Shaper\n";
+pub(super) const HOSTILE: &str = "Dream\x1b]0;owned\x07\x1b[31m\u{202e}Shaper\n";
 
-fn model(number: u32) -> v1::Model {
+pub(super) fn model(number: u32) -> v1::Model {
     let file = v1::ModelFile {
         file_name: "tiny\u{202e}.safetensors".into(),
         size_bytes: 16_600_000,
@@ -41,6 +41,7 @@ fn model(number: u32) -> v1::Model {
             preview("[1]"),
             v1::Preview::default(),
         ],
+        ..Default::default()
     };
     v1::Model {
         name: format!("models/civitai-{number}"),
@@ -60,78 +61,6 @@ fn model(number: u32) -> v1::Model {
         versions: vec![version(20), version(10)],
         ..Default::default()
     }
-}
-
-#[tokio::test]
-async fn follows_are_printed_as_the_contract_says() {
-    let bench = Bench::new().await;
-    let mut failing = v1::Follow {
-        name: "follows/hf-me".into(),
-        target: "hf:me".into(),
-        hub: "hf".into(),
-        state: "failing".into(),
-        last_check_time: time(-600),
-        new_versions: 2,
-        pending_files: 7,
-        failure: Some(failure("HUB_UNREACHABLE", "no answer")),
-        ..Default::default()
-    };
-    bench.world().follows = vec![failing.clone()];
-    failing.target = "civitai:other".into();
-    failing.failure = None;
-    bench.world().follows.push(failing);
-    let ended = bench.json(&["follows"]).await;
-    let follows = ended.objects();
-    assert_eq!((ended.code, follows.len()), (0, 2), "both pages are read");
-    assert_has(
-        &follows[0],
-        &["name", "target", "hub", "policy", "state", "last_check_time", "next_check_time", "new", "pending", "error"],
-    );
-    assert_eq!(follows[0]["last_check_time"], "2025-12-31T23:50:00Z");
-    assert_eq!((&follows[0]["next_check_time"], &follows[1]["error"]), (&json!(null), &json!(null)));
-    assert_eq!(
-        (&follows[0]["new"], &follows[0]["pending"], &follows[0]["policy"]["backfill"]),
-        (&json!(2), &json!(7), &json!("all"))
-    );
-    assert_eq!(follows[0]["error"]["reason"], "HUB_UNREACHABLE");
-    let text = bench.run(&["follows"]).await;
-    assert!(text.out.contains("hf:me") && text.out.contains("10 minutes ago"), "{}", text.out);
-    assert!(text.notes.contains("no answer"));
-}
-
-#[tokio::test]
-async fn a_plan_is_one_object_an_operation_and_a_table_for_people() {
-    let bench = Bench::new().await;
-    let operation = |op: &str, file: &str, size_bytes, reason: &str| v1::PlanOperation {
-        op: op.into(),
-        follow: "civitai:konan".into(),
-        version: "civitai:1@2".into(),
-        file: file.into(),
-        size_bytes,
-        reason: reason.into(),
-        detail: format!("because of {reason}"),
-        model_name: HOSTILE.into(),
-    };
-    bench.world().operations = vec![
-        operation("fetch", "a.safetensors", 16_600_000, "wanted"),
-        operation("skip", "a.pickle", 10, "pickle_refused"),
-        operation("preview", "https://example.org/1.png", 0, "preview_missing"),
-        operation("preview", "https://example.org/2.png", 0, "preview_missing"),
-    ];
-    let objects = bench.json(&["plan", "civitai:konan"]).await.objects();
-    assert_eq!(objects.len(), 4);
-    assert_has(&objects[0], &["op", "follow", "version", "file", "size_bytes", "reason", "detail", "model"]);
-    assert_eq!(objects[1]["reason"], "pickle_refused");
-    assert!(bench.world().asked[0].contains("civitai:konan"));
-    let text = bench.run(&["plan"]).await.out;
-    assert_eq!(
-        text,
-        "DreamShaper  civitai:1  (follow civitai:konan)\n\
-         \x20 fetch    a.safetensors     2  16.6 MB  because of wanted\n\
-         \x20 skip     a.pickle          2     10 B  because of pickle_refused\n\
-         \x20 preview  2 example images              because of preview_missing\n\
-         1 file to fetch, 16.6 MB; 0 kept; 1 skipped; 2 example images\n"
-    );
 }
 
 #[tokio::test]
@@ -228,6 +157,11 @@ async fn search_results_fit_the_terminal() {
     assert_eq!(widths.len(), 3);
     assert!(widths.iter().all(|width| *width <= 100), "{widths:?}\n{text}");
     assert!(text.contains("3 days ago") && text.contains("12,345"), "{text}");
+    bench.world().models[0].r#ref = "hf:some-organisation/a-repository-with-a-name".into();
+    bench.columns = Some(80);
+    let text = bench.run(&["search"]).await.out;
+    super::assert_fits(&text, 80);
+    assert!(!text.contains("DOWNLOADS") && text.contains("NAME") && text.contains("HERE"), "{text}");
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! Every command against a daemon that this crate plays itself: what it prints, what it asks for, how it ends.
 
+mod cards;
 mod doing;
 mod fake;
+mod following;
+mod hubs;
 mod lifecycle;
 mod looking;
+mod planning;
 
 use crate::paths::Paths;
 use crate::render::output::Output;
@@ -81,6 +85,9 @@ struct Bench {
     interrupt: Arc<Notify>,
     daemon_program: PathBuf,
     columns: Option<usize>,
+    /// Somebody sits at the terminal: sees questions and can answer them.
+    company: bool,
+    styled: bool,
     _server: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -95,6 +102,8 @@ impl Bench {
             input: String::new(),
             interrupt: Arc::default(),
             columns: None,
+            company: false,
+            styled: false,
             _server: None,
         }
     }
@@ -163,10 +172,11 @@ impl Bench {
             notes: Output::new(Box::new(notes.clone())),
             input: Box::new(Cursor::new(self.input.clone())),
             terminal: Terminal {
-                input: false,
+                input: self.company,
                 output: self.columns.is_some(),
+                notes: self.company,
                 progress: false,
-                styled: false,
+                styled: self.styled,
                 columns: self.columns,
                 desktop: false,
             },
@@ -186,6 +196,14 @@ fn fields(object: &Value) -> Vec<&str> {
 fn assert_has(object: &Value, wanted: &[&str]) {
     for field in wanted {
         assert!(fields(object).contains(field), "{field} is missing in {object:#}");
+    }
+}
+
+/// Asserts that no line is wider than the terminal, whatever script it is in.
+fn assert_fits(text: &str, columns: usize) {
+    for line in text.lines() {
+        let width = unicode_width::UnicodeWidthStr::width(line);
+        assert!(width <= columns, "{width} columns in {columns}: {line}\n{text}");
     }
 }
 

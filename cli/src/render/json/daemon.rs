@@ -1,0 +1,92 @@
+//! The daemon and its hubs, as `daemon` and `config` print them.
+
+use super::known;
+use crate::render::units::rfc3339;
+use paintbox_proto::v1;
+use serde::Serialize;
+
+/// The daemon, as `daemon status|start|stop` print it.
+#[derive(Serialize, Default)]
+pub(crate) struct DaemonJson<'a> {
+    pub(crate) running: bool,
+    pub(crate) socket: String,
+    /// Set by `daemon start`: whether it had to be started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started: Option<bool>,
+    /// Set by `daemon stop`: whether there was one to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stopped: Option<bool>,
+    #[serde(flatten)]
+    pub(crate) status: Option<StatusJson<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct StatusJson<'a> {
+    version: &'a str,
+    process_id: i32,
+    epoch: &'a str,
+    start_time: Option<String>,
+    home: &'a str,
+    device: &'a str,
+    queued_generations: u32,
+    running_generations: u32,
+    running_sync_runs: u32,
+    models: u64,
+    downloaded_models: u64,
+    stored_bytes: u64,
+    free_bytes: u64,
+    sqlite_version: &'a str,
+    hubs: Vec<HubJson<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct HubJson<'a> {
+    hub: &'a str,
+    endpoint: &'a str,
+    credential: &'a str,
+    /// ok, limited or down; null from a daemon that does not say.
+    state: Option<&'a str>,
+    since_time: Option<String>,
+    retry_time: Option<String>,
+    problem: Option<&'a str>,
+    /// Since the daemon started.
+    requests: u64,
+}
+
+impl<'a> From<&'a v1::HubStatus> for HubJson<'a> {
+    fn from(hub: &'a v1::HubStatus) -> Self {
+        Self {
+            hub: &hub.hub,
+            endpoint: &hub.endpoint,
+            credential: &hub.credential,
+            state: known(&hub.state),
+            since_time: rfc3339(hub.since_time.as_ref()),
+            retry_time: rfc3339(hub.retry_time.as_ref()),
+            problem: known(&hub.problem),
+            requests: hub.requests,
+        }
+    }
+}
+
+impl<'a> StatusJson<'a> {
+    pub(crate) fn new(status: &'a v1::DaemonStatus) -> Self {
+        let info = status.info.as_ref();
+        Self {
+            version: info.map_or("", |info| &info.version),
+            process_id: info.map_or(0, |info| info.process_id),
+            epoch: info.map_or("", |info| &info.epoch),
+            start_time: rfc3339(info.and_then(|info| info.start_time.as_ref())),
+            home: &status.home,
+            device: &status.device,
+            queued_generations: status.queued_generations,
+            running_generations: status.running_generations,
+            running_sync_runs: status.running_sync_runs,
+            models: status.models,
+            downloaded_models: status.downloaded_models,
+            stored_bytes: status.stored_bytes,
+            free_bytes: status.free_bytes,
+            sqlite_version: &status.sqlite_version,
+            hubs: status.hubs.iter().map(Into::into).collect(),
+        }
+    }
+}
