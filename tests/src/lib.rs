@@ -5,7 +5,7 @@
 
 use paintbox_testkit::{FakeHub, TestHome};
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 
@@ -52,6 +52,15 @@ impl Installation {
         Ok(Self { home, programs, environment })
     }
 
+    /// Writes `config.toml`, which a daemon reads when it starts.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&self, text: &str) -> io::Result<()> {
+        std::fs::create_dir_all(self.home())?;
+        std::fs::write(self.home().join("config.toml"), text)
+    }
+
     /// Adds an environment variable for every program started from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -92,6 +101,28 @@ impl Installation {
     /// When the program cannot be started.
     pub fn paintbox<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> io::Result<Output> {
         self.command("paintbox").args(arguments).output()
+    }
+
+    /// Runs `paintbox` to its end with `input` on its standard input.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn paintbox_reading<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &str,
+    ) -> io::Result<Output> {
+        let mut command = self.command("paintbox");
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            match stdin.write_all(input.as_bytes()) {
+                // A program that ended without reading has said why.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+                _ => {}
+            }
+        }
+        child.wait_with_output()
     }
 
     /// The daemon's process id, from its lock file.

@@ -48,8 +48,7 @@ async fn install() -> Result<(FakeHub, Installation)> {
     let this = std::env::current_exe().context("cannot find this program")?;
     let installed = Installation::new(&this, &hub).context("cannot make a temporary home")?;
     // The demo syncs when it says so, not behind the reader's back.
-    std::fs::create_dir_all(installed.home())?;
-    std::fs::write(installed.home().join("config.toml"), "[sync]\nautomatic = false\n")?;
+    installed.configure("[sync]\nautomatic = false\n")?;
     Ok((hub, installed))
 }
 
@@ -96,7 +95,10 @@ async fn show() -> Result<()> {
     let pictures = std::env::temp_dir().join(format!("paintbox-demo-{}", std::process::id()));
     std::fs::create_dir_all(&pictures)?;
 
+    println!("\nFollowing fetches what is published from now on; what is already there is fetched when you say so.");
     run(&installed, &["follow", "civitai:tiny_emoji"])?;
+    run(&installed, &["plan"])?;
+    run(&installed, &["follow", "civitai:tiny_emoji", "--update", "--backfill", "all"])?;
     run(&installed, &["plan"])?;
     run(&installed, &["sync", "--wait"])?;
     println!("\nA second sync finds everything there:");
@@ -135,7 +137,7 @@ async fn show() -> Result<()> {
 
 async fn serve() -> Result<()> {
     let (_hub, installed) = install().await?;
-    ask(&installed, &["follow", "civitai:tiny_emoji"])?;
+    ask(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"])?;
     ask(&installed, &["sync", "--wait"])?;
     let model = reference(&installed, "checkpoint", "emoji")?;
     let socket = installed.socket();

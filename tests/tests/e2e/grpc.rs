@@ -24,7 +24,7 @@ async fn channel(installed: &Installation) -> Channel {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn generates_watches_and_reads_the_picture() {
     let (_hub, installed) = installation().await;
-    ok(&installed, &["follow", "civitai:tiny_emoji"]);
+    ok(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"]);
     ok(&installed, &["sync", "--wait"]);
     let model = ok(&installed, &["search", "emoji", "--kind", "checkpoint"])[0]["ref"].as_str().unwrap().to_owned();
     let channel = channel(&installed).await;

@@ -9,7 +9,7 @@ const CHECKPOINT_BYTES: u64 = 16_138_214;
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn resumes_from_the_partial_after_kill_nine() {
     let (hub, installed) = installation().await;
-    ok(&installed, &["follow", "civitai:tiny_emoji"]);
+    ok(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"]);
     let slow = Fault::SlowBody { chunk: 64 * 1024, pause: Duration::from_millis(5) };
     hub.faults().always(Server::CivitaiStorage, "", slow);
 
@@ -54,7 +54,7 @@ async fn resumes_from_the_partial_after_kill_nine() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_generation_that_was_running_is_said_to_be_interrupted() {
     let (_hub, installed) = installation().await;
-    ok(&installed, &["follow", "civitai:tiny_emoji"]);
+    ok(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"]);
     ok(&installed, &["sync", "--wait"]);
     let model = ok(&installed, &["search", "emoji", "--kind", "checkpoint"])[0]["ref"].as_str().unwrap().to_owned();
     let mut running = installed
@@ -82,7 +82,7 @@ async fn a_generation_that_was_running_is_said_to_be_interrupted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn cancels_within_a_step_and_stops_in_order() {
     let (_hub, installed) = installation().await;
-    ok(&installed, &["follow", "civitai:tiny_emoji"]);
+    ok(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"]);
     ok(&installed, &["sync", "--wait"]);
     let model = ok(&installed, &["search", "emoji", "--kind", "checkpoint"])[0]["ref"].as_str().unwrap().to_owned();
     let mut running = installed

@@ -4,23 +4,36 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
 mod bad_input;
+mod canary;
+mod evidence;
+mod following;
 mod grpc;
+mod hub_down;
+mod hugging_face;
 mod interruption;
 mod main_line;
+mod webhook;
 
-use paintbox_testkit::FakeHub;
+use jiff::Timestamp;
+use paintbox_testkit::{FakeFile, FakeHub, FakeVersion, RecordedRequest, Server, TinyModel};
 use paintbox_tests::Installation;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
 
+/// Nothing happens behind a test's back.
+const BY_HAND: &str = "[sync]\nautomatic = false\n";
+
 /// A hub with the sample library, and an installation that knows no other.
 async fn installation() -> (FakeHub, Installation) {
+    installation_with("").await
+}
+
+/// The same with more in its configuration.
+async fn installation_with(configuration: &str) -> (FakeHub, Installation) {
     let hub = FakeHub::with_sample_library().await;
     let installed = Installation::new(Path::new(env!("CARGO_BIN_EXE_demo")), &hub).unwrap();
-    // Nothing happens behind a test's back.
-    std::fs::create_dir_all(installed.home()).unwrap();
-    std::fs::write(installed.home().join("config.toml"), "[sync]\nautomatic = false\n").unwrap();
+    installed.configure(&format!("{BY_HAND}{configuration}")).unwrap();
     (hub, installed)
 }
 
@@ -47,6 +60,41 @@ fn error(installed: &Installation, arguments: &[&str]) -> Value {
     let line = stderr.lines().last().unwrap_or_default();
     let value: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{stderr}: {e}"));
     value["error"].clone()
+}
+
+/// What `plan` says of a follow, as pairs of operation and reason with the file.
+fn planned(installed: &Installation, arguments: &[&str]) -> Vec<(String, String, String)> {
+    let plan = ok(installed, &[&["plan"], arguments].concat());
+    let text = |op: &Value, key: &str| op[key].as_str().unwrap_or_default().to_owned();
+    plan.iter().map(|op| (text(op, "op"), text(op, "reason"), text(op, "file"))).collect()
+}
+
+/// Requests for the bytes of a model's file, on whatever server.
+fn downloads(hub: &FakeHub) -> Vec<RecordedRequest> {
+    let is_download = |request: &RecordedRequest| match request.server {
+        Server::CivitaiStorage | Server::HfCdn | Server::HfStore => true,
+        Server::CivitaiSite | Server::CivitaiMature => request.path().starts_with("/api/download/"),
+        Server::HfEndpoint => request.path().contains("/resolve/") || request.path().contains("/resolve-cache/"),
+        Server::CivitaiImages => false,
+    };
+    hub.requests().into_iter().filter(is_download).collect()
+}
+
+/// A small model file that nobody else has: the LoRA with other weights at its end.
+fn other_weights(last: u8) -> Vec<u8> {
+    let mut bytes = std::fs::read(TinyModel::lora()).unwrap();
+    // The last of them, after the header: halves of two bytes, whose upper one is kept.
+    let at = bytes.len() - 2;
+    assert_ne!(bytes[at], last, "these would be the same bytes");
+    bytes[at] = last;
+    bytes
+}
+
+/// A version that its creator publishes now.
+fn published_now(name: &str, file: &str, bytes: Vec<u8>) -> FakeVersion {
+    let mut version = FakeVersion::new(name, "SD 1.5").file(FakeFile::model(file, bytes));
+    version.published = Timestamp::now();
+    version
 }
 
 /// The blobs that lie under a final name.

@@ -7,7 +7,7 @@ use serde_json::Value;
 async fn follows_a_creator_and_paints_from_what_arrived() {
     let (hub, installed) = installation().await;
 
-    let follow = &ok(&installed, &["follow", "civitai:tiny_emoji"])[0];
+    let follow = &ok(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"])[0];
     assert_eq!(follow["target"], "civitai:tiny_emoji");
     let follows = ok(&installed, &["follows"]);
     assert_eq!(follows.len(), 1);
@@ -112,7 +112,7 @@ async fn follows_a_creator_and_paints_from_what_arrived() {
 async fn a_hugging_face_folder_and_a_single_file_paint_the_same_picture() {
     let (_hub, installed) = installation().await;
     ok(&installed, &["pull", "hf:tiny-emoji/tiny-emoji"]);
-    ok(&installed, &["follow", "civitai:tiny_emoji"]);
+    ok(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"]);
     ok(&installed, &["sync", "--wait"]);
     let single = ok(&installed, &["search", "emoji", "--kind", "checkpoint", "--hub", "civitai"]);
     let on_disk = paintbox_testkit::fixtures().join("tiny-model/tiny-emoji.safetensors");
