@@ -197,11 +197,7 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn listed_by_follow(&self, follow: FollowId) -> Result<Vec<String>, CatalogueError> {
-        sqlx::query_scalar(MODELS_STILL_LISTED)
-            .bind(follow.0)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(could_not("read what a follow lists"))
+        self.texts_of_follow(MODELS_STILL_LISTED, follow, "read what a follow lists").await
     }
 
     /// External ids of the models that a follow's list showed once and does not show now, though the hub has them, such
@@ -210,11 +206,17 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn left_by_follow(&self, follow: FollowId) -> Result<Vec<String>, CatalogueError> {
-        sqlx::query_scalar(MODELS_THAT_LEFT)
-            .bind(follow.0)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(could_not("read what left a list"))
+        self.texts_of_follow(MODELS_THAT_LEFT, follow, "read what left a list").await
+    }
+
+    /// The texts that a statement about one follow selects.
+    async fn texts_of_follow(
+        &self,
+        statement: &'static str,
+        follow: FollowId,
+        attempt: &'static str,
+    ) -> Result<Vec<String>, CatalogueError> {
+        sqlx::query_scalar(statement).bind(follow.0).fetch_all(&self.readers).await.map_err(could_not(attempt))
     }
 
     /// What lists said of the models that a follow reaches, by external id.
@@ -236,11 +238,7 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn creators_of_follow(&self, follow: FollowId) -> Result<Vec<String>, CatalogueError> {
-        sqlx::query_scalar(CREATORS_OF_FOLLOW)
-            .bind(follow.0)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(could_not("read whose work a follow brought"))
+        self.texts_of_follow(CREATORS_OF_FOLLOW, follow, "read whose work a follow brought").await
     }
 
     /// The hub's numbers for everybody whose work arrived by a follow, as far as it gave them.
@@ -248,11 +246,7 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn creator_ids_of_follow(&self, follow: FollowId) -> Result<Vec<String>, CatalogueError> {
-        sqlx::query_scalar(CREATOR_IDS_OF_FOLLOW)
-            .bind(follow.0)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(could_not("read whose work a follow brought"))
+        self.texts_of_follow(CREATOR_IDS_OF_FOLLOW, follow, "read whose work a follow brought").await
     }
 
     /// Records the hub's number for the creator whose work a follow brings.

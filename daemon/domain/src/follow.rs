@@ -40,6 +40,14 @@ pub struct FollowPolicy {
     pub priority: i32,
 }
 
+impl FollowPolicy {
+    /// Whether it lets anything through that a hub keeps apart as mature.
+    #[must_use]
+    pub fn admits_mature(&self) -> bool {
+        self.max_maturity.is_none_or(|ceiling| ceiling > Maturity::Pg13)
+    }
+}
+
 /// How much of what was there before the follow is fetched. What comes after it always is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backfill {

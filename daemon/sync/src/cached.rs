@@ -6,9 +6,8 @@
 
 use crate::Parts;
 use crate::error::SyncError;
-use crate::fetch::{artifact, blocking};
+use crate::fetch::{artifact, blocking, promised};
 use paintbox_catalogue::{FileId, FileRecord, NewArtifact, WantedModel};
-use paintbox_domain::hub::FileSize;
 use paintbox_domain::{FileFormat, Hub};
 use paintbox_store::Expected;
 use paintbox_store::hf_cache::CachedFile;
@@ -51,14 +50,7 @@ impl Parts {
     /// Checks a cached file's bytes and records them as content that is here. False if they are not what the hub
     /// lists, or cannot be read: then the file is fetched.
     pub(crate) async fn adopt_cached(&self, file: &FileRecord, path: &Path) -> Result<bool, SyncError> {
-        let expected = Expected {
-            size: match file.size {
-                Some(FileSize::Exact(bytes)) => Some(bytes),
-                Some(FileSize::About(_)) | None => None,
-            },
-            sha256: file.sha256,
-            git_sha1: file.git_sha1,
-        };
+        let expected = promised(file);
         if expected.sha256.is_none() && expected.git_sha1.is_none() {
             // A name alone is no proof of anything.
             return Ok(false);

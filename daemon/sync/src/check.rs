@@ -14,7 +14,7 @@ use crate::Parts;
 use crate::error::SyncError;
 use futures::StreamExt as _;
 use paintbox_catalogue::{Follow, FollowCheck, ListRead, VersionId};
-use paintbox_domain::follow::{Backfill, FollowTarget, Maturity};
+use paintbox_domain::follow::{Backfill, FollowTarget};
 use paintbox_domain::hub::{HubModel, ModelState};
 use paintbox_domain::{Classify as _, ErrorClass, Hub, Timestamp, reason};
 use paintbox_hub::{HubError, ListRequest, Presence};
@@ -101,7 +101,7 @@ impl Parts {
             !target.is_open() && follow.full_read_at.is_none_or(|read| started.since(read) >= FULL_READ_INTERVAL);
         let request = ListRequest {
             target: target.clone(),
-            mature: follow.policy.max_maturity.is_none_or(|ceiling| ceiling > Maturity::Pg13),
+            mature: follow.policy.admits_mature(),
             mark: follow.list_mark.clone().filter(|_| !thorough),
             known: match target.hub() {
                 Hub::HuggingFace => self.catalogue.list_marks(target.hub(), follow.id).await?,
@@ -184,7 +184,7 @@ impl Parts {
     /// What became of models that a whole list no longer shows: only the hub's own word on each counts.
     async fn look_for(&self, follow: &Follow, missing: &[String]) -> Result<(), SyncError> {
         let hub = follow.target.hub();
-        let mature = follow.policy.max_maturity.is_none_or(|ceiling| ceiling > Maturity::Pg13);
+        let mature = follow.policy.admits_mature();
         let found = self.hubs.look_again(hub, missing, mature).await?;
         let mut left = Vec::new();
         for (asked, presence) in missing.iter().zip(found) {

@@ -58,14 +58,7 @@ impl Fetcher<'_> {
             }
         };
         observer.verifying(partial.len());
-        let expected = Expected {
-            size: match file.size {
-                Some(FileSize::Exact(bytes)) => Some(bytes),
-                Some(FileSize::About(_)) | None => None,
-            },
-            sha256: file.sha256,
-            git_sha1: file.git_sha1,
-        };
+        let expected = promised(file);
         let verified = file.sha256.is_some() || file.git_sha1.is_some();
         let (name, format) = (file.name.clone(), file.format);
         let artifact = blocking(move || settle(partial, &expected, &name, format)).await??;
@@ -194,6 +187,18 @@ async fn write(mut partial: Partial, bytes: Bytes) -> Result<Result<Partial, Sto
         Ok(partial)
     })
     .await
+}
+
+/// What the hub promised of a file's bytes; a size that it rounded promises nothing.
+pub(crate) fn promised(file: &FileRecord) -> Expected {
+    Expected {
+        size: match file.size {
+            Some(FileSize::Exact(bytes)) => Some(bytes),
+            Some(FileSize::About(_)) | None => None,
+        },
+        sha256: file.sha256,
+        git_sha1: file.git_sha1,
+    }
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SyncError> {

@@ -7,7 +7,7 @@ use crate::service::Sync;
 use futures::StreamExt as _;
 use paintbox_catalogue::{Extent, Follow, FollowId, FollowInterest, ModelId, Scope};
 use paintbox_domain::Classify as _;
-use paintbox_domain::follow::{Backfill, FollowPolicy, FollowTarget, Maturity};
+use paintbox_domain::follow::{Backfill, FollowPolicy, FollowTarget};
 use paintbox_hub::ListRequest;
 
 /// Pages of an open list that are read to tell what a backfill would fetch.
@@ -72,7 +72,7 @@ impl Sync {
         policy: &FollowPolicy,
     ) -> Result<BackfillPreview, SyncError> {
         let parts = &self.inner.parts;
-        let mature = policy.max_maturity.is_none_or(|ceiling| ceiling > Maturity::Pg13);
+        let mature = policy.admits_mature();
         let most_pages = match (target.is_open(), policy.backfill) {
             (false, _) => usize::MAX,
             (true, Backfill::None) => 1,
