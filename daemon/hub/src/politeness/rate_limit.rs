@@ -1,9 +1,10 @@
 //! What a site says about its limits in the headers of an answer.
 //!
-//! `Retry-After` in seconds (RFC 9110, 10.2.3), and Hugging Face's `RateLimit: "api";r=489;t=163` with
+//! `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), and Hugging Face's `RateLimit: "api";r=489;t=163` with
 //! `RateLimit-Policy: "fixed window";"api";q=500;w=300` (Hub documentation, `rate-limits.md`).
 
 use http::HeaderMap;
+use jiff::fmt::rfc2822::DateTimeParser;
 use paintbox_domain::Hub;
 use std::time::Duration;
 
@@ -46,10 +47,18 @@ impl Window {
 
 /// How long the site asks to be left alone: `Retry-After`, or what is left of an exhausted window.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    if let Some(seconds) = text(headers, "retry-after").and_then(|text| text.trim().parse().ok()) {
-        return Some(Duration::from_secs(seconds).min(LONGEST_PAUSE));
+    let seconds = text(headers, "retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    match seconds.or_else(|| until_date(headers)) {
+        Some(wait) => Some(wait.min(LONGEST_PAUSE)),
+        None => exhausted(headers),
     }
-    exhausted(headers)
+}
+
+/// How long it is until the date in `Retry-After`, by the clock of the site, which may differ from ours.
+fn until_date(headers: &HeaderMap) -> Option<Duration> {
+    let date = |name| DateTimeParser::new().parse_timestamp(text(headers, name)?.trim()).ok();
+    let wait = date("retry-after")?.duration_since(date("date")?);
+    Some(wait.try_into().unwrap_or_default())
 }
 
 /// What is left of a window in which nothing is left.
@@ -95,6 +104,19 @@ mod tests {
         assert_eq!(retry_after(&headers(&[("retry-after", "soon")])), None);
         let forever = headers(&[("retry-after", "99999999999")]);
         assert_eq!(retry_after(&forever), Some(LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn a_date_is_read_by_the_clock_of_the_site() {
+        let sent = |retry: &str| {
+            retry_after(&headers(&[("retry-after", retry), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")]))
+        };
+        assert_eq!(sent("Sun, 06 Nov 1994 08:51:07 GMT"), Some(Duration::from_secs(90)));
+        assert_eq!(sent("Sun, 06 Nov 1994 08:40:00 GMT"), Some(Duration::ZERO), "it is over");
+        assert_eq!(sent("Mon, 06 Nov 2034 08:40:00 GMT"), Some(LONGEST_PAUSE));
+        assert_eq!(sent("Sun, 06 Nov 1994"), None);
+        let undated = headers(&[("retry-after", "Sun, 06 Nov 1994 08:51:07 GMT")]);
+        assert_eq!(retry_after(&undated), None);
     }
 
     #[test]
