@@ -108,9 +108,8 @@ mod tests {
 
     #[test]
     fn a_date_is_read_by_the_clock_of_the_site() {
-        let sent = |retry: &str| {
-            retry_after(&headers(&[("retry-after", retry), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")]))
-        };
+        let sent =
+            |retry: &str| retry_after(&headers(&[("retry-after", retry), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")]));
         assert_eq!(sent("Sun, 06 Nov 1994 08:51:07 GMT"), Some(Duration::from_secs(90)));
         assert_eq!(sent("Sun, 06 Nov 1994 08:40:00 GMT"), Some(Duration::ZERO), "it is over");
         assert_eq!(sent("Mon, 06 Nov 2034 08:40:00 GMT"), Some(LONGEST_PAUSE));
