@@ -4,6 +4,7 @@ pub(crate) mod flow;
 pub(crate) mod html;
 pub(crate) mod hub;
 pub(crate) mod json;
+pub(crate) mod licence;
 pub(crate) mod markdown;
 pub(crate) mod output;
 pub(crate) mod policy;

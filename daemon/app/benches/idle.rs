@@ -5,6 +5,7 @@
 //! before the daemon starts, their next checks spread over the hour that begins when the measurement has ended; no hub is
 //! asked anything.
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
+#![expect(clippy::disallowed_methods, reason = "it measures a real process in real time")]
 
 use paintbox_catalogue::Catalogue;
 use paintbox_domain::Timestamp;

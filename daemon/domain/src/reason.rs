@@ -83,4 +83,6 @@ reasons! {
     NOT_KNOWN_YET,
     /// The hub is down and is not asked before a stated time.
     HUB_DOWN,
+    /// The address that new versions are announced to did not take an announcement.
+    WEBHOOK_FAILED,
 }

@@ -247,10 +247,8 @@ impl Classify for HubError {
             Self::RateLimited { .. } => reason::HUB_RATE_LIMITED,
             Self::HubDown { .. } => reason::HUB_DOWN,
             Self::ListNotOffered { .. } => reason::LIST_NOT_OFFERED,
-            Self::ServerFailed { .. }
-            | Self::Unreachable { .. }
-            | Self::TimedOut { .. }
-            | Self::WebhookFailed { .. } => reason::HUB_UNREACHABLE,
+            Self::ServerFailed { .. } | Self::Unreachable { .. } | Self::TimedOut { .. } => reason::HUB_UNREACHABLE,
+            Self::WebhookFailed { .. } => reason::WEBHOOK_FAILED,
             Self::Truncated { .. } => reason::TRUNCATED_BODY,
             Self::NotAModelFile { .. } => reason::NOT_A_MODEL_FILE,
             Self::RedirectRefused { .. } => reason::REDIRECT_REFUSED,

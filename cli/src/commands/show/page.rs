@@ -1,7 +1,7 @@
 //! A model as a page of text.
 
 use crate::render::table::{Align, facts, table, wrap};
-use crate::render::{html, markdown, sanitize, units};
+use crate::render::{html, licence, markdown, sanitize, units};
 use crate::session::Session;
 use paintbox_proto::v1;
 use unicode_width::UnicodeWidthStr as _;
@@ -61,7 +61,7 @@ fn about(model: &v1::Model, at: Option<&prost_types::Timestamp>, session: &Sessi
         ("published", model.published_time.as_ref().map(relative).unwrap_or_default()),
         ("downloads", model.downloads.map(units::grouped).unwrap_or_default()),
         ("rating", rating(model.nsfw_level).to_owned()),
-        ("licence", sanitize::line(&model.licence)),
+        ("licence", licence::words(&model.licence)),
         ("tags", sanitize::line(&model.tags.join(", "))),
     ];
     if model.state != "published" {
