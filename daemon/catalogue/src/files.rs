@@ -193,14 +193,32 @@ impl Catalogue {
     /// # Errors
     /// `FILE_NOT_FOUND`; when the catalogue cannot be read.
     pub async fn file(&self, file: FileId) -> Result<FileRecord, CatalogueError> {
+        let files = self.files_beside(file).await?;
+        files.into_iter().find(|record| record.id == file).ok_or_else(|| no_such_row(file))
+    }
+
+    /// What the hub lists now where it listed `file`: that row, the one that replaced it, or nothing any more.
+    ///
+    /// # Errors
+    /// As [`Self::file`].
+    pub async fn file_now(&self, file: FileId) -> Result<Option<FileRecord>, CatalogueError> {
+        let files = self.files_beside(file).await?;
+        let row = files.iter().find(|record| record.id == file).ok_or_else(|| no_such_row(file))?;
+        let stands = |record: &&FileRecord| {
+            record.external_id == row.external_id && record.gone_at.is_none() && record.replaced_at.is_none()
+        };
+        Ok(files.iter().find(stands).cloned())
+    }
+
+    /// Every file row of the version that has this one.
+    async fn files_beside(&self, file: FileId) -> Result<Vec<FileRecord>, CatalogueError> {
         let attempt = "read a file";
         let mut tx = self.read(attempt).await?;
         let version: Option<i64> =
             sqlx::query_scalar(FILE_VERSION).bind(file.0).fetch_optional(&mut *tx).await.map_err(could_not(attempt))?;
         let version = version.ok_or_else(|| no_such_row(file))?;
         let mut files = of_versions(&mut tx, &codec::id_list([version])).await?;
-        let files = files.remove(&version).unwrap_or_default();
-        files.into_iter().find(|record| record.id == file).ok_or_else(|| no_such_row(file))
+        Ok(files.remove(&version).unwrap_or_default())
     }
 }
 

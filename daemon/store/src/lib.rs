@@ -25,6 +25,7 @@ mod hashing;
 pub mod hf_cache;
 mod partial;
 pub mod preview;
+mod quarantine;
 mod sidecar;
 
 pub use blobs::{Blob, Store};

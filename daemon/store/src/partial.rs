@@ -37,7 +37,7 @@ impl PartialKey {
         &self.0
     }
 
-    fn file_name(&self) -> String {
+    pub(crate) fn file_name(&self) -> String {
         sha256_of(self.0.as_bytes()).to_hex()
     }
 }
@@ -258,17 +258,18 @@ impl Partial {
     /// [`Partial::discard`] is the thing to do; [`StoreError::Io`].
     pub fn verify(&self, expected: &Expected) -> Result<Digests, StoreError> {
         let have_bytes = self.len();
-        for wanted_bytes in [self.note.total_bytes, expected.size].into_iter().flatten() {
-            if have_bytes < wanted_bytes {
-                return Err(StoreError::Truncated {
-                    key: self.key.0.clone(),
-                    expected_bytes: wanted_bytes,
-                    received_bytes: have_bytes,
-                });
+        match (self.note.total_bytes, expected.size) {
+            (Some(announced_bytes), _) if announced_bytes != have_bytes => {
+                return Err(self.other_length(announced_bytes, have_bytes));
             }
-            if have_bytes > wanted_bytes {
-                return Err(self.wrong_length(wanted_bytes, have_bytes));
+            // The server has given all that it announced, so this is another file than the listed one.
+            (Some(_), Some(listed_bytes)) if listed_bytes != have_bytes => {
+                return Err(self.wrong_length(listed_bytes, have_bytes));
             }
+            (None, Some(listed_bytes)) if listed_bytes != have_bytes => {
+                return Err(self.other_length(listed_bytes, have_bytes));
+            }
+            _ => {}
         }
         let on_disk_bytes = self.file.metadata().map_err(StoreError::io("measure", &self.path))?.len();
         if on_disk_bytes != have_bytes {
@@ -306,8 +307,8 @@ impl Partial {
         Ok(blob)
     }
 
-    /// Sets bytes aside that were proved wrong: they move to `quarantine/`, where nothing reads them and the same
-    /// wrong bytes take room once. The next [`Store::partial`] of this key starts empty.
+    /// Sets bytes aside that were proved wrong: they move to `quarantine/`, where the same wrong bytes take room once and
+    /// nothing reads them but [`Store::reclaim`]. The next [`Store::partial`] of this key starts empty.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -407,6 +408,14 @@ impl Partial {
 
     fn note_path(&self) -> PathBuf {
         self.path.with_extension("json")
+    }
+
+    /// Bytes that are missing may still come; those that are too many are wrong.
+    fn other_length(&self, expected_bytes: u64, received_bytes: u64) -> StoreError {
+        if received_bytes > expected_bytes {
+            return self.wrong_length(expected_bytes, received_bytes);
+        }
+        StoreError::Truncated { key: self.key.0.clone(), expected_bytes, received_bytes }
     }
 
     fn wrong_length(&self, expected_bytes: u64, found_bytes: u64) -> StoreError {

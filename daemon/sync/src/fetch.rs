@@ -80,7 +80,15 @@ impl Fetcher<'_> {
         let kept = |source: StoreError| SyncError::Store { file: name.clone(), source };
         let fetched = |source: HubError| SyncError::Fetch { file: name.clone(), source };
 
-        let mut partial = blocking(move || store.partial(&key)).await?.map_err(kept)?;
+        let listed = file.sha256;
+        let mut partial = blocking(move || {
+            if let Some(listed) = listed {
+                store.reclaim(&key, &listed)?;
+            }
+            store.partial(&key)
+        })
+        .await?
+        .map_err(kept)?;
         if partial.total_bytes() == Some(partial.len()) {
             // Killed between the last byte and the name: there is nothing left to ask for.
             return Ok(partial);

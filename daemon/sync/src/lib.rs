@@ -26,6 +26,7 @@ pub mod plan;
 mod reconcile;
 mod run;
 mod schedule;
+mod second_look;
 mod service;
 mod throttle;
 mod verdict;

@@ -5,11 +5,12 @@ use crate::error::SyncError;
 use crate::feed::{Feed, FileFailed, FilePhase, FileProgress};
 use crate::fetch::{Fetcher, Observer};
 use crate::plan::{Facts, Operation, OperationKind, Plan, Subject, plan};
+use crate::second_look;
 use crate::throttle::Throttles;
 use futures::StreamExt as _;
 use paintbox_catalogue::{
-    Asset, AssetOrigin, Extent, FileId, Follow, FollowId, FollowInterest, PreviewId, Scope, StoredPreview, SyncCounts,
-    WantedModel,
+    Asset, AssetOrigin, Extent, FileId, FileRecord, Follow, FollowId, FollowInterest, PreviewId, Scope, StoredPreview,
+    SyncCounts, WantedModel,
 };
 use paintbox_domain::{Classify as _, Failure, Hub, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -120,10 +121,10 @@ impl Parts {
                             counts.already_had -= 1;
                         }
                     }),
-                    Err(SyncError::Cancelled) => {}
-                    Err(error) => {
+                    Err(NotObtained { error: SyncError::Cancelled, .. }) => {}
+                    Err(failed) => {
                         with_counts(&|counts| counts.failed += 1);
-                        self.fetch_failed(operation, &error, feed).await;
+                        self.fetch_failed(operation, &failed, feed).await;
                     }
                 }
             })
@@ -155,10 +156,10 @@ impl Parts {
         throttles: &Throttles,
         feed: &Feed,
         cancel: &CancellationToken,
-    ) -> Result<Obtained, SyncError> {
+    ) -> Result<Obtained, NotObtained> {
         let file = match &operation.subject {
             Subject::Cached(file, path) => {
-                if self.adopt_cached(file, path).await? {
+                if self.adopt_cached(file, path).await.map_err(NotObtained::of(file))? {
                     return Ok(Obtained::InPlace);
                 }
                 file
@@ -167,7 +168,7 @@ impl Parts {
             Subject::Version | Subject::Preview(_) => return Ok(Obtained::InPlace),
         };
         if cancel.is_cancelled() {
-            return Err(SyncError::Cancelled);
+            return Err(NotObtained::of(file)(SyncError::Cancelled));
         }
         let observer = FileObserver {
             feed,
@@ -177,18 +178,26 @@ impl Parts {
         };
         let throttle = throttles.of(operation.follow_id, operation.max_bytes_per_second);
         let fetcher = Fetcher { hubs: &self.hubs, store: &self.store, catalogue: &self.catalogue, throttle, cancel };
-        let bytes = fetcher.fetch(operation.hub, file, &observer).await?;
+        let bytes = match fetcher.fetch(operation.hub, file, &observer).await {
+            Err(error) if second_look::is_due(&error) => {
+                let listed = match self.listed_now(&operation.version, file, &error).await {
+                    Some(listed) if listed.artifact.is_some() => return Ok(Obtained::InPlace),
+                    Some(listed) => listed,
+                    None => return Err(NotObtained::of(file)(error)),
+                };
+                fetcher.fetch(operation.hub, &listed, &observer).await.map_err(NotObtained::of(&listed))?
+            }
+            fetched => fetched.map_err(NotObtained::of(file))?,
+        };
         observer.done();
         tracing::info!(version = %operation.version, file = %operation.file, bytes, "fetched and verified");
         Ok(Obtained::Fetched(bytes))
     }
 
-    async fn fetch_failed(&self, operation: &Operation, error: &SyncError, feed: &Feed) {
-        let failure = error.failure();
+    async fn fetch_failed(&self, operation: &Operation, failed: &NotObtained, feed: &Feed) {
+        let failure = failed.error.failure();
         tracing::warn!(version = %operation.version, file = %operation.file, reason = %failure.reason, "{failure}");
-        if let Subject::File(file) = &operation.subject
-            && let Err(error) = self.catalogue.record_file_failure(file.id, &failure).await
-        {
+        if let Err(error) = self.catalogue.record_file_failure(failed.file, &failure).await {
             tracing::error!(%error, "cannot record a file's failure");
         }
         let (version, file) = (operation.version.to_string(), operation.file.clone());
@@ -234,6 +243,19 @@ enum Obtained {
     InPlace,
     /// So many bytes came over the network.
     Fetched(u64),
+}
+
+/// Why a file is not here, and which it was: the hub may have replaced the one that was planned.
+struct NotObtained {
+    error: SyncError,
+    file: FileId,
+}
+
+impl NotObtained {
+    fn of(file: &FileRecord) -> impl Fn(SyncError) -> Self + use<> {
+        let file = file.id;
+        move |error| Self { error, file }
+    }
 }
 
 /// Content that is said to be here.

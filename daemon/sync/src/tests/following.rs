@@ -4,6 +4,7 @@ mod events;
 mod hugging_face;
 mod policies;
 mod targets;
+mod wrong_bytes;
 
 use super::World;
 use paintbox_catalogue::{FileRecord, ModelDetail, VersionRecord};
