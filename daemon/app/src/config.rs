@@ -14,6 +14,8 @@ const DEFAULT_INTERVAL_MINUTES: u32 = 60;
 /// CivitAI's caches hold an answer for five minutes, so a shorter interval asks for the same bytes again.
 const SHORTEST_INTERVAL_MINUTES: u32 = 15;
 const DEFAULT_QUEUE_LENGTH: u32 = 200;
+/// Enough for a system to go on with while somebody makes room.
+const DEFAULT_KEPT_FREE_BYTES: u64 = 1 << 30;
 
 /// `config.toml` as written.
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +26,7 @@ struct File {
     sync: SyncTable,
     follow: FollowTable,
     notify: NotifyTable,
+    store: StoreTable,
     generation: GenerationTable,
 }
 
@@ -79,6 +82,12 @@ struct NotifyTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct StoreTable {
+    keep_free_bytes: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct SyncTable {
     automatic: Option<bool>,
     interval_minutes: Option<u32>,
@@ -107,6 +116,8 @@ pub(crate) struct Config {
     pub(crate) follow_policy: FollowPolicy,
     pub(crate) notify_desktop: bool,
     pub(crate) webhook: Option<String>,
+    /// What downloads leave free on the store's volume.
+    pub(crate) kept_free_bytes: u64,
     pub(crate) log_filter: String,
     /// None: only when asked.
     pub(crate) sync_interval: Option<Duration>,
@@ -141,6 +152,7 @@ impl Config {
             follow_policy: follow_policy(file.follow)?,
             notify_desktop: file.notify.desktop,
             webhook: file.notify.webhook,
+            kept_free_bytes: file.store.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
             max_queued: file.generation.max_queued.unwrap_or(DEFAULT_QUEUE_LENGTH).max(1),
@@ -171,6 +183,7 @@ impl Config {
             Some(interval) => writeln!(text, "automatic sync  every {} minutes", interval.as_secs() / 60),
             None => writeln!(text, "automatic sync  off"),
         };
+        let _ = writeln!(text, "kept free       {} bytes of the store's volume", self.kept_free_bytes);
         let _ = write!(text, "queue           at most {} generations", self.max_queued);
         text
     }

@@ -63,7 +63,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
             "the last daemon did not end in order; what it was doing is marked as interrupted"
         );
     }
-    let store = Store::open(&config.home.store).map_err(|error| part(&error))?;
+    let store = Store::open(&config.home.store).map_err(|error| part(&error))?.keeping_free(config.kept_free_bytes);
     let swept = store.sweep_incoming().map_err(|error| part(&error))?;
     if swept > 0 {
         tracing::info!(bytes = swept, "removed what an interrupted write of small files left behind");

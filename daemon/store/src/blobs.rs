@@ -23,6 +23,8 @@ pub struct Blob {
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    /// What downloads leave to others on the store's volume.
+    kept_free_bytes: u64,
     /// First bytes of digests whose folder is known to survive a power cut. A folder that merely exists may have been
     /// made a moment ago by somebody who has not flushed it yet.
     flushed_shards: Arc<Mutex<BTreeSet<u8>>>,
@@ -34,7 +36,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::DiskFull`] when a folder cannot be created or flushed.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned(), flushed_shards: Arc::default() };
+        let store = Self { root: root.to_owned(), kept_free_bytes: 0, flushed_shards: Arc::default() };
         let shards = store.shards_folder();
         for folder in [&store.partials_folder(), &store.incoming_folder(), &store.quarantine_folder(), &shards] {
             durable::create_folder(folder)?;
@@ -50,6 +52,13 @@ impl Store {
         }
         store.flushed_shards.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
         Ok(store)
+    }
+
+    /// The same store with downloads that leave so many bytes of its volume free. What is made here, such as a picture,
+    /// may use them.
+    #[must_use]
+    pub fn keeping_free(self, bytes: u64) -> Self {
+        Self { kept_free_bytes: bytes, ..self }
     }
 
     #[must_use]
@@ -166,6 +175,18 @@ impl Store {
     /// [`StoreError::Io`] when the volume cannot be asked.
     pub fn free_bytes(&self) -> Result<u64, StoreError> {
         durable::free_bytes(&self.root).map_err(StoreError::io("count the free bytes around", &self.root))
+    }
+
+    /// Bytes that downloads may take up: those that are free, without those that are to stay so.
+    ///
+    /// # Errors
+    /// As [`Self::free_bytes`].
+    pub fn room_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.free_bytes()?.saturating_sub(self.kept_free_bytes))
+    }
+
+    pub(crate) fn kept_free_bytes(&self) -> u64 {
+        self.kept_free_bytes
     }
 
     pub(crate) fn partials_folder(&self) -> PathBuf {

@@ -17,13 +17,15 @@ pub enum StoreError {
         source: io::Error,
     },
     /// No room. `source` is absent when the room was counted before anything was written.
-    #[error("the disk is full: cannot {action} {}{}", path.display(), room(*needed_bytes, *free_bytes))]
+    #[error("the disk is full: cannot {action} {}{}", path.display(), room(*needed_bytes, *free_bytes, *kept_free_bytes))]
     DiskFull {
         action: &'static str,
         path: PathBuf,
         /// Bytes still to be written, as far as known.
         needed_bytes: u64,
         free_bytes: Option<u64>,
+        /// Of those, what downloads leave to others.
+        kept_free_bytes: u64,
         #[source]
         source: Option<io::Error>,
     },
@@ -51,10 +53,13 @@ pub enum StoreError {
     Truncated { key: String, expected_bytes: u64, received_bytes: u64 },
 }
 
-fn room(needed_bytes: u64, free_bytes: Option<u64>) -> String {
-    match free_bytes {
-        Some(free_bytes) => format!(" ({needed_bytes} more bytes needed, {free_bytes} free)"),
-        None => format!(" ({needed_bytes} more bytes needed)"),
+fn room(needed_bytes: u64, free_bytes: Option<u64>, kept_free_bytes: u64) -> String {
+    match (free_bytes, kept_free_bytes) {
+        (Some(free), 0) => format!(" ({needed_bytes} more bytes needed, {free} free)"),
+        (Some(free), kept) => {
+            format!(" ({needed_bytes} more bytes needed, {free} free, of which {kept} are to stay free)")
+        }
+        (None, _) => format!(" ({needed_bytes} more bytes needed)"),
     }
 }
 
@@ -70,7 +75,7 @@ impl StoreError {
             let path = path.to_owned();
             if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
                 let free_bytes = crate::durable::free_bytes(path.parent().unwrap_or(&path)).ok();
-                Self::DiskFull { action, path, needed_bytes, free_bytes, source: Some(source) }
+                Self::DiskFull { action, path, needed_bytes, free_bytes, kept_free_bytes: 0, source: Some(source) }
             } else {
                 Self::Io { action, path, source }
             }
@@ -110,6 +115,10 @@ impl Classify for StoreError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::DiskFull { kept_free_bytes: 1.., .. } => Some(
+                "make room on the volume that holds the store, or lower keep_free_bytes in the configuration's [store] table"
+                    .to_owned(),
+            ),
             Self::DiskFull { .. } => Some("make room on the volume that holds the store, then try again".to_owned()),
             Self::Io { path, source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

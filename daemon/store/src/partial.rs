@@ -232,6 +232,11 @@ impl Partial {
             Some(total_bytes) => total_bytes.saturating_sub(have_bytes),
             None => count,
         };
+        let flushes = self.unflushed_bytes + count >= FLUSH_INTERVAL_BYTES;
+        if flushes {
+            // Others write to the volume too. Better to stop now than to take what they are left.
+            self.check_room(needed_bytes, 0)?;
+        }
         if let Err(error) = self.file.write_all(bytes) {
             // Part of it may have been written. What cannot be taken back here, `verify` notices by the length, and
             // the next opening by hashing what there is.
@@ -243,7 +248,7 @@ impl Partial {
         self.hashing.update(bytes);
         keep_head(&mut self.head, bytes);
         self.unflushed_bytes += count;
-        if self.unflushed_bytes >= FLUSH_INTERVAL_BYTES {
+        if flushes {
             self.file.sync_data().map_err(StoreError::io_writing("flush", &self.path, needed_bytes))?;
             self.unflushed_bytes = 0;
         }
@@ -380,14 +385,19 @@ impl Partial {
 
     /// Fails early when the rest of the file cannot fit. A volume that cannot be asked is believed to have room.
     fn check_room(&self, needed_bytes: u64, gained_bytes: u64) -> Result<(), StoreError> {
+        let kept_free_bytes = self.store.kept_free_bytes();
+        let wanted_bytes = needed_bytes.saturating_add(kept_free_bytes);
         match self.store.free_bytes() {
-            Ok(free_bytes) if needed_bytes > free_bytes.saturating_add(gained_bytes) => Err(StoreError::DiskFull {
-                action: "write",
-                path: self.path.clone(),
-                needed_bytes,
-                free_bytes: Some(free_bytes),
-                source: None,
-            }),
+            Ok(free_bytes) if needed_bytes > 0 && wanted_bytes > free_bytes.saturating_add(gained_bytes) => {
+                Err(StoreError::DiskFull {
+                    action: "write",
+                    path: self.path.clone(),
+                    needed_bytes,
+                    free_bytes: Some(free_bytes),
+                    kept_free_bytes,
+                    source: None,
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -24,8 +24,6 @@ use tokio_util::sync::CancellationToken;
 const FILES_AT_ONCE: usize = 3;
 /// Previews that are fetched side by side.
 const PREVIEWS_AT_ONCE: usize = 4;
-/// What follows leave free on the store's volume.
-const KEPT_FREE_BYTES: u64 = 1 << 30;
 /// Larger example images are not worth their bytes.
 const LARGEST_PREVIEW_BYTES: u64 = 32 << 20;
 /// Progress of a file is told at most this often.
@@ -51,13 +49,13 @@ impl Parts {
             false => HashMap::new(),
         };
         let (store, contents) = (self.store.clone(), contents_of(wanted));
-        let (on_disk, free_bytes) = tokio::task::spawn_blocking(move || {
+        let (on_disk, room_bytes) = tokio::task::spawn_blocking(move || {
             let is_here = |content: &Content| {
                 store.has_blob(&content.sha256).is_some()
                     || content.paths.iter().any(|path| path.metadata().is_ok_and(|found| found.len() == content.bytes))
             };
             let on_disk = contents.iter().filter(|content| is_here(content)).map(|content| content.sha256).collect();
-            (on_disk, store.free_bytes().ok())
+            (on_disk, store.room_bytes().ok())
         })
         .await
         .map_err(|_| SyncError::WorkerLost)?;
@@ -65,7 +63,7 @@ impl Parts {
             on_disk,
             cached: self.cached(wanted).await?,
             held_bytes,
-            room_bytes: free_bytes.map(|free| free.saturating_sub(KEPT_FREE_BYTES)),
+            room_bytes,
             now: self.clock.now(),
             minute_of_day: self.clock.minute_of_day(),
         })

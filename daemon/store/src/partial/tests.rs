@@ -340,6 +340,32 @@ fn a_file_that_cannot_fit_is_refused_before_anything_is_given_up() {
     assert_eq!((partial.len(), partial.total_bytes()), (3, Some(3)));
 }
 
+#[test]
+fn what_is_to_stay_free_is_left_before_and_during_a_download() {
+    let (_folder, store) = store();
+    let greedy = store.clone().keeping_free(u64::MAX);
+    assert_eq!(greedy.room_bytes().unwrap(), 0);
+    let error = greedy.partial(&key()).unwrap().begin(0, TAG, Some(10)).unwrap_err();
+    let StoreError::DiskFull { needed_bytes: 10, free_bytes: Some(1..), kept_free_bytes: u64::MAX, .. } = error else {
+        panic!("{error}")
+    };
+    assert!(error.hint().unwrap().contains("keep_free_bytes"), "{error}");
+
+    // Room that somebody else takes while a download goes on: it ends at the next flush, with what it has.
+    let flush = usize::try_from(FLUSH_INTERVAL_BYTES).unwrap();
+    let bytes = content(flush + 10);
+    let mut partial = store.partial(&key()).unwrap();
+    partial.begin(0, TAG, Some(bytes.len() as u64)).unwrap();
+    partial.append(&bytes[..flush - 1]).unwrap();
+    let roomy = std::mem::replace(&mut partial.store, greedy);
+    let error = partial.append(&bytes[flush - 1..]).unwrap_err();
+    assert!(matches!(error, StoreError::DiskFull { needed_bytes: 11, source: None, .. }), "{error}");
+    assert_eq!(partial.len(), FLUSH_INTERVAL_BYTES - 1);
+    partial.store = roomy;
+    partial.append(&bytes[flush - 1..]).unwrap();
+    assert!(partial.verify(&expected(&bytes)).is_ok());
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_fills_up_is_told_with_numbers_and_costs_no_bytes() {
