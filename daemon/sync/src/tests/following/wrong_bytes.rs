@@ -7,10 +7,18 @@ use crate::tests::{World, contents, digest, everything, weights};
 use crate::throttle::Throttles;
 use paintbox_catalogue::{FileState, SyncCounts};
 use paintbox_domain::reason;
-use paintbox_testkit::{Fault, Server};
+use paintbox_testkit::{Fault, PublishedModel, Server};
 use tokio_util::sync::CancellationToken;
 
 impl World {
+    /// A model whose only file is to be fetched.
+    async fn one_planned(&self) -> (PublishedModel, Plan) {
+        let model = self.publish("konan", "One", 1);
+        self.moment();
+        self.follow_with("civitai:konan", &everything()).await;
+        (model, self.sync.plan(None).await.unwrap())
+    }
+
     /// Carries out a plan as it was made, whatever the hub says by now.
     async fn execute(&self, plan: &Plan) -> SyncCounts {
         let parts = &self.sync.inner.parts;
@@ -25,10 +33,7 @@ impl World {
 #[tokio::test]
 async fn a_file_that_was_replaced_since_it_was_planned_is_fetched_once() {
     let world = World::new().await;
-    let model = world.publish("konan", "One", 1);
-    world.moment();
-    world.follow_with("civitai:konan", &everything()).await;
-    let plan = world.sync.plan(None).await.unwrap();
+    let (model, plan) = world.one_planned().await;
     assert!(world.hub.replace_file(model.versions[0].files[0], weights(2)));
 
     let done = world.execute(&plan).await;
@@ -45,10 +50,7 @@ async fn a_file_that_was_replaced_since_it_was_planned_is_fetched_once() {
 #[tokio::test]
 async fn what_was_damaged_on_its_way_is_fetched_once_more() {
     let world = World::new().await;
-    let model = world.publish("konan", "One", 1);
-    world.moment();
-    world.follow_with("civitai:konan", &everything()).await;
-    let plan = world.sync.plan(None).await.unwrap();
+    let (model, plan) = world.one_planned().await;
     world.hub.faults().once(Server::CivitaiStorage, "", Fault::CorruptByteAt(65));
     let done = world.execute(&plan).await;
     assert_eq!((done.fetched, done.failed, world.downloads()), (1, 0, 2));
@@ -59,10 +61,7 @@ async fn what_was_damaged_on_its_way_is_fetched_once_more() {
 #[tokio::test]
 async fn what_stays_wrong_fails_with_both_digests() {
     let world = World::new().await;
-    let model = world.publish("konan", "One", 1);
-    world.moment();
-    world.follow_with("civitai:konan", &everything()).await;
-    let plan = world.sync.plan(None).await.unwrap();
+    let (model, plan) = world.one_planned().await;
     world.hub.faults().always(Server::CivitaiStorage, "", Fault::CorruptByteAt(65));
     let done = world.execute(&plan).await;
     assert_eq!((done.fetched, done.failed, world.downloads()), (0, 1, 2));
@@ -81,10 +80,7 @@ async fn what_stays_wrong_fails_with_both_digests() {
 #[tokio::test]
 async fn a_hub_that_does_not_answer_leaves_the_doubt_as_it_was() {
     let world = World::new().await;
-    let model = world.publish("konan", "One", 1);
-    world.moment();
-    world.follow_with("civitai:konan", &everything()).await;
-    let plan = world.sync.plan(None).await.unwrap();
+    let (model, plan) = world.one_planned().await;
     world.hub.faults().always(Server::CivitaiStorage, "", Fault::CorruptByteAt(65));
     world.hub.faults().always(
         Server::CivitaiSite,
