@@ -201,15 +201,7 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be written.
     pub async fn record_path_gone(&self, path: &Path) -> Result<bool, CatalogueError> {
-        let attempt = "record that a file is gone";
-        let mut tx = self.write(attempt).await?;
-        let ended = sqlx::query(END_OBSERVATION)
-            .bind(codec::path_bytes(path))
-            .bind(self.now().unix_ms())
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))?;
-        Ok(ended.rows_affected() > 0)
+        let end = sqlx::query(END_OBSERVATION).bind(codec::path_bytes(path)).bind(self.now().unix_ms());
+        Ok(self.write_one("record that a file is gone", end).await? > 0)
     }
 }

@@ -230,18 +230,11 @@ impl Catalogue {
     /// # Errors
     /// `FILE_NOT_FOUND` when there is no such preview row; when the catalogue cannot be written.
     pub async fn record_preview_failure(&self, preview: PreviewId, failure: &Failure) -> Result<(), CatalogueError> {
-        let attempt = "record a failed preview";
-        let mut tx = self.write(attempt).await?;
-        let changed = sqlx::query(SET_PREVIEW_FAILURE)
-            .bind(preview.0)
-            .bind(codec::failure_json(failure))
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        if changed.rows_affected() == 0 {
-            return Err(no_such_row(preview));
+        let set = sqlx::query(SET_PREVIEW_FAILURE).bind(preview.0).bind(codec::failure_json(failure));
+        match self.write_one("record a failed preview", set).await? {
+            0 => Err(no_such_row(preview)),
+            _ => Ok(()),
         }
-        tx.commit().await.map_err(could_not(attempt))
     }
 }
 

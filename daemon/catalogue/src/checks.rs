@@ -109,16 +109,13 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be written.
     pub async fn record_follow_check(&self, follow: FollowId, check: &FollowCheck) -> Result<(), CatalogueError> {
-        let attempt = "record the check of a follow";
-        let mut tx = self.write(attempt).await?;
         let at =
             |statement| sqlx::query(statement).bind(follow.0).bind(check.at.unix_ms()).bind(check.next_at.unix_ms());
         let query = match &check.outcome {
             Ok(read) => at(RECORD_READ).bind(&read.mark).bind(read.full).bind(read.new_versions),
             Err(failure) => at(RECORD_FAILURE).bind(codec::failure_json(failure)),
         };
-        query.execute(&mut *tx).await.map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))
+        self.write_one("record the check of a follow", query).await.map(drop)
     }
 
     /// Sets when these follows are looked at next, all at once.
@@ -254,15 +251,8 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be written.
     pub async fn record_creator_id(&self, follow: FollowId, creator_id: &str) -> Result<(), CatalogueError> {
-        let attempt = "record a creator's number";
-        let mut tx = self.write(attempt).await?;
-        sqlx::query(SET_CREATOR_ID)
-            .bind(follow.0)
-            .bind(creator_id)
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))
+        let set = sqlx::query(SET_CREATOR_ID).bind(follow.0).bind(creator_id);
+        self.write_one("record a creator's number", set).await.map(drop)
     }
 
     /// Whether what the hub says of any of these models became another at `since` or later.
@@ -319,17 +309,8 @@ impl Catalogue {
         external_id: &str,
         granted: Option<bool>,
     ) -> Result<(), CatalogueError> {
-        let attempt = "record who may read a model";
-        let mut tx = self.write(attempt).await?;
-        sqlx::query(SET_ACCESS)
-            .bind(hub.as_str())
-            .bind(external_id)
-            .bind(granted)
-            .bind(self.now().unix_ms())
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))
+        let set = sqlx::query(SET_ACCESS).bind(hub.as_str()).bind(external_id).bind(granted).bind(self.now().unix_ms());
+        self.write_one("record who may read a model", set).await.map(drop)
     }
 
     /// The follows whose next look has come, the longest overdue first.
@@ -360,16 +341,9 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be written.
     pub async fn record_left(&self, follow: FollowId, external_ids: &[String]) -> Result<(), CatalogueError> {
-        let attempt = "record what left a list";
-        let mut tx = self.write(attempt).await?;
-        sqlx::query(MARK_LEFT)
-            .bind(follow.0)
-            .bind(codec::text_list(external_ids))
-            .bind(self.now().unix_ms())
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))
+        let mark =
+            sqlx::query(MARK_LEFT).bind(follow.0).bind(codec::text_list(external_ids)).bind(self.now().unix_ms());
+        self.write_one("record what left a list", mark).await.map(drop)
     }
 }
 

@@ -235,17 +235,8 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be written.
     pub async fn rename_model(&self, hub: Hub, former: &str, external_id: &str) -> Result<bool, CatalogueError> {
-        let attempt = "record a model's new id";
-        let mut tx = self.write(attempt).await?;
-        let renamed = sqlx::query(RENAME_MODEL)
-            .bind(hub.as_str())
-            .bind(former)
-            .bind(external_id)
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))?;
-        Ok(renamed.rows_affected() > 0)
+        let rename = sqlx::query(RENAME_MODEL).bind(hub.as_str()).bind(former).bind(external_id);
+        Ok(self.write_one("record a model's new id", rename).await? > 0)
     }
 }
 

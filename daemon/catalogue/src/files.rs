@@ -174,18 +174,11 @@ impl Catalogue {
     /// # Errors
     /// `FILE_NOT_FOUND` when there is no such file row; when the catalogue cannot be written.
     pub async fn record_file_failure(&self, file: FileId, failure: &Failure) -> Result<(), CatalogueError> {
-        let attempt = "record a failed fetch";
-        let mut tx = self.write(attempt).await?;
-        let changed = sqlx::query(SET_FILE_FAILURE)
-            .bind(file.0)
-            .bind(codec::failure_json(failure))
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        if changed.rows_affected() == 0 {
-            return Err(no_such_row(file));
+        let set = sqlx::query(SET_FILE_FAILURE).bind(file.0).bind(codec::failure_json(failure));
+        match self.write_one("record a failed fetch", set).await? {
+            0 => Err(no_such_row(file)),
+            _ => Ok(()),
         }
-        tx.commit().await.map_err(could_not(attempt))
     }
 
     /// One file row.

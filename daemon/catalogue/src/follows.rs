@@ -227,19 +227,11 @@ impl Catalogue {
     /// # Errors
     /// `FOLLOW_NOT_FOUND`; when the catalogue cannot be written.
     pub async fn update_follow(&self, name_or_target: &str, policy: &FollowPolicy) -> Result<Follow, CatalogueError> {
-        let attempt = "change a follow's policy";
         let follow = self.follow(name_or_target).await?;
-        let mut tx = self.write(attempt).await?;
-        let updated = sqlx::query(UPDATE_POLICY)
-            .bind(follow.id.0)
-            .bind(policy_json::write(policy))
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        if updated.rows_affected() == 0 {
+        let update = sqlx::query(UPDATE_POLICY).bind(follow.id.0).bind(policy_json::write(policy));
+        if self.write_one("change a follow's policy", update).await? == 0 {
             return Err(CatalogueError::FollowNotFound { given: name_or_target.to_owned() });
         }
-        tx.commit().await.map_err(could_not(attempt))?;
         Ok(Follow { policy: policy.clone(), ..follow })
     }
 
@@ -272,15 +264,11 @@ impl Catalogue {
     /// # Errors
     /// `FOLLOW_NOT_FOUND`; when the catalogue cannot be written.
     pub async fn delete_follow(&self, name_or_target: &str) -> Result<Follow, CatalogueError> {
-        let attempt = "stop a follow";
         let follow = self.follow(name_or_target).await?;
-        let mut tx = self.write(attempt).await?;
-        let deleted =
-            sqlx::query(DELETE_FOLLOW).bind(follow.id.0).execute(&mut *tx).await.map_err(could_not(attempt))?;
-        if deleted.rows_affected() == 0 {
+        let delete = sqlx::query(DELETE_FOLLOW).bind(follow.id.0);
+        if self.write_one("stop a follow", delete).await? == 0 {
             return Err(CatalogueError::FollowNotFound { given: name_or_target.to_owned() });
         }
-        tx.commit().await.map_err(could_not(attempt))?;
         Ok(follow)
     }
 }

@@ -92,17 +92,12 @@ impl Catalogue {
         if versions.is_empty() || announcers.is_empty() {
             return Ok(());
         }
-        let attempt = "record what is to be told";
-        let mut tx = self.write(attempt).await?;
-        sqlx::query(ADD_NOTICES)
+        let add = sqlx::query(ADD_NOTICES)
             .bind(follow.0)
             .bind(codec::id_list(versions.iter().map(|version| version.0)))
             .bind(codec::text_list(announcers))
-            .bind(self.now().unix_ms())
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))
+            .bind(self.now().unix_ms());
+        self.write_one("record what is to be told", add).await.map(drop)
     }
 
     /// Notices whose time has come, the oldest first.
@@ -151,15 +146,8 @@ impl Catalogue {
         notice: i64,
         time: Option<Timestamp>,
     ) -> Result<(), CatalogueError> {
-        let attempt = "record what was told";
-        let mut tx = self.write(attempt).await?;
-        sqlx::query(statement)
-            .bind(notice)
-            .bind(codec::time_ms(time))
-            .execute(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))
+        let set = sqlx::query(statement).bind(notice).bind(codec::time_ms(time));
+        self.write_one("record what was told", set).await.map(drop)
     }
 }
 

@@ -7,7 +7,8 @@ use crate::evidence::tags::TagIds;
 use crate::statements::statements;
 use paintbox_domain::{Clock, Timestamp};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -124,6 +125,18 @@ impl Catalogue {
     /// once when another process wrote in between, whatever the busy timeout.
     pub(crate) async fn write(&self, attempt: &'static str) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(could_not(attempt))
+    }
+
+    /// Carries out one statement in a write transaction of its own; how many rows it changed.
+    pub(crate) async fn write_one(
+        &self,
+        attempt: &'static str,
+        statement: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<u64, CatalogueError> {
+        let mut tx = self.write(attempt).await?;
+        let done = statement.execute(&mut *tx).await.map_err(could_not(attempt))?;
+        tx.commit().await.map_err(could_not(attempt))?;
+        Ok(done.rows_affected())
     }
 
     /// A transaction over one consistent state, for answers that take several statements.

@@ -43,8 +43,9 @@ pub use notify::Announcer;
 pub use plan::{Operation, OperationKind, Plan};
 pub use service::{Sync, SyncRequest};
 
-use paintbox_catalogue::Catalogue;
-use paintbox_domain::Clock;
+use paintbox_catalogue::{Catalogue, CatalogueError, ModelId};
+use paintbox_domain::hub::HubModel;
+use paintbox_domain::{Clock, ModelRef};
 use paintbox_hub::Hubs;
 use paintbox_store::Store;
 use paintbox_store::hf_cache::HfCache;
@@ -64,4 +65,14 @@ pub struct Parts {
     pub sync_interval: Option<Duration>,
     /// Who is told of new versions.
     pub announcers: Vec<Arc<dyn Announcer>>,
+}
+
+impl Parts {
+    /// Records the model that a reference led to. A commit that was asked for says nothing about the others.
+    async fn record_resolved(&self, reference: &ModelRef, model: &HubModel) -> Result<ModelId, CatalogueError> {
+        match reference {
+            ModelRef::HuggingFace { revision: Some(_), .. } => self.catalogue.record_model_in_part(model).await,
+            _ => Ok(self.catalogue.record_models(std::slice::from_ref(model), None).await?[0]),
+        }
+    }
 }

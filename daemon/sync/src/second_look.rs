@@ -39,13 +39,7 @@ impl Parts {
 
     async fn look_at(&self, version: &ModelRef, file: &FileRecord) -> Result<Option<FileRecord>, SyncError> {
         let found = self.hubs.resolve(version).await?;
-        // A commit says nothing about the others.
-        match version {
-            ModelRef::HuggingFace { revision: Some(_), .. } => {
-                self.catalogue.record_model_in_part(&found.model).await?;
-            }
-            _ => drop(self.catalogue.record_models(std::slice::from_ref(&found.model), None).await?),
-        }
+        self.record_resolved(version, &found.model).await?;
         Ok(self.catalogue.file_now(file.id).await?)
     }
 }

@@ -205,12 +205,7 @@ impl Sync {
             // Better told now, with what to do about it, than by a transfer that fails an hour later.
             parts.hubs.check_access(found.model.hub, &found.model.external_id).await?;
         }
-        let in_part = matches!(&reference, ModelRef::HuggingFace { revision: Some(_), .. });
-        let model = if in_part {
-            parts.catalogue.record_model_in_part(&found.model).await?
-        } else {
-            parts.catalogue.record_models(std::slice::from_ref(&found.model), None).await?[0]
-        };
+        let model = parts.record_resolved(&reference, &found.model).await?;
         let detail = parts.catalogue.model(model).await?;
         let name = || detail.summary.reference.to_string();
         let version = match &found.version {
