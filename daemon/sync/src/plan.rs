@@ -191,45 +191,51 @@ enum Wish<'a> {
     Follows(Vec<&'a FollowInterest>),
 }
 
+impl<'a> Wish<'a> {
+    /// The follow that is named where one has to be; none for a pull.
+    fn first(&self) -> Option<&'a FollowInterest> {
+        match self {
+            Self::Pull => None,
+            Self::Follows(follows) => follows.first().copied(),
+        }
+    }
+}
+
 impl Planner<'_> {
     fn version(&mut self, model: &WantedModel, version: &WantedVersion, newest: &HashSet<(FollowId, VersionId)>) {
         let pulled = version.pulled || !version.pulled_files.is_empty();
-        if let Err(refusal) = verdict::of_hub(model, version, pulled, self.facts.now) {
-            // A version that no follow would want anyway is refused for that, which is the better explanation.
-            let by_policy = (!pulled).then(|| self.unwanted(model, version, newest)).flatten();
-            let (follow, refusal) = by_policy.unwrap_or((model.follows.first(), refusal));
-            return self.refuse(model, version, follow, refusal);
-        }
-        let wish = if pulled {
-            Wish::Pull
-        } else {
-            if let Some((follow, refusal)) = self.unwanted(model, version, newest) {
-                return self.refuse(model, version, follow, refusal);
+        let wish = if pulled { Ok(Wish::Pull) } else { self.who_wants(model, version, newest).map(Wish::Follows) };
+        match (wish, verdict::of_hub(model, version, pulled, self.facts.now)) {
+            // A version that no follow would want anyway is refused for that, whatever the hub says: it is the better
+            // explanation.
+            (Err((follow, refusal)), _) => self.refuse(model, version, Some(follow), refusal),
+            (Ok(_), Err(refusal)) => self.refuse(model, version, model.follows.first(), refusal),
+            (Ok(wish), Ok(())) => {
+                self.fetch_files(model, version, &wish);
+                self.fetch_previews(model, version, &wish);
             }
-            let verdict = |follow: &&FollowInterest| {
-                verdict::of_follow(model, version, follow, newest, self.facts.minute_of_day).is_ok()
-            };
-            Wish::Follows(model.follows.iter().filter(verdict).collect())
-        };
-        self.fetch_files(model, version, &wish);
-        self.fetch_previews(model, version, &wish);
+        }
     }
 
-    /// The refusal of the first follow, if all of them refuse the version.
-    fn unwanted<'m>(
+    /// The follows whose policy wants a version; where all refuse it, the refusal of the first.
+    fn who_wants<'m>(
         &self,
         model: &'m WantedModel,
         version: &WantedVersion,
         newest: &HashSet<(FollowId, VersionId)>,
-    ) -> Option<(Option<&'m FollowInterest>, Refusal)> {
-        let mut first = None;
+    ) -> Result<Vec<&'m FollowInterest>, (&'m FollowInterest, Refusal)> {
+        let mut willing = Vec::new();
+        let mut refused = None;
         for follow in &model.follows {
             match verdict::of_follow(model, version, follow, newest, self.facts.minute_of_day) {
-                Ok(()) => return None,
-                Err(refusal) => first = first.or(Some((Some(follow), refusal))),
+                Ok(()) => willing.push(follow),
+                Err(refusal) => refused = refused.or(Some((follow, refusal))),
             }
         }
-        first
+        match refused {
+            Some(refused) if willing.is_empty() => Err(refused),
+            _ => Ok(willing),
+        }
     }
 
     /// A refused version: what is here of it is kept, the rest is skipped in one line.
@@ -293,10 +299,7 @@ impl Planner<'_> {
             })
             .collect();
         let choices = choose(model.model.hub, model.model.kind, &candidates);
-        let first = match wish {
-            Wish::Pull => None,
-            Wish::Follows(follows) => follows.first().copied(),
-        };
+        let first = wish.first();
         let news = News::of(version, &choices);
         for (file, choice) in files.iter().zip(choices) {
             if !self.files.insert(file.id) {
@@ -375,10 +378,7 @@ impl Planner<'_> {
     }
 
     fn fetch_previews(&mut self, model: &WantedModel, version: &WantedVersion, wish: &Wish<'_>) {
-        let follow = match wish {
-            Wish::Pull => None,
-            Wish::Follows(follows) => follows.first().copied(),
-        };
+        let follow = wish.first();
         let missing = |preview: &&PreviewRecord| {
             let there = [preview.original, preview.thumbnail]
                 .into_iter()
