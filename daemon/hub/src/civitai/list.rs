@@ -24,10 +24,8 @@ const NOT_MATURE: u32 = 0b11;
 /// How a target is listed.
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {
-    /// Everybody's list.
+    /// Everybody's list, or one of the account's own.
     Models(ModelQuery),
-    /// A list of the account's own.
-    Personal(ModelQuery),
     /// The creators that the account follows.
     Following(ModelQuery),
     /// A collection's number, which the site is expected to refuse or to ignore.
@@ -49,7 +47,7 @@ fn plan(target: &FollowTarget) -> Option<Plan> {
         FollowTarget::CivitaiModel(id) => Plan::One(*id),
         FollowTarget::CivitaiFollowing => Plan::Following(ModelQuery { followed: true, ..newest() }),
         FollowTarget::CivitaiCollection(CivitaiCollection::Favourites) => {
-            Plan::Personal(ModelQuery { favorites: true, ..newest() })
+            Plan::Models(ModelQuery { favorites: true, ..newest() })
         }
         FollowTarget::CivitaiCollection(CivitaiCollection::Number(id)) => {
             Plan::Collection(ModelQuery { collection: Some(*id), ..newest() })
@@ -72,13 +70,9 @@ pub(crate) fn list(inner: Arc<Inner>, request: ListRequest) -> BoxStream<'static
             None => {}
             Some(Plan::One(id)) => yield civitai.one(id, &request).await?,
             Some(Plan::Models(query)) => {
-                let mut walk = walk(query);
-                while let Some(page) = civitai.next_page(&mut walk).await? {
-                    yield page;
+                if query.is_personal() {
+                    civitai.must_know_us(request.mature).await?;
                 }
-            }
-            Some(Plan::Personal(query)) => {
-                civitai.must_know_us(request.mature).await?;
                 let mut walk = walk(query);
                 while let Some(page) = civitai.next_page(&mut walk).await? {
                     yield page;
@@ -327,17 +321,14 @@ impl Civitai {
     /// models is the site's own; "nearly", because something may have come out between the two questions. A list that
     /// ends on its first page is either truly narrowed, or all that the site has.
     async fn is_unfiltered(&self, walk: &Walk, first: &ListPage) -> Result<bool, HubError> {
-        if first.unchanged_since_mark || walk.next.is_none() {
+        // Nothing can be told from nothing: pages are narrowed once more after they were cut.
+        if first.unchanged_since_mark || walk.next.is_none() || walk.given.is_empty() {
             return Ok(false);
         }
         let everything = ModelQuery { collection: None, ..walk.query.clone() };
         let answer = self.transport.json(self.sites.lists(walk.mature), &everything.path(None), &walk.asked()).await?;
         let page = Page::read(&answer)?;
         let everything: HashSet<&str> = page.models.iter().map(|model| model.external_id.as_str()).collect();
-        // Nothing can be told from nothing: pages are narrowed once more after they were cut.
-        if walk.given.is_empty() {
-            return Ok(false);
-        }
         let shared = walk.given.iter().filter(|id| everything.contains(id.as_str())).count();
         Ok(page.next.is_some() && shared * 10 >= walk.given.len() * 9)
     }
