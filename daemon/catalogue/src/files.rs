@@ -8,7 +8,7 @@ use crate::open::Catalogue;
 use crate::records::{FileRecord, FileState};
 use crate::statements::statements;
 use paintbox_domain::hub::FileSize;
-use paintbox_domain::{Failure, FileFormat, Sha256, reason};
+use paintbox_domain::{Failure, FileFormat, Sha256, Timestamp, reason};
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashMap;
 
@@ -68,10 +68,7 @@ impl FileRow {
             version_id: VersionId(self.version_id),
             external_id: self.external_id,
             name: self.name,
-            size: self
-                .size_bytes
-                .map(codec::counted)
-                .map(|bytes| if self.size_exact { FileSize::Exact(bytes) } else { FileSize::About(bytes) }),
+            size: size(self.size_bytes, self.size_exact),
             sha256,
             blake3: codec::optional_digest("a file's BLAKE3", self.blake3.as_deref())?,
             git_sha1: codec::optional_digest("a file's git SHA-1", self.git_sha1.as_deref())?,
@@ -89,6 +86,12 @@ impl FileRow {
             replaced_at: codec::time(self.replaced_ms),
         })
     }
+}
+
+/// A length as it is stored.
+pub(crate) fn size(bytes: Option<i64>, exact: bool) -> Option<FileSize> {
+    let bytes = codec::counted(bytes?);
+    Some(if exact { FileSize::Exact(bytes) } else { FileSize::About(bytes) })
 }
 
 /// The state is derived and never stored, so that it cannot disagree with the digests and paths it follows from.
@@ -129,6 +132,51 @@ pub(crate) async fn of_versions(
     Ok(files)
 }
 
+/// See [`Catalogue::record_file`].
+pub(crate) async fn record(
+    connection: &mut SqliteConnection,
+    file: FileId,
+    content: &NewArtifact,
+    verified: bool,
+    now: Timestamp,
+) -> Result<ArtifactId, CatalogueError> {
+    let failed = could_not("record a fetched file");
+    let artifact = artifacts::record(connection, content, now).await?;
+    let linked = sqlx::query(LINK_FILE)
+        .bind(file.0)
+        .bind(artifact.0)
+        .bind(verified)
+        .bind(now.unix_ms())
+        .execute(&mut *connection)
+        .await
+        .map_err(&failed)?;
+    if linked.rows_affected() == 0 {
+        return Err(no_such_row(file));
+    }
+    sqlx::query(LINK_SAME_CONTENT)
+        .bind(&content.sha256.as_bytes()[..])
+        .bind(artifact.0)
+        .bind(now.unix_ms())
+        .execute(&mut *connection)
+        .await
+        .map_err(&failed)?;
+    Ok(artifact)
+}
+
+/// Records why fetching a file failed; a later success clears it.
+pub(crate) async fn record_failure(
+    connection: &mut SqliteConnection,
+    file: FileId,
+    failure: &Failure,
+) -> Result<(), CatalogueError> {
+    let set = sqlx::query(SET_FILE_FAILURE).bind(file.0).bind(codec::failure_json(failure));
+    let set = set.execute(connection).await.map_err(could_not("record a failed fetch"))?;
+    if set.rows_affected() == 0 {
+        return Err(no_such_row(file));
+    }
+    Ok(())
+}
+
 impl Catalogue {
     /// Records bytes that were verified and lie at `content.path`: the artifact, the sighting, and this file's link
     /// to it, in one transaction. Every other hub file with the same SHA-256 is linked too. `verified` says that the
@@ -143,42 +191,10 @@ impl Catalogue {
         verified: bool,
     ) -> Result<ArtifactId, CatalogueError> {
         let attempt = "record a fetched file";
-        let failed = could_not(attempt);
-        let now = self.now();
         let mut tx = self.write(attempt).await?;
-        let artifact = artifacts::record(&mut tx, content, now).await?;
-        let linked = sqlx::query(LINK_FILE)
-            .bind(file.0)
-            .bind(artifact.0)
-            .bind(verified)
-            .bind(now.unix_ms())
-            .execute(&mut *tx)
-            .await
-            .map_err(&failed)?;
-        if linked.rows_affected() == 0 {
-            return Err(no_such_row(file));
-        }
-        sqlx::query(LINK_SAME_CONTENT)
-            .bind(&content.sha256.as_bytes()[..])
-            .bind(artifact.0)
-            .bind(now.unix_ms())
-            .execute(&mut *tx)
-            .await
-            .map_err(&failed)?;
-        tx.commit().await.map_err(&failed)?;
+        let artifact = record(&mut tx, file, content, verified, self.now()).await?;
+        tx.commit().await.map_err(could_not(attempt))?;
         Ok(artifact)
-    }
-
-    /// Records why fetching a file failed; a later success clears it.
-    ///
-    /// # Errors
-    /// `FILE_NOT_FOUND` when there is no such file row; when the catalogue cannot be written.
-    pub async fn record_file_failure(&self, file: FileId, failure: &Failure) -> Result<(), CatalogueError> {
-        let set = sqlx::query(SET_FILE_FAILURE).bind(file.0).bind(codec::failure_json(failure));
-        match self.write_one("record a failed fetch", set).await? {
-            0 => Err(no_such_row(file)),
-            _ => Ok(()),
-        }
     }
 
     /// One file row.

@@ -39,4 +39,5 @@ row_ids! {
     PreviewId,
     FollowId,
     PullId,
+    DownloadId,
 }

@@ -15,6 +15,7 @@ mod checkpoint;
 mod checks;
 mod codec;
 mod detail;
+mod downloads;
 mod error;
 mod evidence;
 mod files;
@@ -47,6 +48,9 @@ mod words;
 pub use artifacts::{ArtifactRecord, NewArtifact};
 pub use assets::{Asset, AssetOrigin, StoredPreview};
 pub use checks::{FollowCheck, ListRead};
+pub use downloads::{
+    DownloadEnd, DownloadFilter, DownloadNote, DownloadPage, DownloadQuery, DownloadRecord, NewDownload,
+};
 pub use error::CatalogueError;
 pub use follows::{Follow, FollowState};
 pub use generations::{
@@ -55,7 +59,7 @@ pub use generations::{
 };
 pub use health::{CatalogueCounts, Interrupted};
 pub use history::ModelChange;
-pub use ids::{ArtifactId, FileId, FollowId, ModelId, PreviewId, PullId, VersionId};
+pub use ids::{ArtifactId, DownloadId, FileId, FollowId, ModelId, PreviewId, PullId, VersionId};
 pub use notices::Notice;
 pub use open::Catalogue;
 pub use pulls::Pull;

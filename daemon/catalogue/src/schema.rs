@@ -58,6 +58,8 @@ async fn every_statement_prepares_against_the_schema() {
         crate::checkpoint::STATEMENTS,
         crate::checks::STATEMENTS,
         crate::detail::STATEMENTS,
+        crate::downloads::STATEMENTS,
+        crate::downloads::list::STATEMENTS,
         crate::evidence::STATEMENTS,
         crate::evidence::known::STATEMENTS,
         crate::evidence::links::STATEMENTS,

@@ -1,9 +1,11 @@
 //! Tests of what recording keeps, dates and replaces.
 
 use crate::testing::{clock_at, commit, file, model, new_artifact, opened, opened_with, repo, sha, version};
-use crate::{Catalogue, FileState, ModelDetail, ModelId, StoredPreview};
+use crate::{Catalogue, DownloadEnd, DownloadNote, FileState, ModelDetail, ModelId, NewDownload, StoredPreview};
 use paintbox_domain::hub::{FileSize, ModelState};
-use paintbox_domain::{Classify, ErrorClass, Failure, GitSha1, Hub, ModelKind, Timestamp, reason};
+use paintbox_domain::{
+    Classify, DownloadState, DownloadStep, ErrorClass, Failure, GitSha1, Hub, ModelKind, Timestamp, reason,
+};
 use std::time::Duration;
 
 async fn record(catalogue: &Catalogue, model: &paintbox_domain::hub::HubModel) -> ModelId {
@@ -362,7 +364,12 @@ async fn a_file_is_what_its_digest_says() {
     catalogue.record_file(files[0].id, &new_artifact(sha(1), home.path().join("1")), true).await.unwrap();
     catalogue.record_file(files[1].id, &new_artifact(sha(2), home.path().join("2")), false).await.unwrap();
     let wrong = Failure::new(ErrorClass::DataLoss, reason::DIGEST_MISMATCH, "other bytes");
-    catalogue.record_file_failure(files[2].id, &wrong).await.unwrap();
+    let new = NewDownload { file: files[2].id, hub: Hub::Civitai, follow: None, priority: 0 };
+    let download = (catalogue.enqueue_downloads(&[new], false).await.unwrap()[0], files[2].id);
+    let (queued, resolving) = (DownloadState::Queued, DownloadState::Resolving);
+    catalogue.step_download(download.0, queued, DownloadStep::Claim, &DownloadNote::default()).await.unwrap();
+    let end = DownloadEnd::Failed { failure: &wrong, retry_at: Timestamp::from_unix_ms(9_000) };
+    assert!(catalogue.end_download(download, resolving, 0, &end).await.unwrap());
     let found = detail(&catalogue, id).await.versions[0].files.clone();
     let states: Vec<_> = found.iter().map(|file| file.state.as_str()).collect();
     assert_eq!(states, ["verified", "unverified", "mismatched"]);
@@ -380,8 +387,8 @@ async fn a_file_is_what_its_digest_says() {
     assert!(!catalogue.record_path_gone(&home.path().join("1")).await.unwrap());
     let left = catalogue.file(files[0].id).await.unwrap();
     assert_eq!((left.state, left.artifact.unwrap().paths.len()), (FileState::Absent, 0));
-    let any = Failure::new(ErrorClass::Internal, reason::INTERNAL, "x");
-    let missing = catalogue.record_file_failure(crate::FileId::new(99), &any).await.unwrap_err();
+    let any = new_artifact(sha(9), home.path().join("9"));
+    let missing = catalogue.record_file(crate::FileId::new(99), &any, true).await.unwrap_err();
     assert_eq!(missing.reason(), reason::FILE_NOT_FOUND);
 }
 
