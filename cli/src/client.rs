@@ -27,6 +27,7 @@ type SyncService = v1::sync_service_client::SyncServiceClient<Channel>;
 type CatalogueService = v1::catalogue_service_client::CatalogueServiceClient<Channel>;
 type GenerationService = v1::generation_service_client::GenerationServiceClient<Channel>;
 type AssetService = v1::asset_service_client::AssetServiceClient<Channel>;
+type DownloadService = v1::download_service_client::DownloadServiceClient<Channel>;
 type DaemonService = v1::daemon_service_client::DaemonServiceClient<Channel>;
 
 /// A connected daemon.
@@ -76,6 +77,10 @@ impl Client {
         AssetService::new(self.channel.clone())
             .max_decoding_message_size(LARGEST_ANSWER_BYTES)
             .max_encoding_message_size(LARGEST_QUESTION_BYTES)
+    }
+
+    pub(crate) fn downloads(&self) -> DownloadService {
+        DownloadService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
     }
 
     pub(crate) fn daemon(&self) -> DaemonService {

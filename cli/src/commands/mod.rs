@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod daemon;
 mod doctor;
+mod downloads;
 mod follow;
 mod follows;
 mod generate;
@@ -49,6 +50,8 @@ pub(crate) enum Verb {
     Show(show::Arguments),
     /// Paint
     Generate(generate::Arguments),
+    /// List downloads; pause, resume, cancel or reorder them
+    Downloads(downloads::Arguments),
     /// List generations and sync runs, newest first
     Jobs(jobs::Arguments),
     /// Show, watch or cancel one generation or sync run
@@ -101,6 +104,7 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Search(arguments) => search::run(arguments, session).await,
         Verb::Show(arguments) => show::run(arguments, session).await,
         Verb::Generate(arguments) => generate::run(arguments, session).await,
+        Verb::Downloads(arguments) => downloads::run(arguments, session).await,
         Verb::Jobs(arguments) => jobs::run(arguments, session).await,
         Verb::Job(arguments) => job::run(arguments, session).await,
         Verb::Login(arguments) => login::run(arguments, session).await,

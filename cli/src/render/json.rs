@@ -4,10 +4,12 @@
 //! knows are 0, as on the wire.
 
 mod daemon;
+mod download;
 mod follow;
 mod model;
 
 pub(crate) use daemon::{DaemonJson, HubJson, StatusJson};
+pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};
 pub(crate) use model::{ModelJson, ModelPageJson};
 

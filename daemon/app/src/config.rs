@@ -4,6 +4,7 @@ use crate::StartError;
 use crate::home::Home;
 use paintbox_domain::Secret;
 use paintbox_domain::follow::FollowPolicy;
+use paintbox_sync::DownloadLimits;
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ struct File {
     sync: SyncTable,
     follow: FollowTable,
     notify: NotifyTable,
+    downloads: DownloadsTable,
     store: StoreTable,
     generation: GenerationTable,
 }
@@ -88,6 +90,14 @@ struct StoreTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct DownloadsTable {
+    at_once: Option<u16>,
+    per_hub: Option<u16>,
+    max_bytes_per_second: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct SyncTable {
     automatic: Option<bool>,
     interval_minutes: Option<u32>,
@@ -116,6 +126,7 @@ pub(crate) struct Config {
     pub(crate) follow_policy: FollowPolicy,
     pub(crate) notify_desktop: bool,
     pub(crate) webhook: Option<String>,
+    pub(crate) download_limits: DownloadLimits,
     /// What downloads leave free on the store's volume.
     pub(crate) kept_free_bytes: u64,
     pub(crate) log_filter: String,
@@ -152,6 +163,7 @@ impl Config {
             follow_policy: follow_policy(file.follow)?,
             notify_desktop: file.notify.desktop,
             webhook: file.notify.webhook,
+            download_limits: download_limits(&file.downloads),
             kept_free_bytes: file.store.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
@@ -182,6 +194,12 @@ impl Config {
         let _ = match self.sync_interval {
             Some(interval) => writeln!(text, "automatic sync  every {} minutes", interval.as_secs() / 60),
             None => writeln!(text, "automatic sync  off"),
+        };
+        let limits = &self.download_limits;
+        let _ = write!(text, "downloads       {} at once, {} of one hub", limits.at_once, limits.per_hub);
+        let _ = match limits.max_bytes_per_second {
+            Some(cap) => writeln!(text, ", {cap} bytes a second together"),
+            None => writeln!(text),
         };
         let _ = writeln!(text, "kept free       {} bytes of the store's volume", self.kept_free_bytes);
         let _ = write!(text, "queue           at most {} generations", self.max_queued);
@@ -247,6 +265,16 @@ fn follow_policy(table: FollowTable) -> Result<FollowPolicy, StartError> {
     };
     paintbox_rpc::read_policy(&message, &FollowPolicy::default())
         .map_err(|status| StartError::FollowPolicy { problem: status.message().to_owned() })
+}
+
+fn download_limits(table: &DownloadsTable) -> DownloadLimits {
+    let usual = DownloadLimits::default();
+    let or = |given: Option<u16>, usual| given.map_or(usual, |given| usize::from(given.max(1)));
+    DownloadLimits {
+        at_once: or(table.at_once, usual.at_once),
+        per_hub: or(table.per_hub, usual.per_hub),
+        max_bytes_per_second: table.max_bytes_per_second,
+    }
 }
 
 fn read(path: &Path) -> Result<File, StartError> {

@@ -83,8 +83,13 @@ async fn live(config: &Config) -> Result<(), StartError> {
         hf_cache: HfCache::new(config.hf_caches.clone()),
         clock: clock.clone(),
         sync_interval: config.sync_interval,
+        limits: config.download_limits,
         announcers: announcers(config)?,
     });
+    let taken_up = sync.take_up_downloads().await.map_err(|error| part(&error))?;
+    if taken_up > 0 {
+        tracing::info!(downloads = taken_up, "downloads that were under way are in the queue again");
+    }
     let engine = Engine::new(EngineOptions::default()).map_err(|error| part(&error))?;
     let device = engine.device_name().to_owned();
     let generations = Generations::start(GenerationParts {

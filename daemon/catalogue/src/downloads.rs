@@ -122,7 +122,8 @@ statements! {
         WHERE download_id = ?1 AND ended_ms IS NULL";
     STATE_OF_DOWNLOAD = "SELECT state FROM download WHERE download_id = ?1";
     REQUEUE_DUE = "
-        UPDATE download SET state = 'queued', due_ms = NULL WHERE state = 'failed' AND due_ms <= ?1";
+        UPDATE download SET state = 'queued', due_ms = NULL WHERE state IN ('failed', 'queued') AND due_ms <= ?1";
+    REQUEUE_FAILED = "UPDATE download SET state = 'queued', due_ms = NULL WHERE state = 'failed' AND hub = ?1";
     NEXT_DUE_DOWNLOAD = "SELECT min(due_ms) FROM download WHERE due_ms IS NOT NULL";
     INTERRUPT_DOWNLOADS = "
         UPDATE download SET state = 'queued' WHERE state IN ('resolving', 'transferring', 'verifying', 'placing')";
@@ -413,6 +414,14 @@ impl Catalogue {
             return Ok(0);
         }
         self.write_one("queue downloads again", sqlx::query(REQUEUE_DUE).bind(now.unix_ms())).await
+    }
+
+    /// Puts what failed of a hub back into the queue, because something about that hub changed.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub async fn requeue_failed_downloads(&self, hub: Hub) -> Result<u64, CatalogueError> {
+        self.write_one("queue failed downloads again", sqlx::query(REQUEUE_FAILED).bind(hub.as_str())).await
     }
 
     /// The earliest time that a download waits for.

@@ -129,7 +129,7 @@ impl FollowService for Api {
 
     async fn delete_follow(&self, request: Request<v1::DeleteFollowRequest>) -> Result<Response<v1::Follow>, Status> {
         let name = request.into_inner().name;
-        let follow = self.catalogue.delete_follow(without_collection(&name)).await.map_err(|error| status(&error))?;
+        let follow = self.sync.unfollow(without_collection(&name)).await.map_err(|error| status(&error))?;
         Ok(Response::new(self.follow_message(&follow)))
     }
 }

@@ -8,6 +8,7 @@ mod authority;
 mod catalogue;
 mod convert;
 mod daemon;
+mod download;
 mod follow;
 mod generation;
 mod listener;

@@ -6,7 +6,7 @@
 
 use crate::Parts;
 use crate::error::SyncError;
-use crate::fetch::{artifact, blocking, promised};
+use crate::settle::{artifact, blocking, promised};
 use paintbox_catalogue::{FileId, FileRecord, NewArtifact, WantedModel};
 use paintbox_domain::{FileFormat, Hub};
 use paintbox_store::Expected;

@@ -275,6 +275,12 @@ impl Sync {
         Ok((page, progress))
     }
 
+    /// # Errors
+    /// `JOB_NOT_FOUND`; when the catalogue cannot be read.
+    pub async fn download(&self, id: DownloadId) -> Result<DownloadRecord, SyncError> {
+        Ok(self.inner.parts.catalogue.download(id).await?)
+    }
+
     /// Stops a download until [`Self::resume_download`]; what is here of it stays. One that has ended stays as it is.
     ///
     /// # Errors
@@ -349,6 +355,17 @@ impl Sync {
             self.cancel_download(id).await?;
         }
         Ok(follow)
+    }
+
+    /// Gives a download up for somebody who waited for it. False, and nothing given up, when others wait for it too or the
+    /// daemon ends.
+    pub(crate) async fn leave(&self, id: DownloadId) -> Result<bool, SyncError> {
+        let waiting = |live: &Live| live.progress.receiver_count();
+        let others_wait = self.inner.downloads.live().get(&id).map_or(0, waiting) > 1;
+        if others_wait || self.inner.shutdown.is_cancelled() {
+            return Ok(false);
+        }
+        self.cancel_download(id).await.map(|_| true)
     }
 
     /// Gives up what is being fetched for a follow that does not want it any more.

@@ -4,7 +4,7 @@
 //! catalogue, so a watcher that comes late or loses its place reads that and misses nothing that matters.
 
 use paintbox_catalogue::SyncRunRecord;
-use paintbox_domain::Failure;
+use paintbox_domain::{DownloadState, Failure};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -28,6 +28,15 @@ pub enum FilePhase {
 }
 
 impl FilePhase {
+    /// What a download's state is to a watcher of a sync; none before the first byte and after the last step.
+    pub(crate) fn of(state: DownloadState) -> Option<Self> {
+        match state {
+            DownloadState::Transferring => Some(Self::Transferring),
+            DownloadState::Verifying | DownloadState::Placing => Some(Self::Verifying),
+            _ => None,
+        }
+    }
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,52 +1,127 @@
-//! One file from a hub into the store: partial → digest → header → name → record.
+//! One download, from its turn to its end: resolve → transfer → verify → place → record. Every step is on record
+//! before the next one begins.
 
+use crate::Parts;
+use crate::downloads::{DownloadProgress, Outcome};
 use crate::error::SyncError;
+use crate::second_look;
+use crate::settle::{self, blocking, refuse_by_sight};
 use crate::throttle::Throttle;
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
-use paintbox_catalogue::{Catalogue, FileRecord, NewArtifact};
-use paintbox_domain::hub::FileSize;
-use paintbox_domain::{Architecture, ErrorClass};
-use paintbox_domain::{Classify as _, FileFormat, Hub, ModelKind, reason};
-use paintbox_hub::{Download, HubError, Hubs, ResumeFrom};
-use paintbox_store::{Expected, Partial, PartialKey, Store, StoreError};
-use paintbox_weights::{Inspection, Sniffed, inspect, sniff};
+use crate::transfer::Transfer;
+use paintbox_catalogue::{DownloadEnd, DownloadNote, DownloadRecord, FileRecord};
+use paintbox_domain::download::wait_after_failure;
+use paintbox_domain::{Classify as _, DownloadState, DownloadStep, Hub, reason};
+use paintbox_hub::{Download, HubError, ResumeFrom};
+use paintbox_store::{Partial, PartialKey, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Attempts at one file in one run. The partial stays, so a later run goes on where these ended.
+/// Attempts at one file in one go. The partial stays, so a later go begins where these ended.
 const ATTEMPTS: u32 = 3;
-/// Bytes gathered before they are hashed and written, away from the runtime's threads.
-const WRITE_BATCH_BYTES: usize = 1 << 20;
-/// What a file is recognised by; more is never needed.
-const SNIFFED_BYTES: usize = 512;
 
-/// What happened, for progress.
-pub(crate) trait Observer: Sync {
-    fn bytes(&self, done: u64, total: Option<u64>);
-    fn verifying(&self, done: u64);
+/// Who brings one file here.
+pub(crate) struct Worker<'a> {
+    parts: &'a Parts,
+    download: DownloadRecord,
+    throttles: Vec<Arc<Throttle>>,
+    cancel: CancellationToken,
+    progress: watch::Sender<DownloadProgress>,
+    /// Bytes that came since the last step.
+    received_bytes: u64,
 }
 
-pub(crate) struct Fetcher<'a> {
-    pub(crate) hubs: &'a Hubs,
-    pub(crate) store: &'a Store,
-    pub(crate) catalogue: &'a Catalogue,
-    /// Paces the bytes, where the follow that wants them has a cap.
-    pub(crate) throttle: Option<Arc<Throttle>>,
-    pub(crate) cancel: &'a CancellationToken,
+/// A file that is in its place, and how it came there.
+enum Brought {
+    Fetched,
+    AlreadyHere,
 }
 
-impl Fetcher<'_> {
-    /// Fetches, checks, names and records `file`. Returns the bytes that came over the network.
-    pub(crate) async fn fetch(&self, hub: Hub, file: &FileRecord, observer: &dyn Observer) -> Result<u64, SyncError> {
-        let mut received = 0;
+impl<'a> Worker<'a> {
+    /// For a download that was just claimed.
+    pub(crate) fn new(
+        parts: &'a Parts,
+        download: DownloadRecord,
+        throttles: Vec<Arc<Throttle>>,
+        cancel: CancellationToken,
+        progress: watch::Sender<DownloadProgress>,
+    ) -> Self {
+        Self { parts, download, throttles, cancel, progress, received_bytes: 0 }
+    }
+
+    /// Works until the download has an outcome, and puts it on record.
+    pub(crate) async fn work(mut self) -> Outcome {
+        let (version, file) = (self.download.version.to_string(), self.download.file_name.clone());
+        let outcome = match self.bring().await {
+            Ok(Brought::Fetched) => {
+                let bytes = self.progress.borrow().received_bytes;
+                tracing::info!(version, file, bytes, "fetched and verified");
+                return Outcome::Fetched;
+            }
+            Ok(Brought::AlreadyHere) => return Outcome::AlreadyHere,
+            Err(SyncError::Cancelled) => self.put_back().await,
+            Err(error) => self.give_up(&error).await,
+        };
+        outcome.unwrap_or_else(|error| {
+            // The row still says that somebody works on it; the next start puts it back into the queue.
+            tracing::error!(version, file, %error, "cannot record what became of a download");
+            Outcome::Failed(error.failure())
+        })
+    }
+
+    async fn bring(&mut self) -> Result<Brought, SyncError> {
+        let mut file = self.parts.catalogue.file(self.download.file).await?;
+        if file.gone_at.is_some() || file.replaced_at.is_some() {
+            self.step(DownloadStep::Cancel).await?;
+            return Err(SyncError::Cancelled);
+        }
+        let mut may_ask_again = true;
+        loop {
+            let doubt = match self.fetch(&file).await {
+                Err(error) if may_ask_again && second_look::is_due(&error) => error,
+                fetched => return fetched.map(|()| Brought::Fetched),
+            };
+            may_ask_again = false;
+            self.step(DownloadStep::Break).await?;
+            let Some(listed) = self.parts.listed_now(&self.download.version, &file, &doubt).await else {
+                return Err(doubt);
+            };
+            if listed.id != file.id && !self.parts.catalogue.redirect_download(self.download.id, listed.id).await? {
+                // What replaced it has a download of its own.
+                self.step(DownloadStep::Cancel).await?;
+                return Err(SyncError::Cancelled);
+            }
+            self.download.file = listed.id;
+            if listed.artifact.as_ref().is_some_and(|artifact| !artifact.paths.is_empty()) {
+                self.end(&DownloadEnd::AlreadyHere).await?;
+                return Ok(Brought::AlreadyHere);
+            }
+            file = listed;
+        }
+    }
+
+    /// Fetches, checks, names and records `file`.
+    async fn fetch(&mut self, file: &FileRecord) -> Result<(), SyncError> {
+        let partial = self.transfer_patiently(file).await?;
+        self.step(DownloadStep::Complete).await?;
+        let (expected, format, name) = (settle::promised(file), file.format, file.name.clone());
+        let checked = blocking(move || settle::check(partial, &expected, &name, format)).await??;
+        self.step(DownloadStep::Approve).await?;
+        let name = file.name.clone();
+        let content = blocking(move || checked.place(&name)).await??;
+        let verified = file.sha256.is_some() || file.git_sha1.is_some();
+        self.end(&DownloadEnd::Placed { content: &content, verified }).await
+    }
+
+    /// Brings the partial to its full length, over some breaks.
+    async fn transfer_patiently(&mut self, file: &FileRecord) -> Result<Partial, SyncError> {
         let mut attempt = 1;
-        let partial = loop {
-            match self.transfer(hub, file, observer, &mut received).await {
-                Ok(partial) => break partial,
+        loop {
+            match self.transfer(file).await {
                 Err(error) if attempt < ATTEMPTS && may_go_on(&error) => {
                     tracing::info!(file = %file.name, attempt, reason = error.reason(), "the transfer broke; resuming");
+                    self.step(DownloadStep::Break).await?;
                     let pause = Duration::from_millis(250 << attempt);
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
@@ -54,33 +129,18 @@ impl Fetcher<'_> {
                     }
                     attempt += 1;
                 }
-                Err(error) => return Err(error),
+                transferred => return transferred,
             }
-        };
-        observer.verifying(partial.len());
-        let expected = promised(file);
-        let verified = file.sha256.is_some() || file.git_sha1.is_some();
-        let (name, format) = (file.name.clone(), file.format);
-        let artifact = blocking(move || settle(partial, &expected, &name, format)).await??;
-        self.catalogue.record_file(file.id, &artifact, verified).await?;
-        Ok(received)
+        }
     }
 
-    /// Brings the partial to its full length.
-    async fn transfer(
-        &self,
-        hub: Hub,
-        file: &FileRecord,
-        observer: &dyn Observer,
-        received: &mut u64,
-    ) -> Result<Partial, SyncError> {
-        let store = self.store.clone();
-        let key = PartialKey::new(&partial_key(hub, file));
+    async fn transfer(&mut self, file: &FileRecord) -> Result<Partial, SyncError> {
         let name = file.name.clone();
         let kept = |source: StoreError| SyncError::Store { file: name.clone(), source };
         let fetched = |source: HubError| SyncError::Fetch { file: name.clone(), source };
 
-        let listed = file.sha256;
+        let store = self.parts.store.clone();
+        let (key, listed) = (PartialKey::new(&partial_key(self.download.hub, file)), file.sha256);
         let mut partial = blocking(move || {
             if let Some(listed) = listed {
                 store.reclaim(&key, &listed)?;
@@ -89,31 +149,28 @@ impl Fetcher<'_> {
         })
         .await?
         .map_err(kept)?;
+        self.tell(partial.len(), partial.total_bytes());
         if partial.total_bytes() == Some(partial.len()) {
             // Killed between the last byte and the name: there is nothing left to ask for.
             return Ok(partial);
         }
         let from = (!partial.is_empty())
             .then(|| ResumeFrom { offset: partial.len(), validator: partial.validator().map(str::to_owned) });
-        let Download { offset, total_bytes, validator, mut body, .. } =
-            self.hubs.download(hub, &file.locator, from).await.map_err(fetched)?;
+        let opened = tokio::select! {
+            opened = self.parts.hubs.download(self.download.hub, &file.locator, from) => opened.map_err(fetched)?,
+            () = self.cancel.cancelled() => return Err(SyncError::Cancelled),
+        };
+        let Download { offset, total_bytes, validator, body, .. } = opened;
+        let mut transfer = Transfer::new(body, self.throttles.clone(), self.cancel.clone());
 
         // What came first is looked at before a byte of the partial is given up: a login page must cost nothing.
-        let mut batch = BytesMut::new();
-        let mut ended = false;
-        while batch.len() < SNIFFED_BYTES && !ended {
-            match self.next(&mut body).await? {
-                Some(chunk) => {
-                    let chunk = chunk.map_err(fetched)?;
-                    *received += chunk.len() as u64;
-                    batch.extend_from_slice(&chunk);
-                }
-                None => ended = true,
-            }
-        }
-        if offset == 0 {
-            refuse_by_sight(&batch, file)?;
-        }
+        let looked_at = async {
+            let head = transfer.head().await.map_err(|broken| broken.for_file(&file.name))?;
+            if offset == 0 { refuse_by_sight(head, file) } else { Ok(()) }
+        };
+        let looked_at = looked_at.await;
+        self.count(transfer.received_bytes());
+        looked_at?;
         partial = blocking(move || match partial.begin(offset, validator.as_deref(), total_bytes) {
             Ok(()) => Ok(partial),
             Err(error) => {
@@ -126,51 +183,90 @@ impl Fetcher<'_> {
         })
         .await?
         .map_err(kept)?;
+        self.step(DownloadStep::Receive).await?;
 
-        observer.bytes(partial.len() + batch.len() as u64, total_bytes);
-        loop {
-            if batch.len() >= WRITE_BATCH_BYTES || (ended && !batch.is_empty()) {
-                partial = write(partial, batch.split().freeze()).await?.map_err(kept)?;
+        let written = transfer.write_into(partial, &file.name, |received, have| {
+            self.count(received);
+            self.tell(have, total_bytes);
+        });
+        written.await
+    }
+
+    /// Takes the row one step on. Cancelled when somebody else was quicker: then it is theirs.
+    async fn step(&mut self, step: DownloadStep) -> Result<(), SyncError> {
+        let note = DownloadNote { received_bytes: std::mem::take(&mut self.received_bytes), due_at: None };
+        let catalogue = &self.parts.catalogue;
+        match catalogue.step_download(self.download.id, self.download.state, step, &note).await? {
+            Some(state) => {
+                self.enter(state);
+                Ok(())
             }
-            if ended {
-                return Ok(partial);
-            }
-            match self.next(&mut body).await {
-                Ok(Some(Ok(chunk))) => {
-                    *received += chunk.len() as u64;
-                    batch.extend_from_slice(&chunk);
-                    observer.bytes(partial.len() + batch.len() as u64, total_bytes);
-                }
-                Ok(None) => ended = true,
-                // What did arrive is kept before the error is told, so that the next attempt goes on from there.
-                Ok(Some(Err(source))) => {
-                    write(partial, batch.freeze()).await?.map_err(kept)?;
-                    return Err(fetched(source));
-                }
-                Err(error) => {
-                    write(partial, batch.freeze()).await?.map_err(kept)?;
-                    return Err(error);
-                }
-            }
+            None => Err(SyncError::Cancelled),
         }
     }
 
-    /// The next piece of a body, unless the run is cancelled first.
-    async fn next(
-        &self,
-        body: &mut futures::stream::BoxStream<'static, Result<Bytes, HubError>>,
-    ) -> Result<Option<Result<Bytes, HubError>>, SyncError> {
-        let next = async {
-            let chunk = body.next().await;
-            if let (Some(throttle), Some(Ok(bytes))) = (&self.throttle, &chunk) {
-                throttle.take(bytes.len() as u64).await;
-            }
-            chunk
-        };
-        tokio::select! {
-            chunk = next => Ok(chunk),
-            () = self.cancel.cancelled() => Err(SyncError::Cancelled),
+    async fn end(&mut self, end: &DownloadEnd<'_>) -> Result<(), SyncError> {
+        let received_bytes = std::mem::take(&mut self.received_bytes);
+        let download = (self.download.id, self.download.file);
+        let ended = self.parts.catalogue.end_download(download, self.download.state, received_bytes, end);
+        if !ended.await? {
+            return Err(SyncError::Cancelled);
         }
+        match end {
+            DownloadEnd::Placed { .. } | DownloadEnd::AlreadyHere => self.enter(DownloadState::Done),
+            DownloadEnd::Failed { .. } => self.enter(DownloadState::Failed),
+        }
+        Ok(())
+    }
+
+    /// Leaves the row to whoever took it, or to the queue.
+    async fn put_back(&mut self) -> Result<Outcome, SyncError> {
+        match self.step(DownloadStep::Interrupt).await {
+            Ok(()) => Ok(Outcome::Held),
+            Err(SyncError::Cancelled) => {
+                let state = self.parts.catalogue.download(self.download.id).await?.state;
+                Ok(if state == DownloadState::Cancelled { Outcome::Cancelled } else { Outcome::Held })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn give_up(&mut self, error: &SyncError) -> Result<Outcome, SyncError> {
+        let failure = error.failure();
+        // The hub's clock may be behind ours; what it sells now it gives away in a while.
+        let may_pass = error.class().is_retryable() || error.reason() == reason::EARLY_ACCESS;
+        let wait = wait_after_failure(self.download.failures + 1, may_pass, error.retry_after());
+        let retry_at = self.parts.clock.now().plus(wait);
+        let (version, file) = (&self.download.version, &self.download.file_name);
+        tracing::warn!(%version, file, reason = %failure.reason, retry_in = ?wait, "{failure}");
+        match self.end(&DownloadEnd::Failed { failure: &failure, retry_at }).await {
+            Ok(()) => Ok(Outcome::Failed(failure)),
+            Err(SyncError::Cancelled) => self.put_back().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    fn enter(&mut self, state: DownloadState) {
+        self.download.state = state;
+        self.progress.send_modify(|progress| progress.state = state);
+    }
+
+    fn count(&mut self, received_bytes: u64) {
+        self.received_bytes += received_bytes;
+        self.progress.send_if_modified(|progress| {
+            progress.received_bytes += received_bytes;
+            false
+        });
+    }
+
+    /// Tells how many bytes are safe. A transfer that had to start over tells nothing until it is further than before.
+    fn tell(&self, have_bytes: u64, total_bytes: Option<u64>) {
+        self.progress.send_if_modified(|progress| {
+            let further = have_bytes > progress.bytes_done || total_bytes != progress.bytes_total;
+            progress.bytes_done = progress.bytes_done.max(have_bytes);
+            progress.bytes_total = total_bytes.or(progress.bytes_total);
+            further
+        });
     }
 }
 
@@ -186,99 +282,5 @@ fn partial_key(hub: Hub, file: &FileRecord) -> String {
         (Some(digest), _) => format!("sha256:{digest}"),
         (None, Some(digest)) => format!("git-sha1:{digest}"),
         (None, None) => format!("{hub}:{}", file.locator),
-    }
-}
-
-async fn write(mut partial: Partial, bytes: Bytes) -> Result<Result<Partial, StoreError>, SyncError> {
-    blocking(move || {
-        partial.append(&bytes)?;
-        Ok(partial)
-    })
-    .await
-}
-
-/// What the hub promised of a file's bytes; a size that it rounded promises nothing.
-pub(crate) fn promised(file: &FileRecord) -> Expected {
-    Expected {
-        size: match file.size {
-            Some(FileSize::Exact(bytes)) => Some(bytes),
-            Some(FileSize::About(_)) | None => None,
-        },
-        sha256: file.sha256,
-        git_sha1: file.git_sha1,
-    }
-}
-
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SyncError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| SyncError::WorkerLost)
-}
-
-fn is_weights(format: FileFormat) -> bool {
-    matches!(format, FileFormat::Safetensors | FileFormat::Gguf)
-}
-
-/// Refuses what is plainly not the file that was asked for, by its first bytes.
-fn refuse_by_sight(head: &[u8], file: &FileRecord) -> Result<(), SyncError> {
-    if !is_weights(file.format) {
-        return Ok(());
-    }
-    if !matches!(sniff(head), Sniffed::Html | Sniffed::Json | Sniffed::Pickle | Sniffed::Archive) {
-        return Ok(());
-    }
-    let length = head.len() as u64;
-    match inspect(&mut std::io::Cursor::new(head), length) {
-        Err(source) => Err(SyncError::Inspect { file: file.name.clone(), source }),
-        Ok(_) => Ok(()),
-    }
-}
-
-/// Checks digest and header, then names the bytes. Wrong bytes are set aside, so that a later run starts afresh.
-fn settle(partial: Partial, expected: &Expected, name: &str, format: FileFormat) -> Result<NewArtifact, SyncError> {
-    let kept = |source: StoreError| SyncError::Store { file: name.to_owned(), source };
-    let inspected = if is_weights(format) {
-        let mut reader = partial.reader().map_err(kept)?;
-        match inspect(&mut reader, partial.len()) {
-            Ok(inspection) => Some(inspection),
-            Err(source) => {
-                // The digest may agree all the same: the hub then lists a bad file. Either way it gets no name.
-                partial.discard().map_err(kept)?;
-                return Err(SyncError::Inspect { file: name.to_owned(), source });
-            }
-        }
-    } else {
-        None
-    };
-    let digests = match partial.verify(expected) {
-        Ok(digests) => digests,
-        Err(source) => {
-            if source.class() == ErrorClass::DataLoss && source.reason() != reason::TRUNCATED_BODY {
-                partial.discard().map_err(kept)?;
-            }
-            return Err(kept(source));
-        }
-    };
-    let blob = partial.place(&digests).map_err(kept)?;
-    Ok(artifact(&digests, blob.path, format, inspected.as_ref()))
-}
-
-pub(crate) fn artifact(
-    digests: &paintbox_store::Digests,
-    path: std::path::PathBuf,
-    format: FileFormat,
-    inspection: Option<&Inspection>,
-) -> NewArtifact {
-    let detected = inspection.map(|inspection| &inspection.detected);
-    NewArtifact {
-        sha256: digests.sha256,
-        blake3: digests.blake3,
-        auto_v3: digests.auto_v3.clone(),
-        size_bytes: digests.size_bytes,
-        format: inspection.map_or(format, |inspection| inspection.format),
-        kind: detected.map_or(ModelKind::Other, |detected| detected.kind),
-        architecture: detected.map_or(Architecture::Unknown, |detected| detected.architecture),
-        precision: detected.and_then(|detected| detected.precision.clone()),
-        parameters: detected.map(|detected| detected.parameters),
-        detail_json: None,
-        path,
     }
 }

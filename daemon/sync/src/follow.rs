@@ -57,6 +57,7 @@ impl Sync {
             .catalogue
             .schedule_checks(&[(follow.id, parts.clock.now().plus(crate::service::FIRST_CHECK_DELAY))])
             .await?;
+        self.give_up_unwanted(follow.id).await?;
         self.inner.nudge.notify_one();
         Ok(parts.catalogue.follow(&follow.name).await?)
     }

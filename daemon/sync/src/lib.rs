@@ -7,15 +7,17 @@
 //! - `check` looks at what one follow lists, at the cost of one conditional request when nothing changed, and records
 //!   it; `schedule` says when the next look is due; `reconcile` is the loop that does both.
 //! - `plan` decides, by `verdict` (which versions) and `choose` (which files); every refusal has its reason.
-//! - `run` and `fetch` carry a plan out; `throttle` paces a follow's bytes; `cached` uses what other tools have here.
+//! - `run` carries a plan out: it puts files into the queue of `downloads`, where a worker of `fetch` brings each one
+//!   here by `transfer` and `settle`; `throttle` paces the bytes; `cached` uses what other tools have here.
 //! - `follow` starts and changes follows; `history` reads a model as it was; `notify` tells of new versions.
 //!
-//! Runs are rows: they outlive whoever asked for them, and a daemon that starts again finds what is still to be
-//! done by planning again. One run works at a time; the others wait their turn.
+//! Runs and downloads are rows: they outlive whoever asked for them. One run at a time looks and plans; the downloads
+//! of all of them share one queue, which a daemon that starts again goes on with.
 
 mod cached;
 mod check;
 mod choose;
+mod downloads;
 mod error;
 mod feed;
 mod fetch;
@@ -28,13 +30,16 @@ mod run;
 mod schedule;
 mod second_look;
 mod service;
+mod settle;
 mod throttle;
+mod transfer;
 mod verdict;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use downloads::{DownloadLimits, DownloadProgress};
 pub use error::SyncError;
 pub use feed::{FileFailed, FilePhase, FileProgress, SyncEvent};
 pub use follow::BackfillPreview;
@@ -63,6 +68,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// How often each follow is looked at by itself; none means only when asked.
     pub sync_interval: Option<Duration>,
+    pub limits: DownloadLimits,
     /// Who is told of new versions.
     pub announcers: Vec<Arc<dyn Announcer>>,
 }

@@ -11,10 +11,13 @@ use paintbox_catalogue::{
 };
 use paintbox_domain::follow::Backfill;
 use paintbox_domain::hub::{FileSize, PreviewMedia};
-use paintbox_domain::{Hub, ModelRef, Sha256, Timestamp};
+use paintbox_domain::{DownloadState, Hub, ModelRef, Sha256, Timestamp};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
+/// Reasons for leaving a file that will be fetched all the same.
+const PAUSED: &str = "paused";
+const RETRY_LATER: &str = "retry_later";
 /// Example images fetched for each version that is kept.
 const PREVIEWS_PER_VERSION: usize = 4;
 
@@ -61,9 +64,20 @@ pub struct Operation {
     pub reason: &'static str,
     /// The reason in words.
     pub detail: String,
-    /// What the follow's policy allows its transfers.
-    pub max_bytes_per_second: Option<u64>,
+    /// Higher first; the highest for a pull.
+    pub priority: i32,
     pub subject: Subject,
+}
+
+impl Operation {
+    /// The file that this operation fetches, or that is left for a while only.
+    pub(crate) fn file_to_come(&self) -> Option<FileId> {
+        let comes = self.kind == OperationKind::Fetch || [PAUSED, RETRY_LATER].contains(&self.reason);
+        match &self.subject {
+            Subject::File(file) if comes => Some(file.id),
+            Subject::File(_) | Subject::Version | Subject::Cached(..) | Subject::Preview(_) => None,
+        }
+    }
 }
 
 /// What an operation acts on.
@@ -111,6 +125,8 @@ impl Plan {
 pub struct Facts {
     /// Content that is on this machine.
     pub on_disk: HashSet<Sha256>,
+    /// Files whose download is paused, or failed and waits for its time.
+    pub held_back: HashMap<FileId, DownloadState>,
     /// Files that another tool's cache holds under their name.
     pub cached: HashMap<FileId, PathBuf>,
     /// Bytes that each follow's files take up.
@@ -340,6 +356,16 @@ impl Planner<'_> {
             }
             let bytes = file.size.map_or(0, FileSize::bytes);
             self.take(follow, bytes);
+            let held_back = match self.facts.held_back.get(&file.id) {
+                None => None,
+                Some(DownloadState::Paused) => Some((PAUSED, "its download is paused")),
+                Some(_) => Some((RETRY_LATER, "it failed a while ago, and is tried again in its time")),
+            };
+            if let Some((reason, detail)) = held_back {
+                let skip = operation(model, reference, follow, OperationKind::Skip, subject());
+                self.operations.push(Operation { reason, detail: detail.to_owned(), ..skip });
+                continue;
+            }
             let (reason, detail) = match follow {
                 None => ("pulled", "pulled by you".to_owned()),
                 Some(_) if version.replaced_files.contains(&file.name) => {
@@ -462,7 +488,7 @@ fn operation(
         size_bytes,
         reason: "",
         detail: String::new(),
-        max_bytes_per_second: follow.and_then(|follow| follow.policy.max_bytes_per_second),
+        priority: follow.map_or(i32::MAX, |follow| follow.policy.priority),
         subject,
     }
 }

@@ -15,11 +15,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(300);
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
 impl Sync {
-    /// Runs until shutdown. Returns at once when syncing by itself is switched off.
+    /// Runs until shutdown.
     pub async fn reconcile(&self) {
-        if self.inner.parts.sync_interval.is_none() {
-            return;
-        }
         loop {
             let next = match self.tick().await {
                 Ok(next) => next,
@@ -45,7 +42,22 @@ impl Sync {
     /// When the catalogue fails. A hub that fails is on record with its follows.
     pub async fn tick(&self) -> Result<Option<Timestamp>, SyncError> {
         let parts = &self.inner.parts;
-        let Some(interval) = parts.sync_interval else { return Ok(None) };
+        parts.catalogue.requeue_due_downloads().await?;
+        self.hand_out().await?;
+        if let Some(interval) = parts.sync_interval {
+            self.look_at_due(interval).await?;
+        }
+        self.tell().await?;
+        let mut next = vec![parts.catalogue.next_due_download().await?, parts.catalogue.next_notice().await?];
+        if parts.sync_interval.is_some() {
+            next.push(parts.catalogue.next_due().await?);
+        }
+        Ok(next.into_iter().flatten().min())
+    }
+
+    /// Looks at the follows that are due and fetches what they want.
+    async fn look_at_due(&self, interval: Duration) -> Result<(), SyncError> {
+        let parts = &self.inner.parts;
         let now = parts.clock.now();
         let mut due = parts.catalogue.due_follows(now).await?;
         if due.len() > schedule::BURST {
@@ -54,7 +66,7 @@ impl Sync {
         }
         for id in due {
             if self.inner.shutdown.is_cancelled() {
-                return Ok(None);
+                return Ok(());
             }
             // It may have been deleted, or looked at by hand, since the round began.
             let Some(follow) = parts.catalogue.follow_by_id(id).await? else { continue };
@@ -62,9 +74,7 @@ impl Sync {
                 self.attend_to(&follow).await?;
             }
         }
-        self.tell().await?;
-        let next = [parts.catalogue.next_due().await?, parts.catalogue.next_notice().await?];
-        Ok(next.into_iter().flatten().min())
+        Ok(())
     }
 
     /// Looks at one follow and fetches what it wants.

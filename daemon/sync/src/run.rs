@@ -1,27 +1,21 @@
 //! Planning with the facts of this machine, and carrying a plan out: every operation is accounted for.
 
-use crate::Parts;
+use crate::downloads::{DownloadProgress, Outcome, Ticket};
 use crate::error::SyncError;
 use crate::feed::{Feed, FileFailed, FilePhase, FileProgress};
-use crate::fetch::{Fetcher, Observer};
 use crate::plan::{Facts, Operation, OperationKind, Plan, Subject, plan};
-use crate::second_look;
-use crate::throttle::Throttles;
+use crate::{Parts, Sync};
 use futures::StreamExt as _;
 use paintbox_catalogue::{
-    Asset, AssetOrigin, Extent, FileId, FileRecord, Follow, FollowId, FollowInterest, PreviewId, Scope, StoredPreview,
-    SyncCounts, WantedModel,
+    Asset, AssetOrigin, Extent, FileId, FileRecord, Follow, FollowId, FollowInterest, NewDownload, PreviewId, Scope,
+    StoredPreview, SyncCounts, WantedModel,
 };
-use paintbox_domain::{Classify as _, Failure, Hub, Sha256};
+use paintbox_domain::{Classify as _, DownloadState, Failure, Hub, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Files that are fetched side by side.
-const FILES_AT_ONCE: usize = 3;
 /// Previews that are fetched side by side.
 const PREVIEWS_AT_ONCE: usize = 4;
 /// Larger example images are not worth their bytes.
@@ -36,7 +30,11 @@ impl Parts {
         if wanted.is_empty() {
             return Ok(Plan::default());
         }
-        let plan = plan(&wanted, &self.facts(&wanted).await?);
+        let held_back = self.catalogue.downloads_held_back().await?.into_iter();
+        // Whoever asks does not wait for the time that a failure set; what comes by itself does.
+        let waits = |state: DownloadState| extent == Extent::News || state == DownloadState::Paused;
+        let held_back = held_back.filter(|(_, state)| waits(*state)).collect();
+        let plan = plan(&wanted, &Facts { held_back, ..self.facts(&wanted).await? });
         self.record_pending(&wanted, &plan).await?;
         Ok(plan)
     }
@@ -60,6 +58,7 @@ impl Parts {
         .await
         .map_err(|_| SyncError::WorkerLost)?;
         Ok(Facts {
+            held_back: HashMap::new(),
             on_disk,
             cached: self.cached(wanted).await?,
             held_bytes,
@@ -74,9 +73,9 @@ impl Parts {
         for follow in wanted.iter().flat_map(|model| &model.follows) {
             pending.entry(follow.id).or_default();
         }
-        for operation in plan.operations.iter().filter(|operation| operation.kind == OperationKind::Fetch) {
-            if let (Some(follow), Subject::File(file)) = (operation.follow_id, &operation.subject) {
-                pending.entry(follow).or_default().push(file.id);
+        for operation in &plan.operations {
+            if let (Some(follow), Some(file)) = (operation.follow_id, operation.file_to_come()) {
+                pending.entry(follow).or_default().push(file);
             }
         }
         for (follow, files) in pending {
@@ -85,48 +84,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Carries out `plan` and counts what came of it.
-    pub(crate) async fn execute(
-        &self,
-        plan: &Plan,
-        throttles: &Throttles,
-        feed: &Feed,
-        cancel: &CancellationToken,
-    ) -> SyncCounts {
-        let counts = Mutex::new(SyncCounts {
-            planned: count(plan.count(OperationKind::Fetch)),
-            already_had: count(plan.count(OperationKind::Keep)),
-            skipped: count(plan.count(OperationKind::Skip)),
-            ..SyncCounts::default()
-        });
-        let with_counts = |apply: &dyn Fn(&mut SyncCounts)| {
-            apply(&mut counts.lock().unwrap_or_else(PoisonError::into_inner));
-        };
-        let moves = |operation: &&Operation| {
-            operation.kind == OperationKind::Fetch || matches!(operation.subject, Subject::Cached(..))
-        };
-        let transfers = plan.operations.iter().filter(moves);
-        futures::stream::iter(transfers)
-            .for_each_concurrent(FILES_AT_ONCE, async |operation| {
-                match self.obtain(operation, throttles, feed, cancel).await {
-                    Ok(Obtained::InPlace) => {}
-                    Ok(Obtained::Fetched(bytes)) => with_counts(&|counts| {
-                        counts.fetched += 1;
-                        counts.bytes += bytes;
-                        if operation.kind == OperationKind::Keep {
-                            // It was to be had in place, and was not.
-                            counts.planned += 1;
-                            counts.already_had -= 1;
-                        }
-                    }),
-                    Err(NotObtained { error: SyncError::Cancelled, .. }) => {}
-                    Err(failed) => {
-                        with_counts(&|counts| counts.failed += 1);
-                        self.fetch_failed(operation, &failed, feed).await;
-                    }
-                }
-            })
-            .await;
+    /// Fetches the example images of `plan`.
+    async fn fetch_previews(&self, plan: &Plan, cancel: &CancellationToken) {
         let previews = plan.operations.iter().filter(|operation| operation.kind == OperationKind::Preview);
         futures::stream::iter(previews)
             .for_each_concurrent(PREVIEWS_AT_ONCE, async |operation| {
@@ -144,62 +103,37 @@ impl Parts {
                 }
             })
             .await;
-        counts.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings one file here, over the network or from where another tool has it.
-    async fn obtain(
-        &self,
-        operation: &Operation,
-        throttles: &Throttles,
-        feed: &Feed,
-        cancel: &CancellationToken,
-    ) -> Result<Obtained, NotObtained> {
-        let file = match &operation.subject {
-            Subject::Cached(file, path) => {
-                if self.adopt_cached(file, path).await.map_err(NotObtained::of(file))? {
-                    return Ok(Obtained::InPlace);
-                }
-                file
+    /// The files of `plan` that are to be fetched, in order, and what was brought into use in place meanwhile.
+    async fn to_fetch<'p>(&self, plan: &'p Plan) -> (Vec<(&'p Operation, &'p FileRecord)>, SyncCounts) {
+        let mut counts = SyncCounts {
+            planned: count(plan.count(OperationKind::Fetch)),
+            already_had: count(plan.count(OperationKind::Keep)),
+            skipped: count(plan.count(OperationKind::Skip)),
+            ..SyncCounts::default()
+        };
+        let mut files = Vec::new();
+        for operation in &plan.operations {
+            match &operation.subject {
+                Subject::File(file) if operation.kind == OperationKind::Fetch => files.push((operation, &**file)),
+                Subject::Cached(file, path) => match self.adopt_cached(file, path).await {
+                    Ok(true) => {}
+                    // It was to be had in place, and was not.
+                    Ok(false) => {
+                        counts.planned += 1;
+                        counts.already_had -= 1;
+                        files.push((operation, &**file));
+                    }
+                    Err(error) => {
+                        tracing::error!(file = %file.name, %error, "cannot use what the Hugging Face cache holds");
+                        counts.failed += 1;
+                    }
+                },
+                Subject::File(_) | Subject::Version | Subject::Preview(_) => {}
             }
-            Subject::File(file) => file,
-            Subject::Version | Subject::Preview(_) => return Ok(Obtained::InPlace),
-        };
-        if cancel.is_cancelled() {
-            return Err(NotObtained::of(file)(SyncError::Cancelled));
         }
-        let observer = FileObserver {
-            feed,
-            version: operation.version.to_string(),
-            file: operation.file.clone(),
-            last: Mutex::default(),
-        };
-        let throttle = throttles.of(operation.follow_id, operation.max_bytes_per_second);
-        let fetcher = Fetcher { hubs: &self.hubs, store: &self.store, catalogue: &self.catalogue, throttle, cancel };
-        let bytes = match fetcher.fetch(operation.hub, file, &observer).await {
-            Err(error) if second_look::is_due(&error) => {
-                let listed = match self.listed_now(&operation.version, file, &error).await {
-                    Some(listed) if listed.artifact.is_some() => return Ok(Obtained::InPlace),
-                    Some(listed) => listed,
-                    None => return Err(NotObtained::of(file)(error)),
-                };
-                fetcher.fetch(operation.hub, &listed, &observer).await.map_err(NotObtained::of(&listed))?
-            }
-            fetched => fetched.map_err(NotObtained::of(file))?,
-        };
-        observer.done();
-        tracing::info!(version = %operation.version, file = %operation.file, bytes, "fetched and verified");
-        Ok(Obtained::Fetched(bytes))
-    }
-
-    async fn fetch_failed(&self, operation: &Operation, failed: &NotObtained, feed: &Feed) {
-        let failure = failed.error.failure();
-        tracing::warn!(version = %operation.version, file = %operation.file, reason = %failure.reason, "{failure}");
-        if let Err(error) = self.catalogue.record_file_failure(failed.file, &failure).await {
-            tracing::error!(%error, "cannot record a file's failure");
-        }
-        let (version, file) = (operation.version.to_string(), operation.file.clone());
-        feed.failed(FileFailed { version, file, failure });
+        (files, counts)
     }
 
     async fn preview(&self, hub: Hub, id: PreviewId, url: &str) -> Result<(), SyncError> {
@@ -235,27 +169,6 @@ fn preview_assets(stored: &paintbox_store::preview::StoredPreview) -> StoredPrev
     }
 }
 
-/// How a file came to be here.
-enum Obtained {
-    /// It was on this machine.
-    InPlace,
-    /// So many bytes came over the network.
-    Fetched(u64),
-}
-
-/// Why a file is not here, and which it was: the hub may have replaced the one that was planned.
-struct NotObtained {
-    error: SyncError,
-    file: FileId,
-}
-
-impl NotObtained {
-    fn of(file: &FileRecord) -> impl Fn(SyncError) -> Self + use<> {
-        let file = file.id;
-        move |error| Self { error, file }
-    }
-}
-
 /// Content that is said to be here.
 struct Content {
     sha256: Sha256,
@@ -288,48 +201,90 @@ pub(crate) fn check_failed(follow: &Follow, failure: Failure) -> FileFailed {
     FileFailed { version: follow.target.to_string(), file: String::new(), failure }
 }
 
-struct FileObserver<'a> {
-    feed: &'a Feed,
-    version: String,
-    file: String,
-    last: Mutex<LastSeen>,
-}
-
-/// The latest bytes of a file, and when progress was last told.
-#[derive(Debug, Clone, Copy, Default)]
-struct LastSeen {
-    told_at: Option<Instant>,
-    bytes_done: u64,
-    bytes_total: Option<u64>,
-}
-
-impl FileObserver<'_> {
-    fn tell(&self, bytes_done: u64, bytes_total: Option<u64>, phase: FilePhase) {
-        let (version, file) = (self.version.clone(), self.file.clone());
-        self.feed.progress(FileProgress { version, file, bytes_done, bytes_total, phase });
+impl Sync {
+    /// Carries out `plan` and counts what came of it. `at_once`: files that failed before do not wait for their time.
+    pub(crate) async fn execute(
+        &self,
+        plan: &Plan,
+        feed: &Feed,
+        cancel: &CancellationToken,
+        at_once: bool,
+    ) -> Result<SyncCounts, SyncError> {
+        let parts = &self.inner.parts;
+        let (files, mut counts) = parts.to_fetch(plan).await;
+        let downloads: Vec<NewDownload> = files.iter().map(|(operation, file)| download(operation, file)).collect();
+        let tickets = self.enqueue(&downloads, at_once).await?;
+        let waits =
+            files.iter().zip(tickets).map(|((operation, _), ticket)| self.attend(operation, ticket, feed, cancel));
+        for (outcome, bytes) in futures::future::join_all(waits).await {
+            counts.bytes += bytes;
+            match outcome {
+                Outcome::Fetched => counts.fetched += 1,
+                Outcome::AlreadyHere => counts.already_had += 1,
+                Outcome::Failed(_) => counts.failed += 1,
+                Outcome::Held | Outcome::Cancelled => counts.skipped += 1,
+            }
+        }
+        parts.fetch_previews(plan, cancel).await;
+        Ok(counts)
     }
 
-    fn done(&self) {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tell(last.bytes_done, last.bytes_total.or(Some(last.bytes_done)), FilePhase::Done);
-    }
-}
-
-impl Observer for FileObserver<'_> {
-    fn bytes(&self, done: u64, total: Option<u64>) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        (last.bytes_done, last.bytes_total) = (done, total);
-        if last.told_at.is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL) {
-            last.told_at = Some(Instant::now());
-            drop(last);
-            self.tell(done, total, FilePhase::Transferring);
+    /// Waits for one download, and tells how it comes along. Returns what became of it and the bytes that came.
+    async fn attend(
+        &self,
+        operation: &Operation,
+        ticket: Ticket,
+        feed: &Feed,
+        cancel: &CancellationToken,
+    ) -> (Outcome, u64) {
+        let Ticket { id, mut progress } = ticket;
+        let tell = |now: &DownloadProgress, phase| {
+            let (version, file) = (operation.version.to_string(), operation.file.clone());
+            let (bytes_done, bytes_total) = (now.bytes_done, now.bytes_total);
+            feed.progress(FileProgress { version, file, bytes_done, bytes_total, phase });
+        };
+        let mut told: Option<(FilePhase, Instant)> = None;
+        let mut gives_up = false;
+        loop {
+            let now = progress.borrow_and_update().clone();
+            if let Some(outcome) = now.outcome.clone() {
+                match &outcome {
+                    Outcome::Fetched => {
+                        let bytes_total = now.bytes_total.or(Some(now.bytes_done));
+                        tell(&DownloadProgress { bytes_total, ..now.clone() }, FilePhase::Done);
+                    }
+                    Outcome::Failed(failure) => {
+                        let (version, file) = (operation.version.to_string(), operation.file.clone());
+                        feed.failed(FileFailed { version, file, failure: failure.clone() });
+                    }
+                    Outcome::AlreadyHere | Outcome::Held | Outcome::Cancelled => {}
+                }
+                return (outcome, now.received_bytes);
+            }
+            if let Some(phase) = FilePhase::of(now.state)
+                && told.is_none_or(|(before, at)| before != phase || at.elapsed() >= PROGRESS_INTERVAL)
+            {
+                told = Some((phase, Instant::now()));
+                tell(&now, phase);
+            }
+            tokio::select! {
+                changed = progress.changed() => if changed.is_err() {
+                    return (Outcome::Held, now.received_bytes);
+                },
+                () = cancel.cancelled(), if !gives_up => match self.leave(id).await {
+                    // Its worker ends with the bytes in flight, and says so.
+                    Ok(true) => gives_up = true,
+                    Ok(false) => return (Outcome::Held, now.received_bytes),
+                    Err(error) => {
+                        tracing::error!(%error, "cannot give up a download");
+                        return (Outcome::Held, now.received_bytes);
+                    }
+                }
+            }
         }
     }
+}
 
-    fn verifying(&self, done: u64) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        (last.bytes_done, last.bytes_total) = (done, Some(done));
-        drop(last);
-        self.tell(done, Some(done), FilePhase::Verifying);
-    }
+fn download(operation: &Operation, file: &FileRecord) -> NewDownload {
+    NewDownload { file: file.id, hub: operation.hub, follow: operation.follow_id, priority: operation.priority }
 }

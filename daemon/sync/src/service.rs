@@ -2,12 +2,12 @@
 
 use crate::Parts;
 use crate::check::Occasion;
+use crate::downloads::Downloads;
 use crate::error::SyncError;
 use crate::feed::{Feed, Position, SyncEvent};
 use crate::plan::Plan;
 use crate::run::check_failed;
 use crate::schedule;
-use crate::throttle::Throttles;
 use futures::Stream;
 use paintbox_catalogue::{
     Extent, Follow, FollowId, NewSyncRun, PullId, Scope, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate,
@@ -47,15 +47,15 @@ pub struct Sync {
 pub(crate) struct Inner {
     pub(crate) parts: Parts,
     runs: Mutex<HashMap<String, Running>>,
-    /// Held by the run that works.
+    /// Held by the run that looks and plans.
     turn: tokio::sync::Mutex<()>,
     pub(crate) shutdown: CancellationToken,
     /// Wakes the reconciler before its time.
     pub(crate) nudge: tokio::sync::Notify,
-    pub(crate) throttles: Throttles,
+    pub(crate) downloads: Downloads,
     /// Held by whoever tells of new versions, so that nothing is told twice.
     pub(crate) telling: tokio::sync::Mutex<()>,
-    tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ impl Sync {
                 turn: tokio::sync::Mutex::default(),
                 shutdown: CancellationToken::new(),
                 nudge: tokio::sync::Notify::new(),
-                throttles: Throttles::default(),
+                downloads: Downloads::default(),
                 telling: tokio::sync::Mutex::default(),
                 tasks: TaskTracker::new(),
             }),
@@ -233,14 +233,7 @@ impl Sync {
     }
 
     async fn work(&self, uid: &str, work: Work, running: &Running) {
-        let turn = tokio::select! {
-            turn = self.inner.turn.lock() => Some(turn),
-            () = running.cancel.cancelled() => None,
-        };
-        let outcome = match turn {
-            Some(_turn) => self.work_in_turn(uid, work, running).await,
-            None => Err(SyncError::Cancelled),
-        };
+        let outcome = self.carry_out(uid, work, running).await;
         let update = match outcome {
             Ok(counts) if running.cancel.is_cancelled() => {
                 SyncRunUpdate { state: JobState::Cancelled, counts, failure: None }
@@ -269,17 +262,40 @@ impl Sync {
         }
     }
 
-    async fn work_in_turn(&self, uid: &str, work: Work, running: &Running) -> Result<SyncCounts, SyncError> {
+    async fn carry_out(&self, uid: &str, work: Work, running: &Running) -> Result<SyncCounts, SyncError> {
         let parts = &self.inner.parts;
+        let turn = tokio::select! {
+            turn = self.inner.turn.lock() => turn,
+            () = running.cancel.cancelled() => return Err(SyncError::Cancelled),
+        };
         let started = SyncRunUpdate { state: JobState::Running, counts: SyncCounts::default(), failure: None };
         parts.catalogue.update_sync_run(uid, &started).await?;
         running.feed.state_changed();
-        let (follows, scopes) = match work {
-            Work::Carry(plan) => return Ok(self.execute(&plan, running).await),
-            Work::Look { follows, scopes } => (follows, scopes),
-        };
+        let at_once = matches!(work, Work::Look { .. });
         let mut counts = SyncCounts::default();
-        for follow in &follows {
+        let plans = match work {
+            Work::Carry(plan) => vec![plan],
+            Work::Look { follows, scopes } => {
+                counts.failed += self.look(&follows, running).await?;
+                let mut plans = Vec::new();
+                for scope in &scopes {
+                    plans.push(parts.plan(scope, Extent::All).await?);
+                }
+                plans
+            }
+        };
+        // Others may look and plan while this one waits for its files.
+        drop(turn);
+        for plan in &plans {
+            counts.add(self.execute(plan, &running.feed, &running.cancel, at_once).await?);
+        }
+        Ok(counts)
+    }
+
+    /// Looks at each of `follows`; how many of them could not be looked at.
+    async fn look(&self, follows: &[Follow], running: &Running) -> Result<u32, SyncError> {
+        let mut failed = 0;
+        for follow in follows {
             let checked = tokio::select! {
                 checked = self.check(follow, Occasion::ByHand) => checked,
                 () = running.cancel.cancelled() => return Err(SyncError::Cancelled),
@@ -287,18 +303,10 @@ impl Sync {
             if let Err(error) = checked {
                 tracing::warn!(follow = %follow.target, reason = error.reason(), "cannot look at it now");
                 running.feed.failed(check_failed(follow, error.failure()));
-                counts.failed += 1;
+                failed += 1;
             }
         }
-        for scope in &scopes {
-            let plan = parts.plan(scope, Extent::All).await?;
-            counts.add(self.execute(&plan, running).await);
-        }
-        Ok(counts)
-    }
-
-    async fn execute(&self, plan: &Plan, running: &Running) -> SyncCounts {
-        self.inner.parts.execute(plan, &self.inner.throttles, &running.feed, &running.cancel).await
+        Ok(failed)
     }
 
     /// # Errors
@@ -378,14 +386,17 @@ impl Sync {
         self.runs().len()
     }
 
-    /// The account behind the token that is now in use for `hub`.
+    /// The account behind the token that is now in use for `hub`. Downloads that failed without it are tried again.
     ///
     /// # Errors
     /// When the hub refuses the token or cannot be asked.
     pub async fn check_token(&self, hub: Hub, token: Secret) -> Result<String, SyncError> {
         let hubs = &self.inner.parts.hubs;
         hubs.set_token(hub, Some(token));
-        Ok(hubs.account(hub).await?)
+        let account = hubs.account(hub).await?;
+        self.inner.parts.catalogue.requeue_failed_downloads(hub).await?;
+        self.hand_out().await?;
+        Ok(account)
     }
 
     /// How a hub has been answering.

@@ -124,6 +124,7 @@ mod tests {
             hf_cache: paintbox_store::hf_cache::HfCache::default(),
             clock,
             sync_interval: None,
+            limits: crate::DownloadLimits::default(),
             announcers: Vec::new(),
         });
         let watching = tokio::spawn({

@@ -151,6 +151,12 @@ async fn what_failed_waits_for_its_time_unless_somebody_asks_for_it() {
     assert_eq!(home.next().await, Some(ids[0]));
     home.catalogue.postpone_download(ids[0], home.later(5)).await.unwrap();
     assert_eq!(home.next().await, Some(ids[1]));
+
+    home.step(ids[1], DownloadStep::Claim).await.unwrap();
+    home.fail(ids[1], home.later(1_000)).await;
+    assert_eq!(home.catalogue.requeue_failed_downloads(Hub::HuggingFace).await.unwrap(), 0);
+    assert_eq!(home.catalogue.requeue_failed_downloads(Hub::Civitai).await.unwrap(), 1);
+    assert_eq!(home.next().await, Some(ids[1]));
 }
 
 #[tokio::test]

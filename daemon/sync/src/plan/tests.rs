@@ -157,6 +157,7 @@ fn followed(mut model: WantedModel, backfill: Backfill) -> WantedModel {
 fn facts(on_disk: &[Sha256]) -> Facts {
     Facts {
         on_disk: on_disk.iter().copied().collect(),
+        held_back: HashMap::new(),
         cached: HashMap::new(),
         held_bytes: HashMap::new(),
         room_bytes: None,
@@ -362,11 +363,11 @@ fn the_budget_counts_what_is_here_and_what_was_planned_before() {
 fn the_follow_that_wants_a_version_gets_it_and_priority_decides_among_several() {
     let mut wanted = model(vec![version(1, AFTER, vec![file(1, "a.safetensors")])]);
     let strict = FollowPolicy { kinds: vec![ModelKind::Lora], priority: 5, ..FollowPolicy::default() };
-    let slow = FollowPolicy { max_bytes_per_second: Some(7), ..FollowPolicy::default() };
-    wanted.follows = vec![interest(2, "civitai:tag:ink", strict), interest(1, "civitai:someone", slow)];
+    let other = FollowPolicy { priority: 3, ..FollowPolicy::default() };
+    wanted.follows = vec![interest(2, "civitai:tag:ink", strict), interest(1, "civitai:someone", other)];
     let made = plan(std::slice::from_ref(&wanted), &facts(&[])).operations;
     assert_eq!((made.len(), made[0].kind), (1, OperationKind::Fetch));
-    assert_eq!((made[0].follow.as_deref(), made[0].max_bytes_per_second), (Some("civitai:someone"), Some(7)));
+    assert_eq!((made[0].follow.as_deref(), made[0].priority), (Some("civitai:someone"), 3));
 
     // A file that one follow may not take any more is taken by the other.
     wanted.follows[0].policy = FollowPolicy { max_file_bytes: Some(1), ..FollowPolicy::default() };
@@ -462,4 +463,18 @@ fn previews_come_last_and_hopeless_ones_not_at_all() {
 fn a_model_that_two_follows_reach_is_fetched_once() {
     let one = followed(model(vec![version(1, BEFORE, vec![file(1, "a.safetensors")])]), Backfill::All);
     assert_eq!(planned(&[one.clone(), one], &[]), ["fetch a.safetensors wanted"]);
+}
+
+#[test]
+fn what_is_paused_or_waits_after_a_failure_is_left_but_still_to_come() {
+    let files = vec![file(1, "a.safetensors"), file(2, "b.safetensors")];
+    let mut wanted = model(vec![version(1, AFTER, files)]);
+    wanted.versions[0].pulled = true;
+    wanted.model.hub = Hub::HuggingFace;
+    let held_back = [(1, DownloadState::Paused), (2, DownloadState::Failed)];
+    let held_back = held_back.map(|(id, state)| (FileId::new(id), state)).into();
+    let made = plan(&[wanted], &Facts { held_back, ..facts(&[]) }).operations;
+    let lines: Vec<_> = made.iter().map(|made| (made.kind, made.reason, made.file_to_come())).collect();
+    let left = |reason, id| (OperationKind::Skip, reason, Some(FileId::new(id)));
+    assert_eq!(lines, [left("paused", 1), left("retry_later", 2)]);
 }

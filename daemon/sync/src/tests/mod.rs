@@ -4,7 +4,7 @@ mod following;
 mod simulation;
 mod storms;
 
-use crate::{Parts, Sync};
+use crate::{DownloadLimits, Parts, Sync};
 use bytes::Bytes;
 use paintbox_catalogue::{Catalogue, Follow, ModelId};
 use paintbox_domain::clock::ManualClock;
@@ -68,6 +68,7 @@ impl World {
             hf_cache: HfCache::default(),
             clock: clock.clone(),
             sync_interval: Some(HOUR),
+            limits: DownloadLimits::default(),
             announcers: Vec::new(),
         };
         change(&mut parts);
@@ -102,6 +103,7 @@ impl World {
         let end = self.now().plus(time);
         loop {
             let next = self.sync.tick().await.unwrap();
+            self.sync.rest().await;
             let now = self.now();
             match next {
                 Some(next) if next <= end => self.clock.advance(next.since(now)),

@@ -4,7 +4,6 @@ use super::file_of;
 use crate::Plan;
 use crate::feed::Feed;
 use crate::tests::{World, contents, digest, everything, weights};
-use crate::throttle::Throttles;
 use paintbox_catalogue::{FileState, SyncCounts};
 use paintbox_domain::reason;
 use paintbox_testkit::{Fault, PublishedModel, Server};
@@ -21,8 +20,7 @@ impl World {
 
     /// Carries out a plan as it was made, whatever the hub says by now.
     async fn execute(&self, plan: &Plan) -> SyncCounts {
-        let parts = &self.sync.inner.parts;
-        parts.execute(plan, &Throttles::default(), &Feed::new(), &CancellationToken::new()).await
+        self.sync.execute(plan, &Feed::new(), &CancellationToken::new(), true).await.unwrap()
     }
 
     fn downloads(&self) -> usize {

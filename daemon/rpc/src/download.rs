@@ -1,0 +1,113 @@
+//! `DownloadService`.
+
+use crate::convert::timestamp;
+use crate::names::parse_job;
+use crate::server::{Api, page_size};
+use crate::status::{error_message, failure_status, status};
+use paintbox_catalogue::{DownloadFilter, DownloadId, DownloadRecord};
+use paintbox_domain::hub::FileSize;
+use paintbox_domain::{ErrorClass, Failure, reason};
+use paintbox_proto::v1;
+use paintbox_proto::v1::download_service_server::DownloadService;
+use paintbox_sync::DownloadProgress;
+use tonic::{Request, Response, Status};
+
+/// `progress` of one that is under way: newer than its row.
+fn download(record: &DownloadRecord, progress: Option<&DownloadProgress>) -> v1::Download {
+    let listed = record.size.map_or(0, FileSize::bytes);
+    v1::Download {
+        name: format!("downloads/{}", record.id),
+        version: record.version.to_string(),
+        model_name: record.model_name.clone(),
+        file: record.file_name.clone(),
+        state: progress.map_or(record.state, |progress| progress.state).to_string(),
+        bytes_done: progress.map_or(0, |progress| progress.bytes_done),
+        size_bytes: progress.and_then(|progress| progress.bytes_total).unwrap_or(listed),
+        received_bytes: record.received_bytes,
+        priority: record.priority,
+        failures: record.failures,
+        failure: record.failure.as_ref().map(error_message),
+        due_time: record.due_at.map(timestamp),
+        create_time: Some(timestamp(record.created_at)),
+        start_time: record.started_at.map(timestamp),
+        end_time: record.ended_at.map(timestamp),
+    }
+}
+
+fn parse(name: &str) -> Result<DownloadId, Status> {
+    let number = parse_job("downloads", name)?;
+    number.parse().map(DownloadId::new).map_err(|_| {
+        let failure = Failure::new(ErrorClass::NotFound, reason::JOB_NOT_FOUND, "downloads are named by numbers");
+        failure_status(&failure.with("name", number.chars().take(200).collect::<String>()))
+    })
+}
+
+fn answer(record: Result<DownloadRecord, paintbox_sync::SyncError>) -> Result<Response<v1::Download>, Status> {
+    Ok(Response::new(download(&record.map_err(|error| status(&error))?, None)))
+}
+
+#[tonic::async_trait]
+impl DownloadService for Api {
+    async fn list_downloads(
+        &self,
+        request: Request<v1::ListDownloadsRequest>,
+    ) -> Result<Response<v1::ListDownloadsResponse>, Status> {
+        let request = request.into_inner();
+        let filter = if request.ended { DownloadFilter::Ended } else { DownloadFilter::Open };
+        let token = Some(request.page_token).filter(|token| !token.is_empty());
+        let listed = self.sync.downloads(filter, page_size(request.page_size)?, token).await;
+        let (page, progress) = listed.map_err(|error| status(&error))?;
+        let downloads = page.downloads.iter().map(|record| download(record, progress.get(&record.id))).collect();
+        let paused = self.sync.downloads_are_paused().await.map_err(|error| status(&error))?;
+        let next_page_token = page.next_page_token.unwrap_or_default();
+        Ok(Response::new(v1::ListDownloadsResponse { downloads, next_page_token, paused }))
+    }
+
+    async fn get_download(&self, request: Request<v1::GetDownloadRequest>) -> Result<Response<v1::Download>, Status> {
+        answer(self.sync.download(parse(&request.into_inner().name)?).await)
+    }
+
+    async fn pause_download(
+        &self,
+        request: Request<v1::PauseDownloadRequest>,
+    ) -> Result<Response<v1::Download>, Status> {
+        answer(self.sync.pause_download(parse(&request.into_inner().name)?).await)
+    }
+
+    async fn resume_download(
+        &self,
+        request: Request<v1::ResumeDownloadRequest>,
+    ) -> Result<Response<v1::Download>, Status> {
+        answer(self.sync.resume_download(parse(&request.into_inner().name)?).await)
+    }
+
+    async fn put_download_first(
+        &self,
+        request: Request<v1::PutDownloadFirstRequest>,
+    ) -> Result<Response<v1::Download>, Status> {
+        answer(self.sync.put_download_first(parse(&request.into_inner().name)?).await)
+    }
+
+    async fn cancel_download(
+        &self,
+        request: Request<v1::CancelDownloadRequest>,
+    ) -> Result<Response<v1::Download>, Status> {
+        answer(self.sync.cancel_download(parse(&request.into_inner().name)?).await)
+    }
+
+    async fn pause_downloads(
+        &self,
+        _request: Request<v1::PauseDownloadsRequest>,
+    ) -> Result<Response<v1::PauseDownloadsResponse>, Status> {
+        self.sync.set_downloads_paused(true).await.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::PauseDownloadsResponse {}))
+    }
+
+    async fn resume_downloads(
+        &self,
+        _request: Request<v1::ResumeDownloadsRequest>,
+    ) -> Result<Response<v1::ResumeDownloadsResponse>, Status> {
+        self.sync.set_downloads_paused(false).await.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::ResumeDownloadsResponse {}))
+    }
+}

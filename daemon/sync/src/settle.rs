@@ -1,0 +1,116 @@
+//! From bytes that are all here to a file under its name: looked at, compared with what the hub lists, named.
+
+use crate::error::SyncError;
+use paintbox_catalogue::{FileRecord, NewArtifact};
+use paintbox_domain::hub::FileSize;
+use paintbox_domain::{Architecture, Classify as _, ErrorClass, FileFormat, ModelKind, reason};
+use paintbox_store::{Digests, Expected, Partial, StoreError};
+use paintbox_weights::{Inspection, Sniffed, inspect, sniff};
+use std::path::PathBuf;
+
+/// What the hub promised of a file's bytes; a size that it rounded promises nothing.
+pub(crate) fn promised(file: &FileRecord) -> Expected {
+    Expected {
+        size: match file.size {
+            Some(FileSize::Exact(bytes)) => Some(bytes),
+            Some(FileSize::About(_)) | None => None,
+        },
+        sha256: file.sha256,
+        git_sha1: file.git_sha1,
+    }
+}
+
+/// Runs what reads and writes files away from the runtime's threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SyncError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| SyncError::WorkerLost)
+}
+
+fn is_weights(format: FileFormat) -> bool {
+    matches!(format, FileFormat::Safetensors | FileFormat::Gguf)
+}
+
+/// Refuses what is plainly not the file that was asked for, by its first bytes.
+pub(crate) fn refuse_by_sight(head: &[u8], file: &FileRecord) -> Result<(), SyncError> {
+    if !is_weights(file.format) {
+        return Ok(());
+    }
+    if !matches!(sniff(head), Sniffed::Html | Sniffed::Json | Sniffed::Pickle | Sniffed::Archive) {
+        return Ok(());
+    }
+    let length = head.len() as u64;
+    match inspect(&mut std::io::Cursor::new(head), length) {
+        Err(source) => Err(SyncError::Inspect { file: file.name.clone(), source }),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Bytes that are what they should be, without a name yet.
+pub(crate) struct Checked {
+    partial: Partial,
+    digests: Digests,
+    format: FileFormat,
+    inspection: Option<Inspection>,
+}
+
+/// Checks digest and header. Wrong bytes are set aside, so that a later run starts afresh.
+pub(crate) fn check(
+    partial: Partial,
+    expected: &Expected,
+    name: &str,
+    format: FileFormat,
+) -> Result<Checked, SyncError> {
+    let kept = |source: StoreError| SyncError::Store { file: name.to_owned(), source };
+    let inspection = if is_weights(format) {
+        let mut reader = partial.reader().map_err(kept)?;
+        match inspect(&mut reader, partial.len()) {
+            Ok(inspection) => Some(inspection),
+            Err(source) => {
+                // The digest may agree all the same: the hub then lists a bad file. Either way it gets no name.
+                partial.discard().map_err(kept)?;
+                return Err(SyncError::Inspect { file: name.to_owned(), source });
+            }
+        }
+    } else {
+        None
+    };
+    match partial.verify(expected) {
+        Ok(digests) => Ok(Checked { partial, digests, format, inspection }),
+        Err(source) => {
+            if source.class() == ErrorClass::DataLoss && source.reason() != reason::TRUNCATED_BODY {
+                partial.discard().map_err(kept)?;
+            }
+            Err(kept(source))
+        }
+    }
+}
+
+impl Checked {
+    /// Gives the bytes their name in the store.
+    pub(crate) fn place(self, name: &str) -> Result<NewArtifact, SyncError> {
+        let Self { partial, digests, format, inspection } = self;
+        let blob = partial.place(&digests).map_err(|source| SyncError::Store { file: name.to_owned(), source })?;
+        Ok(artifact(&digests, blob.path, format, inspection.as_ref()))
+    }
+}
+
+pub(crate) fn artifact(
+    digests: &Digests,
+    path: PathBuf,
+    format: FileFormat,
+    inspection: Option<&Inspection>,
+) -> NewArtifact {
+    let detected = inspection.map(|inspection| &inspection.detected);
+    NewArtifact {
+        sha256: digests.sha256,
+        blake3: digests.blake3,
+        auto_v3: digests.auto_v3.clone(),
+        size_bytes: digests.size_bytes,
+        format: inspection.map_or(format, |inspection| inspection.format),
+        kind: detected.map_or(ModelKind::Other, |detected| detected.kind),
+        architecture: detected.map_or(Architecture::Unknown, |detected| detected.architecture),
+        precision: detected.and_then(|detected| detected.precision.clone()),
+        parameters: detected.map(|detected| detected.parameters),
+        detail_json: None,
+        path,
+    }
+}
