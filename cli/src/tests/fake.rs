@@ -1,5 +1,7 @@
 //! A daemon with a scripted world behind the real wire: the generated services over a real Unix socket.
 
+mod downloads;
+
 use super::NOW_SECONDS;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use paintbox_proto::{ERROR_DOMAIN, v1};
@@ -75,6 +77,7 @@ impl Fake {
                 .add_service(v1::catalogue_service_server::CatalogueServiceServer::new(fake.clone()))
                 .add_service(v1::generation_service_server::GenerationServiceServer::new(fake.clone()))
                 .add_service(v1::asset_service_server::AssetServiceServer::new(fake.clone()))
+                .add_service(v1::download_service_server::DownloadServiceServer::new(fake.clone()))
                 .add_service(v1::daemon_service_server::DaemonServiceServer::new(fake))
                 .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
                     // A sender that is dropped unused means that nobody stops it.

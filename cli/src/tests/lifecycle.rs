@@ -48,6 +48,7 @@ async fn help_names_every_verb_of_the_contract_and_the_exit_codes() {
         "gc",
         "rm",
         "generate",
+        "downloads",
         "jobs",
         "job",
         "login",

@@ -8,6 +8,7 @@ mod hubs;
 mod lifecycle;
 mod looking;
 mod planning;
+mod queueing;
 
 use crate::paths::Paths;
 use crate::render::output::Output;
