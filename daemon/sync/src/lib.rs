@@ -25,6 +25,7 @@ mod follow;
 mod history;
 mod notify;
 pub mod plan;
+mod previews;
 mod reconcile;
 mod run;
 mod schedule;

@@ -5,21 +5,15 @@ use crate::error::SyncError;
 use crate::feed::{Feed, FileFailed, FilePhase, FileProgress};
 use crate::plan::{Facts, Operation, OperationKind, Plan, Subject, plan};
 use crate::{Parts, Sync};
-use futures::StreamExt as _;
 use paintbox_catalogue::{
-    Asset, AssetOrigin, Extent, FileId, FileRecord, Follow, FollowId, FollowInterest, NewDownload, PreviewId, Scope,
-    StoredPreview, SyncCounts, WantedModel,
+    Extent, FileId, FileRecord, Follow, FollowId, FollowInterest, NewDownload, Scope, SyncCounts, WantedModel,
 };
-use paintbox_domain::{Classify as _, DownloadState, Failure, Hub, Sha256};
+use paintbox_domain::{DownloadState, Failure, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Previews that are fetched side by side.
-const PREVIEWS_AT_ONCE: usize = 4;
-/// Larger example images are not worth their bytes.
-const LARGEST_PREVIEW_BYTES: u64 = 32 << 20;
 /// Progress of a file is told at most this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -84,27 +78,6 @@ impl Parts {
         Ok(())
     }
 
-    /// Fetches the example images of `plan`.
-    async fn fetch_previews(&self, plan: &Plan, cancel: &CancellationToken) {
-        let previews = plan.operations.iter().filter(|operation| operation.kind == OperationKind::Preview);
-        futures::stream::iter(previews)
-            .for_each_concurrent(PREVIEWS_AT_ONCE, async |operation| {
-                if cancel.is_cancelled() {
-                    return;
-                }
-                if let Subject::Preview(preview) = &operation.subject
-                    && let Err(error) = self.preview(operation.hub, preview.id, &preview.url).await
-                {
-                    // A picture that cannot be had does not make a sync fail; it is on record with the preview.
-                    tracing::info!(url = %preview.url, reason = error.reason(), "no preview");
-                    if let Err(error) = self.catalogue.record_preview_failure(preview.id, &error.failure()).await {
-                        tracing::error!(%error, "cannot record a preview's failure");
-                    }
-                }
-            })
-            .await;
-    }
-
     /// The files of `plan` that are to be fetched, in order, and what was brought into use in place meanwhile.
     async fn to_fetch<'p>(&self, plan: &'p Plan) -> (Vec<(&'p Operation, &'p FileRecord)>, SyncCounts) {
         let mut counts = SyncCounts {
@@ -134,38 +107,6 @@ impl Parts {
             }
         }
         (files, counts)
-    }
-
-    async fn preview(&self, hub: Hub, id: PreviewId, url: &str) -> Result<(), SyncError> {
-        let bytes = self.hubs.fetch_preview(hub, url, LARGEST_PREVIEW_BYTES).await?;
-        let store = self.store.clone();
-        let stored = tokio::task::spawn_blocking(move || paintbox_store::preview::store_preview(&store, &bytes))
-            .await
-            .map_err(|_| SyncError::WorkerLost)?
-            .map_err(|source| SyncError::Preview { url: url.to_owned(), source })?;
-        self.catalogue.record_preview(id, &preview_assets(&stored)).await?;
-        Ok(())
-    }
-}
-
-fn preview_assets(stored: &paintbox_store::preview::StoredPreview) -> StoredPreview {
-    StoredPreview {
-        original: Asset {
-            sha256: stored.original.sha256,
-            media_type: stored.media_type.to_owned(),
-            size_bytes: stored.original.size_bytes,
-            width: stored.width,
-            height: stored.height,
-            origin: AssetOrigin::Preview,
-        },
-        thumbnail: Asset {
-            sha256: stored.thumbnail.sha256,
-            media_type: stored.thumbnail_media_type.to_owned(),
-            size_bytes: stored.thumbnail.size_bytes,
-            width: stored.thumbnail_width,
-            height: stored.thumbnail_height,
-            origin: AssetOrigin::Thumbnail,
-        },
     }
 }
 
