@@ -6,6 +6,7 @@ use crate::plan::{OperationKind, Plan, Subject};
 use futures::StreamExt as _;
 use paintbox_catalogue::{Asset, AssetOrigin, PreviewId, StoredPreview};
 use paintbox_domain::{Classify as _, Hub};
+use paintbox_store::preview::StoredPicture;
 use tokio_util::sync::CancellationToken;
 
 /// Previews that are fetched side by side.
@@ -49,21 +50,18 @@ impl Parts {
 
 fn preview_assets(stored: &paintbox_store::preview::StoredPreview) -> StoredPreview {
     StoredPreview {
-        original: Asset {
-            sha256: stored.original.sha256,
-            media_type: stored.media_type.to_owned(),
-            size_bytes: stored.original.size_bytes,
-            width: stored.width,
-            height: stored.height,
-            origin: AssetOrigin::Preview,
-        },
-        thumbnail: Asset {
-            sha256: stored.thumbnail.sha256,
-            media_type: stored.thumbnail_media_type.to_owned(),
-            size_bytes: stored.thumbnail.size_bytes,
-            width: stored.thumbnail_width,
-            height: stored.thumbnail_height,
-            origin: AssetOrigin::Thumbnail,
-        },
+        original: asset(&stored.original, AssetOrigin::Preview),
+        thumbnail: asset(&stored.thumbnail, AssetOrigin::Thumbnail),
+    }
+}
+
+fn asset(picture: &StoredPicture, origin: AssetOrigin) -> Asset {
+    Asset {
+        sha256: picture.blob.sha256,
+        media_type: picture.media_type.to_owned(),
+        size_bytes: picture.blob.size_bytes,
+        width: picture.width,
+        height: picture.height,
+        origin,
     }
 }

@@ -1,9 +1,13 @@
 //! Previews: good pictures of each format, and what strangers may send instead.
 
+use super::cost::jpeg_has_end;
 use super::*;
+use image::codecs::gif::GifEncoder;
 use image::codecs::jpeg::JpegEncoder;
-use image::{Rgb, RgbImage, Rgba, RgbaImage};
+use image::{DynamicImage, Frame, Rgb, RgbImage, Rgba, RgbaImage};
+use paintbox_domain::{Classify, ErrorClass, reason};
 use proptest::prelude::*;
+use std::io::Cursor;
 
 const FORMATS: [PreviewFormat; 4] = [PreviewFormat::Png, PreviewFormat::Jpeg, PreviewFormat::WebP, PreviewFormat::Gif];
 
@@ -22,6 +26,10 @@ fn decode(bytes: &[u8]) -> Result<Preview, PreviewError> {
     decode_preview(bytes, &Limits::default())
 }
 
+fn thumbnail(preview: &Preview, max_side_px: u32) -> Vec<u8> {
+    encoded(&shrunk(preview, max_side_px).unwrap()).unwrap().0
+}
+
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
@@ -34,17 +42,37 @@ fn blobs(store: &Store) -> usize {
 }
 
 #[test]
-fn a_picture_of_each_format_is_stored_as_it_came_and_small() {
+fn a_picture_of_each_format_is_stored_as_it_came_and_in_two_sizes() {
     let (_folder, store) = store();
     for format in FORMATS {
         let bytes = encode(&gradient(700, 350), format);
         let stored = store_preview(&store, &bytes).unwrap();
-        assert_eq!(stored.media_type, format.media_type());
-        assert_eq!((stored.width, stored.height), (700, 350));
-        assert_eq!(std::fs::read(&stored.original.path).unwrap(), bytes);
-        let small = decode(&std::fs::read(&stored.thumbnail.path).unwrap()).unwrap();
-        assert_eq!((small.width, small.height), (512, 256), "{format:?}");
-        assert_eq!(stored.thumbnail_media_type, small.format.media_type());
+        assert_eq!(stored.original.media_type, format.media_type());
+        assert_eq!((stored.original.width, stored.original.height), (700, 350));
+        assert_eq!(std::fs::read(&stored.original.blob.path).unwrap(), bytes);
+        for (made, side) in [(&stored.thumbnail, 512), (&stored.small_thumbnail, 256)] {
+            let small = decode(&std::fs::read(&made.blob.path).unwrap()).unwrap();
+            assert_eq!((small.width, small.height), (side, side / 2), "{format:?}");
+            assert_eq!((made.width, made.height), (side, side / 2), "{format:?}");
+            assert_eq!(made.media_type, small.format.media_type());
+        }
+        assert_eq!(stored.blurhash.len(), 36);
+        assert_eq!(store_preview(&store, &bytes).unwrap(), stored, "the same bytes lead to the same blobs");
+    }
+}
+
+#[test]
+fn a_small_picture_stands_for_its_own_thumbnails() {
+    let (_folder, store) = store();
+    for ((width, height), (wanted, small)) in [
+        ((200, 100), ((200, 100), (200, 100))),
+        ((256, 256), ((256, 256), (256, 256))),
+        ((300, 150), ((300, 150), (256, 128))),
+    ] {
+        let stored = store_preview(&store, &encode(&gradient(width, height), PreviewFormat::Jpeg)).unwrap();
+        assert_eq!((stored.thumbnail.width, stored.thumbnail.height), wanted);
+        assert_eq!((stored.small_thumbnail.width, stored.small_thumbnail.height), small);
+        assert_eq!(stored.thumbnail.blob == stored.small_thumbnail.blob, wanted == small);
     }
 }
 
@@ -53,7 +81,7 @@ fn a_thumbnail_shows_what_the_picture_shows() {
     // Left half red, right half blue, large enough to be resized.
     let halves = RgbImage::from_fn(1024, 1024, |x, _| if x < 512 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) });
     let preview = decode(&encode(&halves.into(), PreviewFormat::Png)).unwrap();
-    let small = decode(&thumbnail(&preview, 100).unwrap().bytes).unwrap();
+    let small = decode(&thumbnail(&preview, 100)).unwrap();
     let Pixels::Rgb8(pixels) = small.pixels else { panic!("{:?}", small.pixels) };
     let pixel = |x: usize, y: usize| &pixels[3 * (100 * y + x)..][..3];
     assert_eq!((pixel(10, 50), pixel(90, 50)), (&[255, 0, 0][..], &[0, 0, 255][..]));
@@ -64,7 +92,7 @@ fn transparent_pixels_do_not_colour_their_neighbours() {
     // Opaque white beside transparent green: no green may show at the border.
     let image = RgbaImage::from_fn(256, 256, |x, _| if x < 131 { Rgba([255; 4]) } else { Rgba([0, 255, 0, 0]) });
     let preview = decode(&encode(&image.into(), PreviewFormat::Png)).unwrap();
-    let small = decode(&thumbnail(&preview, 64).unwrap().bytes).unwrap();
+    let small = decode(&thumbnail(&preview, 64)).unwrap();
     let Pixels::Rgba8(pixels) = small.pixels else { panic!("{:?}", small.pixels) };
     for pixel in pixels.chunks_exact(4).filter(|pixel| pixel[3] > 32) {
         assert!(pixel[0] > 240 && pixel[2] > 240, "{pixel:?}");
@@ -77,18 +105,22 @@ fn small_pictures_are_not_made_larger_and_thin_ones_keep_a_pixel() {
         [(64, 64, (64, 64)), (512, 3, (512, 3)), (2000, 1, (512, 1)), (1, 2000, (1, 512)), (513, 512, (512, 511))]
     {
         let preview = decode(&encode(&gradient(width, height), PreviewFormat::Png)).unwrap();
-        let small = thumbnail(&preview, THUMBNAIL_MAX_SIDE_PX).unwrap();
+        let small = shrunk(&preview, THUMBNAIL_MAX_SIDE_PX).unwrap();
         assert_eq!((small.width, small.height), wanted);
     }
 }
 
-#[test]
-fn a_photo_is_turned_the_way_it_was_taken() {
-    let jpeg = encode(&gradient(40, 20), PreviewFormat::Jpeg);
-    // A little-endian TIFF with one entry: orientation (0x0112), short, one value, 6 (turn right).
+/// The same JPEG with an EXIF orientation of 6, which turns it right.
+fn turned(jpeg: &[u8]) -> Vec<u8> {
+    // A little-endian TIFF with one entry: orientation (0x0112), short, one value.
     let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
     let segment = [&b"\xff\xe1\0"[..], &[u8::try_from(exif.len() + 2).unwrap()], exif].concat();
-    let turned = decode(&[&jpeg[..2], &segment, &jpeg[2..]].concat()).unwrap();
+    [&jpeg[..2], &segment, &jpeg[2..]].concat()
+}
+
+#[test]
+fn a_photo_is_turned_the_way_it_was_taken() {
+    let turned = decode(&turned(&encode(&gradient(40, 20), PreviewFormat::Jpeg))).unwrap();
     assert_eq!((turned.width, turned.height), (20, 40));
 }
 
@@ -150,7 +182,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn pictures_made_to_fill_a_memory_are_refused_by_their_header() {
-    for (width, height) in [(50_000, 50_000), (16_385, 1), (1, 16_385), (8_001, 8_000)] {
+    for (width, height) in [(60_000, 60_000), (16_385, 1), (1, 16_385), (8_001, 8_000)] {
         let error = decode(&png_of(width, height)).unwrap_err();
         assert!(matches!(error, PreviewError::TooLarge { .. }), "{width} × {height}: {error:?}");
         assert_eq!(error.reason(), reason::PREVIEW_REFUSED);
@@ -175,16 +207,100 @@ fn pictures_made_to_fill_a_memory_are_refused_by_their_header() {
 }
 
 #[test]
+fn sixty_four_megapixels_are_not_too_many() {
+    let error = decode(&png_of(8_000, 8_000)).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::DataLoss, "only its pixels are missing: {error:?}");
+}
+
+#[test]
+fn a_frame_larger_than_its_canvas_finds_no_room() {
+    // Small canvases, so that the canvas alone would pass.
+    let mut gif = encode(&gradient(4, 4), PreviewFormat::Gif);
+    let frame = gif.windows(5).rposition(|bytes| bytes == [0x2c, 0, 0, 0, 0]).unwrap();
+    gif[frame + 5..frame + 9].fill(0xff);
+    let error = decode(&gif).unwrap_err();
+    assert_eq!((error.class(), error.reason()), (ErrorClass::InvalidInput, reason::PREVIEW_REFUSED), "{error:?}");
+
+    // A VP8 keyframe that says it is 16,383 pixels a side, in a canvas of one pixel, as a still and in an animation.
+    let vp8 = chunk(b"VP8 ", b"\x10\0\0\x9d\x01\x2a\xff\x3f\xff\x3f\0\0");
+    let still = webp(0, std::slice::from_ref(&vp8));
+    let animated = webp(0x02, &[chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &[&[0; 16], &vp8[..]].concat())]);
+    for bytes in [still, animated] {
+        let error = decode(&bytes).unwrap_err();
+        let PreviewError::TooMuchMemory { width: 1, height: 1, needed_bytes, .. } = error else { panic!("{error:?}") };
+        assert!(needed_bytes > 16_383 * 16_383);
+        assert_eq!((error.class(), error.reason()), (ErrorClass::InvalidInput, reason::PREVIEW_REFUSED));
+    }
+}
+
+fn chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let padding = vec![0; content.len() % 2];
+    [name, &u32::try_from(content.len()).unwrap().to_le_bytes()[..], content, &padding].concat()
+}
+
+/// An extended WebP of one pixel.
+fn webp(flags: u8, chunks: &[Vec<u8>]) -> Vec<u8> {
+    let header = chunk(b"VP8X", &[flags, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    chunk(b"RIFF", &[b"WEBP", &header[..], &chunks.concat()].concat())
+}
+
+#[test]
+fn an_animation_is_shown_by_its_first_frame() {
+    let frames = [[255, 0, 0, 255], [0, 0, 255, 255]].map(|color| RgbaImage::from_pixel(1, 1, Rgba(color)));
+    let mut gif = Vec::new();
+    GifEncoder::new(&mut gif).encode_frames(frames.clone().map(Frame::new)).unwrap();
+    // A frame of a WebP begins with its place, its size less one, its duration and how it is laid on the canvas, here
+    // without blending; then comes a still's only chunk.
+    let frame = |image: RgbaImage| {
+        let still = encode(&image.into(), PreviewFormat::WebP);
+        chunk(b"ANMF", &[&[0; 15], &[0x02][..], &still[12..]].concat())
+    };
+    let [first, second] = frames.map(frame);
+    let webp = webp(0x12, &[chunk(b"ANIM", &[0; 6]), first, second]);
+    for bytes in [gif, webp] {
+        let preview = decode(&bytes).unwrap();
+        let Pixels::Rgba8(pixels) = preview.pixels else { panic!("{:?}", preview.pixels) };
+        assert_eq!(pixels, [255, 0, 0, 255], "{:?}", preview.format);
+    }
+}
+
+#[test]
 fn the_limits_are_the_callers() {
     let bytes = encode(&gradient(100, 50), PreviewFormat::Png);
     let roomy = Limits { max_side_px: 100, max_pixels: 5_000, ..Limits::default() };
     assert!(decode_preview(&bytes, &roomy).is_ok());
-    for tight in [
-        Limits { max_side_px: 99, ..roomy },
-        Limits { max_pixels: 4_999, ..roomy },
-        Limits { max_alloc_bytes: 14_999, ..roomy },
+    for tight in [Limits { max_side_px: 99, ..roomy }, Limits { max_pixels: 4_999, ..roomy }] {
+        assert!(matches!(decode_preview(&bytes, &tight).unwrap_err(), PreviewError::TooLarge { .. }));
+    }
+}
+
+#[test]
+fn memory_is_counted_to_the_byte() {
+    let picture = gradient(40, 20);
+    let jpeg = encode(&picture, PreviewFormat::Jpeg);
+    let mut progressive = jpeg.clone();
+    let frame = progressive.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    progressive[frame + 1] = 0xc2;
+    let deep = DynamicImage::from(picture.to_rgba16());
+    for (case, bytes, needed) in [
+        ("eight bits", encode(&picture, PreviewFormat::Png), 800 * 3),
+        ("sixteen bits become eight", encode(&deep, PreviewFormat::Png), 800 * 8 + 800 * 4),
+        ("grey becomes colour", encode(&picture.to_luma8().into(), PreviewFormat::Png), 800 + 800 * 3),
+        ("row by row", jpeg.clone(), 800 * 3),
+        ("turned", turned(&jpeg), 2 * 800 * 3),
+        // Three components of five by three blocks, each of 64 coefficients of two bytes.
+        ("in several scans", progressive, 800 * 3 + 3 * 5 * 3 * 64 * 2),
+        ("lossless WebP without alpha", encode(&picture, PreviewFormat::WebP), 800 * 3 + 800 * 5),
+        ("GIF", encode(&picture, PreviewFormat::Gif), 800 * 4),
     ] {
-        assert_eq!(decode_preview(&bytes, &tight).unwrap_err().reason(), reason::PREVIEW_REFUSED);
+        let limits = |max_alloc_bytes| Limits { max_alloc_bytes, ..Limits::default() };
+        let error = decode_preview(&bytes, &limits(needed - 1)).unwrap_err();
+        let PreviewError::TooMuchMemory { needed_bytes, .. } = error else { panic!("{case}: {error:?}") };
+        assert_eq!(needed_bytes, needed, "{case}");
+        assert_eq!((error.class(), error.reason()), (ErrorClass::InvalidInput, reason::PREVIEW_REFUSED));
+        // What a decoder says of pixels that were changed to another kind is its own affair.
+        let enough = decode_preview(&bytes, &limits(needed));
+        assert!(!matches!(enough, Err(PreviewError::TooMuchMemory { .. })), "{case}");
     }
 }
 
@@ -219,7 +335,9 @@ proptest! {
             bytes[place] = byte;
         }
         if let Ok(preview) = decode(&bytes) {
-            prop_assert!(thumbnail(&preview, 16).is_ok());
+            let small = shrunk(&preview, 16).unwrap();
+            prop_assert!(encoded(&small).is_ok());
+            prop_assert_eq!(blurhash::of(&small).len(), 36);
         }
     }
 }
