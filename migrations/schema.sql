@@ -300,7 +300,7 @@ CREATE TABLE preview (
     thumbnail_asset_id INTEGER REFERENCES asset (asset_id),
     failure_json  TEXT,
     first_seen_ms INTEGER NOT NULL,
-    gone_ms       INTEGER,
+    gone_ms       INTEGER, small_thumbnail_asset_id INTEGER REFERENCES asset (asset_id),
     UNIQUE (version_id, identity)
 ) STRICT;
 

@@ -60,6 +60,9 @@ pub struct Asset {
 pub struct StoredPreview {
     pub original: Asset,
     pub thumbnail: Asset,
+    pub small_thumbnail: Asset,
+    /// Made here; a hub's own is never replaced by it.
+    pub blurhash: String,
 }
 
 statements! {
@@ -71,14 +74,18 @@ statements! {
     ASSET_BY_SHA256 = "
         SELECT sha256, media_type, size_bytes, width, height, origin FROM asset WHERE sha256 = ?1";
     LINK_PREVIEW = "
-        UPDATE preview SET original_asset_id = ?2, thumbnail_asset_id = ?3, failure_json = NULL WHERE preview_id = ?1";
+        UPDATE preview SET original_asset_id = ?2, thumbnail_asset_id = ?3, small_thumbnail_asset_id = ?4,
+               blurhash = coalesce(blurhash, ?5), failure_json = NULL
+        WHERE preview_id = ?1";
     SET_PREVIEW_FAILURE = "UPDATE preview SET failure_json = ?2 WHERE preview_id = ?1";
     PREVIEWS_OF_VERSIONS = "
         SELECT p.preview_id, p.version_id, p.external_id, p.url, p.media, p.width, p.height, p.nsfw_level, p.blurhash,
-               p.generation, o.sha256 AS original, t.sha256 AS thumbnail, p.failure_json, p.gone_ms
+               p.generation, o.sha256 AS original, t.sha256 AS thumbnail, s.sha256 AS small_thumbnail, p.failure_json,
+               p.gone_ms
         FROM preview p
         LEFT JOIN asset o ON o.asset_id = p.original_asset_id
         LEFT JOIN asset t ON t.asset_id = p.thumbnail_asset_id
+        LEFT JOIN asset s ON s.asset_id = p.small_thumbnail_asset_id
         WHERE p.version_id IN (SELECT value FROM json_each(?1))
         ORDER BY p.version_id, p.gone_ms IS NOT NULL, p.position, p.preview_id";
 }
@@ -107,6 +114,7 @@ struct PreviewRow {
     generation: Option<String>,
     original: Option<Vec<u8>>,
     thumbnail: Option<Vec<u8>>,
+    small_thumbnail: Option<Vec<u8>>,
     failure_json: Option<String>,
     gone_ms: Option<i64>,
 }
@@ -126,6 +134,7 @@ impl PreviewRow {
             generation: self.generation,
             original: codec::optional_digest("an asset's SHA-256", self.original.as_deref())?,
             thumbnail: codec::optional_digest("an asset's SHA-256", self.thumbnail.as_deref())?,
+            small_thumbnail: codec::optional_digest("an asset's SHA-256", self.small_thumbnail.as_deref())?,
             failure: codec::failure(self.failure_json.as_deref())?,
             gone_at: codec::time(self.gone_ms),
         })
@@ -202,7 +211,8 @@ impl Catalogue {
         .transpose()
     }
 
-    /// Records both images of a fetched preview and links them to it, in one transaction.
+    /// Records the images of a fetched preview and links them to it, in one transaction; its blurhash only where the hub
+    /// gave none.
     ///
     /// # Errors
     /// `FILE_NOT_FOUND` when there is no such preview row; when the catalogue cannot be written.
@@ -212,10 +222,13 @@ impl Catalogue {
         let mut tx = self.write(attempt).await?;
         let original = record(&mut tx, &stored.original, now).await?;
         let thumbnail = record(&mut tx, &stored.thumbnail, now).await?;
+        let small_thumbnail = record(&mut tx, &stored.small_thumbnail, now).await?;
         let linked = sqlx::query(LINK_PREVIEW)
             .bind(preview.0)
             .bind(original)
             .bind(thumbnail)
+            .bind(small_thumbnail)
+            .bind(&stored.blurhash)
             .execute(&mut *tx)
             .await
             .map_err(could_not(attempt))?;

@@ -172,12 +172,15 @@ pub struct PreviewRecord {
     pub width: Option<u32>,
     pub height: Option<u32>,
     pub nsfw_level: u32,
+    /// The hub's, or made here where it gives none.
     pub blurhash: Option<String>,
     /// The generation data as JSON, verbatim.
     pub generation: Option<String>,
     /// The asset as the hub served it.
     pub original: Option<Sha256>,
     pub thumbnail: Option<Sha256>,
+    /// None also of what was fetched before there were two sizes.
+    pub small_thumbnail: Option<Sha256>,
     pub failure: Option<Failure>,
     pub gone_at: Option<Timestamp>,
 }

@@ -406,7 +406,7 @@ impl Planner<'_> {
     fn fetch_previews(&mut self, model: &WantedModel, version: &WantedVersion, wish: &Wish<'_>) {
         let follow = wish.first();
         let missing = |preview: &&PreviewRecord| {
-            let there = [preview.original, preview.thumbnail]
+            let there = [preview.original, preview.thumbnail, preview.small_thumbnail]
                 .into_iter()
                 .all(|digest| digest.is_some_and(|digest| self.facts.on_disk.contains(&digest)));
             // A failure that a later attempt cannot mend is not attempted again.
@@ -424,7 +424,11 @@ impl Planner<'_> {
             if self.previews.insert(preview.id) {
                 let subject = Subject::Preview(Box::new(preview.clone()));
                 let fetch = operation(model, &version.version.reference, follow, OperationKind::Preview, subject);
-                let detail = "an example image that is not here yet".to_owned();
+                let detail = match preview.original {
+                    Some(original) if self.facts.on_disk.contains(&original) => "a smaller copy of an example image",
+                    _ => "an example image that is not here yet",
+                };
+                let detail = detail.to_owned();
                 self.operations.push(Operation { reason: "preview_missing", detail, ..fetch });
             }
         }

@@ -4,9 +4,11 @@ use crate::Parts;
 use crate::error::SyncError;
 use crate::plan::{OperationKind, Plan, Subject};
 use futures::StreamExt as _;
-use paintbox_catalogue::{Asset, AssetOrigin, PreviewId, StoredPreview};
+use paintbox_catalogue::{Asset, AssetOrigin, PreviewRecord, StoredPreview};
 use paintbox_domain::{Classify as _, Hub};
-use paintbox_store::preview::StoredPicture;
+use paintbox_store::Store;
+use paintbox_store::preview::{self as store, StoredPicture, store_preview};
+use std::io::Read as _;
 use tokio_util::sync::CancellationToken;
 
 /// Previews that are fetched side by side.
@@ -24,7 +26,7 @@ impl Parts {
                     return;
                 }
                 if let Subject::Preview(preview) = &operation.subject
-                    && let Err(error) = self.preview(operation.hub, preview.id, &preview.url).await
+                    && let Err(error) = self.preview(operation.hub, preview).await
                 {
                     // A picture that cannot be had does not make a sync fail; it is on record with the preview.
                     tracing::info!(url = %preview.url, reason = error.reason(), "no preview");
@@ -36,22 +38,47 @@ impl Parts {
             .await;
     }
 
-    async fn preview(&self, hub: Hub, id: PreviewId, url: &str) -> Result<(), SyncError> {
-        let bytes = self.hubs.fetch_preview(hub, url, LARGEST_PREVIEW_BYTES).await?;
-        let store = self.store.clone();
-        let stored = tokio::task::spawn_blocking(move || paintbox_store::preview::store_preview(&store, &bytes))
-            .await
-            .map_err(|_| SyncError::WorkerLost)?
-            .map_err(|source| SyncError::Preview { url: url.to_owned(), source })?;
-        self.catalogue.record_preview(id, &preview_assets(&stored)).await?;
+    async fn preview(&self, hub: Hub, preview: &PreviewRecord) -> Result<(), SyncError> {
+        let stored = match self.kept(preview).await? {
+            Some(stored) => stored,
+            None => {
+                let bytes = self.hubs.fetch_preview(hub, &preview.url, LARGEST_PREVIEW_BYTES).await?;
+                let stored = self.with_store(move |store| store_preview(store, &bytes)).await?;
+                stored.map_err(|source| SyncError::Preview { url: preview.url.clone(), source })?
+            }
+        };
+        self.catalogue.record_preview(preview.id, &preview_assets(&stored)).await?;
         Ok(())
+    }
+
+    /// The preview made anew from its original, if that is here and still what it was: nothing is fetched for a
+    /// thumbnail that is missing.
+    async fn kept(&self, preview: &PreviewRecord) -> Result<Option<store::StoredPreview>, SyncError> {
+        let Some(original) = preview.original else { return Ok(None) };
+        self.with_store(move |store| {
+            let mut bytes = Vec::new();
+            store.open_blob(&original).ok()?.take(LARGEST_PREVIEW_BYTES).read_to_end(&mut bytes).ok()?;
+            // Bytes that a disk has changed have another digest, or are no picture.
+            store_preview(store, &bytes).ok().filter(|stored| stored.original.blob.sha256 == original)
+        })
+        .await
+    }
+
+    async fn with_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> T + Send + 'static,
+    ) -> Result<T, SyncError> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || work(&store)).await.map_err(|_| SyncError::WorkerLost)
     }
 }
 
-fn preview_assets(stored: &paintbox_store::preview::StoredPreview) -> StoredPreview {
+fn preview_assets(stored: &store::StoredPreview) -> StoredPreview {
     StoredPreview {
         original: asset(&stored.original, AssetOrigin::Preview),
         thumbnail: asset(&stored.thumbnail, AssetOrigin::Thumbnail),
+        small_thumbnail: asset(&stored.small_thumbnail, AssetOrigin::Thumbnail),
+        blurhash: stored.blurhash.clone(),
     }
 }
 

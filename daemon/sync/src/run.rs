@@ -127,7 +127,11 @@ fn contents_of(wanted: &[WantedModel]) -> Vec<Content> {
                 bytes: artifact.size_bytes,
                 paths: artifact.paths.clone(),
             });
-            let pictures = version.previews.iter().flat_map(|preview| [preview.original, preview.thumbnail]).flatten();
+            let pictures = version
+                .previews
+                .iter()
+                .flat_map(|preview| [preview.original, preview.thumbnail, preview.small_thumbnail])
+                .flatten();
             files.chain(pictures.map(|sha256| Content { sha256, bytes: 0, paths: Vec::new() }))
         })
         .collect()

@@ -494,15 +494,24 @@ async fn previews_are_linked_to_their_images() {
     let refused = Failure::new(ErrorClass::InvalidInput, reason::PREVIEW_REFUSED, "not an image");
     catalogue.record_preview_failure(preview, &refused).await.unwrap();
     assert_eq!(detail(&catalogue, id).await.versions[0].previews[0].failure, Some(refused));
-    let stored = StoredPreview { original: crate::testing::asset(1), thumbnail: crate::testing::asset(2) };
+    let [original, thumbnail, small_thumbnail] = [1, 2, 3].map(crate::testing::asset);
+    let stored = StoredPreview { original, thumbnail, small_thumbnail, blurhash: "made here".to_owned() };
     for _ in 0..2 {
         catalogue.record_preview(preview, &stored).await.unwrap();
     }
     let found = detail(&catalogue, id).await.versions[0].previews[0].clone();
     assert_eq!((found.original, found.thumbnail, found.failure), (Some(sha(1)), Some(sha(2)), None));
+    assert_eq!((found.small_thumbnail, found.blurhash.as_deref()), (Some(sha(3)), Some("made here")));
     // What was fetched stays linked when the page is read again.
     record(&catalogue, &model("1", "One")).await;
-    assert_eq!(detail(&catalogue, id).await.versions[0].previews[0].original, Some(sha(1)));
+    let found = detail(&catalogue, id).await.versions[0].previews[0].clone();
+    assert_eq!((found.original, found.blurhash.as_deref()), (Some(sha(1)), Some("made here")));
+    // A hub's own blurhash takes the place of ours, and is never given up for it.
+    let mut given = model("1", "One");
+    given.versions[0].previews[0].blurhash = Some("the hub's".to_owned());
+    record(&catalogue, &given).await;
+    catalogue.record_preview(preview, &stored).await.unwrap();
+    assert_eq!(detail(&catalogue, id).await.versions[0].previews[0].blurhash.as_deref(), Some("the hub's"));
     let missing = catalogue.record_preview(crate::PreviewId::new(99), &stored).await.unwrap_err();
     assert_eq!(missing.reason(), reason::FILE_NOT_FOUND);
 }

@@ -75,6 +75,7 @@ fn preview(number: i64, media: PreviewMedia) -> PreviewRecord {
         generation: None,
         original: None,
         thumbnail: None,
+        small_thumbnail: None,
         failure: None,
         gone_at: None,
     }
@@ -439,7 +440,6 @@ fn a_pulled_file_is_fetched_and_its_siblings_are_not() {
 
 #[test]
 fn previews_come_last_and_hopeless_ones_not_at_all() {
-    let mut wanted = version(1, BEFORE, vec![file(1, "a.safetensors")]);
     let mut refused = preview(2, PreviewMedia::Image);
     refused.failure = Some(Failure::new(ErrorClass::InvalidInput, "PREVIEW_REFUSED", "not an image"));
     let mut unreachable = preview(3, PreviewMedia::Image);
@@ -447,16 +447,35 @@ fn previews_come_last_and_hopeless_ones_not_at_all() {
     let mut there = preview(4, PreviewMedia::Image);
     there.original = Some(digest(40));
     there.thumbnail = Some(digest(41));
-    wanted.version.previews =
-        vec![preview(1, PreviewMedia::Video), preview(5, PreviewMedia::Image), refused, unreachable, there];
+    there.small_thumbnail = Some(digest(42));
+    let previews = vec![
+        preview(7, PreviewMedia::Audio),
+        preview(1, PreviewMedia::Image),
+        refused,
+        unreachable,
+        there.clone(),
+    ];
+    let planned_previews = |previews: &[PreviewRecord], on_disk: &[Sha256]| {
+        let mut wanted = version(1, BEFORE, vec![file(1, "a.safetensors")]);
+        wanted.version.previews = previews.to_vec();
+        planned(&[followed(model(vec![wanted]), Backfill::All)], on_disk)
+    };
     assert_eq!(
-        planned(&[followed(model(vec![wanted]), Backfill::All)], &[digest(40), digest(41)]),
+        planned_previews(&previews, &[digest(40), digest(41), digest(42)]),
         [
             "fetch a.safetensors wanted",
-            "preview https://image.example/5 preview_missing",
+            "preview https://image.example/1 preview_missing",
             "preview https://image.example/3 preview_missing"
         ]
     );
+    // What was fetched before there were two sizes lacks one; what was lost lacks it as well.
+    let older = PreviewRecord { small_thumbnail: None, ..there.clone() };
+    for (preview, on_disk) in [(older, &[digest(40), digest(41), digest(42)][..]), (there, &[digest(40), digest(41)])] {
+        assert_eq!(
+            planned_previews(&[preview], on_disk),
+            ["fetch a.safetensors wanted", "preview https://image.example/4 preview_missing"]
+        );
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod events;
 mod hugging_face;
 mod policies;
+mod previews;
 mod targets;
 mod wrong_bytes;
 

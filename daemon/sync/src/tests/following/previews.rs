@@ -1,0 +1,94 @@
+//! Example images end to end: pictures in two sizes, and what was lost.
+
+use super::super::{World, everything};
+use super::A_ROUND;
+use crate::SyncRequest;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use paintbox_catalogue::PreviewRecord;
+use paintbox_domain::Sha256;
+use paintbox_store::Store;
+use paintbox_testkit::{FakeCivitaiModel, FakeImage, Server};
+use serde_json::Value;
+
+const A_HUBS_BLURHASH: &str = "UYM?@[-;$vSh~pShxWt7?GoL9an$I[WCxFWq";
+
+impl World {
+    /// Publishes a version with `image` and follows its creator, back catalogue and all.
+    async fn with_image(&self, image: FakeImage) -> u64 {
+        let version = self.version("One", 1).image(image);
+        let model = self.hub.publish(FakeCivitaiModel::new("konan", "LORA", "One").version(version));
+        self.follow_with("civitai:konan", &everything()).await;
+        self.pass(A_ROUND).await;
+        model.id
+    }
+
+    /// A run for all that is wanted, to its end.
+    async fn run(&self) {
+        let run = self.sync.start(&SyncRequest::default()).await.unwrap();
+        self.sync.watch(&run.uid).await.unwrap().for_each(async |_| {}).await;
+    }
+
+    async fn preview(&self, model: u64) -> PreviewRecord {
+        self.detail(model).await.versions[0].previews[0].clone()
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.home.path().join("store")).unwrap()
+    }
+
+    /// Pixels of a kept picture, across and down.
+    async fn size(&self, picture: Option<Sha256>) -> (u32, u32) {
+        let asset = self.catalogue.asset(&picture.unwrap()).await.unwrap().unwrap();
+        assert_eq!(self.store().has_blob(&asset.sha256), Some(asset.size_bytes));
+        (asset.width, asset.height)
+    }
+}
+
+/// A GIF of 600 by 300 pixels, all of which but one are left out.
+fn picture() -> FakeImage {
+    let bytes = b"GIF89a\x58\x02\x2c\x01\x80\0\0\0\0\0\xff\xff\xff\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
+    let bytes = Bytes::from_static(bytes);
+    FakeImage { bytes, width: 600, height: 300, nsfw_level: 4, blurhash: None, meta: Value::Null }
+}
+
+#[tokio::test]
+async fn a_picture_comes_in_two_sizes_with_a_blurhash_and_its_maturity() {
+    let world = World::new().await;
+    let model = world.with_image(picture()).await;
+    let preview = world.preview(model).await;
+    assert_eq!(world.size(preview.original).await, (600, 300));
+    assert_eq!(world.size(preview.thumbnail).await, (512, 256));
+    assert_eq!(world.size(preview.small_thumbnail).await, (256, 128));
+    assert_eq!(preview.blurhash.as_ref().map(String::len), Some(36));
+    assert_eq!((preview.nsfw_level, preview.failure), (4, None));
+}
+
+#[tokio::test]
+async fn a_blurhash_that_the_hub_gives_is_kept() {
+    let world = World::new().await;
+    let model = world.with_image(FakeImage { blurhash: Some(A_HUBS_BLURHASH.to_owned()), ..picture() }).await;
+    let preview = world.preview(model).await;
+    assert!(preview.small_thumbnail.is_some());
+    assert_eq!(preview.blurhash.as_deref(), Some(A_HUBS_BLURHASH));
+}
+
+#[tokio::test]
+async fn a_thumbnail_that_is_missing_is_made_from_the_original_that_is_here() {
+    let world = World::new().await;
+    let model = world.with_image(picture()).await;
+    let before = world.preview(model).await;
+    let lose = |picture: Option<Sha256>| world.store().remove_blob(&picture.unwrap()).unwrap();
+    lose(before.small_thumbnail);
+    world.hub.clear_requests();
+    world.run().await;
+    assert_eq!(world.preview(model).await, before);
+    assert_eq!(world.size(before.small_thumbnail).await, (256, 128));
+    assert_eq!(world.hub.requests_to(Server::CivitaiImages).len(), 0);
+    // Without an original there is nothing to make it from.
+    lose(before.small_thumbnail);
+    lose(before.original);
+    world.run().await;
+    assert_eq!(world.size(before.small_thumbnail).await, (256, 128));
+    assert_eq!(world.hub.requests_to(Server::CivitaiImages).len(), 1);
+}
