@@ -41,7 +41,7 @@ pub use politeness::{HubHealth, HubState};
 pub use webhook::Webhook;
 
 use futures::stream::BoxStream;
-use paintbox_domain::hub::{HubFile, HubModel};
+use paintbox_domain::hub::{HubFile, HubModel, PreviewMedia};
 use paintbox_domain::{Clock, Hub, ModelRef, Secret, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
@@ -386,12 +386,20 @@ impl Hubs {
     }
 
     /// The bytes of an example image, in the size that the hub keeps ready for lists; of a video, one still picture.
+    /// `media` is what the hub says that `url` leads to.
     ///
     /// # Errors
-    /// [`HubError::PreviewRefused`] for an address outside the hub, more than `max_bytes`, or text.
-    pub async fn fetch_preview(&self, hub: Hub, url: &str, max_bytes: u64) -> Result<Vec<u8>, HubError> {
+    /// [`HubError::PreviewRefused`] for an address outside the hub, more than `max_bytes`, text, or a video of which the
+    /// hub gives no still.
+    pub async fn fetch_preview(
+        &self,
+        hub: Hub,
+        url: &str,
+        media: PreviewMedia,
+        max_bytes: u64,
+    ) -> Result<Vec<u8>, HubError> {
         let (transport, site) = self.at(hub);
-        preview::fetch(transport, site, url, max_bytes).await
+        preview::fetch(transport, site, url, media, max_bytes).await
     }
 
     fn at(&self, hub: Hub) -> (&Transport, &site::Site) {

@@ -1,7 +1,9 @@
 //! Example images, in the size that the hub keeps ready for lists.
 //!
-//! CivitAI's picture addresses name the wanted size in their third part (github civitai/civitai
-//! `src/client-utils/edge-url.ts`), and the API gives the original, which may be a video of a hundred megabytes.
+//! CivitAI's picture addresses name the wanted size in their third part (github civitai/civitai commit 00a1fae7a78f,
+//! `src/client-utils/edge-url.ts`), and the API gives the original, which may be a video of a hundred megabytes. What
+//! asks for a still of a video is how CivitAI's own pages ask for one (`useEdgeUrl` in `cf-images-utils.ts` there: a
+//! video that is to be shown as an image gets `transcode=true` and `anim=false`, and a name that ends in `.jpeg`).
 
 use crate::error::HubError;
 use crate::politeness::Kind;
@@ -11,6 +13,7 @@ use crate::site::{Site, shown};
 use crate::transport::{Transport, content_type};
 use http::HeaderMap;
 use paintbox_domain::Hub;
+use paintbox_domain::hub::PreviewMedia;
 use url::Url;
 
 const PICTURES: &str = "image.civitai.com";
@@ -20,17 +23,23 @@ const FORMER_PICTURES: &str = "imagecache.civitai.com";
 const STILL_PICTURE: &str = "width=450,optimized=true";
 const STILL_OF_VIDEO: &str = "anim=false,transcode=true,width=450";
 
-pub(crate) async fn fetch(transport: &Transport, site: &Site, url: &str, max_bytes: u64) -> Result<Vec<u8>, HubError> {
+pub(crate) async fn fetch(
+    transport: &Transport,
+    site: &Site,
+    url: &str,
+    media: PreviewMedia,
+    max_bytes: u64,
+) -> Result<Vec<u8>, HubError> {
     let refuse = |url: String, problem| HubError::PreviewRefused { hub: site.hub, url, problem };
     let Ok(parsed) = Url::parse(url) else {
         let shown = url.split(['?', '#']).next().unwrap_or_default().chars().take(200).collect();
         return Err(refuse(shown, "it is not an address"));
     };
-    let is_video = ends_like_video(&parsed);
+    let is_video = media == PreviewMedia::Video || ends_like_video(&parsed);
     let attempts = match site.hub {
         Hub::Civitai => {
             let sized = |params| with_params(&parsed, params, site.is_on_this_machine());
-            // The name does not tell for sure: older answers give videos the ending of a picture.
+            // Neither says no for sure: answers of 2025 give videos the ending of a picture, and older ones no media.
             if is_video { vec![sized(STILL_OF_VIDEO)] } else { vec![sized(STILL_PICTURE), sized(STILL_OF_VIDEO)] }
         }
         Hub::HuggingFace => vec![parsed],

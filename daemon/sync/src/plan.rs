@@ -416,7 +416,8 @@ impl Planner<'_> {
             .version
             .previews
             .iter()
-            .filter(|preview| preview.media == PreviewMedia::Image)
+            // A hub that lists videos gives stills of them.
+            .filter(|preview| matches!(preview.media, PreviewMedia::Image | PreviewMedia::Video))
             .take(PREVIEWS_PER_VERSION)
             .filter(missing)
             .collect();

@@ -1,4 +1,5 @@
-//! Example images: fetched after the files, shrunk, and put on record.
+//! Example images: fetched after the files, shrunk, and put on record. Of a video it is a still that the hub makes; its
+//! own address stays on record.
 
 use crate::Parts;
 use crate::error::SyncError;
@@ -42,7 +43,7 @@ impl Parts {
         let stored = match self.kept(preview).await? {
             Some(stored) => stored,
             None => {
-                let bytes = self.hubs.fetch_preview(hub, &preview.url, LARGEST_PREVIEW_BYTES).await?;
+                let bytes = self.hubs.fetch_preview(hub, &preview.url, preview.media, LARGEST_PREVIEW_BYTES).await?;
                 let stored = self.with_store(move |store| store_preview(store, &bytes)).await?;
                 stored.map_err(|source| SyncError::Preview { url: preview.url.clone(), source })?
             }

@@ -137,7 +137,7 @@ fn handles_can_be_shared_between_tasks() {
         sent(hubs.model(Hub::HuggingFace, "a/b", None));
         sent(hubs.download(Hub::Civitai, "/", None));
         sent(hubs.account(Hub::HuggingFace));
-        sent(hubs.fetch_preview(Hub::Civitai, "", 1));
+        sent(hubs.fetch_preview(Hub::Civitai, "", PreviewMedia::Image, 1));
     };
 }
 
@@ -160,7 +160,7 @@ async fn the_sample_library_can_be_read_whole() {
         assert_eq!((&page.name, page.kind), (&model.name, model.kind));
         let previews = page.versions.iter().flat_map(|version| &version.previews);
         for preview in previews.filter(|preview| preview.media == PreviewMedia::Image) {
-            let bytes = hubs.fetch_preview(model.hub, &preview.url, 10 << 20).await.unwrap();
+            let bytes = hubs.fetch_preview(model.hub, &preview.url, PreviewMedia::Image, 10 << 20).await.unwrap();
             assert!(!bytes.is_empty(), "{}", preview.url);
         }
     }

@@ -34,7 +34,7 @@ async fn a_hub_that_is_down_is_left_alone_and_found_back_by_one_question() {
     for error in [
         hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap_err(),
         pages(&hubs, "civitai:painter").await.unwrap_err(),
-        hubs.fetch_preview(Hub::Civitai, "http://127.0.0.1:1/x.png", 1).await.unwrap_err(),
+        hubs.fetch_preview(Hub::Civitai, "http://127.0.0.1:1/x.png", PreviewMedia::Image, 1).await.unwrap_err(),
     ] {
         assert_eq!(error.reason(), reason::HUB_DOWN, "{error}");
     }
@@ -168,7 +168,8 @@ async fn the_picture_hosts_pause_is_kept_for_pictures() {
     let (hubs, clock) = hubs_with_clock(&hub);
     let limit = hub.faults().once(Server::CivitaiImages, "/", status(429, "", &[("retry-after", "60")]));
     let picture = format!("{}/x.png", hub.origin(Server::CivitaiImages));
-    let refused = async || hubs.fetch_preview(Hub::Civitai, &picture, 1000).await.unwrap_err().reason();
+    let refused =
+        async || hubs.fetch_preview(Hub::Civitai, &picture, PreviewMedia::Image, 1000).await.unwrap_err().reason();
     assert_eq!((refused().await, refused().await), (reason::HUB_RATE_LIMITED, reason::HUB_RATE_LIMITED));
     assert_eq!((limit.hits(), hub.requests().len()), (1, 1));
     hubs.model(Hub::Civitai, &id, None).await.unwrap();

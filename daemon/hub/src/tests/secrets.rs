@@ -80,8 +80,8 @@ async fn no_error_and_no_debug_text_holds_the_token() {
     }
     let hubs = Hubs::with_timeouts(config, impatient()).unwrap();
     let url = format!("{leaking}#{CANARY}");
-    errors.extend(hubs.fetch_preview(Hub::Civitai, &url, 1).await.err());
-    errors.extend(hubs.fetch_preview(Hub::Civitai, &format!("nowhere?{CANARY}"), 1).await.err());
+    errors.extend(hubs.fetch_preview(Hub::Civitai, &url, PreviewMedia::Image, 1).await.err());
+    errors.extend(hubs.fetch_preview(Hub::Civitai, &format!("nowhere?{CANARY}"), PreviewMedia::Image, 1).await.err());
     assert!(errors.len() > 150, "{} calls failed", errors.len());
     errors.iter().for_each(assert_silent);
     assert!(!format!("{hubs:?}").contains(CANARY), "{hubs:?}");

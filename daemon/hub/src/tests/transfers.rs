@@ -239,13 +239,13 @@ async fn previews_are_fetched_in_list_size_and_within_limits() {
     let page = hubs.model(Hub::Civitai, &model, None).await.unwrap();
     let url = &page.versions[0].previews[0].url;
     assert!(url.contains("/original=true/"), "{url}");
-    assert_eq!(hubs.fetch_preview(Hub::Civitai, url, 1000).await.unwrap(), picture);
+    assert_eq!(hubs.fetch_preview(Hub::Civitai, url, PreviewMedia::Image, 1000).await.unwrap(), picture);
     let asked = hub.requests_to(Server::CivitaiImages);
     assert!(asked[0].path().contains("/width=450,optimized=true/"), "{}", asked[0].path());
     assert_eq!(asked[0].header("authorization"), None);
 
     let refused = async |url: &str, max_bytes| {
-        let error = hubs.fetch_preview(Hub::Civitai, url, max_bytes).await.unwrap_err();
+        let error = hubs.fetch_preview(Hub::Civitai, url, PreviewMedia::Image, max_bytes).await.unwrap_err();
         assert_eq!(error.reason(), reason::PREVIEW_REFUSED, "{url}: {error}");
     };
     refused(url, 10).await;
@@ -257,8 +257,14 @@ async fn previews_are_fetched_in_list_size_and_within_limits() {
     let video = status(200, "\u{0}ftyp", &[("content-type", "video/mp4")]);
     hub.faults().add(FaultRule::new(Server::CivitaiImages, "/", video.clone()).once());
     hub.clear_requests();
-    assert_eq!(hubs.fetch_preview(Hub::Civitai, url, 1000).await.unwrap(), picture);
+    assert_eq!(hubs.fetch_preview(Hub::Civitai, url, PreviewMedia::Image, 1000).await.unwrap(), picture);
     assert!(hub.requests()[1].path().contains("/anim=false,transcode=true,width=450/"));
+    // What is said to be a video is asked for its still at once, whatever its name ends in.
+    hub.clear_requests();
+    assert_eq!(hubs.fetch_preview(Hub::Civitai, url, PreviewMedia::Video, 1000).await.unwrap(), picture);
+    let asked = hub.requests();
+    assert_eq!(asked.len(), 1);
+    assert!(asked[0].path().contains("/anim=false,transcode=true,width=450/"), "{}", asked[0].path());
     hub.faults().always(Server::CivitaiImages, "/", video);
     refused(url, 1000).await;
 }

@@ -453,6 +453,7 @@ fn previews_come_last_and_hopeless_ones_not_at_all() {
         preview(1, PreviewMedia::Image),
         refused,
         unreachable,
+        preview(5, PreviewMedia::Video),
         there.clone(),
     ];
     let planned_previews = |previews: &[PreviewRecord], on_disk: &[Sha256]| {
@@ -465,7 +466,8 @@ fn previews_come_last_and_hopeless_ones_not_at_all() {
         [
             "fetch a.safetensors wanted",
             "preview https://image.example/1 preview_missing",
-            "preview https://image.example/3 preview_missing"
+            "preview https://image.example/3 preview_missing",
+            "preview https://image.example/5 preview_missing"
         ]
     );
     // What was fetched before there were two sizes lacks one; what was lost lacks it as well.

@@ -9,7 +9,7 @@ use paintbox_domain::{Timestamp, reason};
 use paintbox_testkit::{FakeFile, FakeVersion, fixtures};
 use serde_json::Value;
 
-fn recorded(name: &str) -> Value {
+pub(super) fn recorded(name: &str) -> Value {
     let path = fixtures().join("hubs/civitai").join(name);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Example images end to end: pictures in two sizes, and what was lost.
+//! Example images end to end: pictures in two sizes, stills of videos, and what was lost.
 
 use super::super::{World, everything};
 use super::A_ROUND;
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use paintbox_catalogue::PreviewRecord;
 use paintbox_domain::Sha256;
+use paintbox_domain::hub::PreviewMedia;
 use paintbox_store::Store;
 use paintbox_testkit::{FakeCivitaiModel, FakeImage, Server};
 use serde_json::Value;
@@ -91,4 +92,24 @@ async fn a_thumbnail_that_is_missing_is_made_from_the_original_that_is_here() {
     world.run().await;
     assert_eq!(world.size(before.small_thumbnail).await, (256, 128));
     assert_eq!(world.hub.requests_to(Server::CivitaiImages).len(), 1);
+}
+
+#[tokio::test]
+async fn of_a_video_a_still_is_fetched_and_its_own_address_stays_on_record() {
+    let world = World::new().await;
+    let record = super::events::recorded("listitem-2025-04-lora-video-image-1161465.json");
+    let creator = record["creator"]["username"].as_str().unwrap().to_owned();
+    let model = world.hub.publish_recorded(record);
+    world.follow_with(&format!("civitai:{creator}"), &everything()).await;
+    world.pass(A_ROUND).await;
+    let previews = world.detail(model).await.versions[0].previews.clone();
+    let video = previews.iter().find(|preview| preview.media == PreviewMedia::Video).unwrap();
+    assert_eq!(video.failure, None);
+    assert_eq!(world.size(video.small_thumbnail).await, (1, 1), "every recorded picture of a fake hub is one pixel");
+    assert!(video.url.ends_with("/width=450/52731948.jpeg"), "{}", video.url);
+    let asked = world.hub.requests_to(Server::CivitaiImages);
+    let asked: Vec<&str> =
+        asked.iter().map(|request| request.path()).filter(|path| path.contains("/52731948")).collect();
+    let [asked] = asked[..] else { panic!("asked once: {asked:?}") };
+    assert!(asked.ends_with("/anim=false,transcode=true,width=450/52731948.jpeg"), "{asked}");
 }
