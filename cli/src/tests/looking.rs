@@ -20,11 +20,13 @@ pub(super) fn model(number: u32) -> v1::Model {
     };
     let preview = |generation_json: &str| v1::Preview {
         asset: "assets/aa".into(),
+        thumbnail: "assets/bb".into(),
+        small_thumbnail: "assets/cc".into(),
+        blurhash: "UKTSUA~qfQ~q~qoffQoffQfQfQfQ~qoffQof".into(),
         width: 64,
         height: 48,
         nsfw_level: 1,
         generation_json: generation_json.into(),
-        ..Default::default()
     };
     let version = |id: u32| v1::ModelVersion {
         name: format!("models/civitai-{number}/versions/{id}"),
@@ -182,7 +184,14 @@ async fn show_prints_the_whole_model() {
         (&json!({}), &json!({})),
         "no object, no data"
     );
-    assert_eq!((&previews[0]["asset"], &previews[3]["asset"]), (&json!("aa"), &json!(null)));
+    for (key, known) in [
+        ("asset", json!("aa")),
+        ("thumbnail", json!("bb")),
+        ("small_thumbnail", json!("cc")),
+        ("blurhash", json!("UKTSUA~qfQ~q~qoffQoffQfQfQfQ~qoffQof")),
+    ] {
+        assert_eq!((&previews[0][key], &previews[3][key]), (&known, &json!(null)), "{key}");
+    }
     let shown = bench.json(&["show", "civitai:1@10"]).await.object();
     assert_eq!(shown["selected_version"], "civitai:1@10");
 }

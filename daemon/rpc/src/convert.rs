@@ -97,6 +97,7 @@ fn preview(preview: &PreviewRecord) -> v1::Preview {
         nsfw_level: preview.nsfw_level,
         blurhash: preview.blurhash.clone().unwrap_or_default(),
         generation_json: preview.generation.clone().unwrap_or_default(),
+        small_thumbnail: preview.small_thumbnail.map(|digest| names::asset(&digest)).unwrap_or_default(),
     }
 }
 

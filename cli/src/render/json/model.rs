@@ -181,7 +181,10 @@ impl<'a> From<&'a v1::ModelFile> for FileJson<'a> {
 struct PreviewJson<'a> {
     /// SHA-256 of the original image; null until it was fetched.
     asset: Option<&'a str>,
+    /// SHA-256 of the thumbnail, at most 512 pixels a side.
     thumbnail: Option<&'a str>,
+    /// SHA-256 of the thumbnail for lists, at most 256 pixels a side; the same where the other is small enough.
+    small_thumbnail: Option<&'a str>,
     width: u32,
     height: u32,
     nsfw_level: u32,
@@ -194,6 +197,7 @@ impl<'a> From<&'a v1::Preview> for PreviewJson<'a> {
         Self {
             asset: asset_sha256(&preview.asset),
             thumbnail: asset_sha256(&preview.thumbnail),
+            small_thumbnail: asset_sha256(&preview.small_thumbnail),
             width: preview.width,
             height: preview.height,
             nsfw_level: preview.nsfw_level,
