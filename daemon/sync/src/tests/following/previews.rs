@@ -9,7 +9,7 @@ use paintbox_catalogue::PreviewRecord;
 use paintbox_domain::Sha256;
 use paintbox_domain::hub::PreviewMedia;
 use paintbox_store::Store;
-use paintbox_testkit::{FakeCivitaiModel, FakeImage, Server};
+use paintbox_testkit::{FakeCivitaiModel, FakeImage, RecordedRequest, Server};
 use serde_json::Value;
 
 const A_HUBS_BLURHASH: &str = "UYM?@[-;$vSh~pShxWt7?GoL9an$I[WCxFWq";
@@ -107,9 +107,9 @@ async fn of_a_video_a_still_is_fetched_and_its_own_address_stays_on_record() {
     assert_eq!(video.failure, None);
     assert_eq!(world.size(video.small_thumbnail).await, (1, 1), "every recorded picture of a fake hub is one pixel");
     assert!(video.url.ends_with("/width=450/52731948.jpeg"), "{}", video.url);
-    let asked = world.hub.requests_to(Server::CivitaiImages);
-    let asked: Vec<&str> =
-        asked.iter().map(|request| request.path()).filter(|path| path.contains("/52731948")).collect();
+    let requests = world.hub.requests_to(Server::CivitaiImages);
+    let paths = requests.iter().map(RecordedRequest::path);
+    let asked: Vec<&str> = paths.filter(|path| path.contains("/52731948")).collect();
     let [asked] = asked[..] else { panic!("asked once: {asked:?}") };
     assert!(asked.ends_with("/anim=false,transcode=true,width=450/52731948.jpeg"), "{asked}");
 }
