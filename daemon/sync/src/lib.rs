@@ -8,7 +8,8 @@
 //!   it; `schedule` says when the next look is due; `reconcile` is the loop that does both.
 //! - `plan` decides, by `verdict` (which versions) and `choose` (which files); every refusal has its reason.
 //! - `run` carries a plan out: it puts files into the queue of `downloads`, where a worker of `fetch` brings each one
-//!   here by `transfer` and `settle`; `throttle` paces the bytes; `cached` uses what other tools have here.
+//!   here by `transfer` and `settle`; `throttle` paces the bytes; `cached` uses what other tools have here; `previews`
+//!   fetches example images.
 //! - `follow` starts and changes follows; `history` reads a model as it was; `notify` tells of new versions.
 //!
 //! Runs and downloads are rows: they outlive whoever asked for them. One run at a time looks and plans; the downloads
