@@ -5,7 +5,7 @@ use crate::checkpoint::Checkpoints;
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::tags::TagIds;
 use crate::statements::statements;
-use paintbox_domain::{Clock, Timestamp};
+use paintbox_domain::{Clock, Timestamp, crash};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -74,6 +74,15 @@ impl Catalogue {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    connection.lock_handle().await?.set_commit_hook(|| {
+                        crash::point("commit");
+                        true
+                    });
+                    Ok(())
+                })
+            })
             .connect_with(shared.clone().optimize_on_close(true, ANALYSIS_LIMIT_ROWS))
             .await
             .map_err(opening)?;

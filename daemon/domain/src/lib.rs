@@ -6,6 +6,7 @@
 pub mod air;
 pub mod classify;
 pub mod clock;
+pub mod crash;
 pub mod digest;
 pub mod download;
 pub mod follow;

@@ -3,7 +3,7 @@
 use crate::hashing::sha256_of;
 use crate::partial::{Partial, PartialInfo, PartialKey};
 use crate::{StoreError, durable};
-use paintbox_domain::{Sha256, digest};
+use paintbox_domain::{Sha256, crash, digest};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -105,6 +105,7 @@ impl Store {
         let path = self.blob_path(&sha256);
         if self.has_blob(&sha256) != Some(size_bytes) {
             let (mut file, incoming) = self.create_incoming(&sha256)?;
+            crash::point("write");
             let written = file
                 .write_all(bytes)
                 .map_err(StoreError::io_writing("write", &incoming, size_bytes))

@@ -1,6 +1,7 @@
 //! The few file system calls whose order decides what survives a kill or a power cut.
 
 use crate::StoreError;
+use paintbox_domain::crash;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -13,6 +14,7 @@ const FOLDER_MODE: u32 = 0o700;
 
 /// Creates `path` and its parents, for this user alone. A folder that exists keeps its mode.
 pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
+    crash::point("create a folder");
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).map_err(StoreError::io("create the folder", path))
 }
 
@@ -25,23 +27,27 @@ pub(crate) fn private_file() -> OpenOptions {
 
 /// Gives a file that [`seal`] made read-only back to its writer.
 pub(crate) fn unseal(path: &Path) -> Result<(), StoreError> {
+    crash::point("make writable");
     fs::set_permissions(path, fs::Permissions::from_mode(WORKING_MODE)).map_err(StoreError::io("make writable", path))
 }
 
 /// Makes a finished file read-only and waits until its bytes are on the device.
 pub(crate) fn seal(file: &File, path: &Path) -> Result<(), StoreError> {
+    crash::point("make read-only");
     file.set_permissions(fs::Permissions::from_mode(BLOB_MODE)).map_err(StoreError::io("make read-only", path))?;
     sync_file(file, path)
 }
 
 /// Waits until a file's bytes and length are on the device.
 pub(crate) fn sync_file(file: &File, path: &Path) -> Result<(), StoreError> {
+    crash::point("flush");
     sync(file).map_err(StoreError::io("flush", path))
 }
 
 /// Waits until a folder's names are on the device.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
     let act = "flush the folder";
+    crash::point(act);
     let folder = File::open(path).map_err(StoreError::io(act, path))?;
     sync(&folder).map_err(StoreError::io(act, path))
 }
@@ -67,11 +73,13 @@ fn is_of_the_device(error: &io::Error) -> bool {
 /// Renames within the store. What was at `to` is replaced in one step.
 #[expect(clippy::disallowed_methods, reason = "this is the store's one rename, which its callers order with fsync")]
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    crash::point("rename");
     fs::rename(from, to).map_err(StoreError::io("move into place", to))
 }
 
 /// Removes a file; one that is not there is as good as removed.
 pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    crash::point("remove");
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
         _ => Ok(()),
@@ -82,6 +90,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
 /// The folder's own fsync is left to the caller.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let fresh = path.with_extension("new");
+    crash::point("write anew");
     let mut file = private_file()
         .write(true)
         .create(true)

@@ -8,6 +8,7 @@ use crate::durable;
 use crate::hashing::{Digests, Expected, Hashing, git_sha1_of, sha256_of};
 use crate::sidecar::Sidecar;
 use crate::{Blob, Store, StoreError};
+use paintbox_domain::crash;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Seek, Write};
@@ -237,6 +238,7 @@ impl Partial {
             // Others write to the volume too. Better to stop now than to take what they are left.
             self.check_room(needed_bytes, 0)?;
         }
+        crash::point("append");
         if let Err(error) = self.file.write_all(bytes) {
             // Part of it may have been written. What cannot be taken back here, `verify` notices by the length, and
             // the next opening by hashing what there is.
@@ -287,8 +289,8 @@ impl Partial {
         Ok(digests)
     }
 
-    /// Names the bytes: after this the blob is there and stays there through a power cut, and the partial is gone. If
-    /// the store has the blob already, that one stays. `digests` are what [`Partial::verify`] gave.
+    /// Names the bytes: after this the blob is there and stays there through a power cut, and the partial is gone. A blob
+    /// that has the name already is replaced by it. `digests` are what [`Partial::verify`] gave.
     ///
     /// # Errors
     /// [`StoreError::DigestMismatch`] when `digests` are not of these bytes; [`StoreError::Io`] and
@@ -349,6 +351,7 @@ impl Partial {
     fn start_over(&mut self, validator: Option<&str>, total_bytes: Option<u64>) -> Result<(), StoreError> {
         self.begun = false;
         if !self.is_empty() {
+            crash::point("empty");
             self.file.set_len(0).map_err(StoreError::io("empty", &self.path))?;
             durable::sync_file(&self.file, &self.path)?;
         }
@@ -438,10 +441,7 @@ impl Partial {
 
     fn take(&self, step: NamingStep, blob: &Blob) -> Result<(), StoreError> {
         match step {
-            // A blob of another length under this name was damaged by something else; the checked bytes replace it.
-            NamingStep::Name if self.store.has_blob(&blob.sha256) == Some(blob.size_bytes) => {
-                durable::remove(&self.path)
-            }
+            // These bytes were just checked. A blob that has the name already holds the same, or was damaged since.
             NamingStep::Name => durable::rename(&self.path, &blob.path),
             NamingStep::FlushName => {
                 self.store.sync_shard_of(&blob.path)?;

@@ -70,7 +70,8 @@ impl Parts {
     }
 }
 
-fn check(path: &Path, expected: &Expected, format: FileFormat) -> Result<NewArtifact, String> {
+/// What lies at `path`, read as a whole and compared with what the hub lists.
+pub(crate) fn check(path: &Path, expected: &Expected, format: FileFormat) -> Result<NewArtifact, String> {
     let unusable = |error: &dyn std::error::Error| paintbox_domain::classify::message_with_causes(error);
     let file = CachedFile { path: path.to_owned(), size_bytes: expected.size.unwrap_or_default() };
     let digests = file.verify(expected).map_err(|error| unusable(&error))?;

@@ -2,13 +2,14 @@
 //! before the next one begins.
 
 use crate::Parts;
+use crate::cached;
 use crate::downloads::{DownloadProgress, Outcome};
 use crate::error::SyncError;
 use crate::second_look;
 use crate::settle::{self, blocking, refuse_by_sight};
 use crate::throttle::Throttle;
 use crate::transfer::Transfer;
-use paintbox_catalogue::{DownloadEnd, DownloadNote, DownloadRecord, FileRecord};
+use paintbox_catalogue::{DownloadEnd, DownloadNote, DownloadRecord, FileRecord, NewArtifact};
 use paintbox_domain::download::wait_after_failure;
 use paintbox_domain::{Classify as _, DownloadState, DownloadStep, Hub, reason};
 use paintbox_hub::{Download, HubError, ResumeFrom};
@@ -76,6 +77,10 @@ impl<'a> Worker<'a> {
             self.step(DownloadStep::Cancel).await?;
             return Err(SyncError::Cancelled);
         }
+        if let Some(content) = self.in_store(&file).await? {
+            self.end(&DownloadEnd::Placed { content: &content, verified: true }).await?;
+            return Ok(Brought::AlreadyHere);
+        }
         let mut may_ask_again = true;
         loop {
             let doubt = match self.fetch(&file).await {
@@ -98,6 +103,25 @@ impl<'a> Worker<'a> {
                 return Ok(Brought::AlreadyHere);
             }
             file = listed;
+        }
+    }
+
+    /// What the store has of `file` under its digest, if that is sound: it was checked and named, and then the daemon was
+    /// killed before it could say so.
+    async fn in_store(&self, file: &FileRecord) -> Result<Option<NewArtifact>, SyncError> {
+        let (store, expected, format) = (self.parts.store.clone(), settle::promised(file), file.format);
+        let Some(sha256) = file.sha256 else { return Ok(None) };
+        let found = blocking(move || {
+            store.has_blob(&sha256)?;
+            Some(cached::check(&store.blob_path(&sha256), &expected, format))
+        });
+        match found.await? {
+            None => Ok(None),
+            Some(Ok(content)) => Ok(Some(content)),
+            Some(Err(problem)) => {
+                tracing::warn!(file = %file.name, "what the store holds under its digest is fetched anew: {problem}");
+                Ok(None)
+            }
         }
     }
 

@@ -303,15 +303,20 @@ fn wrong_bytes_are_set_aside_once_and_the_next_try_starts_empty() {
 }
 
 #[test]
-fn a_blob_that_is_here_already_stays_and_the_partial_goes() {
+fn a_blob_that_is_here_already_is_replaced_by_the_checked_bytes_which_mends_a_damaged_one() {
     let (_folder, store) = store();
     let first = store.put_bytes(b"same bytes").unwrap();
-    let inode = fs::metadata(&first.path).unwrap().ino();
-    let partial = whole(&store, b"same bytes");
-    let digests = partial.verify(&Expected::default()).unwrap();
-    assert_eq!(partial.place(&digests).unwrap(), first);
-    assert_eq!(fs::metadata(&first.path).unwrap().ino(), inode);
-    assert_eq!(fs::read_dir(store.partials_folder()).unwrap().count(), 0);
+    for damage in [None, Some(b"sane bytes")] {
+        if let Some(damage) = damage {
+            durable::unseal(&first.path).unwrap();
+            fs::write(&first.path, damage).unwrap();
+        }
+        let partial = whole(&store, b"same bytes");
+        let digests = partial.verify(&Expected::default()).unwrap();
+        assert_eq!(partial.place(&digests).unwrap(), first);
+        assert_eq!(checked_blobs(&store), [first.sha256]);
+        assert_eq!(fs::read_dir(store.partials_folder()).unwrap().count(), 0);
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ const A_MOMENT: Duration = Duration::from_secs(60);
 
 impl World {
     /// Lets a moment pass on both sides without a look at anything.
-    fn moment(&self) {
+    pub(super) fn moment(&self) {
         self.clock.advance(A_MOMENT);
         self.tell_the_hub_the_time();
     }

@@ -1,6 +1,7 @@
 //! The whole of sync against hubs on this machine, in a time of its own: the clock stands still until a test moves it.
 
 mod following;
+mod queue;
 mod simulation;
 mod storms;
 
@@ -171,6 +172,15 @@ fn weights(content: u64) -> Bytes {
     bytes.extend_from_slice(header);
     bytes.extend_from_slice(&content.to_le_bytes());
     bytes.into()
+}
+
+/// A safetensors file of about so many bytes.
+fn large_weights(bytes: usize) -> Bytes {
+    let header = format!(r#"{{"a":{{"dtype":"U8","shape":[{bytes}],"data_offsets":[0,{bytes}]}}}}"#);
+    let mut whole = u64::try_from(header.len()).unwrap().to_le_bytes().to_vec();
+    whole.extend_from_slice(header.as_bytes());
+    whole.extend((0..bytes).map(|index| u8::try_from(index % 251).unwrap()));
+    whole.into()
 }
 
 fn digest(bytes: &[u8]) -> Sha256 {
