@@ -1,3 +1,5 @@
+//! What steps of downloads are on record, and in which order they come.
+
 use super::*;
 use crate::testing::{clock_at, model, new_artifact, opened_with};
 use crate::{FileState, ModelId};
