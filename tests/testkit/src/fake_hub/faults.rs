@@ -45,6 +45,10 @@ pub enum Fault {
     WrongContentLength(u64),
     /// Status 302 to this URL.
     RedirectTo(String),
+    /// The true answer with another value of this header.
+    Header { name: String, value: String },
+    /// Status 503 to requests beside so many whose bodies are still being sent.
+    MostAtOnce(usize),
     /// Closes the connection without an answer.
     HangUp,
 }
@@ -107,6 +111,29 @@ struct Armed {
     seen: AtomicUsize,
     hits: AtomicUsize,
     released: CancellationToken,
+    places: Places,
+}
+
+/// How many bodies are being sent under [`Fault::MostAtOnce`].
+#[derive(Debug, Clone, Default)]
+struct Places(Arc<AtomicUsize>);
+
+impl Places {
+    fn take(&self, most: usize) -> Option<Place> {
+        let one_more = |taken| (taken < most).then_some(taken + 1);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
+        Some(Place(self.clone()))
+    }
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+struct Place(Places);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// A rule that was added: says how often it struck, and lets what it holds go on.
@@ -140,6 +167,7 @@ impl Faults {
             seen: AtomicUsize::new(0),
             hits: AtomicUsize::new(0),
             released: CancellationToken::new(),
+            places: Places::default(),
         });
         self.lock().push(Arc::clone(&armed));
         FaultHandle(armed)
@@ -175,7 +203,12 @@ impl Faults {
             let end = armed.rule.times.map(|times| armed.rule.skip.saturating_add(times));
             if seen >= armed.rule.skip && end.is_none_or(|end| seen < end) {
                 armed.hits.fetch_add(1, Ordering::SeqCst);
-                return Some(Struck { fault: armed.rule.fault.clone(), released: armed.released.clone() });
+                let fault = armed.rule.fault.clone();
+                let place = match fault {
+                    Fault::MostAtOnce(most) => armed.places.take(most),
+                    _ => None,
+                };
+                return Some(Struck { fault, released: armed.released.clone(), place });
             }
         }
         None
@@ -191,6 +224,7 @@ impl Faults {
 pub(super) struct Struck {
     pub(super) fault: Fault,
     released: CancellationToken,
+    place: Option<Place>,
 }
 
 impl Struck {
@@ -215,6 +249,9 @@ impl Struck {
             }
             Fault::Body(bytes) => Some(Reply::new(StatusCode::OK, "application/octet-stream", bytes.clone())),
             Fault::RedirectTo(url) => Some(Reply::redirect(StatusCode::FOUND, url)),
+            Fault::MostAtOnce(_) if self.place.is_none() => {
+                Some(Reply::text(StatusCode::SERVICE_UNAVAILABLE, "one at a time"))
+            }
             // An answer with a body that can break: of one without, such as a 304, the head would get out.
             Fault::HangUp => Some(Reply::new(StatusCode::OK, "text/plain; charset=utf-8", "lost")),
             _ => None,
@@ -261,6 +298,15 @@ impl Struck {
                     Some((Ok::<Bytes, std::io::Error>(piece), (rest, true)))
                 });
                 reply.into_streamed(length as u64, Body::from_stream(slow))
+            }
+            Fault::Header { name, value } => reply.with_named(&name, &value).into_response(),
+            Fault::MostAtOnce(_) => {
+                let body = Box::pin(pieces(reply.body.clone()));
+                let held = stream::unfold((body, self.place), |(mut body, place)| async move {
+                    let piece = body.next().await?;
+                    Some((piece, (body, place)))
+                });
+                reply.into_streamed(length as u64, Body::from_stream(held))
             }
             Fault::WrongContentLength(claimed) => {
                 let body = reply.body.clone();
