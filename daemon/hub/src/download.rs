@@ -1,9 +1,11 @@
 //! Opening the bytes of a file: where they start, how many there should be, and whether they are a file at all.
 
+use crate::body::Body;
 use crate::error::HubError;
-use crate::politeness::{Kind, Slot};
+use crate::politeness::Kind;
 use crate::refusal::Asked;
 use crate::site::{Site, shown};
+use crate::transfer::{self, Source};
 use crate::transport::{Answer, Transport, content_type};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream};
@@ -13,6 +15,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use paintbox_domain::{FileFormat, Hub};
 use percent_encoding::percent_decode_str;
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 use url::Url;
 
 /// So many bytes tell text from weights: safetensors begins with a length whose upper bytes are zero.
@@ -51,16 +55,27 @@ impl fmt::Debug for Download {
     }
 }
 
+/// Opens a file, from its beginning or from the end of what is already here. `size_hint` is what its length is thought to
+/// be, in bytes: of a large file the first request asks for one piece, and the others come beside each other.
 pub(crate) async fn open(
     transport: &Transport,
-    site: &Site,
+    site: &Arc<Site>,
     locator: &str,
     from: Option<ResumeFrom>,
+    size_hint: Option<u64>,
 ) -> Result<Download, HubError> {
     let url = site.url(locator)?;
-    if let Some((offset, validator)) = from.as_ref().and_then(usable) {
+    let from = from.as_ref().and_then(usable);
+    if let Some(bytes) = transfer::first_piece(from.as_ref().map_or(0, |(offset, _)| *offset), size_hint) {
+        let headers = piece_headers(&bytes, from.as_ref().map(|(_, validator)| validator));
+        let answer = transport.get_for(Kind::Download, site, url.clone(), &headers).await?;
+        if let Some(download) = in_pieces(transport, site, locator, answer, bytes).await? {
+            return Ok(download);
+        }
+    }
+    if let Some((offset, validator)) = from {
         let mut headers = HeaderMap::new();
-        headers.insert(RANGE, format_range(offset));
+        headers.insert(RANGE, range(&format!("bytes={offset}-")));
         headers.insert(IF_RANGE, validator);
         let answer = transport.get_for(Kind::Download, site, url.clone(), &headers).await?;
         match answer.response.status() {
@@ -84,8 +99,51 @@ fn usable(from: &ResumeFrom) -> Option<(u64, HeaderValue)> {
     (from.offset > 0 && is_strong(&validator)).then_some((from.offset, validator))
 }
 
-fn format_range(offset: u64) -> HeaderValue {
-    HeaderValue::from_str(&format!("bytes={offset}-")).expect("digits and ASCII signs fit a header")
+/// Asks for these bytes alone; with a validator, only of the file that it stands for.
+pub(crate) fn piece_headers(bytes: &Range<u64>, validator: Option<&HeaderValue>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(RANGE, range(&format!("bytes={}-{}", bytes.start, bytes.end.saturating_sub(1))));
+    headers.extend(validator.map(|validator| (IF_RANGE, validator.clone())));
+    headers
+}
+
+fn range(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("digits and ASCII signs fit a header")
+}
+
+/// The file of which the first piece was asked for. None if the answer tells too little for pieces to be put together:
+/// it is then to be asked for once more, without an end.
+pub(crate) async fn in_pieces(
+    transport: &Transport,
+    site: &Arc<Site>,
+    locator: &str,
+    answer: Answer,
+    bytes: Range<u64>,
+) -> Result<Option<Download>, HubError> {
+    let headers = answer.response.headers();
+    let found = (content_range(headers), headers.get(ETAG).filter(|etag| is_strong(etag)).cloned());
+    let (range, total_bytes, tag) = match (answer.response.status(), found) {
+        (StatusCode::PARTIAL_CONTENT, (Some((Some(range), Some(total))), Some(tag))) => (range, total, tag),
+        (StatusCode::RANGE_NOT_SATISFIABLE, (Some((None, Some(total))), _)) if total == bytes.start && total > 0 => {
+            return Ok(Some(nothing_left(&answer, total)));
+        }
+        (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, _) => return Ok(None),
+        _ => return whole(transport, answer, locator).await.map(Some),
+    };
+    let bytes = bytes.start..bytes.end.min(total_bytes);
+    if !is_range(range, &bytes) {
+        return Ok(None);
+    }
+    let Opened { validator, content_type, beginning, body } =
+        checked(transport, answer, locator, bytes.start, Some(bytes.end - bytes.start)).await?;
+    let source = Source::new(transport, site, locator, tag, total_bytes)?;
+    let body = transfer::in_pieces(source, bytes.start, beginning, body);
+    Ok(Some(Download { offset: bytes.start, total_bytes: Some(total_bytes), validator, content_type, body }))
+}
+
+/// Whether the first and the last byte are those of `bytes`.
+pub(crate) fn is_range((first, last): (u64, u64), bytes: &Range<u64>) -> bool {
+    first == bytes.start && last.checked_add(1) == Some(bytes.end) && !bytes.is_empty()
 }
 
 /// The whole file of an answer that is about to bring it.
@@ -96,7 +154,7 @@ pub(crate) async fn whole(transport: &Transport, answer: Answer, locator: &str) 
         _ => return Err(transport.refusal(answer).await.into_error(&Asked::File)),
     }
     let total_bytes = answer.response.content_length();
-    checked(transport, answer, locator, Part { offset: 0, total_bytes, body_bytes: total_bytes }).await
+    Ok(checked(transport, answer, locator, 0, total_bytes).await?.into_download(0, total_bytes))
 }
 
 async fn rest(transport: &Transport, answer: Answer, offset: u64, locator: &str) -> Result<Download, HubError> {
@@ -107,7 +165,7 @@ async fn rest(transport: &Transport, answer: Answer, offset: u64, locator: &str)
         return Err(unexpected(&answer, "another part of the file than was asked for"));
     }
     let body_bytes = total_bytes.map_or(last - first + 1, |total| total - first);
-    checked(transport, answer, locator, Part { offset, total_bytes, body_bytes: Some(body_bytes) }).await
+    Ok(checked(transport, answer, locator, offset, Some(body_bytes)).await?.into_download(offset, total_bytes))
 }
 
 fn nothing_left(answer: &Answer, offset: u64) -> Download {
@@ -120,17 +178,34 @@ fn nothing_left(answer: &Answer, offset: u64) -> Download {
     }
 }
 
-struct Part {
-    offset: u64,
-    total_bytes: Option<u64>,
-    /// What the body must bring.
-    body_bytes: Option<u64>,
+/// An answer that looks like the file.
+struct Opened {
+    validator: Option<String>,
+    content_type: Option<String>,
+    /// Bytes that were read to see it.
+    beginning: Option<Bytes>,
+    body: Body,
+}
+
+impl Opened {
+    fn into_download(self, offset: u64, total_bytes: Option<u64>) -> Download {
+        let Self { validator, content_type, beginning, body } = self;
+        let rest = stream::try_unfold(body, async |mut body| Ok(body.next().await?.map(|chunk| (chunk, body))));
+        let body = stream::iter(beginning.map(Ok)).chain(rest.into_stream()).boxed();
+        Download { offset, total_bytes, validator, content_type, body }
+    }
 }
 
 /// Makes sure, as far as the head and the first bytes tell, that this is the file and not a page about it.
-async fn checked(transport: &Transport, answer: Answer, locator: &str, part: Part) -> Result<Download, HubError> {
+async fn checked(
+    transport: &Transport,
+    answer: Answer,
+    locator: &str,
+    offset: u64,
+    body_bytes: Option<u64>,
+) -> Result<Opened, HubError> {
     let headers = answer.response.headers();
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+    if is_encoded(headers) {
         return Err(unexpected(&answer, "a compressed file, which was not asked for"));
     }
     let name = file_name(answer.hub, locator, headers, &answer.url);
@@ -139,10 +214,8 @@ async fn checked(transport: &Transport, answer: Answer, locator: &str, part: Par
         return Err(HubError::NotAModelFile { hub: answer.hub, url: shown(&answer.url), found });
     }
     let validator = strong_validator(headers);
-    let Answer { hub, response, url, slot, .. } = answer;
-    let Part { offset, total_bytes, body_bytes } = part;
-    let mut body =
-        Body { transport: transport.clone(), hub, url, response, received: 0, expected: body_bytes, _slot: slot };
+    let hub = answer.hub;
+    let mut body = Body::new(transport, answer, body_bytes);
     let mut beginning = BytesMut::new();
     if offset == 0 && must_be_binary(name.as_deref()) {
         while beginning.len() < TELLING_BYTES
@@ -151,55 +224,16 @@ async fn checked(transport: &Transport, answer: Answer, locator: &str, part: Par
             beginning.extend_from_slice(&chunk);
         }
         if let Some(found) = text_by_beginning(&beginning) {
-            return Err(HubError::NotAModelFile { hub, url: shown(&body.url), found });
+            return Err(HubError::NotAModelFile { hub, url: shown(body.url()), found });
         }
     }
-    let beginning = (!beginning.is_empty()).then(|| Ok(beginning.freeze()));
-    let rest = stream::try_unfold(body, async |mut body| Ok(body.next().await?.map(|chunk| (chunk, body))));
-    let body = stream::iter(beginning).chain(rest.into_stream()).boxed();
-    Ok(Download { offset, total_bytes, validator, content_type, body })
+    let beginning = (!beginning.is_empty()).then(|| beginning.freeze());
+    Ok(Opened { validator, content_type, beginning, body })
 }
 
-/// A body that knows how long it has to be.
-struct Body {
-    transport: Transport,
-    hub: Hub,
-    url: Url,
-    response: reqwest::Response,
-    received: u64,
-    expected: Option<u64>,
-    /// Others wait while this transfer runs.
-    _slot: Option<Slot>,
-}
-
-impl Body {
-    async fn next(&mut self) -> Result<Option<Bytes>, HubError> {
-        let Self { transport, hub, url, response, received, expected, _slot } = self;
-        let chunk = transport.chunk(*hub, url, response, *received, *expected).await?;
-        match (&chunk, *expected) {
-            (Some(chunk), _) => {
-                *received += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-                if expected.is_some_and(|expected| *received > expected) {
-                    return Err(HubError::UnexpectedAnswer {
-                        hub: *hub,
-                        url: shown(url),
-                        found: "more bytes than it announced",
-                    });
-                }
-            }
-            (None, Some(expected)) if *received < expected => {
-                return Err(HubError::Truncated {
-                    hub: *hub,
-                    url: shown(url),
-                    received_bytes: *received,
-                    expected_bytes: Some(expected),
-                    source: None,
-                });
-            }
-            (None, _) => {}
-        }
-        Ok(chunk)
-    }
+/// Whether the bytes that come are not the file's own.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
 }
 
 fn unexpected(answer: &Answer, found: &'static str) -> HubError {

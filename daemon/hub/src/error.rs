@@ -142,6 +142,9 @@ pub enum HubError {
         #[source]
         source: Option<reqwest::Error>,
     },
+    /// What came so far is of another file than what the hub gives by now. Whoever asks again starts with its first byte.
+    #[error("the file at {url} on {hub} was replaced while it was fetched")]
+    FileReplaced { hub: Hub, url: String },
     #[error("{url} on {hub} should be a model file and is {found}")]
     NotAModelFile { hub: Hub, url: String, found: &'static str },
     #[error("{hub} sent us from {from} to {to}, which was refused: {problem}")]
@@ -214,6 +217,7 @@ impl Classify for HubError {
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::Truncated { .. }
+            | Self::FileReplaced { .. }
             | Self::WebhookFailed { .. } => ErrorClass::Unavailable,
             Self::PreviewRefused { .. } | Self::ListNotOffered { .. } => ErrorClass::Unsupported,
             Self::NotAModelFile { .. }
@@ -253,7 +257,8 @@ impl Classify for HubError {
             Self::NotAModelFile { .. } => reason::NOT_A_MODEL_FILE,
             Self::RedirectRefused { .. } => reason::REDIRECT_REFUSED,
             Self::PreviewRefused { .. } => reason::PREVIEW_REFUSED,
-            Self::UnexpectedStatus { .. }
+            Self::FileReplaced { .. }
+            | Self::UnexpectedStatus { .. }
             | Self::UnexpectedAnswer { .. }
             | Self::Malformed { .. }
             | Self::EndlessList { .. } => reason::HUB_PROTOCOL,
@@ -317,6 +322,7 @@ impl Classify for HubError {
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::Truncated { .. }
+            | Self::FileReplaced { .. }
             | Self::WebhookFailed { .. }
             | Self::RedirectRefused { .. }
             | Self::PreviewRefused { .. }
@@ -386,6 +392,7 @@ impl Classify for HubError {
             | Self::RateLimited { hub: at, url: place, .. }
             | Self::Unreachable { hub: at, url: place, .. }
             | Self::TimedOut { hub: at, url: place, .. }
+            | Self::FileReplaced { hub: at, url: place }
             | Self::NotAModelFile { hub: at, url: place, .. }
             | Self::PreviewRefused { hub: at, url: place, .. }
             | Self::UnexpectedAnswer { hub: at, url: place, .. }

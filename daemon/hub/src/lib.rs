@@ -12,6 +12,7 @@
 //!   is down is left alone ([`HubError::HubDown`], [`Hubs::health`]).
 //! - Nothing is read from the environment, `.netrc` or system proxy settings; what is in [`HubConfig`] is all there is.
 
+mod body;
 mod civitai;
 mod download;
 mod error;
@@ -23,6 +24,7 @@ mod preview;
 mod refusal;
 mod retry;
 mod site;
+mod transfer;
 mod transport;
 mod webhook;
 
@@ -370,18 +372,29 @@ impl Hubs {
     /// With `from`, asks for the rest of a file whose beginning is already here. That needs the validator of the
     /// answer the beginning came from; without one, or if the file has changed, [`Download::offset`] is 0.
     ///
+    /// `size_hint` is what the file's length is thought to be, in bytes. If much is left to fetch by it and the server can
+    /// serve parts, up to four connections bring pieces beside each other; the body has them in order all the same, and
+    /// what has come in order is given before an error is told. Wrong hints cost nothing but a question.
+    ///
     /// Hugging Face's large files come by Xet where it is offered and works, and by plain HTTP otherwise, at any byte.
     ///
     /// # Errors
     /// Everything a hub refuses a file for, `NOT_A_MODEL_FILE` for a page of text where weights should be, and
-    /// `REDIRECT_REFUSED`. The body's own errors are [`HubError::Truncated`] and [`HubError::TimedOut`].
-    pub async fn download(&self, hub: Hub, locator: &str, from: Option<ResumeFrom>) -> Result<Download, HubError> {
+    /// `REDIRECT_REFUSED`. The body's own errors are [`HubError::Truncated`] and [`HubError::TimedOut`]; of a body in pieces
+    /// also [`HubError::FileReplaced`] and whatever the hub refuses a piece for.
+    pub async fn download(
+        &self,
+        hub: Hub,
+        locator: &str,
+        from: Option<ResumeFrom>,
+        size_hint: Option<u64>,
+    ) -> Result<Download, HubError> {
         match hub {
             Hub::Civitai => {
                 let (transport, site) = self.at(hub);
-                download::open(transport, site, locator, from).await
+                download::open(transport, site, locator, from, size_hint).await
             }
-            Hub::HuggingFace => hugging_face::download(Arc::clone(&self.inner), locator, from).await,
+            Hub::HuggingFace => hugging_face::download(Arc::clone(&self.inner), locator, from, size_hint).await,
         }
     }
 
@@ -402,7 +415,7 @@ impl Hubs {
         preview::fetch(transport, site, url, media, max_bytes).await
     }
 
-    fn at(&self, hub: Hub) -> (&Transport, &site::Site) {
+    fn at(&self, hub: Hub) -> (&Transport, &Arc<site::Site>) {
         match hub {
             Hub::Civitai => self.inner.civitai.line(),
             Hub::HuggingFace => self.inner.hugging_face.line(),

@@ -37,12 +37,14 @@ where
     }
 }
 
+/// The wait after the `tries`-th failure, whatever it was, or none after the last.
+pub(crate) fn backoff(tries: u32, first_wait: Duration) -> Option<Duration> {
+    (tries < MOST_TRIES).then(|| up_to((first_wait * 2_u32.pow(tries.saturating_sub(1))).min(LONGEST_WAIT)))
+}
+
 /// How long to wait after the `tries`-th failure, or none to give up.
-fn wait_before_next(error: &HubError, tries: u32, first_wait: Duration) -> Option<Duration> {
-    if tries >= MOST_TRIES {
-        return None;
-    }
-    let backoff = up_to((first_wait * 2_u32.pow(tries - 1)).min(LONGEST_WAIT));
+pub(crate) fn wait_before_next(error: &HubError, tries: u32, first_wait: Duration) -> Option<Duration> {
+    let backoff = backoff(tries, first_wait)?;
     match error {
         HubError::RateLimited { retry_after, .. } => retry_after.filter(|wait| *wait <= LONGEST_OBEYED_WAIT),
         HubError::ServerFailed { retry_after: Some(wait), .. } => (*wait <= LONGEST_OBEYED_WAIT).then_some(*wait),

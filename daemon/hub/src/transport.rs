@@ -1,4 +1,4 @@
-//! The one HTTP client: redirects by hand, a token only where it belongs, and a limit on every wait and size.
+//! The HTTP clients: redirects by hand, a token only where it belongs, and a limit on every wait and size.
 //!
 //! reqwest's own redirects are off because they would follow hub data anywhere, its referrer because it would tell
 //! the storage host our last address, and its system proxy because a variable in somebody's shell must not decide
@@ -32,6 +32,8 @@ pub(crate) struct Timeouts {
     pub(crate) stall: Duration,
     /// The longest wait after the first of several failures; doubled after each.
     pub(crate) first_retry: Duration,
+    /// A piece of a file that is waited for shorter than this is never slow, however fast the others were.
+    pub(crate) slow_piece: Duration,
 }
 
 impl Default for Timeouts {
@@ -41,6 +43,7 @@ impl Default for Timeouts {
             answer: Duration::from_secs(30),
             stall: Duration::from_secs(30),
             first_retry: retry::FIRST_WAIT,
+            slow_piece: Duration::from_secs(2),
         }
     }
 }
@@ -48,6 +51,9 @@ impl Default for Timeouts {
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
     client: reqwest::Client,
+    /// For the bytes of files. It speaks HTTP/1.1 alone: with HTTP/2 every request to a host would share one connection,
+    /// and one connection's pace is what several are to get around.
+    files: reqwest::Client,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -116,15 +122,18 @@ impl Transport {
         if user_agent.trim().is_empty() || HeaderValue::from_str(user_agent).is_err() {
             return Err(HubError::InvalidConfig { setting: "user_agent", problem: "it is empty or not one line" });
         }
-        let client = reqwest::Client::builder()
-            .user_agent(user_agent)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(timeouts.connect)
-            .build()
-            .map_err(|source| HubError::ClientUnusable { hub: Hub::Civitai, source })?;
-        Ok(Self { client, timeouts })
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(user_agent)
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .no_proxy()
+                .connect_timeout(timeouts.connect)
+        };
+        let unusable = |source| HubError::ClientUnusable { hub: Hub::Civitai, source };
+        let client = builder().build().map_err(unusable)?;
+        let files = builder().http1_only().build().map_err(unusable)?;
+        Ok(Self { client, files, timeouts })
     }
 
     /// Asks a question: sends a GET and follows its redirects as far as `site` allows. The answer may have any status.
@@ -154,14 +163,22 @@ impl Transport {
         look: impl Fn(&Url, &HeaderMap) -> Option<T>,
     ) -> Result<Reached<T>, HubError> {
         let Permit { pass, slot } = site.gate.admit(kind).await?;
-        self.follow(&pass, slot, site, url, headers, look).await
+        self.follow(&pass, Some(slot), site, url, headers, look).await
+    }
+
+    /// Asks the hub for more of a file whose transfer is under way and keeps the slot it has. Transfers that waited for
+    /// another slot each would wait for each other for ever.
+    pub(crate) async fn get_more(&self, site: &Site, url: Url, headers: &HeaderMap) -> Result<Answer, HubError> {
+        let pass = site.gate.enter(Kind::Download)?;
+        pass.turn().await?;
+        Ok(self.follow(&pass, None, site, url, headers, nothing_better).await?.into_answer())
     }
 
     /// One request and the redirects that it leads to.
     async fn follow<T>(
         &self,
         pass: &Pass,
-        slot: Slot,
+        slot: Option<Slot>,
         site: &Site,
         url: Url,
         headers: &HeaderMap,
@@ -171,11 +188,11 @@ impl Transport {
         let mut url = url;
         let mut redirects = 0;
         loop {
-            let request = self.client.get(url.clone()).headers(headers.clone());
+            let request = self.client_for(pass.kind()).get(url.clone()).headers(headers.clone());
             let response = self.send(pass, site, &url, token.as_ref(), request).await?;
             let own_origin = site.is_own_origin(&url);
             if !is_redirect(response.status()) {
-                let answer = Answer { hub: site.hub, response, url, own_origin, token, slot: Some(slot) };
+                let answer = Answer { hub: site.hub, response, url, own_origin, token, slot };
                 return Ok(Reached::Answer(Box::new(answer)));
             }
             if own_origin && let Some(found) = look(&url, response.headers()) {
@@ -231,6 +248,21 @@ impl Transport {
             return Err(refused(site.hub, &url, "elsewhere".to_owned(), "it was to be the last address"));
         }
         Ok(Answer { hub: site.hub, response, url, own_origin: false, token, slot: None })
+    }
+
+    /// Part of a file from the storage that an answer of the hub named. A redirect is an answer like any other: the
+    /// storage's address is then no longer the last one.
+    pub(crate) async fn get_part(&self, site: &Site, url: Url, headers: HeaderMap) -> Result<Answer, HubError> {
+        site.may_visit(&url).map_err(|problem| refused(site.hub, &url, shown(&url), problem))?;
+        let response = self.exchange(site.hub, &url, self.files.get(url.clone()).headers(headers)).await?;
+        Ok(Answer { hub: site.hub, response, url, own_origin: false, token: None, slot: None })
+    }
+
+    fn client_for(&self, kind: Kind) -> &reqwest::Client {
+        match kind {
+            Kind::Download => &self.files,
+            Kind::Question | Kind::Preview => &self.client,
+        }
     }
 
     async fn exchange(
@@ -293,7 +325,8 @@ impl Transport {
         let pass = site.gate.enter(asked.kind())?;
         self.patiently(&pass, || async {
             let slot = pass.slot().await?;
-            let answer = self.follow(&pass, slot, site, url.clone(), &headers, nothing_better).await?.into_answer();
+            let answer =
+                self.follow(&pass, Some(slot), site, url.clone(), &headers, nothing_better).await?.into_answer();
             if answer.response.status() == StatusCode::NOT_MODIFIED && !headers.is_empty() {
                 return Ok(Conditional::Unchanged);
             }
@@ -448,7 +481,7 @@ fn length(body: &[u8]) -> u64 {
     u64::try_from(body.len()).unwrap_or(u64::MAX)
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 

@@ -11,6 +11,7 @@ use crate::throttle::Throttle;
 use crate::transfer::Transfer;
 use paintbox_catalogue::{DownloadEnd, DownloadNote, DownloadRecord, FileRecord, NewArtifact};
 use paintbox_domain::download::wait_after_failure;
+use paintbox_domain::hub::FileSize;
 use paintbox_domain::{Classify as _, DownloadState, DownloadStep, Hub, reason};
 use paintbox_hub::{Download, HubError, ResumeFrom};
 use paintbox_store::{Partial, PartialKey, StoreError};
@@ -180,8 +181,9 @@ impl<'a> Worker<'a> {
         }
         let from = (!partial.is_empty())
             .then(|| ResumeFrom { offset: partial.len(), validator: partial.validator().map(str::to_owned) });
+        let size = file.size.map(FileSize::bytes);
         let opened = tokio::select! {
-            opened = self.parts.hubs.download(self.download.hub, &file.locator, from) => opened.map_err(fetched)?,
+            opened = self.parts.hubs.download(self.download.hub, &file.locator, from, size) => opened.map_err(fetched)?,
             () = self.cancel.cancelled() => return Err(SyncError::Cancelled),
         };
         let Download { offset, total_bytes, validator, body, .. } = opened;

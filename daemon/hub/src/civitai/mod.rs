@@ -33,6 +33,7 @@ use crate::transport::{JsonText, Transport};
 use paintbox_domain::hub::HubModel;
 use paintbox_domain::{Classify, ErrorClass, Hub, Secret};
 use serde_json::Value;
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Civitai {
@@ -59,7 +60,7 @@ impl Civitai {
     }
 
     /// Where files come from.
-    pub(crate) fn line(&self) -> (&Transport, &Site) {
+    pub(crate) fn line(&self) -> (&Transport, &Arc<Site>) {
         (&self.transport, &self.sites.main)
     }
 

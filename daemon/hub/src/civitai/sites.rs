@@ -14,7 +14,7 @@ use url::Url;
 #[derive(Debug)]
 pub(crate) struct Sites {
     /// Accounts, downloads, and everything that is asked for without mature content.
-    pub(super) main: Site,
+    pub(super) main: Arc<Site>,
     /// Lists and look-ups with mature content; none if the main site gives them.
     pub(super) mature: Option<Site>,
 }
@@ -30,8 +30,11 @@ impl Sites {
     ) -> Result<Self, HubError> {
         let site = |endpoint: &Url| Site::new(Hub::Civitai, endpoint.clone(), token.cloned(), Arc::clone(clock));
         match mature.filter(|mature| mature.origin() != main.origin()) {
-            None => Ok(Self { main: site(main)?, mature: None }),
-            Some(mature) => Ok(Self { main: site(main)?.beside(mature), mature: Some(site(mature)?.beside(main)) }),
+            None => Ok(Self { main: Arc::new(site(main)?), mature: None }),
+            Some(mature) => {
+                let mature_site = site(mature)?.beside(main);
+                Ok(Self { main: Arc::new(site(main)?.beside(mature)), mature: Some(mature_site) })
+            }
         }
     }
 
@@ -52,7 +55,7 @@ impl Sites {
     }
 
     pub(super) fn set_token(&self, token: Option<&Secret>) {
-        for site in [Some(&self.main), self.mature.as_ref()].into_iter().flatten() {
+        for site in [Some(&*self.main), self.mature.as_ref()].into_iter().flatten() {
             site.set_token(token.cloned());
         }
     }

@@ -13,6 +13,7 @@ use futures::TryStreamExt;
 use paintbox_domain::Hub;
 use paintbox_domain::hub::{FileSize, HubFile};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The Hub shows no other file as the card.
 const CARD: &str = "README.md";
@@ -34,9 +35,9 @@ pub(super) fn find(files: &[HubFile]) -> Option<&HubFile> {
 ///
 /// # Errors
 /// Whatever keeps the file from coming.
-pub(super) async fn fetch(transport: &Transport, site: &Site, card: &HubFile) -> Result<String, HubError> {
+pub(super) async fn fetch(transport: &Transport, site: &Arc<Site>, card: &HubFile) -> Result<String, HubError> {
     let bytes = retry::patiently(transport.timeouts.first_retry, || async {
-        let mut body = download::open(transport, site, &card.locator, None).await?.body;
+        let mut body = download::open(transport, site, &card.locator, None, None).await?.body;
         let mut bytes: Vec<u8> = Vec::new();
         while let Some(chunk) = body.try_next().await? {
             bytes.extend_from_slice(&chunk);

@@ -36,6 +36,7 @@ use paintbox_domain::hub::{HubModel, ModelState};
 use paintbox_domain::{Classify, ErrorClass, Hub, Secret};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// What stands for itself in one segment of an address (RFC 3986's unreserved characters).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -44,7 +45,7 @@ const DEFAULT_BRANCH: &str = "main";
 #[derive(Debug)]
 pub(crate) struct HuggingFace {
     transport: Transport,
-    site: Site,
+    site: Arc<Site>,
     library: Library,
     distrusted: xet::Distrusted,
 }
@@ -65,7 +66,7 @@ pub(crate) fn is_private(kept: &Value) -> bool {
 impl HuggingFace {
     pub(crate) fn new(transport: Transport, site: Site, user_agent: String) -> Self {
         let library = Library::new(user_agent, transport.timeouts);
-        Self { transport, site, library, distrusted: xet::Distrusted::default() }
+        Self { transport, site: Arc::new(site), library, distrusted: xet::Distrusted::default() }
     }
 
     pub(crate) fn set_token(&self, token: Option<Secret>) {
@@ -73,7 +74,7 @@ impl HuggingFace {
         self.library.forget();
     }
 
-    pub(crate) fn line(&self) -> (&Transport, &Site) {
+    pub(crate) fn line(&self) -> (&Transport, &Arc<Site>) {
         (&self.transport, &self.site)
     }
 

@@ -256,15 +256,28 @@ impl Pass {
         self.probe
     }
 
+    /// What the call is for.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Waits for the turn of one request. The slot is kept until its answer was read.
     ///
     /// # Errors
     /// As [`Gate::enter`], for what was learnt while this call waited.
     pub(crate) async fn slot(&self) -> Result<Slot, HubError> {
-        let lane = self.gate.lane(self.kind);
         // The semaphore is never closed, so this cannot fail; a slot that is missing would only mean one request more.
-        let slot = Arc::clone(&lane.slots).acquire_owned().await.ok();
-        let wait = lock(&lane.allowance).take(Instant::now(), LONGEST_OBEYED_WAIT);
+        let slot = Arc::clone(&self.gate.lane(self.kind).slots).acquire_owned().await.ok();
+        self.turn().await?;
+        Ok(Slot { _slot: slot })
+    }
+
+    /// Waits for the turn of one request of a call that has a slot already.
+    ///
+    /// # Errors
+    /// As [`Self::slot`].
+    pub(crate) async fn turn(&self) -> Result<(), HubError> {
+        let wait = lock(&self.gate.lane(self.kind).allowance).take(Instant::now(), LONGEST_OBEYED_WAIT);
         match wait {
             Ok(wait) if wait.is_zero() => {}
             Ok(wait) => tokio::time::sleep(wait).await,
@@ -282,7 +295,7 @@ impl Pass {
             self.gate.check_circuit(false)?;
         }
         lock(&self.gate.state).requests += 1;
-        Ok(Slot { _slot: slot })
+        Ok(())
     }
 
     /// The head of an answer has come. `from_site` is false for the hub's storage, whose troubles are its own.

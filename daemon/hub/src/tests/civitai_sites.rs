@@ -63,7 +63,7 @@ async fn a_reference_finds_what_the_main_site_does_not_show() {
     let file = &by_model.model.versions[0].files[0];
     assert_eq!(hubs.resolve(&file.sha256.unwrap().to_hex().parse().unwrap()).await.unwrap().model.name, "Wild");
     hub.clear_requests();
-    let bytes = whole(hubs.download(Hub::Civitai, &file.locator, None).await.unwrap()).await.unwrap();
+    let bytes = whole(hubs.download(Hub::Civitai, &file.locator, None, None).await.unwrap()).await.unwrap();
     assert_eq!(bytes, weights(65));
     assert!(hub.requests_to(Server::CivitaiMature).is_empty(), "files come from the main site");
 }
@@ -109,7 +109,7 @@ async fn the_sites_fail_apart_from_each_other() {
     assert_eq!(hubs.health(Hub::Civitai).state, HubState::Down);
     let tame_list = ListRequest { mature: false, ..request("civitai:painter") };
     assert_eq!(names(&listed(&hubs, tame_list).await.unwrap()), ["Tame"]);
-    whole(hubs.download(Hub::Civitai, &locator(&tame), None).await.unwrap()).await.unwrap();
+    whole(hubs.download(Hub::Civitai, &locator(&tame), None, None).await.unwrap()).await.unwrap();
     hub.clear_requests();
     assert!(matches!(presence(&hubs, tame.id, true).await.unwrap(), Presence::Here(_)));
     assert!(hub.requests_to(Server::CivitaiMature).is_empty(), "it is left alone");

@@ -167,14 +167,14 @@ async fn small_files_come_from_the_hub_and_large_ones_from_the_cdn_without_the_t
     let file = |path: &str| model.versions[0].files.iter().find(|file| file.external_id == path).unwrap().clone();
     hub.clear_requests();
 
-    let small = hubs.download(Hub::HuggingFace, &file("model_index.json").locator, None).await.unwrap();
+    let small = hubs.download(Hub::HuggingFace, &file("model_index.json").locator, None, None).await.unwrap();
     assert_eq!(whole(small).await.unwrap(), &b"{\"_class_name\": \"StableDiffusionPipeline\"}"[..]);
     let hops = hub.requests();
     assert_eq!(hops.len(), 2, "a relative redirect to the Hub's own cache was followed");
     assert!(hops.iter().all(|hop| hop.server == Server::HfEndpoint && hop.header("authorization").is_some()));
 
     let unet = file("unet/diffusion_pytorch_model.safetensors");
-    let large = hubs.download(Hub::HuggingFace, &unet.locator, None).await.unwrap();
+    let large = hubs.download(Hub::HuggingFace, &unet.locator, None, None).await.unwrap();
     let (total, validator) = (large.total_bytes, large.validator.clone());
     let bytes = whole(large).await.unwrap();
     assert_eq!((total, &bytes), (Some(50_000), &weights(50_000)));
@@ -182,7 +182,7 @@ async fn small_files_come_from_the_hub_and_large_ones_from_the_cdn_without_the_t
     assert_eq!((cdn.len(), cdn[0].header("authorization"), cdn[0].header("referer")), (1, None, None));
 
     let from = ResumeFrom { offset: 20_000, validator };
-    let rest = hubs.download(Hub::HuggingFace, &unet.locator, Some(from)).await.unwrap();
+    let rest = hubs.download(Hub::HuggingFace, &unet.locator, Some(from), None).await.unwrap();
     assert_eq!((rest.offset, rest.total_bytes), (20_000, Some(50_000)));
     assert_eq!(whole(rest).await.unwrap(), bytes.slice(20_000..));
 }
@@ -197,7 +197,7 @@ async fn gates_open_for_people_who_were_let_in() {
     let model = hubs.model(Hub::HuggingFace, "studio/gated", None).await.unwrap();
     assert_eq!(model.state, ModelState::Gated);
     let locator = model.versions[0].files.last().unwrap().locator.clone();
-    let refused = async || hubs.download(Hub::HuggingFace, &locator, None).await.unwrap_err();
+    let refused = async || hubs.download(Hub::HuggingFace, &locator, None, None).await.unwrap_err();
     assert_eq!(refused().await.reason(), reason::HUB_TOKEN_REQUIRED);
     hf_token(&hubs, "hf_wrong");
     assert_eq!(refused().await.reason(), reason::HUB_TOKEN_REJECTED);
@@ -207,7 +207,7 @@ async fn gates_open_for_people_who_were_let_in() {
     let page = format!("open {}/studio/gated, accept its terms", hub.hf_endpoint());
     assert!(error.hint().unwrap().contains(&page), "{:?}", error.hint());
     hub.grant_access("studio/gated");
-    let open = hubs.download(Hub::HuggingFace, &locator, None).await.unwrap();
+    let open = hubs.download(Hub::HuggingFace, &locator, None, None).await.unwrap();
     assert_eq!(whole(open).await.unwrap(), weights(50_000));
 }
 
@@ -221,7 +221,7 @@ async fn a_disabled_repository_says_so() {
     let model = hubs.model(Hub::HuggingFace, "studio/gone", None).await.unwrap();
     assert_eq!((model.state, model.versions[0].download_allowed), (ModelState::Disabled, false));
     let locator = &model.versions[0].files[0].locator;
-    let error = hubs.download(Hub::HuggingFace, locator, None).await.unwrap_err();
+    let error = hubs.download(Hub::HuggingFace, locator, None, None).await.unwrap_err();
     assert_eq!(error.reason(), reason::DOWNLOAD_DISABLED, "{error}");
 }
 
@@ -230,7 +230,7 @@ async fn a_missing_file_of_a_known_commit_is_missing() {
     let hub = FakeHub::start().await;
     let commit = hub.publish_repository(pipeline("studio/model"));
     let locator = format!("/studio/model/resolve/{commit}/nothing.safetensors");
-    let error = hubs(&hub).download(Hub::HuggingFace, &locator, None).await.unwrap_err();
+    let error = hubs(&hub).download(Hub::HuggingFace, &locator, None, None).await.unwrap_err();
     assert_eq!(error.reason(), reason::FILE_NOT_FOUND);
 }
 

@@ -35,7 +35,7 @@ async fn offered(bytes: &Bytes) -> (FakeHub, String) {
 }
 
 async fn opened(hubs: &Hubs, locator: &str) -> Download {
-    hubs.download(Hub::HuggingFace, locator, None).await.unwrap()
+    hubs.download(Hub::HuggingFace, locator, None, None).await.unwrap()
 }
 
 /// What the CDN was asked for: stored objects, and plain files with the range that was wanted of them.
@@ -76,7 +76,7 @@ async fn a_large_file_comes_in_chunks_and_each_token_stays_where_it_belongs() {
     hub.announce_xet(true);
     hub.clear_requests();
     let from = ResumeFrom { offset: 5_000_000, validator };
-    let rest = hubs.download(Hub::HuggingFace, &locator, Some(from)).await.unwrap();
+    let rest = hubs.download(Hub::HuggingFace, &locator, Some(from), None).await.unwrap();
     assert_eq!(rest.offset, 5_000_000);
     assert_eq!(whole(rest).await.unwrap(), bytes.slice(5_000_000..));
     assert_eq!(cdn(&hub), (0, vec![Some("bytes=5000000-".to_owned())]));

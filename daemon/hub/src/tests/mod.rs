@@ -10,6 +10,7 @@ mod hugging_face_xet;
 mod politeness;
 mod secrets;
 mod transfers;
+mod windowed;
 
 use crate::transport::Timeouts;
 use crate::{Download, HubConfig, HubError, Hubs, ListPage, ListRequest};
@@ -68,7 +69,7 @@ fn impatient_hubs(hub: &FakeHub) -> Hubs {
 fn impatient() -> Timeouts {
     let short = Duration::from_millis(150);
     let first_retry = Duration::from_millis(1);
-    Timeouts { connect: Duration::from_secs(5), answer: short, stall: short, first_retry }
+    Timeouts { connect: Duration::from_secs(5), answer: short, stall: short, first_retry, ..Timeouts::default() }
 }
 
 /// Bytes that begin as a safetensors file does and then never repeat for long.
@@ -135,7 +136,7 @@ fn handles_can_be_shared_between_tasks() {
     // Never polled: that it compiles is the test.
     let _check = |hubs: Hubs| {
         sent(hubs.model(Hub::HuggingFace, "a/b", None));
-        sent(hubs.download(Hub::Civitai, "/", None));
+        sent(hubs.download(Hub::Civitai, "/", None, None));
         sent(hubs.account(Hub::HuggingFace));
         sent(hubs.fetch_preview(Hub::Civitai, "", PreviewMedia::Image, 1));
     };

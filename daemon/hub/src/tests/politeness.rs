@@ -32,7 +32,7 @@ async fn a_hub_that_is_down_is_left_alone_and_found_back_by_one_question() {
     let left = error.retry_after().unwrap().as_secs();
     assert!((47..=60).contains(&left), "{left}");
     for error in [
-        hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap_err(),
+        hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap_err(),
         pages(&hubs, "civitai:painter").await.unwrap_err(),
         hubs.fetch_preview(Hub::Civitai, "http://127.0.0.1:1/x.png", PreviewMedia::Image, 1).await.unwrap_err(),
     ] {
@@ -117,7 +117,7 @@ async fn the_storages_failures_do_not_close_the_hub() {
     let (hubs, _) = hubs_with_clock(&hub);
     hub.faults().always(Server::CivitaiStorage, "/", status(503, "", &[("retry-after", "3600")]));
     for _ in 0..=FAILURES {
-        let error = hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap_err();
+        let error = hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap_err();
         assert_eq!(error.reason(), reason::HUB_UNREACHABLE);
     }
     assert_eq!(hubs.health(Hub::Civitai).state, HubState::Ok);
@@ -140,7 +140,7 @@ async fn a_long_pause_is_kept_without_asking_and_then_over() {
     assert_eq!(hub.requests().len(), 1);
     let health = hubs.health(Hub::Civitai);
     assert_eq!((health.state, health.retry_at), (HubState::Limited, Some(Timestamp::from_unix_ms(300_000))));
-    whole(hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap()).await.unwrap();
+    whole(hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap()).await.unwrap();
     clock.advance(Duration::from_secs(200));
     hubs.model(Hub::Civitai, &id, None).await.unwrap();
     assert_eq!(hubs.health(Hub::Civitai).state, HubState::Ok);
@@ -153,7 +153,7 @@ async fn an_account_that_downloaded_too_much_may_still_ask() {
     let (hubs, clock) = hubs_with_clock(&hub);
     let words = "{\"error\":\"We've noticed an unusual amount of downloading from your account.\"}";
     let limit = hub.faults().always(Server::CivitaiSite, "/api/download/", status(429, words, &[]));
-    let refused = async || hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap_err();
+    let refused = async || hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap_err();
     assert_eq!(refused().await.retry_after(), Some(Duration::from_secs(3600)));
     clock.advance(Duration::from_secs(600));
     assert_eq!(refused().await.retry_after(), Some(Duration::from_secs(3000)));
@@ -209,11 +209,11 @@ async fn transfers_wait_for_each_other_and_not_for_questions() {
     let (hubs, _) = hubs_with_clock(&hub);
     let mut open = Vec::new();
     for _ in 0..4 {
-        open.push(hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap());
+        open.push(hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap());
     }
     let fifth = tokio::spawn({
         let (hubs, locator) = (hubs.clone(), locator(&model));
-        async move { hubs.download(Hub::Civitai, &locator, Some(ResumeFrom { offset: 0, validator: None })).await }
+        async move { hubs.download(Hub::Civitai, &locator, Some(ResumeFrom { offset: 0, validator: None }), None).await }
     });
     hubs.model(Hub::Civitai, &model.id.to_string(), None).await.unwrap();
     assert!(!fifth.is_finished());
@@ -230,7 +230,7 @@ async fn no_request_tells_where_we_come_from() {
     let hubs = two_sites(&hub);
     hubs.account(Hub::Civitai).await.unwrap();
     listed(&hubs, request("civitai:following")).await.unwrap();
-    whole(hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap()).await.unwrap();
+    whole(hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap()).await.unwrap();
     let requests = hub.requests();
     assert!(requests.len() >= 5);
     for request in requests {

@@ -66,8 +66,8 @@ async fn no_error_and_no_debug_text_holds_the_token() {
         errors.extend(hubs.hf_refs("a/b").await.err());
         errors.extend(hubs.hf_commits("a/b", None, 1).await.err());
         errors.extend(hubs.hf_tree("a/b", None).await.err());
-        errors.extend(hubs.download(Hub::HuggingFace, "/a/b/resolve/main/c.safetensors", None).await.err());
-        errors.extend(hubs.download(Hub::Civitai, &locator(&model), None).await.err());
+        errors.extend(hubs.download(Hub::HuggingFace, "/a/b/resolve/main/c.safetensors", None, None).await.err());
+        errors.extend(hubs.download(Hub::Civitai, &locator(&model), None, None).await.err());
         errors.extend(pages(&hubs, "civitai:following").await.err());
         errors.extend(hubs.look_again(Hub::Civitai, &["1".to_owned()], true).await.err());
         errors.extend(hubs.identify(&[Sha256::from_bytes([1; 32])]).await.err());

@@ -5,7 +5,7 @@ use crate::ResumeFrom;
 use paintbox_domain::{ErrorClass, reason};
 
 async fn opened(hubs: &Hubs, locator: &str) -> Download {
-    hubs.download(Hub::Civitai, locator, None).await.unwrap()
+    hubs.download(Hub::Civitai, locator, None, None).await.unwrap()
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_transfer_goes_on_where_it_ended() {
     assert!(validator.is_some());
     let resume = async |offset| {
         let from = ResumeFrom { offset, validator: validator.clone() };
-        hubs.download(Hub::Civitai, &locator(&model), Some(from)).await.unwrap()
+        hubs.download(Hub::Civitai, &locator(&model), Some(from), None).await.unwrap()
     };
     hub.clear_requests();
     let rest = resume(40_000).await;
@@ -68,7 +68,7 @@ async fn a_changed_file_or_a_server_without_ranges_starts_over() {
     let validator = opened(&hubs, &locator(&model)).await.validator;
     let resume = async |validator: &Option<String>| {
         let from = ResumeFrom { offset: 400, validator: validator.clone() };
-        hubs.download(Hub::Civitai, &locator(&model), Some(from)).await.unwrap()
+        hubs.download(Hub::Civitai, &locator(&model), Some(from), None).await.unwrap()
     };
     hub.faults().once(Server::CivitaiStorage, "/", Fault::IgnoreRange);
     assert_eq!(resume(&validator).await.offset, 0);
@@ -97,7 +97,7 @@ async fn a_page_of_text_is_not_taken_for_weights() {
         (Server::CivitaiSite, status(200, " <html>", &[("content-type", "application/octet-stream")])),
     ] {
         hub.faults().once(server, "/", fault.clone());
-        let error = hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap_err();
+        let error = hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap_err();
         assert_eq!(error.reason(), reason::NOT_A_MODEL_FILE, "{fault:?}: {error}");
         hub.faults().clear();
     }
@@ -152,7 +152,7 @@ async fn silence_ends_a_call_and_a_transfer() {
     let model = published(&hub, "Grey", &weights(200_000));
     let hubs = impatient_hubs(&hub);
     let stalled = hub.faults().once(Server::CivitaiStorage, "/", Fault::Stall);
-    let error = hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap_err();
+    let error = hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap_err();
     assert!(matches!(error, HubError::TimedOut { awaited: "an answer", .. }), "{error}");
     assert_eq!(error.reason(), reason::HUB_UNREACHABLE);
     stalled.release();
@@ -172,7 +172,7 @@ async fn redirects_to_strangers_and_in_circles_are_refused() {
     for target in ["http://192.168.0.1/x?secret=1", "https://example.org/x", "file:///etc/passwd", &here] {
         hub.clear_requests();
         let rule = hub.faults().always(Server::CivitaiSite, "/api/download/", Fault::RedirectTo(target.to_owned()));
-        let error = hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap_err();
+        let error = hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap_err();
         assert_eq!(error.reason(), reason::REDIRECT_REFUSED, "{target}: {error}");
         assert!(!error.to_string().contains("secret"), "{error}");
         assert!(rule.hits() <= 6);
@@ -203,19 +203,19 @@ async fn every_refusal_of_the_download_endpoint_has_its_reason() {
     ] {
         // What a token could change is not what is tested.
         civitai_token(&hubs, CIVITAI_TOKEN);
-        let error = hubs.download(Hub::Civitai, &locator(&model), None).await.unwrap_err();
+        let error = hubs.download(Hub::Civitai, &locator(&model), None, None).await.unwrap_err();
         assert_eq!(error.reason(), wanted, "{error}");
     }
     hubs.set_token(Hub::Civitai, None);
     let open = published(&hub, "Open", &weights(64));
     hub.require_download_token(true);
-    let error = hubs.download(Hub::Civitai, &locator(&open), None).await.unwrap_err();
+    let error = hubs.download(Hub::Civitai, &locator(&open), None, None).await.unwrap_err();
     assert_eq!(error.reason(), reason::HUB_TOKEN_REQUIRED);
     assert!(error.hint().unwrap().contains("paintbox login civitai"));
-    let error = hubs.download(Hub::Civitai, "/api/download/models/987654?fileId=1", None).await.unwrap_err();
+    let error = hubs.download(Hub::Civitai, "/api/download/models/987654?fileId=1", None, None).await.unwrap_err();
     assert_eq!(error.reason(), reason::FILE_NOT_FOUND);
     for locator in ["", "https://example.org/x", "@example.org"] {
-        let error = hubs.download(Hub::Civitai, locator, None).await.unwrap_err();
+        let error = hubs.download(Hub::Civitai, locator, None, None).await.unwrap_err();
         assert_eq!(error.reason(), reason::INVALID_ARGUMENT, "{locator}");
     }
 }

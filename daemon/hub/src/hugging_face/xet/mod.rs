@@ -23,6 +23,7 @@ use crate::download::{self, Download, ResumeFrom};
 use crate::error::HubError;
 use crate::politeness::Kind;
 use crate::site::{Site, shown};
+use crate::transfer;
 use crate::transport::Reached;
 use crate::{Inner, hugging_face::HuggingFace};
 use bytes::Bytes;
@@ -84,18 +85,32 @@ impl Offer {
 ///
 /// # Errors
 /// As [`crate::Hubs::download`]. What is wrong with Xet alone is no error.
-pub(crate) async fn download(inner: Arc<Inner>, locator: &str, from: Option<ResumeFrom>) -> Result<Download, HubError> {
+pub(crate) async fn download(
+    inner: Arc<Inner>,
+    locator: &str,
+    from: Option<ResumeFrom>,
+    size_hint: Option<u64>,
+) -> Result<Download, HubError> {
     let HuggingFace { transport, site, distrusted, .. } = &inner.hugging_face;
     if from.is_some() {
         // A whole can be checked against its Xet hash, a rest cannot; and the CDN serves any range.
-        return download::open(transport, site, locator, from).await;
+        return download::open(transport, site, locator, from, size_hint).await;
     }
     let look = |url: &Url, headers: &HeaderMap| {
         let offer = Offer::read(site, url, headers)?;
         (offer.total_bytes >= WORTH_ASKING_BYTES && !distrusted.holds(&offer.hash)).then_some(offer)
     };
-    let offer = match transport.get_unless(Kind::Download, site, site.url(locator)?, &HeaderMap::new(), look).await? {
-        Reached::Answer(answer) => return download::whole(transport, *answer, locator).await,
+    // Whoever does not offer Xet answers with the file, so this is the first request for it.
+    let piece = transfer::first_piece(0, size_hint);
+    let headers = piece.as_ref().map_or_else(HeaderMap::new, |bytes| download::piece_headers(bytes, None));
+    let offer = match transport.get_unless(Kind::Download, site, site.url(locator)?, &headers, look).await? {
+        Reached::Answer(answer) => {
+            let Some(bytes) = piece else { return download::whole(transport, *answer, locator).await };
+            return match download::in_pieces(transport, site, locator, *answer, bytes).await? {
+                Some(download) => Ok(download),
+                None => download::open(transport, site, locator, None, None).await,
+            };
+        }
         Reached::Left(offer) => offer,
     };
     // The first bytes are waited for, so that a store that is not there costs nothing but the question.
@@ -108,7 +123,7 @@ pub(crate) async fn download(inner: Arc<Inner>, locator: &str, from: Option<Resu
         Ok(opened) => opened,
         Err(error) => {
             tracing::info!(file = locator, %error, "Xet does not bring it; plain HTTP does");
-            return download::open(transport, site, locator, None).await;
+            return download::open(transport, site, locator, None, Some(offer.total_bytes)).await;
         }
     };
     let (total_bytes, validator) = (offer.total_bytes, offer.validator());
@@ -173,7 +188,7 @@ impl Wanted {
         let validator = Some(self.offer.validator());
         let from = (given > 0).then(|| ResumeFrom { offset: given, validator: validator.clone() });
         let Download { offset, total_bytes, validator: found, body, .. } =
-            download::open(transport, site, &self.locator, from).await?;
+            download::open(transport, site, &self.locator, from, Some(self.offer.total_bytes)).await?;
         let same = total_bytes.is_none_or(|bytes| bytes == self.offer.total_bytes);
         if same && offset == given {
             return Ok(body);
