@@ -204,6 +204,44 @@ async fn a_piece_that_never_comes_ends_the_body_behind_what_came() {
 }
 
 #[tokio::test]
+async fn a_server_that_forgets_about_ranges_is_asked_again_and_then_for_the_whole() {
+    let (hub, bytes, model) = offered(20).await;
+    let hubs = hubs(&hub);
+    hub.faults().add(FaultRule::new(Server::CivitaiStorage, "/", Fault::IgnoreRange).skip(2).once());
+    assert!(whole(opened(&hubs, &model, &bytes).await).await.unwrap() == bytes);
+    hub.faults().add(FaultRule::new(Server::CivitaiStorage, "/", Fault::IgnoreRange).skip(1));
+    let download = opened(&hubs, &model, &bytes).await;
+    let validator = download.validator.clone();
+    let (come, error) = broken(download).await;
+    assert_eq!(error.class(), ErrorClass::Unavailable, "{error}");
+    assert!(come == bytes.slice(..come.len()));
+    let from = ResumeFrom { offset: length(&come), validator };
+    let over = hubs.download(Hub::Civitai, &locator(&model), Some(from), Some(length(&bytes))).await.unwrap();
+    assert_eq!(over.offset, 0);
+    assert!(whole(over).await.unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn a_body_that_is_dropped_gives_its_place_to_the_next() {
+    let (hub, bytes, model) = offered(20).await;
+    let hubs = hubs(&hub);
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let mut download = opened(&hubs, &model, &bytes).await;
+        download.body.next().await.unwrap().unwrap();
+        open.push(download);
+    }
+    let fifth = opened(&hubs, &model, &bytes);
+    tokio::pin!(fifth);
+    assert!(futures::poll!(fifth.as_mut()).is_pending());
+    let before = hub.requests_to(Server::CivitaiSite).len();
+    drop(open);
+    let fifth = tokio::time::timeout(Duration::from_secs(30), fifth).await.unwrap();
+    assert_eq!((before, hub.requests_to(Server::CivitaiSite).len()), (4, 5));
+    assert!(whole(fifth).await.unwrap() == bytes);
+}
+
+#[tokio::test]
 async fn another_part_than_was_asked_for_is_refused() {
     let (hub, bytes, model) = offered(40).await;
     let hubs = hubs(&hub);
@@ -317,6 +355,26 @@ async fn a_server_that_serves_one_at_a_time_is_asked_by_one_connection() {
     hub.faults().add(FaultRule::new(Server::CivitaiStorage, "/", busy).skip(1));
     let (_, error) = broken(opened(&hubs, &model, &bytes).await).await;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(86_400)), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_hub_keeps_itself_is_asked_of_it_with_the_token() {
+    let bytes = large(20);
+    let hub = FakeHub::start().await;
+    let commit = hub.publish_repository(FakeRepository::new("studio/model", files(&[("notes.txt", bytes.clone())])));
+    let locator = format!("/studio/model/resolve/{commit}/notes.txt");
+    let hubs = hubs(&hub);
+    hf_token(&hubs, HF_TOKEN);
+    let download = hubs.download(Hub::HuggingFace, &locator, None, Some(length(&bytes))).await.unwrap();
+    assert!(whole(download).await.unwrap() == bytes);
+    let requests = hub.requests();
+    assert!(requests.iter().all(|request| request.server == Server::HfEndpoint));
+    assert!(requests.iter().all(|request| request.header("authorization") == Some(&format!("Bearer {HF_TOKEN}"))));
+    // A piece is one request and the redirect that it leads to, within the hub.
+    let mut ranges = ranges(&hub, Server::HfEndpoint);
+    ranges.dedup();
+    assert!(are_pieces(&ranges, 0, length(&bytes)), "{ranges:?}");
+    assert_eq!((requests.len(), hubs.health(Hub::HuggingFace).requests), (10, 5));
 }
 
 #[tokio::test]

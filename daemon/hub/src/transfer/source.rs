@@ -100,6 +100,10 @@ impl Source {
         match self.file.judge(status, answer.response.headers(), bytes) {
             Verdict::Good => Ok(Body::new(&self.transport, answer, Some(bytes.end - bytes.start))),
             Verdict::Replaced => Err(HubError::FileReplaced { hub, url }.into()),
+            Verdict::Whole => {
+                let expected_bytes = Some(bytes.end - bytes.start);
+                Err(HubError::Truncated { hub, url, received_bytes: 0, expected_bytes, source: None }.into())
+            }
             Verdict::Other(found) => Err(HubError::UnexpectedAnswer { hub, url, found }.into()),
             Verdict::Refused => {
                 let refusal = self.transport.refusal(answer).await;
@@ -121,6 +125,9 @@ enum Verdict {
     Good,
     /// By now there is another file.
     Replaced,
+    /// The same file from its first byte. Not every server behind one name need know ranges, so another may be asked; and
+    /// whoever goes on later, from what came, is given the whole.
+    Whole,
     /// No refusal, and nothing that could be put between the other pieces.
     Other(&'static str),
     Refused,
@@ -137,6 +144,9 @@ impl FileMark {
         let is_other = headers.get(ETAG).is_some_and(|etag| *etag != self.validator);
         if is_other || total.is_some_and(|total| total != self.total_bytes) {
             return Verdict::Replaced;
+        }
+        if status == StatusCode::OK && headers.contains_key(ETAG) {
+            return Verdict::Whole;
         }
         if status != StatusCode::PARTIAL_CONTENT {
             return Verdict::Other("something else than the part of the file that was asked for");
@@ -178,6 +188,7 @@ mod tests {
         ] {
             assert_eq!(judge(status, headers), Verdict::Replaced, "{status} {headers:?}");
         }
+        assert_eq!(judge(200, &[etag]), Verdict::Whole);
         for (status, headers) in [
             (206, &[range][..]),
             (206, &[etag]),
@@ -187,7 +198,6 @@ mod tests {
             (206, &[("content-range", "bytes 10-19/*"), etag]),
             (206, &[("content-range", "bytes 10-18446744073709551615/100"), etag]),
             (206, &[range, etag, ("content-encoding", "gzip")]),
-            (200, &[etag]),
             (200, &[]),
             (204, &[]),
             (416, &[("content-range", "bytes */100")]),
