@@ -55,8 +55,8 @@ impl fmt::Debug for Download {
     }
 }
 
-/// Opens a file, from its beginning or from the end of what is already here. `size_hint` is what its length is thought to
-/// be, in bytes: of a large file the first request asks for one piece, and the others come beside each other.
+/// Opens a file, from its beginning or from the end of what is already here. `size_hint` is what its length is thought
+/// to be, in bytes: of a large file the first request asks for one piece, and the others come beside each other.
 pub(crate) async fn open(
     transport: &Transport,
     site: &Arc<Site>,

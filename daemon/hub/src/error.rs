@@ -142,7 +142,8 @@ pub enum HubError {
         #[source]
         source: Option<reqwest::Error>,
     },
-    /// What came so far is of another file than what the hub gives by now. Whoever asks again starts with its first byte.
+    /// What came so far is of another file than what the hub gives by now. Whoever asks again starts with its first
+    /// byte.
     #[error("the file at {url} on {hub} was replaced while it was fetched")]
     FileReplaced { hub: Hub, url: String },
     #[error("{url} on {hub} should be a model file and is {found}")]

@@ -372,16 +372,16 @@ impl Hubs {
     /// With `from`, asks for the rest of a file whose beginning is already here. That needs the validator of the
     /// answer the beginning came from; without one, or if the file has changed, [`Download::offset`] is 0.
     ///
-    /// `size_hint` is what the file's length is thought to be, in bytes. If much is left to fetch by it and the server can
-    /// serve parts, up to four connections bring pieces beside each other; the body has them in order all the same, and
-    /// what has come in order is given before an error is told. Wrong hints cost nothing but a question.
+    /// `size_hint` is what the file's length is thought to be, in bytes. If much is left to fetch by it and the server
+    /// can serve parts, up to four connections bring pieces beside each other; the body has them in order all the same,
+    /// and what has come in order is given before an error is told. Wrong hints cost nothing but a question.
     ///
     /// Hugging Face's large files come by Xet where it is offered and works, and by plain HTTP otherwise, at any byte.
     ///
     /// # Errors
     /// Everything a hub refuses a file for, `NOT_A_MODEL_FILE` for a page of text where weights should be, and
-    /// `REDIRECT_REFUSED`. The body's own errors are [`HubError::Truncated`] and [`HubError::TimedOut`]; of a body in pieces
-    /// also [`HubError::FileReplaced`] and whatever the hub refuses a piece for.
+    /// `REDIRECT_REFUSED`. The body's own errors are [`HubError::Truncated`] and [`HubError::TimedOut`]; of a body in
+    /// pieces also [`HubError::FileReplaced`] and whatever the hub refuses a piece for.
     pub async fn download(
         &self,
         hub: Hub,

@@ -51,8 +51,8 @@ impl Default for Timeouts {
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
     client: reqwest::Client,
-    /// For the bytes of files. It speaks HTTP/1.1 alone: with HTTP/2 every request to a host would share one connection,
-    /// and one connection's pace is what several are to get around.
+    /// For the bytes of files. It speaks HTTP/1.1 alone: with HTTP/2 every request to a host would share one
+    /// connection, and one connection's pace is what several are to get around.
     files: reqwest::Client,
     pub(crate) timeouts: Timeouts,
 }

@@ -30,7 +30,7 @@ async fn opened(hubs: &Hubs, model: &PublishedModel, bytes: &Bytes) -> Download 
     hubs.download(Hub::Civitai, &locator(model), None, Some(length(bytes))).await.unwrap()
 }
 
-/// The ranges that a server was asked for, in the order of the file. A request without a range is one to the end of all.
+/// The ranges that a server was asked for, in the order of the file. One without an end goes on for ever.
 fn ranges(hub: &FakeHub, server: Server) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = hub
         .requests_to(server)
@@ -295,6 +295,17 @@ async fn an_address_that_expires_is_asked_for_once_again() {
         assert_eq!(hub.requests_to(Server::CivitaiSite).len(), 2);
         hub.faults().clear();
     }
+
+    // Trouble at the old address while the hub is being asked does not have it asked twice.
+    hub.clear_requests();
+    let download = opened(&hubs, &model, &bytes).await;
+    let faults = hub.faults();
+    faults.once(Server::CivitaiStorage, "/", status(410, "", &[]));
+    faults.once(Server::CivitaiStorage, "/", status(503, "", &[]));
+    let slow = faults.once(Server::CivitaiSite, "/", Fault::ReleaseAfter(Duration::from_millis(200)));
+    assert!(whole(download).await.unwrap() == bytes);
+    assert_eq!((slow.hits(), hub.requests_to(Server::CivitaiSite).len()), (1, 2));
+    faults.clear();
 
     // A fresh address that is refused, too, is the end of it.
     let download = opened(&hubs, &model, &bytes).await;

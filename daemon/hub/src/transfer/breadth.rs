@@ -1,7 +1,7 @@
 //! How many connections a server bears beside each other.
 
-/// After so many pieces without a refusal one more connection is tried: a line that was gone for a moment should not slow
-/// down the hour that follows, and a server that bears no more is asked in vain once in 64 MiB.
+/// After so many pieces without a refusal one more connection is tried: a line that was gone for a moment should not
+/// slow down the hour that follows, and a server that bears no more is asked in vain once in 64 MiB.
 const PIECES_BEFORE_ONE_MORE: u32 = 16;
 
 /// The number of connections of one transfer: fewer after a refusal, and more again after a while.

@@ -44,8 +44,8 @@ const WORTH_PIECES_BYTES: u64 = 16 << 20;
 /// An answer that brought this much was worth asking for, so the failures before it do not count any longer.
 const PROGRESS_BYTES: u64 = 64 << 10;
 
-/// What to ask for first of a file that is here up to `offset` and whose length is thought to be `size_hint`. None if it is
-/// not worth several connections, or nobody knows.
+/// What to ask for first of a file that is here up to `offset` and whose length is thought to be `size_hint`. None if it
+/// is not worth several connections, or nobody knows.
 pub(crate) fn first_piece(offset: u64, size_hint: Option<u64>) -> Option<Range<u64>> {
     let left = size_hint?.saturating_sub(offset);
     (left > WORTH_PIECES_BYTES).then(|| offset..offset.saturating_add(PIECE_BYTES))
@@ -78,8 +78,8 @@ struct Transfer {
     failures: HashMap<PieceId, u32>,
     /// Nothing new is asked for earlier.
     quiet_until: Instant,
-    /// How long the reader was kept waiting since the beginning. Pieces are timed by it, so that no connection counts as
-    /// slow because its reader is.
+    /// How long the reader was kept waiting since the beginning. Pieces are timed by it, so that no connection counts
+    /// as slow because its reader is.
     waited: Duration,
     /// What ends the body once everything before it was handed on.
     failure: Option<HubError>,
@@ -104,10 +104,10 @@ struct Event {
 
 enum Came {
     /// The head of the right answer.
-    Answer(Body),
+    Answer(Route, Body),
     Bytes(Body, Bytes),
     /// There was no right answer.
-    Refusal(Trouble),
+    Refusal(Route, Trouble),
     /// The body ended before its time.
     Break(Body, HubError),
 }
@@ -195,8 +195,11 @@ impl Transfer {
                     if quiet_until > Instant::now() {
                         tokio::time::sleep_until(quiet_until).await;
                     }
-                    let answer = source.ask(&route, &bytes).await;
-                    Event { piece, came: answer.map_or_else(Came::Refusal, Came::Answer) }
+                    let came = match source.ask(&route, &bytes).await {
+                        Ok(body) => Came::Answer(route, body),
+                        Err(trouble) => Came::Refusal(route, trouble),
+                    };
+                    Event { piece, came }
                 }
                 .boxed(),
             );
@@ -205,10 +208,9 @@ impl Transfer {
 
     fn take_in(&mut self, Event { piece, came }: Event) {
         match came {
-            Came::Answer(body) => {
+            Came::Answer(route, body) => {
                 self.reading += 1;
-                // The first answer after an expiry, or one that says what is known already.
-                if self.address == Address::Asked {
+                if route == Route::Hub {
                     self.address = Address::Known(body.url().clone());
                 }
                 self.read(piece, body);
@@ -222,7 +224,7 @@ impl Transfer {
                     self.breadth.finished();
                 }
             },
-            Came::Refusal(Trouble::Outdated(url)) => {
+            Came::Refusal(_, Trouble::Outdated(url)) => {
                 self.window.lost(piece);
                 // Of several that find the same address outdated only the first has it asked for again.
                 if self.address == Address::Known(url) {
@@ -230,9 +232,9 @@ impl Transfer {
                     self.address = Address::Outdated;
                 }
             }
-            Came::Refusal(Trouble::Failed { error, asked_pause }) => {
+            Came::Refusal(route, Trouble::Failed { error, asked_pause }) => {
                 self.window.lost(piece);
-                if self.address == Address::Asked {
+                if route == Route::Hub && self.address == Address::Asked {
                     self.address = Address::Outdated;
                 }
                 self.bear(piece, error, asked_pause);

@@ -78,8 +78,8 @@ impl Source {
         self.file.total_bytes
     }
 
-    /// How pieces beside one that came from `url` are asked for. What the hub has itself is asked of the hub, in its gate
-    /// and with the token.
+    /// How pieces beside one that came from `url` are asked for. What the hub has itself is asked of the hub, in its
+    /// gate and with the token.
     pub(super) fn route_to(&self, url: &Url) -> Route {
         if self.site.is_own_origin(url) { Route::Hub } else { Route::Storage(url.clone()) }
     }
@@ -125,8 +125,8 @@ enum Verdict {
     Good,
     /// By now there is another file.
     Replaced,
-    /// The same file from its first byte. Not every server behind one name need know ranges, so another may be asked; and
-    /// whoever goes on later, from what came, is given the whole.
+    /// The same file from its first byte. Not every server behind one name need know ranges, so another may be asked;
+    /// and whoever goes on later, from what came, is given the whole.
     Whole,
     /// No refusal, and nothing that could be put between the other pieces.
     Other(&'static str),

@@ -1,7 +1,7 @@
 //! Which bytes of a file are being brought, and what may be handed on: plain bookkeeping that asks nobody for anything.
 //!
-//! A file is claimed piece by piece from its beginning to its end, and handed on in the same order. No byte further than
-//! [`Sizes::window_bytes`] behind the last one that was handed on is claimed, so no more than that is ever kept.
+//! A file is claimed piece by piece from its beginning to its end, and handed on in the same order. No byte further
+//! than [`Sizes::window_bytes`] behind the last one that was handed on is claimed, so no more than that is ever kept.
 
 use bytes::Bytes;
 use std::collections::VecDeque;
