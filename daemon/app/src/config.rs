@@ -274,6 +274,7 @@ fn download_limits(table: &DownloadsTable) -> DownloadLimits {
         at_once: or(table.at_once, usual.at_once),
         per_hub: or(table.per_hub, usual.per_hub),
         max_bytes_per_second: table.max_bytes_per_second,
+        ..usual
     }
 }
 

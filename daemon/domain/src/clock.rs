@@ -50,6 +50,10 @@ impl ManualClock {
         Self(std::sync::atomic::AtomicI64::new(time.unix_ms()))
     }
 
+    pub fn set(&self, time: Timestamp) {
+        self.0.store(time.unix_ms(), std::sync::atomic::Ordering::SeqCst);
+    }
+
     pub fn advance(&self, duration: std::time::Duration) {
         let step = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         self.0.fetch_add(step, std::sync::atomic::Ordering::SeqCst);

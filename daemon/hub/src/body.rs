@@ -49,7 +49,7 @@ impl Body {
     /// than was announced.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, HubError> {
         let Self { transport, hub, url, response, received, expected, .. } = self;
-        let chunk = transport.chunk(*hub, url, response, *received, *expected).await?;
+        let chunk = transport.file_chunk(*hub, url, response, *received, *expected).await?;
         match (&chunk, *expected) {
             (Some(chunk), _) => {
                 *received += u64::try_from(chunk.len()).unwrap_or(u64::MAX);

@@ -47,7 +47,8 @@ use paintbox_domain::hub::{HubFile, HubModel, PreviewMedia};
 use paintbox_domain::{Clock, Hub, ModelRef, Secret, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
-use transport::{Timeouts, Transport};
+pub use transport::Timeouts;
+use transport::Transport;
 use url::Url;
 
 /// Where the hubs are and who we are to them.
@@ -126,7 +127,11 @@ impl Hubs {
         Self::with_timeouts(config, Timeouts { first_retry, ..Timeouts::default() })
     }
 
-    pub(crate) fn with_timeouts(config: HubConfig, timeouts: Timeouts) -> Result<Self, HubError> {
+    /// The same with other limits on waiting.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_timeouts(config: HubConfig, timeouts: Timeouts) -> Result<Self, HubError> {
         let transport = Transport::new(&config.user_agent, timeouts)?;
         let hugging_face =
             site::Site::new(Hub::HuggingFace, config.hf_endpoint, config.hf_token, Arc::clone(&config.clock))?;
@@ -142,6 +147,13 @@ impl Hubs {
                 hugging_face: hugging_face::HuggingFace::new(transport, hugging_face, config.user_agent),
             }),
         })
+    }
+
+    /// Bytes of files that came since the beginning, kept or not. Previews and answers to questions do not count.
+    #[must_use]
+    pub fn received_file_bytes(&self) -> u64 {
+        let (transport, _) = self.at(Hub::Civitai);
+        transport.received_file_bytes()
     }
 
     /// How a hub is, as far as this process's own calls tell. Asks nothing.

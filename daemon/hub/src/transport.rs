@@ -14,6 +14,8 @@ use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_M
 use http::{HeaderMap, HeaderValue, StatusCode};
 use paintbox_domain::{Hub, Secret};
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use url::Url;
 
@@ -24,16 +26,16 @@ const LARGEST_REFUSAL_BYTES: usize = 64 << 10;
 
 /// How long a silence is borne.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    pub(crate) connect: Duration,
+pub struct Timeouts {
+    pub connect: Duration,
     /// From sending a request to the head of its answer, connecting included.
-    pub(crate) answer: Duration,
+    pub answer: Duration,
     /// Between two pieces of a body.
-    pub(crate) stall: Duration,
+    pub stall: Duration,
     /// The longest wait after the first of several failures; doubled after each.
-    pub(crate) first_retry: Duration,
+    pub first_retry: Duration,
     /// A piece of a file that is waited for shorter than this is never slow, however fast the others were.
-    pub(crate) slow_piece: Duration,
+    pub slow_piece: Duration,
 }
 
 impl Default for Timeouts {
@@ -54,6 +56,7 @@ pub(crate) struct Transport {
     /// For the bytes of files. It speaks HTTP/1.1 alone: with HTTP/2 every request to a host would share one
     /// connection, and one connection's pace is what several are to get around.
     files: reqwest::Client,
+    received_file_bytes: Arc<AtomicU64>,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -133,7 +136,26 @@ impl Transport {
         let unusable = |source| HubError::ClientUnusable { hub: Hub::Civitai, source };
         let client = builder().build().map_err(unusable)?;
         let files = builder().http1_only().build().map_err(unusable)?;
-        Ok(Self { client, files, timeouts })
+        Ok(Self { client, files, received_file_bytes: Arc::default(), timeouts })
+    }
+
+    pub(crate) fn received_file_bytes(&self) -> u64 {
+        self.received_file_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The next bytes of a file, counted.
+    pub(crate) async fn file_chunk(
+        &self,
+        hub: Hub,
+        url: &Url,
+        response: &mut reqwest::Response,
+        received_bytes: u64,
+        expected_bytes: Option<u64>,
+    ) -> Result<Option<Bytes>, HubError> {
+        let chunk = self.chunk(hub, url, response, received_bytes, expected_bytes).await?;
+        let bytes = chunk.as_ref().map_or(0, |chunk| u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        self.received_file_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(chunk)
     }
 
     /// Asks a question: sends a GET and follows its redirects as far as `site` allows. The answer may have any status.
@@ -517,7 +539,7 @@ mod tests {
 
     #[test]
     fn redirects_are_joined_and_checked() {
-        let clock = std::sync::Arc::new(paintbox_domain::clock::ManualClock::default());
+        let clock = Arc::new(paintbox_domain::clock::ManualClock::default());
         let site = Site::new(Hub::HuggingFace, "https://huggingface.co".parse().unwrap(), None, clock).unwrap();
         let from: Url = "https://huggingface.co/org/repo/resolve/main/a.json".parse().unwrap();
         let hop = |location: &str| {

@@ -33,11 +33,13 @@ pub struct DownloadLimits {
     pub per_hub: usize,
     /// Of all downloads together; none: as fast as they come.
     pub max_bytes_per_second: Option<u64>,
+    /// Before a transfer that broke goes on for the first time; doubled each time after.
+    pub first_pause: Duration,
 }
 
 impl Default for DownloadLimits {
     fn default() -> Self {
-        Self { at_once: 4, per_hub: 3, max_bytes_per_second: None }
+        Self { at_once: 4, per_hub: 3, max_bytes_per_second: None, first_pause: Duration::from_millis(500) }
     }
 }
 

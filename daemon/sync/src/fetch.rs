@@ -16,7 +16,6 @@ use paintbox_domain::{Classify as _, DownloadState, DownloadStep, Hub, reason};
 use paintbox_hub::{Download, HubError, ResumeFrom};
 use paintbox_store::{Partial, PartialKey, StoreError};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -147,7 +146,7 @@ impl<'a> Worker<'a> {
                 Err(error) if attempt < ATTEMPTS && may_go_on(&error) => {
                     tracing::info!(file = %file.name, attempt, reason = error.reason(), "the transfer broke; resuming");
                     self.step(DownloadStep::Break).await?;
-                    let pause = Duration::from_millis(250 << attempt);
+                    let pause = self.parts.limits.first_pause * (1 << (attempt - 1));
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.cancel.cancelled() => return Err(SyncError::Cancelled),

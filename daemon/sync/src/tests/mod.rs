@@ -1,6 +1,7 @@
 //! The whole of sync against hubs on this machine, in a time of its own: the clock stands still until a test moves it.
 
 mod following;
+mod ordeal;
 mod queue;
 mod simulation;
 mod storms;
@@ -158,6 +159,27 @@ impl World {
         model.description = Some(format!("<p>{name} as it came out</p>"));
         model.tags = vec!["style".to_owned()];
         self.hub.publish(model)
+    }
+}
+
+/// splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! The seed is printed; `PAINTBOX_SIMULATION_SEED=n cargo test -p paintbox-sync simulation` repeats a run.
 
-use super::{DAY, World, contents, date, weights};
+use super::{Chance, DAY, World, contents, date, weights};
 use paintbox_domain::{Sha256, Timestamp};
 use paintbox_testkit::FakeCivitaiModel;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,27 +15,6 @@ use std::time::Duration;
 const CREATORS: u64 = 200;
 const DAYS: u64 = 21;
 const EVENTS_A_DAY: u64 = 60;
-
-/// splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
-    }
-}
 
 /// What is true of a version, as its creator knows it.
 #[derive(Debug, Clone)]

@@ -176,7 +176,7 @@ impl Reading {
             let Some(chunk) = self.chunks.next().map_err(|found| self.unexpected(found))? else {
                 let Answer { response, url, .. } = &mut self.answer;
                 let expected = self.part.bytes.1 - self.part.bytes.0 + 1;
-                match hub.transport.chunk(Hub::HuggingFace, url, response, self.arrived, Some(expected)).await? {
+                match hub.transport.file_chunk(Hub::HuggingFace, url, response, self.arrived, Some(expected)).await? {
                     Some(bytes) => {
                         self.arrived += length(&bytes);
                         self.chunks.push(&bytes);
