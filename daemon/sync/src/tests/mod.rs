@@ -201,7 +201,9 @@ fn large_weights(bytes: usize) -> Bytes {
     let header = format!(r#"{{"a":{{"dtype":"U8","shape":[{bytes}],"data_offsets":[0,{bytes}]}}}}"#);
     let mut whole = u64::try_from(header.len()).unwrap().to_le_bytes().to_vec();
     whole.extend_from_slice(header.as_bytes());
-    whole.extend((0..bytes).map(|index| u8::try_from(index % 251).unwrap()));
+    let pattern: Vec<u8> = (0..=250).collect();
+    whole.extend(pattern.iter().cycle().take(bytes % 251));
+    whole.extend(pattern.repeat(bytes / 251));
     whole.into()
 }
 

@@ -128,9 +128,9 @@ impl Ordeal {
         let hub = if chance.below(2) == 0 { On::Civitai } else { On::HuggingFace };
         let sizes: Vec<u64> = (0..=chance.below(3))
             .map(|_| match chance.below(100) {
-                0..=79 => 10_000 + chance.below(1_500_000),
-                80..=96 => 2_000_000 + chance.below(6_000_000),
-                _ => 20_000_000 + chance.below(20_000_000),
+                0..=84 => 10_000 + chance.below(600_000),
+                85..=97 => 2_000_000 + chance.below(4_000_000),
+                _ => 20_000_000 + chance.below(12_000_000),
             })
             .collect();
         let largest = sizes.iter().copied().max().unwrap_or_default();
