@@ -185,9 +185,9 @@ impl Ordeal {
                 }
             }
         }
-        Truth {
-            files: contents.iter().map(|(name, bytes)| (name.clone(), (digest(bytes), bytes.len() as u64))).collect(),
-        }
+        let unlisted = contents.first().filter(|_| self.first_is_unlisted).map(|(name, _)| name.clone());
+        let files = contents.into_iter().map(|(name, bytes)| (name, (digest(&bytes), bytes.len() as u64))).collect();
+        Truth { files, unlisted }
     }
 
     pub(super) fn target(&self) -> &'static str {
@@ -203,6 +203,8 @@ impl Ordeal {
 pub(super) struct Truth {
     /// By name: digest and length.
     pub(super) files: BTreeMap<String, (Sha256, u64)>,
+    /// The file whose digest it keeps to itself.
+    pub(super) unlisted: Option<String>,
 }
 
 impl Truth {
