@@ -214,6 +214,16 @@ impl Partial {
         Ok(())
     }
 
+    /// Forgets the length that an earlier transfer announced, because it was not the file's. The bytes are good all the
+    /// same: the next [`Partial::begin`] says how many there should be.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::DiskFull`].
+    pub fn forget_total_bytes(&mut self) -> Result<(), StoreError> {
+        self.note.total_bytes = None;
+        self.note.write(&self.note_path())
+    }
+
     /// Adds bytes at the end.
     ///
     /// # Errors

@@ -196,18 +196,10 @@ impl<'a> Worker<'a> {
         let looked_at = looked_at.await;
         self.count(transfer.received_bytes());
         looked_at?;
-        partial = blocking(move || match partial.begin(offset, validator.as_deref(), total_bytes) {
-            Ok(()) => Ok(partial),
-            Err(error) => {
-                if matches!(error, StoreError::SourceChanged { .. }) {
-                    // Bytes of two different files are worth nothing; the next attempt starts at the first byte.
-                    partial.discard()?;
-                }
-                Err(error)
-            }
-        })
-        .await?
-        .map_err(kept)?;
+        let promised = settle::promised(file).size;
+        partial = blocking(move || begin(partial, offset, validator.as_deref(), total_bytes, promised))
+            .await?
+            .map_err(kept)?;
         self.step(DownloadStep::Receive).await?;
 
         let written = transfer.write_into(partial, &file.name, |received, have| {
@@ -292,6 +284,35 @@ impl<'a> Worker<'a> {
             progress.bytes_total = total_bytes.or(progress.bytes_total);
             further
         });
+    }
+}
+
+/// Makes a partial ready for the bytes of an answer. Of two lengths that were announced for it the one that the hub lists
+/// is believed. Bytes of two different files are worth nothing: then the next attempt starts at the first byte.
+fn begin(
+    mut partial: Partial,
+    offset: u64,
+    validator: Option<&str>,
+    total_bytes: Option<u64>,
+    listed_bytes: Option<u64>,
+) -> Result<Partial, StoreError> {
+    if offset > 0 && total_bytes.is_some() && total_bytes == listed_bytes && partial.total_bytes() != total_bytes {
+        partial.forget_total_bytes()?;
+    }
+    match partial.begin(offset, validator, total_bytes) {
+        Ok(()) => Ok(partial),
+        Err(error) => {
+            let is_right_so_far = listed_bytes.is_some() && partial.total_bytes() == listed_bytes;
+            let worthless = match &error {
+                StoreError::SourceChanged { .. } => true,
+                StoreError::LengthMismatch { .. } => !is_right_so_far,
+                _ => false,
+            };
+            if worthless {
+                partial.discard()?;
+            }
+            Err(error)
+        }
     }
 }
 

@@ -60,28 +60,29 @@ pub(crate) fn check(
     format: FileFormat,
 ) -> Result<Checked, SyncError> {
     let kept = |source: StoreError| SyncError::Store { file: name.to_owned(), source };
-    let inspection = if is_weights(format) {
+    // The digest first: bytes that are not what the hub lists are worth another try, whatever their header says.
+    let digests = match partial.verify(expected) {
+        Ok(digests) => digests,
+        Err(source) => {
+            if source.class() == ErrorClass::DataLoss && source.reason() != reason::TRUNCATED_BODY {
+                partial.discard().map_err(kept)?;
+            }
+            return Err(kept(source));
+        }
+    };
+    let mut inspection = None;
+    if is_weights(format) {
         let mut reader = partial.reader().map_err(kept)?;
         match inspect(&mut reader, partial.len()) {
-            Ok(inspection) => Some(inspection),
+            Ok(found) => inspection = Some(found),
             Err(source) => {
                 // The digest may agree all the same: the hub then lists a bad file. Either way it gets no name.
                 partial.discard().map_err(kept)?;
                 return Err(SyncError::Inspect { file: name.to_owned(), source });
             }
         }
-    } else {
-        None
-    };
-    match partial.verify(expected) {
-        Ok(digests) => Ok(Checked { partial, digests, format, inspection }),
-        Err(source) => {
-            if source.class() == ErrorClass::DataLoss && source.reason() != reason::TRUNCATED_BODY {
-                partial.discard().map_err(kept)?;
-            }
-            Err(kept(source))
-        }
     }
+    Ok(Checked { partial, digests, format, inspection })
 }
 
 impl Checked {

@@ -46,6 +46,8 @@ pub(super) fn words(reason: &str, follow: Option<&str>) -> String {
         "tag_unwanted" => "left out by the follow's tags",
         "notify_only" => "only told of, as the follow says",
         "quiet_hours" => "waiting for the end of the follow's quiet hours",
+        "paused" => "paused, until `paintbox downloads resume`",
+        "retry_later" => "failed a while ago, and tried again in their time",
         // A newer daemon's.
         other => return sanitize::line(other).replace('_', " "),
     };
@@ -91,7 +93,7 @@ mod tests {
             .split(|c: char| !c.is_ascii_lowercase() && c != '_')
             .filter(|word| !["", "skip", "by", "the", "version", "model", "follow"].contains(word))
             .collect();
-        assert!(codes.len() >= 28 && codes.contains(&"quiet_hours"), "{codes:?}");
+        assert!(codes.len() >= 30 && codes.contains(&"quiet_hours"), "{codes:?}");
         for code in codes {
             let plain = code.replace('_', " ");
             assert!(words(code, None) != plain || code == "training_data", "{code} has no words");

@@ -26,11 +26,13 @@ pub(super) struct Left<'a> {
     received: u64,
     kills: u64,
     is_complete: bool,
+    /// What the last life said, and what it left.
+    last_words: String,
 }
 
 impl<'a> Left<'a> {
     pub(super) fn new(truth: &'a Truth) -> Self {
-        Self { truth, verified: BTreeSet::new(), received: 0, kills: 0, is_complete: false }
+        Self { truth, verified: BTreeSet::new(), received: 0, kills: 0, is_complete: false, last_words: String::new() }
     }
 
     /// Looks at a home after a life.
@@ -74,13 +76,14 @@ impl<'a> Left<'a> {
                 None => {}
             }
         }
+        self.last_words = format!("{}{:?}, {} downloads open", log(), states.files, states.open_downloads);
         self.is_complete = states.open_downloads == 0
             && states.files.values().filter(|state| state.is_some()).count() == self.truth.files.len();
     }
 
     /// After the last life.
     pub(super) fn finish(&self, strikes: &[Cost]) {
-        assert!(self.is_complete, "not everything is here: {:?} of {:?}", self.verified, self.truth);
+        assert!(self.is_complete, "not everything is here: {}", self.last_words);
         let largest = self.truth.files.values().map(|(_, bytes)| *bytes).max().unwrap_or_default();
         let in_flight = if largest >= WINDOWED_FROM { IN_FLIGHT_WINDOWED } else { IN_FLIGHT };
         // Files of one ordeal come side by side, and a kill takes what is in flight of all of them.
