@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 /// whoever asks for it gets it at once.
 const AFTER_START: Duration = Duration::from_secs(60);
 
+/// What is in flight is written in a moment; a disk that takes longer is not waited for.
+const STOPPING: Duration = Duration::from_secs(5);
+
 /// How much is fetched side by side, and how fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DownloadLimits {
@@ -156,6 +159,13 @@ impl Downloads {
             Some((_, cancel)) => cancel.cancel(),
             None => self.end(id, outcome),
         }
+    }
+
+    /// How the work on a download that was told to stop comes along, if it has not stopped yet.
+    fn worker_of(&self, id: DownloadId) -> Option<watch::Receiver<DownloadProgress>> {
+        let live = self.live();
+        let live = live.get(&id)?;
+        live.worker.as_ref().filter(|(_, cancel)| cancel.is_cancelled()).map(|_| live.progress.subscribe())
     }
 
     /// Hubs that have all the downloads they may have; none when there may be no more of any.
@@ -296,6 +306,11 @@ impl Sync {
     /// # Errors
     /// As [`Self::pause_download`].
     pub async fn resume_download(&self, id: DownloadId) -> Result<DownloadRecord, SyncError> {
+        // Whoever was stopped a moment ago still has the partial.
+        if let Some(mut progress) = self.inner.downloads.worker_of(id) {
+            let stopped = progress.wait_for(|progress| progress.outcome.is_some());
+            drop(tokio::time::timeout(STOPPING, stopped).await);
+        }
         let (record, _) = self.inner.parts.catalogue.steer_download(id, DownloadStep::Requeue).await?;
         self.hand_out().await?;
         Ok(record)
