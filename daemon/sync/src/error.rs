@@ -37,6 +37,8 @@ pub enum SyncError {
         file: String,
         #[source]
         source: InspectError,
+        /// Nothing says that the hub lists other bytes than these.
+        as_listed: bool,
     },
     #[error("cannot keep the preview {url}")]
     Preview {

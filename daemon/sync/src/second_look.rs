@@ -10,7 +10,11 @@ use paintbox_domain::{Classify as _, ModelRef, reason};
 /// Whether an error says that other bytes came than the hub lists.
 pub(crate) fn is_due(error: &SyncError) -> bool {
     let of_bytes = [reason::DIGEST_MISMATCH, reason::LENGTH_MISMATCH].contains(&error.reason());
-    matches!(error, SyncError::Store { .. }) && of_bytes
+    match error {
+        SyncError::Store { .. } => of_bytes,
+        SyncError::Inspect { as_listed, .. } => !as_listed,
+        _ => false,
+    }
 }
 
 impl Parts {

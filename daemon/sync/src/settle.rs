@@ -39,7 +39,7 @@ pub(crate) fn refuse_by_sight(head: &[u8], file: &FileRecord) -> Result<(), Sync
     }
     let length = head.len() as u64;
     match inspect(&mut std::io::Cursor::new(head), length) {
-        Err(source) => Err(SyncError::Inspect { file: file.name.clone(), source }),
+        Err(source) => Err(SyncError::Inspect { file: file.name.clone(), source, as_listed: true }),
         Ok(_) => Ok(()),
     }
 }
@@ -60,16 +60,7 @@ pub(crate) fn check(
     format: FileFormat,
 ) -> Result<Checked, SyncError> {
     let kept = |source: StoreError| SyncError::Store { file: name.to_owned(), source };
-    // The digest first: bytes that are not what the hub lists are worth another try, whatever their header says.
-    let digests = match partial.verify(expected) {
-        Ok(digests) => digests,
-        Err(source) => {
-            if source.class() == ErrorClass::DataLoss && source.reason() != reason::TRUNCATED_BODY {
-                partial.discard().map_err(kept)?;
-            }
-            return Err(kept(source));
-        }
-    };
+    let digests = partial.verify(expected);
     let mut inspection = None;
     if is_weights(format) {
         let mut reader = partial.reader().map_err(kept)?;
@@ -78,10 +69,19 @@ pub(crate) fn check(
             Err(source) => {
                 // The digest may agree all the same: the hub then lists a bad file. Either way it gets no name.
                 partial.discard().map_err(kept)?;
-                return Err(SyncError::Inspect { file: name.to_owned(), source });
+                return Err(SyncError::Inspect { file: name.to_owned(), source, as_listed: digests.is_ok() });
             }
         }
     }
+    let digests = match digests {
+        Ok(digests) => digests,
+        Err(source) => {
+            if source.class() == ErrorClass::DataLoss && source.reason() != reason::TRUNCATED_BODY {
+                partial.discard().map_err(kept)?;
+            }
+            return Err(kept(source));
+        }
+    };
     Ok(Checked { partial, digests, format, inspection })
 }
 
