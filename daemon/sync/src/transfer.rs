@@ -1,9 +1,10 @@
 //! The bytes of one answer on their way into a partial. While one batch is hashed and written, on a thread for that, the
-//! next one arrives, so that a transfer takes as long as the slower of the two and not as both.
+//! next one arrives, so that a transfer takes as long as the slower of the two and not as both. Two buffers take turns
+//! from the first byte to the last: memory that is asked for anew comes as pages that the system clears one by one.
 
 use crate::error::SyncError;
 use crate::throttle::Throttle;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use paintbox_hub::HubError;
@@ -15,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Bytes gathered before they are hashed and written; a transfer holds two of these.
 const WRITE_BATCH_BYTES: usize = 1 << 20;
+/// Room for the end of the piece that fills a batch: as much as an HTTP connection reads at once (hyper's limit of its
+/// buffer is 408 KiB).
+const OVERHANG_BYTES: usize = 448 << 10;
 /// What a file is recognised by; more is never needed.
 const SNIFFED_BYTES: usize = 512;
 
@@ -24,7 +28,7 @@ pub(crate) struct Transfer {
     throttles: Vec<Arc<Throttle>>,
     cancel: CancellationToken,
     /// Read, and not yet handed on.
-    batch: BytesMut,
+    batch: Vec<u8>,
     /// Read since somebody asked.
     received_bytes: u64,
     ended: bool,
@@ -53,7 +57,7 @@ impl Transfer {
         throttles: Vec<Arc<Throttle>>,
         cancel: CancellationToken,
     ) -> Self {
-        Self { body, throttles, cancel, batch: BytesMut::new(), received_bytes: 0, ended: false, paid_until: None }
+        Self { body, throttles, cancel, batch: new_buffer(), received_bytes: 0, ended: false, paid_until: None }
     }
 
     /// The first bytes, as many as tell what the file is.
@@ -79,11 +83,11 @@ impl Transfer {
         mut tell: impl FnMut(u64, u64),
     ) -> Result<Partial, SyncError> {
         let kept = |source: StoreError| SyncError::Store { file: name.to_owned(), source };
-        let mut pen = Pen::Idle(partial);
+        let mut pen = Pen::Idle(partial, new_buffer());
         let mut broken = None;
         loop {
             pen = match pen {
-                Pen::Idle(partial) => {
+                Pen::Idle(partial, other) => {
                     tell(self.received_bytes(), partial.len());
                     let stopped = self.ended || broken.is_some();
                     if stopped && self.batch.is_empty() {
@@ -93,16 +97,19 @@ impl Transfer {
                         };
                     }
                     if stopped || self.batch.len() >= WRITE_BATCH_BYTES {
-                        Pen::Busy(write(partial, self.batch.split().freeze()))
+                        Pen::Busy(write(partial, std::mem::replace(&mut self.batch, other)))
                     } else {
                         broken = self.read().await.err();
-                        Pen::Idle(partial)
+                        Pen::Idle(partial, other)
                     }
                 }
                 Pen::Busy(mut writing) => {
                     let reads = !self.ended && broken.is_none() && self.batch.len() < WRITE_BATCH_BYTES;
                     tokio::select! {
-                        written = &mut writing => Pen::Idle(written.map_err(|_| SyncError::WorkerLost)?.map_err(kept)?),
+                        written = &mut writing => {
+                            let (partial, other) = written.map_err(|_| SyncError::WorkerLost)?.map_err(kept)?;
+                            Pen::Idle(partial, other)
+                        }
                         read = self.read(), if reads => {
                             broken = read.err();
                             Pen::Busy(writing)
@@ -140,15 +147,21 @@ impl Transfer {
     }
 }
 
-/// Who writes into the partial.
+/// Who has the partial, and the buffer that is not being filled.
 enum Pen {
-    Idle(Partial),
-    Busy(JoinHandle<Result<Partial, StoreError>>),
+    Idle(Partial, Vec<u8>),
+    Busy(JoinHandle<Result<(Partial, Vec<u8>), StoreError>>),
 }
 
-fn write(mut partial: Partial, bytes: Bytes) -> JoinHandle<Result<Partial, StoreError>> {
+/// Writes a batch, and gives its buffer back empty.
+fn write(mut partial: Partial, mut batch: Vec<u8>) -> JoinHandle<Result<(Partial, Vec<u8>), StoreError>> {
     tokio::task::spawn_blocking(move || {
-        partial.append(&bytes)?;
-        Ok(partial)
+        partial.append(&batch)?;
+        batch.clear();
+        Ok((partial, batch))
     })
+}
+
+fn new_buffer() -> Vec<u8> {
+    Vec::with_capacity(WRITE_BATCH_BYTES + OVERHANG_BYTES)
 }
