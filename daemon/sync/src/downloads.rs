@@ -117,7 +117,7 @@ impl Downloads {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entry<'a>(live: &'a mut HashMap<DownloadId, Live>, id: DownloadId) -> &'a mut Live {
+    fn entry(live: &mut HashMap<DownloadId, Live>, id: DownloadId) -> &mut Live {
         live.entry(id).or_insert_with(|| {
             let nothing = DownloadProgress {
                 state: DownloadState::Queued,

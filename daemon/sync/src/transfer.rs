@@ -83,7 +83,7 @@ impl Transfer {
         mut tell: impl FnMut(u64, u64),
     ) -> Result<Partial, SyncError> {
         let kept = |source: StoreError| SyncError::Store { file: name.to_owned(), source };
-        let mut pen = Pen::Idle(partial, new_buffer());
+        let mut pen = Pen::Idle(Box::new(partial), new_buffer());
         let mut broken = None;
         loop {
             pen = match pen {
@@ -92,7 +92,7 @@ impl Transfer {
                     let stopped = self.ended || broken.is_some();
                     if stopped && self.batch.is_empty() {
                         return match broken {
-                            None => Ok(partial),
+                            None => Ok(*partial),
                             Some(broken) => Err(Broken::for_file(broken, name)),
                         };
                     }
@@ -147,14 +147,16 @@ impl Transfer {
     }
 }
 
+type Written = (Box<Partial>, Vec<u8>);
+
 /// Who has the partial, and the buffer that is not being filled.
 enum Pen {
-    Idle(Partial, Vec<u8>),
-    Busy(JoinHandle<Result<(Partial, Vec<u8>), StoreError>>),
+    Idle(Box<Partial>, Vec<u8>),
+    Busy(JoinHandle<Result<Written, StoreError>>),
 }
 
 /// Writes a batch, and gives its buffer back empty.
-fn write(mut partial: Partial, mut batch: Vec<u8>) -> JoinHandle<Result<(Partial, Vec<u8>), StoreError>> {
+fn write(mut partial: Box<Partial>, mut batch: Vec<u8>) -> JoinHandle<Result<Written, StoreError>> {
     tokio::task::spawn_blocking(move || {
         partial.append(&batch)?;
         batch.clear();

@@ -117,7 +117,7 @@ fn run(seed: u64, tally: &Tally) {
         }
         tally.add("clock jumps", u64::from(life.jump_at.is_some() || index > 0));
         tally.add("small disks", u64::from(room.is_small() && index == 0));
-        left.look(room.path(), &hub, !ended.success());
+        left.look(&room.path(), &hub, !ended.success());
     }
     left.finish(&strikes);
     drop(told);

@@ -72,7 +72,7 @@ impl Wanted {
             };
             *value = arguments.next().ok_or_else(|| format!("{argument} wants a number"))?.parse()?;
         }
-        if wanted.files == 0 || wanted.file_bytes <= HEADER_BYTES || wanted.file_bytes % NUMBER_BYTES != 0 {
+        if wanted.files == 0 || wanted.file_bytes <= HEADER_BYTES || !wanted.file_bytes.is_multiple_of(NUMBER_BYTES) {
             let least = HEADER_BYTES + NUMBER_BYTES;
             return Err(format!("at least one file, of an even number of bytes from {least} on").into());
         }

@@ -36,7 +36,7 @@ impl<'a> Left<'a> {
     }
 
     /// Looks at a home after a life.
-    pub(super) fn look(&mut self, home: PathBuf, hub: &FakeHub, was_killed: bool) {
+    pub(super) fn look(&mut self, home: &Path, hub: &FakeHub, was_killed: bool) {
         let log = || std::fs::read_to_string(home.join("log")).unwrap_or_default();
         self.kills += u64::from(was_killed);
         let received = std::fs::read(home.join("../received")).unwrap_or_default();
@@ -59,8 +59,7 @@ impl<'a> Left<'a> {
         let listed = self.truth.files.iter().filter(|(name, _)| self.truth.unlisted.as_ref() != Some(*name));
         self.verified.extend(listed.filter(|(_, (digest, _))| named.contains(digest)).map(|(name, _)| name.clone()));
 
-        let states =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(states(&home));
+        let states = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(states(home));
         let Some(states) = states else {
             // Killed, or out of room, before there was a catalogue.
             return;
