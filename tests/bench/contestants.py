@@ -121,13 +121,13 @@ def hashed_behind(at_once, hasher):
 
 def hashed_in_a_pipe(at_once, hasher):
     """Each file is hashed while it comes."""
-    script = 'set -e; curl --silent --show-error --fail --location "$1" | tee "$2" | {}'.format(" ".join(hasher))
+    script = "set -o pipefail; " + 'curl --silent --show-error --fail --location "$1" | tee "$2" | ' + " ".join(hasher)
 
     def run(job, folder):
         watch = Stopwatch()
 
         def work(file):
-            compare(file, call(["sh", "-c", script, "sh", file.url, str(folder / file.name)]))
+            compare(file, call(["bash", "-c", script, "bash", file.url, str(folder / file.name)]))
 
         side_by_side(at_once, work, job.server.files)
         return watch.took()

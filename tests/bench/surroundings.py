@@ -61,7 +61,7 @@ def environment(**more):
 
 def programs():
     """Builds ours in the release profile and keeps an environment for `hf` below the target folder."""
-    for tool in ["cargo", "curl", "sha256sum", "aria2c", "tee", "sh"]:
+    for tool in ["cargo", "curl", "sha256sum", "aria2c", "tee", "bash"]:
         if shutil.which(tool) is None:
             raise Missing(f"{tool} is not installed")
     metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps", "--quiet", "--locked"]
