@@ -6,7 +6,7 @@
 
 use crate::Parts;
 use crate::error::SyncError;
-use crate::settle::{artifact, blocking, promised};
+use crate::settle::{artifact, blocking, is_weights, promised};
 use paintbox_catalogue::{FileId, FileRecord, NewArtifact, WantedModel};
 use paintbox_domain::{FileFormat, Hub};
 use paintbox_store::Expected;
@@ -75,7 +75,7 @@ pub(crate) fn check(path: &Path, expected: &Expected, format: FileFormat) -> Res
     let unusable = |error: &dyn std::error::Error| paintbox_domain::classify::message_with_causes(error);
     let file = CachedFile { path: path.to_owned(), size_bytes: expected.size.unwrap_or_default() };
     let digests = file.verify(expected).map_err(|error| unusable(&error))?;
-    let inspection = if matches!(format, FileFormat::Safetensors | FileFormat::Gguf) {
+    let inspection = if is_weights(format) {
         let mut reader = std::fs::File::open(path).map_err(|error| unusable(&error))?;
         Some(inspect(&mut reader, digests.size_bytes).map_err(|error| unusable(&error))?)
     } else {

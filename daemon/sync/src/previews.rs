@@ -4,6 +4,7 @@
 use crate::Parts;
 use crate::error::SyncError;
 use crate::plan::{OperationKind, Plan, Subject};
+use crate::settle::blocking;
 use futures::StreamExt as _;
 use paintbox_catalogue::{Asset, AssetOrigin, PreviewRecord, StoredPreview};
 use paintbox_domain::{Classify as _, Hub};
@@ -70,7 +71,7 @@ impl Parts {
         work: impl FnOnce(&Store) -> T + Send + 'static,
     ) -> Result<T, SyncError> {
         let store = self.store.clone();
-        tokio::task::spawn_blocking(move || work(&store)).await.map_err(|_| SyncError::WorkerLost)
+        blocking(move || work(&store)).await
     }
 }
 

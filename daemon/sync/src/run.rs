@@ -4,6 +4,7 @@ use crate::downloads::{DownloadProgress, Outcome, Ticket};
 use crate::error::SyncError;
 use crate::feed::{Feed, FileFailed, FilePhase, FileProgress};
 use crate::plan::{Facts, Operation, OperationKind, Plan, Subject, plan};
+use crate::settle::blocking;
 use crate::{Parts, Sync};
 use paintbox_catalogue::{
     Extent, FileId, FileRecord, Follow, FollowId, FollowInterest, NewDownload, Scope, SyncCounts, WantedModel,
@@ -41,7 +42,7 @@ impl Parts {
             false => HashMap::new(),
         };
         let (store, contents) = (self.store.clone(), contents_of(wanted));
-        let (on_disk, room_bytes) = tokio::task::spawn_blocking(move || {
+        let (on_disk, room_bytes) = blocking(move || {
             let is_here = |content: &Content| {
                 store.has_blob(&content.sha256).is_some()
                     || content.paths.iter().any(|path| path.metadata().is_ok_and(|found| found.len() == content.bytes))
@@ -49,8 +50,7 @@ impl Parts {
             let on_disk = contents.iter().filter(|content| is_here(content)).map(|content| content.sha256).collect();
             (on_disk, store.room_bytes().ok())
         })
-        .await
-        .map_err(|_| SyncError::WorkerLost)?;
+        .await?;
         Ok(Facts {
             held_back: HashMap::new(),
             on_disk,

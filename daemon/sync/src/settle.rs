@@ -25,7 +25,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(work).await.map_err(|_| SyncError::WorkerLost)
 }
 
-fn is_weights(format: FileFormat) -> bool {
+pub(crate) fn is_weights(format: FileFormat) -> bool {
     matches!(format, FileFormat::Safetensors | FileFormat::Gguf)
 }
 
