@@ -85,4 +85,14 @@ reasons! {
     HUB_DOWN,
     /// The address that new versions are announced to did not take an announcement.
     WEBHOOK_FAILED,
+    VOLUME_NOT_FOUND,
+    /// A volume has that name, or that folder is one.
+    VOLUME_EXISTS,
+    /// What is wanted lies, or belongs, on a volume that is not there now.
+    VOLUME_AWAY,
+    /// Files lie on the volume.
+    VOLUME_IN_USE,
+    REMOVAL_NOT_FOUND,
+    /// What was removed is gone for good.
+    TRASH_EMPTIED,
 }
