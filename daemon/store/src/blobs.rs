@@ -132,6 +132,12 @@ impl Store {
         Partial::open(self, key)
     }
 
+    /// Whether anything of a partial is here. It is not opened.
+    #[must_use]
+    pub fn has_partial(&self, key: &PartialKey) -> bool {
+        self.partials_folder().join(key.file_name()).with_extension("part").exists()
+    }
+
     /// The partials that are here, by key. They are not locked or read; one of them may be growing.
     ///
     /// # Errors
@@ -186,7 +192,9 @@ impl Store {
         Ok(self.free_bytes()?.saturating_sub(self.kept_free_bytes))
     }
 
-    pub(crate) fn kept_free_bytes(&self) -> u64 {
+    /// What downloads leave free.
+    #[must_use]
+    pub fn kept_free_bytes(&self) -> u64 {
         self.kept_free_bytes
     }
 
@@ -232,7 +240,7 @@ impl Store {
         self.root.join("blobs/sha256")
     }
 
-    fn incoming_folder(&self) -> PathBuf {
+    pub(crate) fn incoming_folder(&self) -> PathBuf {
         self.root.join("incoming")
     }
 

@@ -11,6 +11,8 @@ use std::path::Path;
 const BLOB_MODE: u32 = 0o444;
 const WORKING_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
+/// The unit that a file's blocks are counted in (`st_blocks`, stat(2)).
+const BLOCK_BYTES: u64 = 512;
 
 /// Creates `path` and its parents, for this user alone. A folder that exists keeps its mode.
 pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
@@ -34,8 +36,75 @@ pub(crate) fn unseal(path: &Path) -> Result<(), StoreError> {
 /// Makes a finished file read-only and waits until its bytes are on the device.
 pub(crate) fn seal(file: &File, path: &Path) -> Result<(), StoreError> {
     crash::point("make read-only");
-    file.set_permissions(fs::Permissions::from_mode(BLOB_MODE)).map_err(StoreError::io("make read-only", path))?;
+    match file.set_permissions(fs::Permissions::from_mode(BLOB_MODE)) {
+        // Disks that several systems read (exFAT, NTFS, shares) may know no such mode. It guards against accidents only.
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+            tracing::debug!(path = %path.display(), %error, "cannot make it read-only");
+        }
+        sealed => sealed.map_err(StoreError::io("make read-only", path))?,
+    }
     sync_file(file, path)
+}
+
+/// Sets room aside for bytes that are to be written behind the end of a file, whose length stays: what is promised room
+/// does not end on a full disk, and lies in few pieces. A file system that cannot do that gives room as it is asked.
+///
+/// macOS has only a call that changes the length too, and APFS decides where bytes lie when they are flushed; there
+/// nothing is done.
+pub(crate) fn reserve(file: &File, from: u64, bytes: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::Errno;
+        return match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, from, bytes) {
+            Err(Errno::NOSPC | Errno::DQUOT) => Err(io::ErrorKind::StorageFull.into()),
+            // Whatever else keeps it from doing so keeps nobody from writing.
+            _ => Ok(()),
+        };
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _nothing_to_do = (file, from, bytes);
+        Ok(())
+    }
+}
+
+/// Gives room back that [`reserve`] set aside behind the end of a file and that was not used.
+pub(crate) fn release(file: &File, from: u64, bytes: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::FallocateFlags;
+        let hole = FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE;
+        let _cannot = rustix::fs::fallocate(file, hole, from, bytes);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _nothing_to_do = (file, from, bytes);
+}
+
+/// Bytes that a file takes up beyond its length.
+pub(crate) fn reserved_bytes(file: &File) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().map_or(0, |found| (found.blocks() * BLOCK_BYTES).saturating_sub(found.len()))
+}
+
+/// Makes `to` a file of the same bytes as `from` that takes up no room of its own, if the file system can do that (APFS,
+/// Btrfs, XFS) and both lie on it. False if not; then there is nothing at `to`.
+pub(crate) fn clone_file(from: &File, to: &Path) -> Result<bool, StoreError> {
+    crash::point("clone");
+    #[cfg(target_vendor = "apple")]
+    {
+        let cloned = rustix::fs::fclonefileat(from, rustix::fs::CWD, to, rustix::fs::CloneFlags::empty());
+        Ok(cloned.is_ok())
+    }
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        let target = private_file().write(true).create_new(true).open(to).map_err(StoreError::io("create", to))?;
+        if rustix::fs::ioctl_ficlone(&target, from).is_ok() {
+            return Ok(true);
+        }
+        drop(target);
+        remove(to)?;
+        Ok(false)
+    }
 }
 
 /// Waits until a file's bytes and length are on the device.

@@ -29,6 +29,12 @@ pub enum StoreError {
         #[source]
         source: Option<io::Error>,
     },
+    /// The folder is not the volume that it should be, such as while its disk is not connected.
+    #[error("{} is not the volume that it should be", path.display())]
+    VolumeAway { path: PathBuf },
+    /// A folder that is to be a volume has other things in it.
+    #[error("{} has other things in it", path.display())]
+    FolderInUse { path: PathBuf },
     #[error("blob {sha256} is not at {}", path.display())]
     BlobMissing { sha256: Sha256, path: PathBuf },
     /// Somebody else, in this process or another, is writing the same partial.
@@ -91,7 +97,8 @@ impl Classify for StoreError {
                 _ => ErrorClass::Internal,
             },
             Self::DiskFull { .. } => ErrorClass::Exhausted,
-            Self::BlobMissing { .. } => ErrorClass::Precondition,
+            Self::BlobMissing { .. } | Self::VolumeAway { .. } => ErrorClass::Precondition,
+            Self::FolderInUse { .. } => ErrorClass::InvalidInput,
             Self::PartialBusy { .. } | Self::Truncated { .. } => ErrorClass::Unavailable,
             Self::NotBegun { .. } | Self::WrongOffset { .. } => ErrorClass::Internal,
             Self::SourceChanged { .. } | Self::DigestMismatch { .. } | Self::LengthMismatch { .. } => {
@@ -105,6 +112,8 @@ impl Classify for StoreError {
             Self::Io { .. } | Self::PartialBusy { .. } => reason::STORE_FAILED,
             Self::DiskFull { .. } => reason::DISK_FULL,
             Self::BlobMissing { .. } => reason::FILE_NOT_LOCAL,
+            Self::VolumeAway { .. } => reason::VOLUME_AWAY,
+            Self::FolderInUse { .. } => reason::INVALID_ARGUMENT,
             Self::NotBegun { .. } | Self::WrongOffset { .. } => reason::INTERNAL,
             Self::SourceChanged { .. } => reason::HUB_PROTOCOL,
             Self::DigestMismatch { .. } => reason::DIGEST_MISMATCH,
@@ -126,6 +135,10 @@ impl Classify for StoreError {
                 }
                 _ => None,
             },
+            Self::VolumeAway { .. } => {
+                Some("connect its disk, or say where it is mounted by now: `paintbox volumes set`".to_owned())
+            }
+            Self::FolderInUse { .. } => Some("give a folder that is empty, or not there yet".to_owned()),
             Self::BlobMissing { .. } => Some("fetch it again with `paintbox pull`".to_owned()),
             Self::PartialBusy { .. }
             | Self::NotBegun { .. }
@@ -150,6 +163,8 @@ impl Classify for StoreError {
                 metadata.extend(free_bytes.map(|bytes| ("free_bytes", bytes.to_string())));
                 metadata
             }
+            Self::VolumeAway { path } => vec![("path", text(path))],
+            Self::FolderInUse { path } => vec![("field", "path".to_owned()), ("path", text(path))],
             Self::BlobMissing { sha256, path } => vec![("sha256", sha256.to_hex()), ("path", text(path))],
             Self::PartialBusy { key, path } => vec![("key", key.clone()), ("path", text(path))],
             Self::NotBegun { key } => vec![("key", key.clone())],

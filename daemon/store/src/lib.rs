@@ -13,22 +13,32 @@
 //!   partials.lock               held while a partial is opened or gets its name; empty
 //!   incoming/<sha256>.<n>       small blobs before their rename; whatever a kill left here is of no use
 //!   quarantine/<key>.<sha256>   bytes that were not what they were promised to be, with their .json beside them
+//!   quarantine/<sha256>.damaged a blob whose bytes changed after it had got its name, likewise
+//!   volume.json                 the identity of a store on a disk that may come and go
 //! ```
 //!
 //! Everything is one folder tree so that a rename never crosses a file system. What other tools keep elsewhere is only
 //! read, by [`hf_cache`]. All calls block; none of them touches the network, the clock or the environment.
 
 mod blobs;
+mod cloned;
 mod durable;
 mod error;
 mod hashing;
 pub mod hf_cache;
+mod inventory;
 mod partial;
 pub mod preview;
 mod quarantine;
+mod rereading;
 mod sidecar;
+mod volume;
 
 pub use blobs::{Blob, Store};
+pub use cloned::Cloned;
 pub use error::StoreError;
 pub use hashing::{Digests, Expected};
+pub use inventory::Stored;
 pub use partial::{Partial, PartialInfo, PartialKey};
+pub use rereading::{Rereading, device_of};
+pub use volume::is_volume;

@@ -21,6 +21,8 @@ const HEAD_BYTES: usize = 64 * 1024;
 const FLUSH_INTERVAL_BYTES: u64 = 64 * 1024 * 1024;
 /// No hub's validator is this long; remembering more would let a header fill the note.
 const LONGEST_VALIDATOR_BYTES: usize = 1024;
+/// Files below this are written before anybody else could take their room.
+const SMALLEST_RESERVED_BYTES: u64 = 1024 * 1024;
 
 /// What a partial is called: a stable text of the caller's, such as `civitai:file:123`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -100,6 +102,15 @@ pub struct Partial {
     head: Vec<u8>,
     unflushed_bytes: u64,
     begun: bool,
+}
+
+impl Drop for Partial {
+    /// What is not being written any more holds no room that others could use.
+    fn drop(&mut self) {
+        if let Some(total_bytes) = self.note.total_bytes.filter(|total| *total > self.len()) {
+            durable::release(&self.file, self.len(), total_bytes - self.len());
+        }
+    }
 }
 
 impl Partial {
@@ -209,6 +220,14 @@ impl Partial {
             self.start_over(validator, total_bytes)?;
         } else {
             self.go_on(validator, total_bytes)?;
+        }
+        let missing_bytes = total_bytes.map_or(0, |total_bytes| total_bytes - offset);
+        if missing_bytes >= SMALLEST_RESERVED_BYTES {
+            durable::reserve(&self.file, offset, missing_bytes).map_err(StoreError::io_writing(
+                "set room aside in",
+                &self.path,
+                missing_bytes,
+            ))?;
         }
         self.begun = true;
         Ok(())
@@ -399,6 +418,8 @@ impl Partial {
     /// Fails early when the rest of the file cannot fit. A volume that cannot be asked is believed to have room.
     fn check_room(&self, needed_bytes: u64, gained_bytes: u64) -> Result<(), StoreError> {
         let kept_free_bytes = self.store.kept_free_bytes();
+        // What is set aside for this file already is not free, and need not be.
+        let needed_bytes = needed_bytes.saturating_sub(durable::reserved_bytes(&self.file));
         let wanted_bytes = needed_bytes.saturating_add(kept_free_bytes);
         match self.store.free_bytes() {
             Ok(free_bytes) if needed_bytes > 0 && wanted_bytes > free_bytes.saturating_add(gained_bytes) => {
