@@ -98,7 +98,7 @@ CREATE TABLE file (
     gone_ms       INTEGER,
     -- When the hub put other bytes under the same id; the newer row is the one without this.
     replaced_ms   INTEGER
-) STRICT;
+, removed_ms INTEGER) STRICT;
 
 CREATE INDEX file_by_artifact ON file (artifact_id) WHERE artifact_id IS NOT NULL;
 
@@ -275,11 +275,15 @@ CREATE TABLE observation (
     first_seen_ms  INTEGER NOT NULL,
     last_seen_ms   INTEGER NOT NULL,
     gone_ms        INTEGER
-) STRICT;
+, volume_id INTEGER REFERENCES volume (volume_id), checked_ms INTEGER) STRICT;
 
 CREATE INDEX observation_by_artifact ON observation (artifact_id);
 
+CREATE INDEX observation_by_check ON observation (coalesce(checked_ms, first_seen_ms)) WHERE gone_ms IS NULL;
+
 CREATE UNIQUE INDEX observation_by_path ON observation (path) WHERE gone_ms IS NULL;
+
+CREATE INDEX observation_by_volume ON observation (volume_id) WHERE volume_id IS NOT NULL;
 
 CREATE TABLE preview (
     preview_id    INTEGER PRIMARY KEY,
@@ -314,6 +318,41 @@ CREATE TABLE pull (
 ) STRICT;
 
 CREATE UNIQUE INDEX pull_once ON pull (model_id, coalesce(version_id, 0), coalesce(file_id, 0));
+
+CREATE TABLE removal (
+    -- Never reused: it is the removal's name.
+    removal_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- What was asked for.
+    reference  TEXT    NOT NULL,
+    -- emptying: its bytes are being removed, and it cannot be undone any more.
+    state      TEXT    NOT NULL CHECK (state IN ('trashed', 'emptying', 'restored', 'emptied')),
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    ended_ms   INTEGER,
+    CHECK ((ended_ms IS NOT NULL) = (state IN ('restored', 'emptied')))
+) STRICT;
+
+CREATE INDEX removal_by_expiry ON removal (expires_ms) WHERE ended_ms IS NULL;
+
+CREATE TABLE removed_file (
+    removal_id      INTEGER NOT NULL REFERENCES removal (removal_id),
+    file_id         INTEGER NOT NULL REFERENCES file (file_id),
+    -- What became of its bytes.
+    bytes           TEXT    NOT NULL CHECK (bytes IN ('trashed', 'shared', 'in_place', 'absent')),
+    -- The file as it was.
+    artifact_id     INTEGER REFERENCES artifact (artifact_id),
+    verified        INTEGER NOT NULL CHECK (verified IN (0, 1)),
+    fetched_ms      INTEGER,
+    fetched_licence TEXT,
+    -- Where trashed bytes lie.
+    path            BLOB,
+    PRIMARY KEY (removal_id, file_id),
+    CHECK ((bytes = 'trashed') = (path IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX removed_file_by_artifact ON removed_file (artifact_id) WHERE artifact_id IS NOT NULL;
+
+CREATE INDEX removed_file_by_file ON removed_file (file_id);
 
 CREATE TABLE sync_run (
     sync_run_id  INTEGER PRIMARY KEY,
@@ -360,3 +399,19 @@ CREATE TABLE version (
 ) STRICT;
 
 CREATE INDEX version_by_external_id ON version (external_id);
+
+CREATE TABLE volume (
+    -- Never reused: it is on record with what lay there.
+    volume_id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- What stands in the folder itself, by which it is known again wherever it is mounted.
+    uid             TEXT    NOT NULL UNIQUE,
+    label           TEXT    NOT NULL UNIQUE,
+    path            BLOB    NOT NULL UNIQUE,
+    -- A JSON array of the kinds of model that go there.
+    kinds           TEXT    NOT NULL,
+    everything_else INTEGER NOT NULL CHECK (everything_else IN (0, 1)),
+    keep_free_bytes INTEGER CHECK (keep_free_bytes >= 0),
+    created_ms      INTEGER NOT NULL,
+    -- Since when it is not there; null while it is.
+    away_ms         INTEGER
+) STRICT;

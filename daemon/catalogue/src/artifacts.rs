@@ -5,6 +5,7 @@ use crate::error::{CatalogueError, could_not};
 use crate::ids::ArtifactId;
 use crate::open::Catalogue;
 use crate::statements::statements;
+use crate::volumes;
 use paintbox_domain::{Architecture, Blake3, FileFormat, ModelKind, Sha256, Timestamp};
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashMap;
@@ -46,8 +47,10 @@ pub struct ArtifactRecord {
     pub parameters: Option<u64>,
     pub detail_json: Option<String>,
     pub created_at: Timestamp,
-    /// Oldest sighting first; empty when the content has left this machine.
+    /// Oldest sighting first; empty when the content has left this machine, and while it is away.
     pub paths: Vec<PathBuf>,
+    /// Labels of the volumes that have it and are away.
+    pub away_on: Vec<String>,
 }
 
 macro_rules! artifact_columns {
@@ -72,7 +75,8 @@ statements! {
     END_OTHER_OBSERVATION = "
         UPDATE observation SET gone_ms = ?3 WHERE path = ?1 AND artifact_id <> ?2 AND gone_ms IS NULL";
     OBSERVE = "
-        INSERT INTO observation (artifact_id, path, first_seen_ms, last_seen_ms) VALUES (?2, ?1, ?3, ?3)
+        INSERT INTO observation (artifact_id, path, first_seen_ms, last_seen_ms, volume_id)
+        VALUES (?2, ?1, ?3, ?3, ?4)
         ON CONFLICT (path) WHERE gone_ms IS NULL DO UPDATE SET last_seen_ms = excluded.last_seen_ms";
     END_OBSERVATION = "UPDATE observation SET gone_ms = ?2 WHERE path = ?1 AND gone_ms IS NULL";
     ARTIFACT_BY_SHA256 = concat!("SELECT ", artifact_columns!(), " FROM artifact WHERE sha256 = ?1");
@@ -80,9 +84,10 @@ statements! {
         "SELECT ", artifact_columns!(), " FROM artifact WHERE artifact_id IN (SELECT value FROM json_each(?1))"
     );
     PATHS_OF_ARTIFACTS = "
-        SELECT artifact_id, path FROM observation
-        WHERE gone_ms IS NULL AND artifact_id IN (SELECT value FROM json_each(?1))
-        ORDER BY first_seen_ms, observation_id";
+        SELECT o.artifact_id, o.path, v.label FROM observation o
+        LEFT JOIN volume v ON v.volume_id = o.volume_id AND v.away_ms IS NOT NULL
+        WHERE o.gone_ms IS NULL AND o.artifact_id IN (SELECT value FROM json_each(?1))
+        ORDER BY o.first_seen_ms, o.observation_id";
 }
 
 #[derive(FromRow)]
@@ -117,6 +122,7 @@ impl ArtifactRow {
             detail_json: self.detail_json,
             created_at: Timestamp::from_unix_ms(self.created_ms),
             paths: Vec::new(),
+            away_on: Vec::new(),
         })
     }
 }
@@ -143,16 +149,25 @@ pub(crate) async fn record(
         .fetch_one(&mut *connection)
         .await
         .map_err(&failed)?;
-    for statement in [END_OTHER_OBSERVATION, OBSERVE] {
-        sqlx::query(statement)
-            .bind(codec::path_bytes(&new.path))
-            .bind(id)
-            .bind(now.unix_ms())
-            .execute(&mut *connection)
-            .await
-            .map_err(&failed)?;
-    }
+    observe(connection, ArtifactId(id), &new.path, now).await?;
     Ok(ArtifactId(id))
+}
+
+/// Records that content lies at `path`, and nothing else there.
+pub(crate) async fn observe(
+    connection: &mut SqliteConnection,
+    artifact: ArtifactId,
+    path: &Path,
+    now: Timestamp,
+) -> Result<(), CatalogueError> {
+    let failed = could_not("record where content lies");
+    let volume = volumes::of_path(connection, path).await?;
+    let (path, now) = (codec::path_bytes(path), now.unix_ms());
+    let end_other = sqlx::query(END_OTHER_OBSERVATION).bind(path).bind(artifact.0).bind(now);
+    end_other.execute(&mut *connection).await.map_err(&failed)?;
+    let observe = sqlx::query(OBSERVE).bind(path).bind(artifact.0).bind(now).bind(volume);
+    observe.execute(&mut *connection).await.map_err(&failed)?;
+    Ok(())
 }
 
 /// Artifacts by row id, with their paths.
@@ -168,11 +183,14 @@ pub(crate) async fn by_id(
     for row in rows {
         records.insert(row.artifact_id, row.record()?);
     }
-    let paths: Vec<(i64, Vec<u8>)> =
+    let paths: Vec<(i64, Vec<u8>, Option<String>)> =
         sqlx::query_as(PATHS_OF_ARTIFACTS).bind(&ids).fetch_all(connection).await.map_err(&failed)?;
-    for (artifact_id, path) in paths {
+    for (artifact_id, path, away_on) in paths {
         if let Some(record) = records.get_mut(&artifact_id) {
-            record.paths.push(codec::path(&path));
+            match away_on {
+                None => record.paths.push(codec::path(&path)),
+                Some(label) => record.away_on.push(label),
+            }
         }
     }
     Ok(records)

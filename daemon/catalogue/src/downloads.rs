@@ -12,8 +12,9 @@ use crate::files;
 use crate::ids::{DownloadId, FileId, FollowId};
 use crate::open::Catalogue;
 use crate::statements::statements;
+use crate::volumes::kinds_json;
 use paintbox_domain::hub::FileSize;
-use paintbox_domain::{DownloadState, DownloadStep, Failure, Hub, ModelRef, Timestamp};
+use paintbox_domain::{DownloadState, DownloadStep, Failure, Hub, ModelKind, ModelRef, Timestamp};
 use sqlx::{FromRow, Sqlite, SqliteConnection, Transaction};
 
 /// A file that is to be fetched.
@@ -35,6 +36,7 @@ pub struct DownloadRecord {
     pub follow: Option<FollowId>,
     pub hub: Hub,
     pub model_name: String,
+    pub kind: ModelKind,
     pub version: ModelRef,
     pub file_name: String,
     pub size: Option<FileSize>,
@@ -77,7 +79,7 @@ macro_rules! columns {
         "SELECT d.download_id, d.file_id, d.follow_id, d.hub, d.state, d.priority, d.failures, d.received_bytes, \
          d.due_ms, d.failure_json, d.created_ms, d.started_ms, d.ended_ms, coalesce(d.turn, d.download_id) AS turn, \
          f.name AS file_name, f.size_bytes, f.size_exact, v.external_id AS version_external_id, \
-         m.external_id AS model_external_id, m.name AS model_name \
+         m.external_id AS model_external_id, m.name AS model_name, m.kind AS model_kind \
          FROM download d JOIN file f USING (file_id) JOIN version v USING (version_id) JOIN model m USING (model_id) "
     };
 }
@@ -100,7 +102,7 @@ statements! {
     NEXT_DOWNLOAD = concat!(
         columns!(),
         "WHERE d.state = 'queued' AND (d.due_ms IS NULL OR d.due_ms <= ?1) \
-         AND d.hub NOT IN (SELECT value FROM json_each(?2)) \
+         AND d.hub NOT IN (SELECT value FROM json_each(?2)) AND m.kind NOT IN (SELECT value FROM json_each(?3)) \
          ORDER BY d.priority DESC, coalesce(d.turn, d.download_id) LIMIT 1"
     );
     STEP_DOWNLOAD = "
@@ -158,6 +160,7 @@ struct DownloadRow {
     version_external_id: String,
     model_external_id: String,
     model_name: String,
+    model_kind: String,
 }
 
 impl DownloadRow {
@@ -169,6 +172,7 @@ impl DownloadRow {
             follow: self.follow_id.map(FollowId),
             hub,
             model_name: self.model_name,
+            kind: ModelKind::from_name(&self.model_kind).unwrap_or(ModelKind::Unknown),
             version: codec::version_reference(hub, &self.model_external_id, &self.version_external_id),
             file_name: self.file_name,
             size: files::size(self.size_bytes, self.size_exact),
@@ -248,15 +252,21 @@ impl Catalogue {
         rows.into_iter().map(DownloadRow::record).collect()
     }
 
-    /// The download whose turn it is, of hubs that are not among `busy`.
+    /// The download whose turn it is, of hubs that are not among `busy`, and of models whose files have a place to go to:
+    /// those of the kinds `away` have none now.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
-    pub async fn next_download(&self, busy: &[Hub]) -> Result<Option<DownloadRecord>, CatalogueError> {
+    pub async fn next_download(
+        &self,
+        busy: &[Hub],
+        away: &[ModelKind],
+    ) -> Result<Option<DownloadRecord>, CatalogueError> {
         let busy: Vec<String> = busy.iter().map(ToString::to_string).collect();
         let row: Option<DownloadRow> = sqlx::query_as(NEXT_DOWNLOAD)
             .bind(self.now().unix_ms())
             .bind(codec::text_list(&busy))
+            .bind(kinds_json(away))
             .fetch_optional(&self.readers)
             .await
             .map_err(could_not("read whose turn it is"))?;

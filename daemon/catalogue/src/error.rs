@@ -45,6 +45,14 @@ pub enum CatalogueError {
     /// `candidates` are references, the likeliest first, at most ten of them.
     #[error("`{name}` names {found} models: {}", candidates.join(", "))]
     AmbiguousName { name: String, found: usize, candidates: Vec<String> },
+    #[error("there is no volume `{label}`")]
+    VolumeNotFound { label: String },
+    #[error("that is the volume `{label}` already")]
+    VolumeExists { label: String },
+    #[error("there is no removal `{removal}`")]
+    RemovalNotFound { removal: String },
+    #[error("the trash was emptied of removal {removal}")]
+    TrashEmptied { removal: String },
     #[error("there is no {kind} `{uid}`")]
     JobNotFound { kind: &'static str, uid: String },
     #[error("request id `{request_id}` was used for another {kind} before")]
@@ -93,6 +101,10 @@ impl CatalogueError {
             | Self::VersionNotFound { .. }
             | Self::FileNotFound { .. }
             | Self::AmbiguousName { .. }
+            | Self::VolumeNotFound { .. }
+            | Self::VolumeExists { .. }
+            | Self::RemovalNotFound { .. }
+            | Self::TrashEmptied { .. }
             | Self::JobNotFound { .. }
             | Self::RequestIdReused { .. }
             | Self::PageTokenInvalid => Trouble::Other,
@@ -111,13 +123,15 @@ impl Classify for CatalogueError {
                     Trouble::Other => ErrorClass::Internal,
                 }
             }
-            Self::TooNew { .. } => ErrorClass::Precondition,
+            Self::TooNew { .. } | Self::TrashEmptied { .. } => ErrorClass::Precondition,
             Self::SqliteTooOld { .. } => ErrorClass::Internal,
-            Self::FollowExists { .. } => ErrorClass::AlreadyExists,
+            Self::FollowExists { .. } | Self::VolumeExists { .. } => ErrorClass::AlreadyExists,
             Self::FollowNotFound { .. }
             | Self::ModelNotFound { .. }
             | Self::VersionNotFound { .. }
             | Self::FileNotFound { .. }
+            | Self::VolumeNotFound { .. }
+            | Self::RemovalNotFound { .. }
             | Self::JobNotFound { .. } => ErrorClass::NotFound,
             Self::AmbiguousName { .. } | Self::PageTokenInvalid => ErrorClass::InvalidInput,
             Self::RequestIdReused { .. } => ErrorClass::Conflict,
@@ -140,6 +154,10 @@ impl Classify for CatalogueError {
             Self::VersionNotFound { .. } => reason::VERSION_NOT_FOUND,
             Self::FileNotFound { .. } => reason::FILE_NOT_FOUND,
             Self::AmbiguousName { .. } => reason::AMBIGUOUS_NAME,
+            Self::VolumeNotFound { .. } => reason::VOLUME_NOT_FOUND,
+            Self::VolumeExists { .. } => reason::VOLUME_EXISTS,
+            Self::RemovalNotFound { .. } => reason::REMOVAL_NOT_FOUND,
+            Self::TrashEmptied { .. } => reason::TRASH_EMPTIED,
             Self::JobNotFound { .. } => reason::JOB_NOT_FOUND,
             Self::RequestIdReused { .. } => reason::REQUEST_ID_REUSED,
             Self::PageTokenInvalid => reason::PAGE_TOKEN_INVALID,
@@ -165,6 +183,9 @@ impl Classify for CatalogueError {
             }
             Self::VersionNotFound { .. } | Self::FileNotFound { .. } => "`paintbox show` lists versions and files",
             Self::AmbiguousName { .. } => "say which one by its reference",
+            Self::VolumeNotFound { .. } | Self::VolumeExists { .. } => "`paintbox volumes` lists them",
+            Self::RemovalNotFound { .. } => "`paintbox rm --list` lists what can be undone",
+            Self::TrashEmptied { .. } => "`paintbox pull` fetches it again",
             Self::JobNotFound { .. } => "`paintbox jobs` lists them",
             Self::RequestIdReused { .. } => "use a new request id for a new request",
             Self::PageTokenInvalid => "start again without a page token, and keep every other field as it was",
@@ -189,6 +210,8 @@ impl Classify for CatalogueError {
             Self::AmbiguousName { name, found, candidates } => {
                 vec![("name", name.clone()), ("found", found.to_string()), ("candidates", candidates.join(", "))]
             }
+            Self::VolumeNotFound { label } | Self::VolumeExists { label } => vec![("volume", label.clone())],
+            Self::RemovalNotFound { removal } | Self::TrashEmptied { removal } => vec![("removal", removal.clone())],
             Self::JobNotFound { kind, uid } => vec![("kind", (*kind).to_owned()), ("job", uid.clone())],
             Self::RequestIdReused { kind, request_id } => {
                 vec![("kind", (*kind).to_owned()), ("request_id", request_id.clone())]

@@ -16,12 +16,12 @@ statements! {
     FILES_OF_VERSIONS = "
         SELECT file_id, version_id, external_id, name, size_bytes, size_exact, sha256, blake3, git_sha1, kind_label,
                format, precision, is_primary, locator, artifact_id, verified, fetched_ms, fetched_licence,
-               failure_json, gone_ms, replaced_ms
+               failure_json, gone_ms, replaced_ms, removed_ms
         FROM file WHERE version_id IN (SELECT value FROM json_each(?1))
         ORDER BY version_id, gone_ms IS NOT NULL OR replaced_ms IS NOT NULL, position, file_id";
     FILE_VERSION = "SELECT version_id FROM file WHERE file_id = ?1";
     LINK_FILE = "
-        UPDATE file SET artifact_id = ?2, verified = ?3, fetched_ms = ?4, failure_json = NULL,
+        UPDATE file SET artifact_id = ?2, verified = ?3, fetched_ms = ?4, failure_json = NULL, removed_ms = NULL,
             fetched_licence = (SELECT m.licence FROM version v JOIN model m USING (model_id)
                                WHERE v.version_id = file.version_id)
         WHERE file_id = ?1";
@@ -30,7 +30,7 @@ statements! {
         UPDATE file SET artifact_id = ?2, verified = 1, fetched_ms = ?3, failure_json = NULL,
             fetched_licence = (SELECT m.licence FROM version v JOIN model m USING (model_id)
                                WHERE v.version_id = file.version_id)
-        WHERE sha256 = ?1 AND artifact_id IS NOT ?2";
+        WHERE sha256 = ?1 AND artifact_id IS NOT ?2 AND removed_ms IS NULL";
     SET_FILE_FAILURE = "UPDATE file SET failure_json = ?2 WHERE file_id = ?1";
 }
 
@@ -57,6 +57,7 @@ struct FileRow {
     failure_json: Option<String>,
     gone_ms: Option<i64>,
     replaced_ms: Option<i64>,
+    removed_ms: Option<i64>,
 }
 
 impl FileRow {
@@ -84,6 +85,7 @@ impl FileRow {
             licence_at_fetch: self.fetched_licence,
             gone_at: codec::time(self.gone_ms),
             replaced_at: codec::time(self.replaced_ms),
+            removed_at: codec::time(self.removed_ms),
         })
     }
 }
@@ -102,6 +104,7 @@ fn state(
     failure: Option<&Failure>,
 ) -> FileState {
     match artifact.filter(|artifact| !artifact.paths.is_empty()) {
+        None if artifact.is_some_and(|artifact| !artifact.away_on.is_empty()) => FileState::Away,
         None if failure.is_some_and(|failure| failure.reason == reason::DIGEST_MISMATCH) => FileState::Mismatched,
         None => FileState::Absent,
         Some(artifact) => match listed {
@@ -153,14 +156,19 @@ pub(crate) async fn record(
     if linked.rows_affected() == 0 {
         return Err(no_such_row(file));
     }
-    sqlx::query(LINK_SAME_CONTENT)
-        .bind(&content.sha256.as_bytes()[..])
-        .bind(artifact.0)
-        .bind(now.unix_ms())
-        .execute(&mut *connection)
-        .await
-        .map_err(&failed)?;
+    link_same_content(connection, &content.sha256, artifact, now).await?;
     Ok(artifact)
+}
+
+/// Links every file that the hubs list with this digest to the content.
+pub(crate) async fn link_same_content(
+    connection: &mut SqliteConnection,
+    sha256: &Sha256,
+    artifact: ArtifactId,
+    now: Timestamp,
+) -> Result<(), CatalogueError> {
+    let link = sqlx::query(LINK_SAME_CONTENT).bind(&sha256.as_bytes()[..]).bind(artifact.0).bind(now.unix_ms());
+    link.execute(connection).await.map_err(could_not("link files of the same content")).map(drop)
 }
 
 /// Records why fetching a file failed; a later success clears it.

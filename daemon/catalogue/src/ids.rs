@@ -40,4 +40,11 @@ row_ids! {
     FollowId,
     PullId,
     DownloadId,
+    /// A folder that holds blobs beside the home's own.
+    VolumeId,
+    RemovalId,
+    /// A path at which content was seen.
+    ObservationId,
+    /// A picture.
+    AssetId,
 }

@@ -11,6 +11,7 @@
 
 mod artifacts;
 mod assets;
+mod at_rest;
 mod checkpoint;
 mod checks;
 mod codec;
@@ -20,6 +21,7 @@ mod error;
 mod evidence;
 mod files;
 mod follows;
+mod garbage;
 mod generations;
 mod health;
 mod history;
@@ -30,6 +32,7 @@ mod page;
 mod policy_json;
 mod pulls;
 mod records;
+mod removals;
 mod resolve;
 #[cfg(test)]
 mod schema;
@@ -42,29 +45,37 @@ mod testing;
 #[cfg(test)]
 mod upgrade;
 mod versions;
+mod volumes;
 mod wanted;
 mod words;
 
 pub use artifacts::{ArtifactRecord, NewArtifact};
 pub use assets::{Asset, AssetOrigin, StoredPreview};
+pub use at_rest::{AtRest, NamedFile};
 pub use checks::{FollowCheck, ListRead};
 pub use downloads::{
     DownloadEnd, DownloadFilter, DownloadNote, DownloadPage, DownloadQuery, DownloadRecord, NewDownload,
 };
 pub use error::CatalogueError;
 pub use follows::{Follow, FollowState};
+pub use garbage::{OpenDownloadFile, UnusedPicture};
 pub use generations::{
     GenerationImage, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, NewGeneration,
     NewGenerationImage,
 };
 pub use health::{CatalogueCounts, Interrupted};
 pub use history::ModelChange;
-pub use ids::{ArtifactId, DownloadId, FileId, FollowId, ModelId, PreviewId, PullId, VersionId};
+pub use ids::{
+    ArtifactId, AssetId, DownloadId, FileId, FollowId, ModelId, ObservationId, PreviewId, PullId, RemovalId, VersionId,
+    VolumeId,
+};
 pub use notices::Notice;
 pub use open::Catalogue;
 pub use pulls::Pull;
 pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary, PreviewRecord, VersionRecord};
+pub use removals::{RemovalPage, RemovalRecord, RemovalState, RemovedBytes, RemovedFile};
 pub use resolve::Resolved;
 pub use search::{SearchOrder, SearchPage, SearchQuery};
 pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};
+pub use volumes::{Held, NewVolume, VolumeRecord, VolumeRules};
 pub use wanted::{Extent, FollowInterest, Scope, WantedModel, WantedVersion};

@@ -4,6 +4,7 @@ use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::{FileId, ModelId, PullId, VersionId};
 use crate::open::Catalogue;
+use crate::removals;
 use crate::statements::statements;
 use paintbox_domain::Timestamp;
 use sqlx::{FromRow, SqliteConnection};
@@ -71,7 +72,8 @@ pub(crate) async fn load(
 }
 
 impl Catalogue {
-    /// Wants a model, a version of it, or a file of that. Wanting it again returns the same pull.
+    /// Wants a model, a version of it, or a file of that, whatever was removed of it before. Wanting it again returns the
+    /// same pull.
     ///
     /// # Errors
     /// `MODEL_NOT_FOUND` when the three do not belong together; when the catalogue cannot be written.
@@ -94,6 +96,7 @@ impl Catalogue {
         let Some(row) = row else {
             return Err(CatalogueError::ModelNotFound { reference: format!("row {model}") });
         };
+        removals::want_again(&mut tx, row.model_id, row.version_id, row.file_id).await?;
         tx.commit().await.map_err(could_not(attempt))?;
         Ok(row.pull())
     }

@@ -110,6 +110,8 @@ pub enum FileState {
     Mismatched,
     /// Not here.
     Absent,
+    /// On a volume that is not there now.
+    Away,
 }
 
 impl FileState {
@@ -121,6 +123,7 @@ impl FileState {
             Self::Unverified => "unverified",
             Self::Mismatched => "mismatched",
             Self::Absent => "absent",
+            Self::Away => "away",
         }
     }
 
@@ -159,6 +162,8 @@ pub struct FileRecord {
     pub gone_at: Option<Timestamp>,
     /// When the hub put other bytes under the same id; the newer row is a file of its own.
     pub replaced_at: Option<Timestamp>,
+    /// When somebody removed it; it is not fetched again until they pull it.
+    pub removed_at: Option<Timestamp>,
 }
 
 /// An example image, and what is here of it.

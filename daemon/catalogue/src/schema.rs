@@ -55,6 +55,10 @@ async fn every_statement_prepares_against_the_schema() {
     let modules = [
         crate::artifacts::STATEMENTS,
         crate::assets::STATEMENTS,
+        crate::at_rest::STATEMENTS,
+        crate::garbage::STATEMENTS,
+        crate::removals::STATEMENTS,
+        crate::volumes::STATEMENTS,
         crate::checkpoint::STATEMENTS,
         crate::checks::STATEMENTS,
         crate::detail::STATEMENTS,

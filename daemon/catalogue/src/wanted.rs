@@ -97,7 +97,7 @@ statements! {
                            AND NOT EXISTS (SELECT 1 FROM follow_seen s WHERE s.follow_id = fm.follow_id
                                            AND s.version_id = v.version_id)
                            AND EXISTS (SELECT 1 FROM file f WHERE f.version_id = v.version_id
-                                       AND f.gone_ms IS NULL AND f.replaced_ms IS NULL
+                                       AND f.gone_ms IS NULL AND f.replaced_ms IS NULL AND f.removed_ms IS NULL
                                        AND NOT EXISTS (SELECT 1 FROM observation o
                                                        WHERE o.artifact_id = f.artifact_id AND o.gone_ms IS NULL))))))";
     SEEN_VERSIONS = "
