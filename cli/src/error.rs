@@ -353,6 +353,14 @@ fn usual_hint(reason: &str) -> Option<&'static str> {
              this machine can be used meanwhile"
         }
         "FOLLOW_NOT_FOUND" => "`paintbox follows` lists what is followed",
+        "VOLUME_NOT_FOUND" => "`paintbox volumes` lists the volumes",
+        "VOLUME_EXISTS" => "`paintbox volumes` lists the volumes; `paintbox volumes set LABEL` changes one",
+        "VOLUME_AWAY" => "connect it, or say where it is by now: `paintbox volumes set LABEL --path DIR`",
+        "VOLUME_IN_USE" => {
+            "`paintbox volumes remove LABEL --force` forgets it all the same; what lies nowhere else is absent then"
+        }
+        "REMOVAL_NOT_FOUND" => "`paintbox rm --list` lists what can be undone, with `--history` also what has ended",
+        "TRASH_EMPTIED" => "`paintbox pull REF` fetches it again",
         "FOLLOW_EXISTS" => "`paintbox follow TARGET --update` changes it, `paintbox follows TARGET` shows it",
         _ => return None,
     })
@@ -404,6 +412,12 @@ mod tests {
             (Code::InvalidArgument, "LIST_NOT_OFFERED", Exit::Unsupported),
             (Code::NotFound, "NOT_KNOWN_YET", Exit::Failed),
             (Code::Unavailable, "HUB_DOWN", Exit::Failed),
+            (Code::NotFound, "VOLUME_NOT_FOUND", Exit::Failed),
+            (Code::AlreadyExists, "VOLUME_EXISTS", Exit::Failed),
+            (Code::FailedPrecondition, "VOLUME_AWAY", Exit::Failed),
+            (Code::FailedPrecondition, "VOLUME_IN_USE", Exit::Failed),
+            (Code::NotFound, "REMOVAL_NOT_FOUND", Exit::Failed),
+            (Code::FailedPrecondition, "TRASH_EMPTIED", Exit::Failed),
         ] {
             assert_eq!(CliError::of_status("x", status(code, reason)).hint().as_deref(), Some("try this"));
             let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, []);
