@@ -30,6 +30,20 @@ use crate::session::Session;
 use clap::Subcommand;
 use std::ffi::OsString;
 
+/// The names of `Model.kind` in `catalogue.proto`.
+pub(crate) const KINDS: [&str; 10] = [
+    "checkpoint",
+    "lora",
+    "textual_inversion",
+    "vae",
+    "controlnet",
+    "upscaler",
+    "text_encoder",
+    "network",
+    "other",
+    "unknown",
+];
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Follow a creator, tag, search, model or repository, so that new work arrives by itself
