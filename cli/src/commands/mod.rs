@@ -23,6 +23,7 @@ mod show;
 mod sync;
 mod sync_run;
 mod unfollow;
+mod volumes;
 
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -66,6 +67,8 @@ pub(crate) enum Verb {
     Generate(generate::Arguments),
     /// List downloads; pause, resume, cancel or reorder them
     Downloads(downloads::Arguments),
+    /// List the folders that files lie in; add, change or forget one
+    Volumes(volumes::Arguments),
     /// List generations and sync runs, newest first
     Jobs(jobs::Arguments),
     /// Show, watch or cancel one generation or sync run
@@ -119,6 +122,7 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Show(arguments) => show::run(arguments, session).await,
         Verb::Generate(arguments) => generate::run(arguments, session).await,
         Verb::Downloads(arguments) => downloads::run(arguments, session).await,
+        Verb::Volumes(arguments) => volumes::run(arguments, session).await,
         Verb::Jobs(arguments) => jobs::run(arguments, session).await,
         Verb::Job(arguments) => job::run(arguments, session).await,
         Verb::Login(arguments) => login::run(arguments, session).await,

@@ -9,6 +9,7 @@ mod lifecycle;
 mod looking;
 mod planning;
 mod queueing;
+mod volumes;
 
 use crate::paths::Paths;
 use crate::render::output::Output;

@@ -1,0 +1,47 @@
+//! `volumes`.
+
+use crate::render::units::rfc3339;
+use paintbox_proto::v1;
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(crate) struct VolumeJson<'a> {
+    name: &'a str,
+    path: &'a str,
+    state: &'a str,
+    kinds: &'a [String],
+    everything_else: bool,
+    /// Null: as the configuration says.
+    keep_free_bytes: Option<u64>,
+    /// Null while it is away.
+    free_bytes: Option<u64>,
+    files: u64,
+    file_bytes: u64,
+    away_since_time: Option<String>,
+    create_time: Option<String>,
+}
+
+impl<'a> From<&'a v1::Volume> for VolumeJson<'a> {
+    fn from(volume: &'a v1::Volume) -> Self {
+        Self {
+            name: &volume.name,
+            path: &volume.path,
+            state: &volume.state,
+            kinds: &volume.kinds,
+            everything_else: volume.everything_else,
+            keep_free_bytes: volume.keep_free_bytes,
+            free_bytes: volume.free_bytes,
+            files: volume.files,
+            file_bytes: volume.file_bytes,
+            away_since_time: rfc3339(volume.away_since_time.as_ref()),
+            create_time: rfc3339(volume.create_time.as_ref()),
+        }
+    }
+}
+
+/// A volume that is none any more.
+#[derive(Serialize)]
+pub(crate) struct ForgottenVolumeJson<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) forgotten: bool,
+}
