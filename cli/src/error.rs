@@ -122,6 +122,8 @@ pub(crate) enum CliError {
     StoppedWaiting { name: String },
     #[error("interrupted; the generation was cancelled")]
     CancelledHere,
+    #[error("stopped; what was read is on record ({files_done} of {})", units::count(*files_total, "file"))]
+    StoppedVerifying { files_done: u64, files_total: u64 },
     #[error(
         "{target} would bring {}, {}, and only {} are free",
         units::count((*files).into(), "file"), units::bytes(*bytes), units::bytes(*free_bytes)
@@ -173,7 +175,7 @@ impl CliError {
             Self::NotStopped { .. } => "HOME_LOCKED",
             Self::Usage { .. } | Self::Argument { .. } => "INVALID_ARGUMENT",
             Self::Io { .. } | Self::Stream { .. } => reason::LOCAL_IO_FAILED,
-            Self::JobCancelled { .. } | Self::CancelledHere => "CANCELLED",
+            Self::JobCancelled { .. } | Self::CancelledHere | Self::StoppedVerifying { .. } => "CANCELLED",
             Self::StoppedWaiting { .. } => reason::STOPPED_WAITING,
             Self::DamagedPicture { .. } => "DIGEST_MISMATCH",
             Self::DoesNotFit { .. } => "DISK_FULL",
@@ -219,6 +221,11 @@ impl CliError {
             Self::StoppedWaiting { name } => {
                 Some(format!("`paintbox job {name} --watch` shows it again, `--cancel` stops it"))
             }
+            Self::StoppedVerifying { .. } => Some(
+                "the same command begins with what was not read for the longest; `--unread-for 1d` leaves out what was \
+                 read today"
+                    .to_owned(),
+            ),
             Self::Unexplained { .. }
             | Self::Handshake { .. }
             | Self::AnswerCutShort { .. }
@@ -264,6 +271,10 @@ impl CliError {
             }
             Self::Io { path, .. } => one("path", path.display().to_string()),
             Self::JobCancelled { name } | Self::StoppedWaiting { name } => one("job", name.clone()),
+            Self::StoppedVerifying { files_done, files_total } => BTreeMap::from([
+                ("files_done".to_owned(), files_done.to_string()),
+                ("files_total".to_owned(), files_total.to_string()),
+            ]),
             Self::DamagedPicture { wanted, .. } => one("asset", wanted.clone()),
             Self::DoesNotFit { target, files, bytes, free_bytes } => BTreeMap::from([
                 ("target".to_owned(), target.clone()),
@@ -305,7 +316,7 @@ impl CliError {
             | Self::EndedAtOnce { .. }
             | Self::NotStarted { .. } => Exit::Unreachable,
             Self::Usage { .. } | Self::Argument { .. } => Exit::Usage,
-            Self::StoppedWaiting { .. } | Self::CancelledHere => Exit::Interrupted,
+            Self::StoppedWaiting { .. } | Self::CancelledHere | Self::StoppedVerifying { .. } => Exit::Interrupted,
             Self::Unexplained { .. }
             | Self::AnswerCutShort { .. }
             | Self::Nonsense { .. }

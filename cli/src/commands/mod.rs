@@ -23,6 +23,7 @@ mod show;
 mod sync;
 mod sync_run;
 mod unfollow;
+mod verify;
 mod volumes;
 
 use crate::error::CliError;
@@ -69,6 +70,8 @@ pub(crate) enum Verb {
     Downloads(downloads::Arguments),
     /// List the folders that files lie in; add, change or forget one
     Volumes(volumes::Arguments),
+    /// Read files again and compare them with their digests
+    Verify(verify::Arguments),
     /// List generations and sync runs, newest first
     Jobs(jobs::Arguments),
     /// Show, watch or cancel one generation or sync run
@@ -90,8 +93,6 @@ pub(crate) enum Verb {
     Completions(completions::Arguments),
     /// Adopt models you already have (not in this release)
     Library(later::Words),
-    /// Check stored files against their digests (not in this release)
-    Verify(later::Words),
     /// Remove files that nothing wants any more (not in this release)
     Gc(later::Words),
     /// Remove a model (not in this release)
@@ -102,7 +103,7 @@ impl Verb {
     /// Words that no option was read from.
     pub(crate) fn unread_words(&self) -> &[OsString] {
         match self {
-            Self::Library(later) | Self::Verify(later) | Self::Gc(later) | Self::Rm(later) => &later.words,
+            Self::Library(later) | Self::Gc(later) | Self::Rm(later) => &later.words,
             Self::Daemon(daemon::Action::Install(later) | daemon::Action::Uninstall(later)) => &later.words,
             _ => &[],
         }
@@ -123,6 +124,7 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Generate(arguments) => generate::run(arguments, session).await,
         Verb::Downloads(arguments) => downloads::run(arguments, session).await,
         Verb::Volumes(arguments) => volumes::run(arguments, session).await,
+        Verb::Verify(arguments) => verify::run(arguments, session).await,
         Verb::Jobs(arguments) => jobs::run(arguments, session).await,
         Verb::Job(arguments) => job::run(arguments, session).await,
         Verb::Login(arguments) => login::run(arguments, session).await,
@@ -133,7 +135,6 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Doctor => doctor::run(session).await,
         Verb::Completions(arguments) => completions::run(arguments, session),
         Verb::Library(_) => Err(later::refusal("library")),
-        Verb::Verify(_) => Err(later::refusal("verify")),
         Verb::Gc(_) => Err(later::refusal("gc")),
         Verb::Rm(_) => Err(later::refusal("rm")),
     }

@@ -1,5 +1,6 @@
-//! `volumes`.
+//! `volumes` and `verify`.
 
+use super::{ErrorJson, known};
 use crate::render::units::rfc3339;
 use paintbox_proto::v1;
 use serde::Serialize;
@@ -44,4 +45,45 @@ impl<'a> From<&'a v1::Volume> for VolumeJson<'a> {
 pub(crate) struct ForgottenVolumeJson<'a> {
     pub(crate) name: &'a str,
     pub(crate) forgotten: bool,
+}
+
+/// One line of a stream of events.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum VerifyLine<'a> {
+    Progress {
+        files_done: u64,
+        files_total: u64,
+        bytes_done: u64,
+        bytes_total: u64,
+    },
+    Finding {
+        /// Null when no hub's file is known for it.
+        version: Option<&'a str>,
+        file: Option<&'a str>,
+        path: &'a str,
+        problem: &'a str,
+        action: &'a str,
+        repair_queued: bool,
+        error: Option<ErrorJson>,
+    },
+    Done {
+        files: u64,
+        bytes: u64,
+        findings: usize,
+    },
+}
+
+impl<'a> From<&'a v1::VerifyFinding> for VerifyLine<'a> {
+    fn from(finding: &'a v1::VerifyFinding) -> Self {
+        Self::Finding {
+            version: known(&finding.version),
+            file: known(&finding.file),
+            path: &finding.path,
+            problem: &finding.problem,
+            action: &finding.action,
+            repair_queued: finding.repair_queued,
+            error: finding.error.as_ref().map(ErrorJson::from),
+        }
+    }
 }
