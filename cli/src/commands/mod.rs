@@ -18,6 +18,7 @@ mod open;
 mod painting;
 mod plan;
 mod pull;
+mod rm;
 mod search;
 mod show;
 mod sync;
@@ -72,6 +73,8 @@ pub(crate) enum Verb {
     Volumes(volumes::Arguments),
     /// Read files again and compare them with their digests
     Verify(verify::Arguments),
+    /// Put the files of a model, a version or a file into the trash, or take them out again
+    Rm(rm::Arguments),
     /// List generations and sync runs, newest first
     Jobs(jobs::Arguments),
     /// Show, watch or cancel one generation or sync run
@@ -95,15 +98,13 @@ pub(crate) enum Verb {
     Library(later::Words),
     /// Remove files that nothing wants any more (not in this release)
     Gc(later::Words),
-    /// Remove a model (not in this release)
-    Rm(later::Words),
 }
 
 impl Verb {
     /// Words that no option was read from.
     pub(crate) fn unread_words(&self) -> &[OsString] {
         match self {
-            Self::Library(later) | Self::Gc(later) | Self::Rm(later) => &later.words,
+            Self::Library(later) | Self::Gc(later) => &later.words,
             Self::Daemon(daemon::Action::Install(later) | daemon::Action::Uninstall(later)) => &later.words,
             _ => &[],
         }
@@ -125,6 +126,7 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Downloads(arguments) => downloads::run(arguments, session).await,
         Verb::Volumes(arguments) => volumes::run(arguments, session).await,
         Verb::Verify(arguments) => verify::run(arguments, session).await,
+        Verb::Rm(arguments) => rm::run(arguments, session).await,
         Verb::Jobs(arguments) => jobs::run(arguments, session).await,
         Verb::Job(arguments) => job::run(arguments, session).await,
         Verb::Login(arguments) => login::run(arguments, session).await,
@@ -136,6 +138,5 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Completions(arguments) => completions::run(arguments, session),
         Verb::Library(_) => Err(later::refusal("library")),
         Verb::Gc(_) => Err(later::refusal("gc")),
-        Verb::Rm(_) => Err(later::refusal("rm")),
     }
 }

@@ -9,6 +9,7 @@ mod lifecycle;
 mod looking;
 mod planning;
 mod queueing;
+mod removing;
 mod verifying;
 mod volumes;
 

@@ -1,4 +1,4 @@
-//! `volumes` and `verify`.
+//! `volumes`, `verify` and `rm`.
 
 use super::{ErrorJson, known};
 use crate::render::units::rfc3339;
@@ -84,6 +84,48 @@ impl<'a> From<&'a v1::VerifyFinding> for VerifyLine<'a> {
             action: &finding.action,
             repair_queued: finding.repair_queued,
             error: finding.error.as_ref().map(ErrorJson::from),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct RemovalJson<'a> {
+    /// Null when nothing was done.
+    name: Option<&'a str>,
+    reference: &'a str,
+    state: Option<&'a str>,
+    files: Vec<RemovedFileJson<'a>>,
+    size_bytes: u64,
+    create_time: Option<String>,
+    expire_time: Option<String>,
+    end_time: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RemovedFileJson<'a> {
+    version: &'a str,
+    file: &'a str,
+    size_bytes: u64,
+    bytes: &'a str,
+}
+
+impl<'a> From<&'a v1::Removal> for RemovalJson<'a> {
+    fn from(removal: &'a v1::Removal) -> Self {
+        let file = |file: &'a v1::RemovedFile| RemovedFileJson {
+            version: &file.version,
+            file: &file.file,
+            size_bytes: file.size_bytes,
+            bytes: &file.bytes,
+        };
+        Self {
+            name: known(&removal.name),
+            reference: &removal.reference,
+            state: known(&removal.state),
+            files: removal.files.iter().map(file).collect(),
+            size_bytes: removal.size_bytes,
+            create_time: rfc3339(removal.create_time.as_ref()),
+            expire_time: rfc3339(removal.expire_time.as_ref()),
+            end_time: rfc3339(removal.end_time.as_ref()),
         }
     }
 }
