@@ -7,6 +7,7 @@ mod doctor;
 mod downloads;
 mod follow;
 mod follows;
+mod gc;
 mod generate;
 mod job;
 mod jobs;
@@ -75,6 +76,8 @@ pub(crate) enum Verb {
     Verify(verify::Arguments),
     /// Put the files of a model, a version or a file into the trash, or take them out again
     Rm(rm::Arguments),
+    /// Explain every byte that nobody needs, and free what you name
+    Gc(gc::Arguments),
     /// List generations and sync runs, newest first
     Jobs(jobs::Arguments),
     /// Show, watch or cancel one generation or sync run
@@ -96,15 +99,13 @@ pub(crate) enum Verb {
     Completions(completions::Arguments),
     /// Adopt models you already have (not in this release)
     Library(later::Words),
-    /// Remove files that nothing wants any more (not in this release)
-    Gc(later::Words),
 }
 
 impl Verb {
     /// Words that no option was read from.
     pub(crate) fn unread_words(&self) -> &[OsString] {
         match self {
-            Self::Library(later) | Self::Gc(later) => &later.words,
+            Self::Library(later) => &later.words,
             Self::Daemon(daemon::Action::Install(later) | daemon::Action::Uninstall(later)) => &later.words,
             _ => &[],
         }
@@ -127,6 +128,7 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Volumes(arguments) => volumes::run(arguments, session).await,
         Verb::Verify(arguments) => verify::run(arguments, session).await,
         Verb::Rm(arguments) => rm::run(arguments, session).await,
+        Verb::Gc(arguments) => gc::run(arguments, session).await,
         Verb::Jobs(arguments) => jobs::run(arguments, session).await,
         Verb::Job(arguments) => job::run(arguments, session).await,
         Verb::Login(arguments) => login::run(arguments, session).await,
@@ -137,6 +139,5 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Doctor => doctor::run(session).await,
         Verb::Completions(arguments) => completions::run(arguments, session),
         Verb::Library(_) => Err(later::refusal("library")),
-        Verb::Gc(_) => Err(later::refusal("gc")),
     }
 }

@@ -1,4 +1,4 @@
-//! `volumes`, `verify` and `rm`.
+//! `volumes`, `verify`, `rm` and `gc`.
 
 use super::{ErrorJson, known};
 use crate::render::units::rfc3339;
@@ -126,6 +126,37 @@ impl<'a> From<&'a v1::Removal> for RemovalJson<'a> {
             create_time: rfc3339(removal.create_time.as_ref()),
             expire_time: rfc3339(removal.expire_time.as_ref()),
             end_time: rfc3339(removal.end_time.as_ref()),
+        }
+    }
+}
+
+/// One line of a stream of events.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum GarbageLine<'a> {
+    Garbage {
+        class: &'a str,
+        path: &'a str,
+        size_bytes: u64,
+        volume: &'a str,
+        detail: &'a str,
+        freed: bool,
+        error: Option<ErrorJson>,
+    },
+    /// `bytes` of everything that was explained, `freed_bytes` among them.
+    Done { bytes: u64, freed_bytes: u64 },
+}
+
+impl<'a> From<&'a v1::Garbage> for GarbageLine<'a> {
+    fn from(garbage: &'a v1::Garbage) -> Self {
+        Self::Garbage {
+            class: &garbage.class,
+            path: &garbage.path,
+            size_bytes: garbage.size_bytes,
+            volume: &garbage.volume,
+            detail: &garbage.detail,
+            freed: garbage.freed,
+            error: garbage.error.as_ref().map(ErrorJson::from),
         }
     }
 }
