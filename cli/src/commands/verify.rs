@@ -183,10 +183,10 @@ fn summary(far: Far, findings: &[v1::VerifyFinding]) -> String {
 
 /// Says how to get back what was found to be wrong, since a later `--repair` would not find it here any more.
 fn note_repair(findings: &[v1::VerifyFinding], session: &mut Session) -> Result<(), CliError> {
-    let mut versions: Vec<String> = Vec::new();
+    let mut versions: Vec<&str> = Vec::new();
     for finding in findings.iter().filter(|finding| matches!(finding.action.as_str(), "quarantined" | "forgotten")) {
-        let version = sanitize::line(&finding.version);
-        if !version.is_empty() && !finding.repair_queued && !versions.contains(&version) {
+        let version = finding.version.as_str();
+        if is_plain(version) && !finding.repair_queued && !versions.contains(&version) {
             versions.push(version);
         }
     }
@@ -197,4 +197,10 @@ fn note_repair(findings: &[v1::VerifyFinding], session: &mut Session) -> Result<
     versions.truncate(MOST_NAMED);
     let versions = versions.join(" ");
     session.note(&format!("`paintbox pull {versions}{more}` fetches again what was lost; so does --repair by itself."))
+}
+
+/// Whether a reference can stand in a command that somebody pastes into a shell.
+fn is_plain(reference: &str) -> bool {
+    let is_harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '@' | '.' | '_' | '-');
+    reference.starts_with(|c: char| c.is_ascii_alphanumeric()) && reference.chars().all(is_harmless)
 }

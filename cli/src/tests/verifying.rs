@@ -173,11 +173,18 @@ async fn findings_do_not_steer_the_terminal() {
         error: Some(failure("STORE_FAILED", HOSTILE)),
         repair_queued: false,
     };
-    let pulled = v1::VerifyFinding { version: HOSTILE.into(), ..finding("damaged", "quarantined") };
-    bench.world().store.verified = vec![far(1, Some(hostile)), far(2, Some(pulled)), done()];
+    bench.world().store.verified = vec![far(1, Some(hostile)), done()];
     bench.columns = Some(40);
-    let ended = bench.run(&["verify"]).await;
-    for text in [&ended.out, &ended.notes] {
-        assert!(text.contains("DreamShaper") && !text.chars().any(|c| c != '\n' && is_hazard(c)), "{text:?}");
+    let text = bench.run(&["verify"]).await.out;
+    assert!(text.contains("DreamShaper") && !text.chars().any(|c| c != '\n' && is_hazard(c)), "{text:?}");
+}
+
+#[tokio::test]
+async fn a_command_is_proposed_of_plain_references_only() {
+    let bench = Bench::new().await;
+    for version in [HOSTILE, "civitai:1@2; reboot", "hf:a/b@$(reboot)", "--repair", ""] {
+        let lost = v1::VerifyFinding { version: version.into(), ..finding("damaged", "quarantined") };
+        bench.world().store.verified = vec![far(1, Some(lost)), done()];
+        assert_eq!(bench.run(&["verify"]).await.notes, "", "{version}");
     }
 }
