@@ -16,6 +16,8 @@ pub(crate) const LOCAL_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const HUB_DEADLINE: Duration = Duration::from_secs(60);
 /// For calls during which the daemon reads a whole list from a hub, page by page and no faster than the hub likes.
 pub(crate) const LIST_DEADLINE: Duration = Duration::from_secs(600);
+/// For calls during which the daemon looks through a disk, which may have to wake up first.
+pub(crate) const DISK_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Largest answer that is read. Pages and pictures' parts are far smaller; only a broken daemon sends more.
 const LARGEST_ANSWER_BYTES: usize = 4 * 1024 * 1024;
@@ -28,6 +30,7 @@ type CatalogueService = v1::catalogue_service_client::CatalogueServiceClient<Cha
 type GenerationService = v1::generation_service_client::GenerationServiceClient<Channel>;
 type AssetService = v1::asset_service_client::AssetServiceClient<Channel>;
 type DownloadService = v1::download_service_client::DownloadServiceClient<Channel>;
+type StoreService = v1::store_service_client::StoreServiceClient<Channel>;
 type DaemonService = v1::daemon_service_client::DaemonServiceClient<Channel>;
 
 /// A connected daemon.
@@ -81,6 +84,10 @@ impl Client {
 
     pub(crate) fn downloads(&self) -> DownloadService {
         DownloadService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
+    }
+
+    pub(crate) fn store(&self) -> StoreService {
+        StoreService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
     }
 
     pub(crate) fn daemon(&self) -> DaemonService {

@@ -122,6 +122,8 @@ pub(crate) enum CliError {
     StoppedWaiting { name: String },
     #[error("interrupted; the generation was cancelled")]
     CancelledHere,
+    #[error("stopped; what was read is on record ({files_done} of {})", units::count(*files_total, "file"))]
+    StoppedVerifying { files_done: u64, files_total: u64 },
     #[error(
         "{target} would bring {}, {}, and only {} are free",
         units::count((*files).into(), "file"), units::bytes(*bytes), units::bytes(*free_bytes)
@@ -173,7 +175,7 @@ impl CliError {
             Self::NotStopped { .. } => "HOME_LOCKED",
             Self::Usage { .. } | Self::Argument { .. } => "INVALID_ARGUMENT",
             Self::Io { .. } | Self::Stream { .. } => reason::LOCAL_IO_FAILED,
-            Self::JobCancelled { .. } | Self::CancelledHere => "CANCELLED",
+            Self::JobCancelled { .. } | Self::CancelledHere | Self::StoppedVerifying { .. } => "CANCELLED",
             Self::StoppedWaiting { .. } => reason::STOPPED_WAITING,
             Self::DamagedPicture { .. } => "DIGEST_MISMATCH",
             Self::DoesNotFit { .. } => "DISK_FULL",
@@ -219,6 +221,11 @@ impl CliError {
             Self::StoppedWaiting { name } => {
                 Some(format!("`paintbox job {name} --watch` shows it again, `--cancel` stops it"))
             }
+            Self::StoppedVerifying { .. } => Some(
+                "the same command begins with what was not read for the longest; `--unread-for 1d` leaves out what was \
+                 read today"
+                    .to_owned(),
+            ),
             Self::Unexplained { .. }
             | Self::Handshake { .. }
             | Self::AnswerCutShort { .. }
@@ -264,6 +271,10 @@ impl CliError {
             }
             Self::Io { path, .. } => one("path", path.display().to_string()),
             Self::JobCancelled { name } | Self::StoppedWaiting { name } => one("job", name.clone()),
+            Self::StoppedVerifying { files_done, files_total } => BTreeMap::from([
+                ("files_done".to_owned(), files_done.to_string()),
+                ("files_total".to_owned(), files_total.to_string()),
+            ]),
             Self::DamagedPicture { wanted, .. } => one("asset", wanted.clone()),
             Self::DoesNotFit { target, files, bytes, free_bytes } => BTreeMap::from([
                 ("target".to_owned(), target.clone()),
@@ -305,7 +316,7 @@ impl CliError {
             | Self::EndedAtOnce { .. }
             | Self::NotStarted { .. } => Exit::Unreachable,
             Self::Usage { .. } | Self::Argument { .. } => Exit::Usage,
-            Self::StoppedWaiting { .. } | Self::CancelledHere => Exit::Interrupted,
+            Self::StoppedWaiting { .. } | Self::CancelledHere | Self::StoppedVerifying { .. } => Exit::Interrupted,
             Self::Unexplained { .. }
             | Self::AnswerCutShort { .. }
             | Self::Nonsense { .. }
@@ -353,6 +364,14 @@ fn usual_hint(reason: &str) -> Option<&'static str> {
              this machine can be used meanwhile"
         }
         "FOLLOW_NOT_FOUND" => "`paintbox follows` lists what is followed",
+        "VOLUME_NOT_FOUND" => "`paintbox volumes` lists the volumes",
+        "VOLUME_EXISTS" => "`paintbox volumes` lists the volumes; `paintbox volumes set LABEL` changes one",
+        "VOLUME_AWAY" => "connect it, or say where it is by now: `paintbox volumes set LABEL --path DIR`",
+        "VOLUME_IN_USE" => {
+            "`paintbox volumes remove LABEL --force` forgets it all the same; what lies nowhere else is absent then"
+        }
+        "REMOVAL_NOT_FOUND" => "`paintbox rm --list` lists what can be undone, with `--history` also what has ended",
+        "TRASH_EMPTIED" => "`paintbox pull REF` fetches it again",
         "FOLLOW_EXISTS" => "`paintbox follow TARGET --update` changes it, `paintbox follows TARGET` shows it",
         _ => return None,
     })
@@ -404,6 +423,12 @@ mod tests {
             (Code::InvalidArgument, "LIST_NOT_OFFERED", Exit::Unsupported),
             (Code::NotFound, "NOT_KNOWN_YET", Exit::Failed),
             (Code::Unavailable, "HUB_DOWN", Exit::Failed),
+            (Code::NotFound, "VOLUME_NOT_FOUND", Exit::Failed),
+            (Code::AlreadyExists, "VOLUME_EXISTS", Exit::Failed),
+            (Code::FailedPrecondition, "VOLUME_AWAY", Exit::Failed),
+            (Code::FailedPrecondition, "VOLUME_IN_USE", Exit::Failed),
+            (Code::NotFound, "REMOVAL_NOT_FOUND", Exit::Failed),
+            (Code::FailedPrecondition, "TRASH_EMPTIED", Exit::Failed),
         ] {
             assert_eq!(CliError::of_status("x", status(code, reason)).hint().as_deref(), Some("try this"));
             let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, []);

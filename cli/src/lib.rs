@@ -12,6 +12,7 @@ mod moment;
 mod paths;
 mod render;
 mod session;
+mod size;
 mod start;
 mod terminal;
 #[cfg(test)]

@@ -1,10 +1,12 @@
-//! Moments of the past as people write them: `2026-11-20`, `2026-11-20T09:00:00Z`, `3 days ago`.
+//! Moments of the past as people write them: `2026-11-20`, `2026-11-20T09:00:00Z`, `3 days ago`; and lengths of time:
+//! `12h`, `7d`.
 //!
 //! A day is a day of UTC, as in everything that this program prints for other programs.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, ToSpan as _};
+use jiff::{Span, SpanRelativeTo, Timestamp, ToSpan as _};
+use std::time::Duration;
 
 /// The moment that a text means. A date alone means the end of that day, so that what happened on it counts; of today,
 /// that is now.
@@ -57,6 +59,25 @@ fn ago(words: &str, now: Timestamp) -> Option<Timestamp> {
     Some(now.to_zoned(TimeZone::UTC).checked_add(span).ok()?.timestamp())
 }
 
+/// A length of time, such as `7d`, `12h` or `1 week 2 days`. Months and years have no length of their own.
+///
+/// # Errors
+/// What is wrong with the text, in words.
+pub(crate) fn length(text: &str) -> Result<Duration, String> {
+    const HOW: &str = "write a number with its unit: 90m, 12h, 7d, 2w";
+    let words = text.trim().to_ascii_lowercase();
+    // jiff also reads signs, ISO 8601 and `3 days ago`, which is no length.
+    if !words.starts_with(|c: char| c.is_ascii_digit()) || words.ends_with("ago") {
+        return Err(HOW.to_owned());
+    }
+    let span = words.parse::<Span>().ok().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    match span.map(Duration::try_from) {
+        Some(Ok(length)) if length.is_zero() => Err("it is no time at all".to_owned()),
+        Some(Ok(length)) => Ok(length),
+        Some(Err(_)) | None => Err(HOW.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +124,25 @@ mod tests {
         ] {
             let problem = past(given, now()).unwrap_err();
             assert!(problem.starts_with("write a date"), "{given}: {problem}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_have_a_number_and_a_unit() {
+        for (given, hours) in [
+            ("12h", 12),
+            ("7d", 7 * 24),
+            ("2w", 14 * 24),
+            (" 7 Days ", 7 * 24),
+            ("1 week 1 day", 8 * 24),
+            ("1d 12h", 36),
+            ("120m", 2),
+        ] {
+            assert_eq!(length(given), Ok(Duration::from_secs(hours * 3_600)), "{given}");
+        }
+        assert_eq!(length("0d"), Err("it is no time at all".to_owned()));
+        for given in ["", "7", "d", "-7d", "+7d", "P7D", "7 days ago", "1 month", "1y", "a week", "99999999999999d"] {
+            assert!(length(given).is_err_and(|problem| problem.starts_with("write a number")), "{given}");
         }
     }
 }

@@ -2,7 +2,6 @@
 
 mod policy;
 mod preview;
-mod size;
 
 use crate::client::{Client, LIST_DEADLINE, call};
 use crate::error::CliError;

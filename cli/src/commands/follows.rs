@@ -139,7 +139,7 @@ fn state(state: &str) -> String {
 }
 
 /// What went wrong and what to do, in one line.
-fn problem(failure: &v1::Error) -> String {
+pub(crate) fn problem(failure: &v1::Error) -> String {
     let hint = if failure.hint.is_empty() { String::new() } else { format!(" ({})", failure.hint) };
     sanitize::line(&format!("{}{hint}", failure.message))
 }

@@ -12,8 +12,6 @@ pub(crate) struct Words {
 pub(crate) fn refusal(verb: &'static str) -> CliError {
     let instead = match verb {
         "library" => "models of your own cannot be adopted yet; `paintbox pull` fetches models from a hub",
-        "verify" => "every file is checked when it is fetched; `paintbox show` says how each one stands",
-        "gc" | "rm" => "nothing is ever removed yet; `paintbox unfollow` stops new work from arriving",
         _ => {
             "`paintbox daemon run` under launchd or systemd does the same; other commands start the daemon by themselves"
         }

@@ -7,6 +7,7 @@ mod doctor;
 mod downloads;
 mod follow;
 mod follows;
+mod gc;
 mod generate;
 mod job;
 mod jobs;
@@ -18,17 +19,34 @@ mod open;
 mod painting;
 mod plan;
 mod pull;
+mod rm;
 mod search;
 mod show;
 mod sync;
 mod sync_run;
 mod unfollow;
+mod verify;
+mod volumes;
 
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::session::Session;
 use clap::Subcommand;
 use std::ffi::OsString;
+
+/// The names of `Model.kind` in `catalogue.proto`.
+pub(crate) const KINDS: [&str; 10] = [
+    "checkpoint",
+    "lora",
+    "textual_inversion",
+    "vae",
+    "controlnet",
+    "upscaler",
+    "text_encoder",
+    "network",
+    "other",
+    "unknown",
+];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -52,6 +70,14 @@ pub(crate) enum Verb {
     Generate(generate::Arguments),
     /// List downloads; pause, resume, cancel or reorder them
     Downloads(downloads::Arguments),
+    /// List the folders that files lie in; add, change or forget one
+    Volumes(volumes::Arguments),
+    /// Read files again and compare them with their digests
+    Verify(verify::Arguments),
+    /// Put the files of a model, a version or a file into the trash, or take them out again
+    Rm(rm::Arguments),
+    /// Explain every byte that nobody needs, and free what you name
+    Gc(gc::Arguments),
     /// List generations and sync runs, newest first
     Jobs(jobs::Arguments),
     /// Show, watch or cancel one generation or sync run
@@ -73,19 +99,13 @@ pub(crate) enum Verb {
     Completions(completions::Arguments),
     /// Adopt models you already have (not in this release)
     Library(later::Words),
-    /// Check stored files against their digests (not in this release)
-    Verify(later::Words),
-    /// Remove files that nothing wants any more (not in this release)
-    Gc(later::Words),
-    /// Remove a model (not in this release)
-    Rm(later::Words),
 }
 
 impl Verb {
     /// Words that no option was read from.
     pub(crate) fn unread_words(&self) -> &[OsString] {
         match self {
-            Self::Library(later) | Self::Verify(later) | Self::Gc(later) | Self::Rm(later) => &later.words,
+            Self::Library(later) => &later.words,
             Self::Daemon(daemon::Action::Install(later) | daemon::Action::Uninstall(later)) => &later.words,
             _ => &[],
         }
@@ -105,6 +125,10 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Show(arguments) => show::run(arguments, session).await,
         Verb::Generate(arguments) => generate::run(arguments, session).await,
         Verb::Downloads(arguments) => downloads::run(arguments, session).await,
+        Verb::Volumes(arguments) => volumes::run(arguments, session).await,
+        Verb::Verify(arguments) => verify::run(arguments, session).await,
+        Verb::Rm(arguments) => rm::run(arguments, session).await,
+        Verb::Gc(arguments) => gc::run(arguments, session).await,
         Verb::Jobs(arguments) => jobs::run(arguments, session).await,
         Verb::Job(arguments) => job::run(arguments, session).await,
         Verb::Login(arguments) => login::run(arguments, session).await,
@@ -115,8 +139,5 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Doctor => doctor::run(session).await,
         Verb::Completions(arguments) => completions::run(arguments, session),
         Verb::Library(_) => Err(later::refusal("library")),
-        Verb::Verify(_) => Err(later::refusal("verify")),
-        Verb::Gc(_) => Err(later::refusal("gc")),
-        Verb::Rm(_) => Err(later::refusal("rm")),
     }
 }

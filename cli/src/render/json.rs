@@ -7,11 +7,13 @@ mod daemon;
 mod download;
 mod follow;
 mod model;
+mod store;
 
 pub(crate) use daemon::{DaemonJson, HubJson, StatusJson};
 pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};
 pub(crate) use model::{ModelJson, ModelPageJson};
+pub(crate) use store::{ForgottenVolumeJson, GarbageLine, RemovalJson, VerifyLine, VolumeJson};
 
 use crate::error::{CliError, Failure};
 use crate::render::units::rfc3339;

@@ -66,7 +66,7 @@ async fn a_run_that_fails_as_a_whole_says_why() {
 }
 
 /// Interrupts a command once it has printed something.
-async fn interrupted(bench: &Bench, words: &[&str]) -> super::Ended {
+pub(super) async fn interrupted(bench: &Bench, words: &[&str]) -> super::Ended {
     let (out, notes) = (Captured::default(), Captured::default());
     let watch = async {
         while out.text().is_empty() {

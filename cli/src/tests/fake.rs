@@ -1,6 +1,7 @@
 //! A daemon with a scripted world behind the real wire: the generated services over a real Unix socket.
 
 mod downloads;
+mod store;
 
 use super::NOW_SECONDS;
 use futures::stream::{self, BoxStream, StreamExt as _};
@@ -50,6 +51,7 @@ pub(super) struct World {
     /// In the place of two hubs that are well.
     pub(super) hubs: Vec<v1::HubStatus>,
     pub(super) operations: Vec<v1::PlanOperation>,
+    pub(super) store: store::Store,
     /// Every request with something in it, as `Debug` prints it.
     pub(super) asked: Vec<String>,
     pub(super) uploaded_bytes: usize,
@@ -78,6 +80,7 @@ impl Fake {
                 .add_service(v1::generation_service_server::GenerationServiceServer::new(fake.clone()))
                 .add_service(v1::asset_service_server::AssetServiceServer::new(fake.clone()))
                 .add_service(v1::download_service_server::DownloadServiceServer::new(fake.clone()))
+                .add_service(v1::store_service_server::StoreServiceServer::new(fake.clone()))
                 .add_service(v1::daemon_service_server::DaemonServiceServer::new(fake))
                 .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
                     // A sender that is dropped unused means that nobody stops it.

@@ -66,6 +66,23 @@ pub(super) fn model(number: u32) -> v1::Model {
 }
 
 #[tokio::test]
+async fn a_file_on_a_volume_that_is_not_connected_is_told_to_be_there() {
+    let bench = Bench::new().await;
+    let mut away = model(1);
+    away.versions.truncate(1);
+    away.versions[0].files[0].state = "away".into();
+    bench.world().models = vec![away];
+    let page = bench.run(&["show", "civitai:1"]).await.out;
+    let wanted = "
+  tiny.safetensors  16.6 MB  safetensors  away  74720ba1e6
+    /store/a b/tiny.safetensors
+    here, but on a volume that is not connected now
+";
+    assert!(page.contains(wanted), "{page}");
+    assert_eq!(bench.json(&["show", "civitai:1"]).await.object()["versions"][0]["files"][0]["state"], "away");
+}
+
+#[tokio::test]
 async fn search_reads_every_page_and_stops_at_the_limit() {
     let bench = Bench::new().await;
     bench.world().models = (1..=5).map(model).collect();

@@ -1,6 +1,7 @@
 //! Every command against a daemon that this crate plays itself: what it prints, what it asks for, how it ends.
 
 mod cards;
+mod collecting;
 mod doing;
 mod fake;
 mod following;
@@ -9,6 +10,9 @@ mod lifecycle;
 mod looking;
 mod planning;
 mod queueing;
+mod removing;
+mod verifying;
+mod volumes;
 
 use crate::paths::Paths;
 use crate::render::output::Output;

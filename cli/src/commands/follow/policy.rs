@@ -1,22 +1,9 @@
 //! The flags that say which of a follow's work is fetched, and what they mean on the wire.
 
-use super::size;
+use crate::commands::KINDS;
 use crate::moment::iso_date;
+use crate::size;
 use paintbox_proto::v1;
-
-/// The names of `Model.kind` in `catalogue.proto`.
-const KINDS: [&str; 10] = [
-    "checkpoint",
-    "lora",
-    "textual_inversion",
-    "vae",
-    "controlnet",
-    "upscaler",
-    "text_encoder",
-    "network",
-    "other",
-    "unknown",
-];
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "What is fetched (left out: as the daemon's configuration says)")]

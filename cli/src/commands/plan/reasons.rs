@@ -24,6 +24,7 @@ pub(super) fn words(reason: &str, follow: Option<&str>) -> String {
         "over_budget" => "beyond the total size that the follow allows",
         "no_space" => "no room for them on the disk",
         "same_content" => "the same bytes as files that are here or fetched",
+        "removed" => "removed by you; `paintbox rm --undo` takes that back",
         BEFORE_FOLLOW => {
             return match follow {
                 Some(target) => format!("published before you followed {}", sanitize::line(target)),
@@ -47,6 +48,7 @@ pub(super) fn words(reason: &str, follow: Option<&str>) -> String {
         "notify_only" => "only told of, as the follow says",
         "quiet_hours" => "waiting for the end of the follow's quiet hours",
         "paused" => "paused, until `paintbox downloads resume`",
+        "volume_away" => "on a volume that is not connected now; they wait for it",
         "retry_later" => "failed a while ago, and tried again in their time",
         // A newer daemon's.
         other => return sanitize::line(other).replace('_', " "),
@@ -95,7 +97,7 @@ mod tests {
             .flat_map(|(_, codes)| codes.split(|c: char| !c.is_ascii_lowercase() && c != '_'))
             .filter(|word| !word.is_empty())
             .collect();
-        assert!(codes.len() >= 30 && codes.contains(&"quiet_hours"), "{codes:?}");
+        assert!(codes.len() >= 30 && codes.contains(&"quiet_hours") && codes.contains(&"volume_away"), "{codes:?}");
         for code in codes {
             let plain = code.replace('_', " ");
             assert!(words(code, None) != plain || code == "training_data", "{code} has no words");

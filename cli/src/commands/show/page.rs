@@ -137,6 +137,9 @@ fn release(version: &v1::ModelVersion, session: &Session) -> Vec<String> {
             let when = units::relative(Some(replaced), session.now);
             remarks.push(format!("replaced on the hub {when} by another file"));
         }
+        if file.state == "away" {
+            remarks.push("here, but on a volume that is not connected now".to_owned());
+        }
         remarks.extend(file.gone_time.as_ref().map(|gone| no_longer_listed(gone, session)));
         remarks.extend(file.failure.as_ref().map(|failure| sanitize::line(&failure.message)));
         lines.extend(remarks.iter().flat_map(|remark| indented(remark, 4, session)));

@@ -1,7 +1,7 @@
 //! Sizes and rates as people write them: `8GB`, `1.5 GiB`, `5MB/s`.
 
 /// Bytes of a size with its unit. KB, MB, GB and TB are powers of 1000, KiB to TiB of 1024.
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -25,7 +25,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
 }
 
 /// Bytes a second; `/s` may be written or left out.
-pub(super) fn bytes_per_second(text: &str) -> Result<u64, String> {
+pub(crate) fn bytes_per_second(text: &str) -> Result<u64, String> {
     let text = text.trim();
     bytes(text.strip_suffix("/s").unwrap_or(text))
 }
