@@ -17,7 +17,7 @@ use paintbox_hub::{HubConfig, Hubs, Webhook};
 use paintbox_rpc::{Api, CredentialStore, DaemonFacts, Socket};
 use paintbox_store::Store;
 use paintbox_store::hf_cache::HfCache;
-use paintbox_sync::{Announcer, Parts, Sync};
+use paintbox_sync::{Announcer, Parts, Places, Sync};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,13 +79,14 @@ async fn live(config: &Config) -> Result<(), StartError> {
     let sync = Sync::new(Parts {
         catalogue: catalogue.clone(),
         hubs,
-        store: store.clone(),
+        places: Places::of(store.clone()),
         hf_cache: HfCache::new(config.hf_caches.clone()),
         clock: clock.clone(),
         sync_interval: config.sync_interval,
         limits: config.download_limits,
         announcers: announcers(config)?,
     });
+    sync.look_at_volumes().await.map_err(|error| part(&error))?;
     let taken_up = sync.take_up_downloads().await.map_err(|error| part(&error))?;
     if taken_up > 0 {
         tracing::info!(downloads = taken_up, "downloads that were under way are in the queue again");

@@ -38,14 +38,16 @@ pub struct NamedFile {
 }
 
 statements! {
-    /// ?1: only those that were not read since; ?2: a JSON array of artifacts, or null for all; ?3: at most so many.
+    /// ?1: only those that were not read since; ?2: a JSON array of artifacts, or null for all; ?3: those on volumes that
+    /// are away too; ?4: at most so many.
     AT_REST = "
         SELECT o.observation_id, o.artifact_id, o.path, o.volume_id, v.away_ms IS NOT NULL AS away, a.sha256,
             a.size_bytes, coalesce(o.checked_ms, o.first_seen_ms) AS sound_ms
         FROM observation o JOIN artifact a USING (artifact_id) LEFT JOIN volume v USING (volume_id)
         WHERE o.gone_ms IS NULL AND coalesce(o.checked_ms, o.first_seen_ms) <= ?1
             AND (?2 IS NULL OR o.artifact_id IN (SELECT value FROM json_each(?2)))
-        ORDER BY coalesce(o.checked_ms, o.first_seen_ms) LIMIT ?3";
+            AND (?3 OR v.away_ms IS NULL)
+        ORDER BY coalesce(o.checked_ms, o.first_seen_ms) LIMIT ?4";
     SET_CHECKED = "UPDATE observation SET checked_ms = ?2 WHERE observation_id = ?1 AND gone_ms IS NULL";
     FILES_OF_ARTIFACT = "
         SELECT f.file_id, f.name, m.hub, m.external_id AS model_external_id, v.external_id AS version_external_id,
@@ -94,7 +96,7 @@ struct NamedFileRow {
 
 impl Catalogue {
     /// Content that was not read since `before`, what was not read for the longest first, at most `limit` of it.
-    /// `only`: of these artifacts.
+    /// `only`: of these artifacts; `with_away`: on volumes that are away too.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
@@ -102,11 +104,13 @@ impl Catalogue {
         &self,
         before: Timestamp,
         only: Option<&[ArtifactId]>,
+        with_away: bool,
         limit: u32,
     ) -> Result<Vec<AtRest>, CatalogueError> {
         let rows: Vec<AtRestRow> = sqlx::query_as(AT_REST)
             .bind(before.unix_ms())
             .bind(only.map(|only| codec::id_list(only.iter().map(|artifact| artifact.0))))
+            .bind(with_away)
             .bind(limit)
             .fetch_all(&self.readers)
             .await
@@ -190,13 +194,13 @@ mod tests {
             clock.set(clock.now().plus(std::time::Duration::from_secs(1)));
         }
         let listed = async |before: i64, only: Option<&[ArtifactId]>| {
-            let found = catalogue.at_rest(Timestamp::from_unix_ms(before), only, 10).await.unwrap();
+            let found = catalogue.at_rest(Timestamp::from_unix_ms(before), only, false, 10).await.unwrap();
             found.iter().map(|place| place.path.display().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(listed(9_000, None).await, ["/store/1", "/store/2"]);
         assert_eq!(listed(1_500, None).await, ["/store/1"]);
         assert_eq!(listed(9_000, Some(&[places[1].0])).await, ["/store/2"]);
-        let first = catalogue.at_rest(Timestamp::from_unix_ms(9_000), None, 1).await.unwrap().remove(0);
+        let first = catalogue.at_rest(Timestamp::from_unix_ms(9_000), None, true, 1).await.unwrap().remove(0);
         assert_eq!((first.size_bytes, first.volume, first.away), (1_234, None, false));
         catalogue.record_sound(first.id).await.unwrap();
         assert_eq!(listed(9_000, None).await, ["/store/2", "/store/1"]);

@@ -1,8 +1,8 @@
 //! Files that another tool keeps, taken into the store without a copy: where the file system can have two files share
 //! their bytes until one of them changes, ours stays when the other tool removes its own, and takes up no room until then.
 
-use crate::hashing::Digests;
-use crate::{Blob, Store, StoreError, durable};
+use crate::{Store, StoreError, durable};
+use paintbox_domain::Sha256;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,18 +37,18 @@ impl Cloned {
         &self.path
     }
 
-    /// Names the bytes, whose digests are `digests`.
+    /// Names the bytes, which were read and have this digest. Returns where they are then.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn place(self, digests: &Digests) -> Result<Blob, StoreError> {
-        let path = self.store.blob_path(&digests.sha256);
+    pub fn place(self, sha256: Sha256) -> Result<PathBuf, StoreError> {
+        let path = self.store.blob_path(&sha256);
         let file = File::open(&self.path).map_err(StoreError::io("open", &self.path))?;
         durable::seal(&file, &self.path)?;
-        self.store.create_shard(&digests.sha256)?;
+        self.store.create_shard(&sha256)?;
         durable::rename(&self.path, &path)?;
         self.store.sync_shard_of(&path)?;
-        Ok(Blob { sha256: digests.sha256, size_bytes: digests.size_bytes, path })
+        Ok(path)
     }
 }
 
@@ -78,9 +78,9 @@ mod tests {
         if let Some(cloned) = store.clone_of(&theirs).unwrap() {
             let file = CachedFile { path: cloned.path().to_owned(), size_bytes: 3 };
             let digests = file.verify(&Expected::default()).unwrap();
-            let blob = cloned.place(&digests).unwrap();
+            let path = cloned.place(digests.sha256).unwrap();
             std::fs::remove_file(&theirs).unwrap();
-            assert_eq!(std::fs::read(blob.path).unwrap(), b"abc");
+            assert_eq!(std::fs::read(path).unwrap(), b"abc");
         } else {
             assert_eq!(std::fs::read(&theirs).unwrap(), b"abc");
         }

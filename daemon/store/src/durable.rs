@@ -68,16 +68,19 @@ pub(crate) fn reserve(file: &File, from: u64, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Gives room back that [`reserve`] set aside behind the end of a file and that was not used.
-pub(crate) fn release(file: &File, from: u64, bytes: u64) {
+/// Gives room back that [`reserve`] set aside behind the end of a file and that was not used. What cannot be given back
+/// now is used when the file grows.
+pub(crate) fn release(file: &File) {
     #[cfg(target_os = "linux")]
-    {
+    if let Ok(length) = file.metadata().map(|found| found.len()) {
         use rustix::fs::FallocateFlags;
+        // Btrfs gives it back for a hole, ext4 and XFS when the length is set, to what it is already.
         let hole = FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE;
-        let _cannot = rustix::fs::fallocate(file, hole, from, bytes);
+        let _cannot = rustix::fs::fallocate(file, hole, length, reserved_bytes(file).max(1));
+        let _cannot = file.set_len(length);
     }
     #[cfg(not(target_os = "linux"))]
-    let _nothing_to_do = (file, from, bytes);
+    let _nothing_to_do = file;
 }
 
 /// Bytes that a file takes up beyond its length.

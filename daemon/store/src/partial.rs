@@ -107,8 +107,8 @@ pub struct Partial {
 impl Drop for Partial {
     /// What is not being written any more holds no room that others could use.
     fn drop(&mut self) {
-        if let Some(total_bytes) = self.note.total_bytes.filter(|total| *total > self.len()) {
-            durable::release(&self.file, self.len(), total_bytes - self.len());
+        if self.note.total_bytes.is_some_and(|total_bytes| total_bytes > self.len()) {
+            durable::release(&self.file);
         }
     }
 }
@@ -419,10 +419,10 @@ impl Partial {
     fn check_room(&self, needed_bytes: u64, gained_bytes: u64) -> Result<(), StoreError> {
         let kept_free_bytes = self.store.kept_free_bytes();
         // What is set aside for this file already is not free, and need not be.
-        let needed_bytes = needed_bytes.saturating_sub(durable::reserved_bytes(&self.file));
-        let wanted_bytes = needed_bytes.saturating_add(kept_free_bytes);
+        let taken_bytes = needed_bytes.saturating_sub(durable::reserved_bytes(&self.file));
+        let wanted_bytes = taken_bytes.saturating_add(kept_free_bytes);
         match self.store.free_bytes() {
-            Ok(free_bytes) if needed_bytes > 0 && wanted_bytes > free_bytes.saturating_add(gained_bytes) => {
+            Ok(free_bytes) if taken_bytes > 0 && wanted_bytes > free_bytes.saturating_add(gained_bytes) => {
                 Err(StoreError::DiskFull {
                     action: "write",
                     path: self.path.clone(),

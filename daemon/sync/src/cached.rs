@@ -1,11 +1,13 @@
 //! Files that another tool has on this machine already: used where they lie, never touched.
 //!
 //! Hugging Face's own tools share one cache. What a plan wants and that cache holds under its name is checked byte by
-//! byte and recorded as content that lies there; nothing is copied, linked or locked. If its owner cleans the cache
-//! later, the next plan sees that it is gone and fetches it.
+//! byte and recorded as content that lies there; nothing of it is changed, linked or locked. Where the file system can have
+//! two files share their bytes, the store has a clone of its own, which stays when the cache's owner cleans that; elsewhere
+//! the next plan sees that it is gone and fetches it.
 
 use crate::Parts;
 use crate::error::SyncError;
+use crate::places::Places;
 use crate::settle::{artifact, blocking, is_weights, promised};
 use paintbox_catalogue::{FileId, FileRecord, NewArtifact, WantedModel};
 use paintbox_domain::{FileFormat, Hub};
@@ -55,8 +57,8 @@ impl Parts {
             // A name alone is no proof of anything.
             return Ok(false);
         }
-        let (path, format) = (path.to_owned(), file.format);
-        let checked = blocking(move || check(&path, &expected, format)).await?;
+        let (path, format, places) = (path.to_owned(), file.format, self.places.clone());
+        let checked = blocking(move || clone_or_check(&places, &path, &expected, format)).await?;
         match checked {
             Ok(found) => {
                 self.catalogue.record_file(file.id, &found, true).await?;
@@ -68,6 +70,24 @@ impl Parts {
             }
         }
     }
+}
+
+/// A clone of what lies at `path`, checked and named, or what lies there itself where nothing can be cloned.
+fn clone_or_check(
+    places: &Places,
+    path: &Path,
+    expected: &Expected,
+    format: FileFormat,
+) -> Result<NewArtifact, String> {
+    for store in places.present() {
+        let Ok(Some(cloned)) = store.clone_of(path) else { continue };
+        let content = check(cloned.path(), expected, format)?;
+        return match cloned.place(content.sha256) {
+            Ok(path) => Ok(NewArtifact { path, ..content }),
+            Err(error) => Err(paintbox_domain::classify::message_with_causes(&error)),
+        };
+    }
+    check(path, expected, format)
 }
 
 /// What lies at `path`, read as a whole and compared with what the hub lists.

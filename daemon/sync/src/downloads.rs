@@ -145,7 +145,7 @@ impl Downloads {
     }
 
     /// Tells everybody who waits what became of a download.
-    fn end(&self, id: DownloadId, outcome: Outcome) {
+    pub(crate) fn end(&self, id: DownloadId, outcome: Outcome) {
         if let Some(live) = self.live().remove(&id) {
             live.progress.send_modify(|progress| progress.outcome = Some(outcome));
         }
@@ -176,7 +176,12 @@ impl Downloads {
         (hubs.len() < limits.at_once.max(1)).then(|| Hub::ALL.iter().copied().filter(is_busy).collect())
     }
 
-    fn ids(&self) -> Vec<DownloadId> {
+    /// Whether anything is being fetched.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.live().values().any(|live| live.worker.is_some())
+    }
+
+    pub(crate) fn ids(&self) -> Vec<DownloadId> {
         self.live().keys().copied().collect()
     }
 }
@@ -210,6 +215,7 @@ impl Sync {
         if parts.catalogue.downloads_are_paused().await? {
             ids.iter().for_each(|id| self.inner.downloads.stop(*id, Outcome::Held));
         }
+        self.hold_what_has_no_place().await?;
         self.hand_out().await?;
         Ok(tickets)
     }
@@ -221,9 +227,10 @@ impl Sync {
             let parts = &self.inner.parts;
             let downloads = &self.inner.downloads;
             let _turn = downloads.turn.lock().await;
+            let away = parts.places.awaited_kinds();
             while !self.inner.shutdown.is_cancelled() && !parts.catalogue.downloads_are_paused().await? {
                 let Some(busy) = downloads.busy(&parts.limits) else { break };
-                let Some(next) = parts.catalogue.next_download(&busy).await? else { break };
+                let Some(next) = parts.catalogue.next_download(&busy, &away).await? else { break };
                 let follow = match next.follow {
                     Some(id) => parts.catalogue.follow_by_id(id).await?,
                     None => None,
@@ -262,8 +269,16 @@ impl Sync {
         let this = self.clone();
         self.inner.tasks.spawn(async move {
             let outcome = Worker::new(&this.inner.parts, download, throttles, cancel, progress).work().await;
+            let stays_away = matches!(outcome, Outcome::Held) && this.inner.parts.places.has_volumes();
             this.inner.downloads.end(id, outcome);
-            if let Err(error) = this.hand_out().await {
+            let next = async {
+                if stays_away {
+                    // It may have been a disk that was taken away; whatever belongs there is not begun either, then.
+                    this.look_at_volumes().await?;
+                }
+                this.hand_out().await
+            };
+            if let Err(error) = next.await {
                 tracing::error!(%error, "cannot go on with the queue of downloads");
             }
         });

@@ -54,6 +54,17 @@ pub enum SyncError {
     NoSuchFile { model: String, file: String },
     #[error("there is no sync run `{uid}`")]
     NoSuchRun { uid: String },
+    #[error("{} is not the volume `{label}`", path.display())]
+    NotThatVolume { label: String, path: std::path::PathBuf },
+    #[error("{files} files lie on the volume `{label}`")]
+    VolumeInUse { label: String, files: u64 },
+    /// What is wanted belongs on a volume that is not there.
+    #[error("the volume `{label}` is away")]
+    VolumeAway { label: String },
+    #[error("nothing of {reference} is here")]
+    NothingHere { reference: String },
+    #[error("{problem}")]
+    Invalid { field: &'static str, problem: String },
     #[error("nothing was known of {model} at that time")]
     NotKnownYet { model: String, at: Timestamp },
     #[error("the sync run was cancelled")]
@@ -77,6 +88,11 @@ impl SyncError {
             Self::Inspect { source, .. } => Some(source),
             Self::Preview { source, .. } => Some(source),
             Self::NotOnAHub { .. }
+            | Self::NotThatVolume { .. }
+            | Self::VolumeInUse { .. }
+            | Self::VolumeAway { .. }
+            | Self::NothingHere { .. }
+            | Self::Invalid { .. }
             | Self::NoSuchVersion { .. }
             | Self::NoSuchFile { .. }
             | Self::NoSuchRun { .. }
@@ -93,7 +109,11 @@ impl Classify for SyncError {
             return inner.class();
         }
         match self {
-            Self::NotOnAHub { .. } => ErrorClass::InvalidInput,
+            Self::NotOnAHub { .. } | Self::Invalid { .. } => ErrorClass::InvalidInput,
+            Self::NotThatVolume { .. }
+            | Self::VolumeInUse { .. }
+            | Self::VolumeAway { .. }
+            | Self::NothingHere { .. } => ErrorClass::Precondition,
             Self::NoSuchVersion { .. }
             | Self::NoSuchFile { .. }
             | Self::NoSuchRun { .. }
@@ -109,6 +129,10 @@ impl Classify for SyncError {
         }
         match self {
             Self::NotOnAHub { .. } => reason::INVALID_REFERENCE,
+            Self::Invalid { .. } => reason::INVALID_ARGUMENT,
+            Self::NotThatVolume { .. } | Self::VolumeAway { .. } => reason::VOLUME_AWAY,
+            Self::VolumeInUse { .. } => reason::VOLUME_IN_USE,
+            Self::NothingHere { .. } => reason::FILE_NOT_LOCAL,
             Self::NoSuchVersion { .. } => reason::VERSION_NOT_FOUND,
             Self::NoSuchFile { .. } => reason::FILE_NOT_FOUND,
             Self::NoSuchRun { .. } => reason::JOB_NOT_FOUND,
@@ -121,6 +145,12 @@ impl Classify for SyncError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotOnAHub { .. } => Some("write civitai:4384, hf:org/repo, or paste the page's address".to_owned()),
+            Self::NotThatVolume { .. } | Self::VolumeAway { .. } => {
+                Some("connect its disk, or say where it is mounted by now: `paintbox volumes set`".to_owned())
+            }
+            Self::VolumeInUse { .. } => {
+                Some("forget it all the same with --force; its files stay there, and are not known any more".to_owned())
+            }
             _ => self.inner().and_then(Classify::hint),
         }
     }
@@ -141,6 +171,15 @@ impl Classify for SyncError {
             Self::NotKnownYet { model, at } => {
                 metadata.extend([("model", model.clone()), ("at_unix_ms", at.unix_ms().to_string())]);
             }
+            Self::NotThatVolume { label, path } => {
+                metadata.extend([("volume", label.clone()), ("path", path.display().to_string())]);
+            }
+            Self::VolumeInUse { label, files } => {
+                metadata.extend([("volume", label.clone()), ("files", files.to_string())]);
+            }
+            Self::VolumeAway { label } => metadata.push(("volume", label.clone())),
+            Self::NothingHere { reference } => metadata.push(("reference", reference.clone())),
+            Self::Invalid { field, .. } => metadata.push(("field", (*field).to_owned())),
             Self::Reference(_)
             | Self::Target(_)
             | Self::Hub(_)

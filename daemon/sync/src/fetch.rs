@@ -12,7 +12,7 @@ use crate::transfer::Transfer;
 use paintbox_catalogue::{DownloadEnd, DownloadNote, DownloadRecord, FileRecord, NewArtifact};
 use paintbox_domain::download::wait_after_failure;
 use paintbox_domain::hub::FileSize;
-use paintbox_domain::{Classify as _, DownloadState, DownloadStep, Hub, reason};
+use paintbox_domain::{Classify as _, DownloadState, DownloadStep, GitSha1, Hub, Sha256, reason};
 use paintbox_hub::{Download, HubError, ResumeFrom};
 use paintbox_store::{Partial, PartialKey, StoreError};
 use std::sync::Arc;
@@ -62,6 +62,10 @@ impl<'a> Worker<'a> {
             }
             Ok(Brought::AlreadyHere) => return Outcome::AlreadyHere,
             Err(SyncError::Cancelled) => self.put_back().await,
+            Err(error) if self.is_for_want_of_a_volume(&error).await => {
+                tracing::info!(version, file, "waits for its volume: {error}");
+                self.put_back().await
+            }
             Err(error) => self.give_up(&error).await,
         };
         outcome.unwrap_or_else(|error| {
@@ -71,16 +75,29 @@ impl<'a> Worker<'a> {
         })
     }
 
+    /// Whether an error only says that a disk was taken away. That is a state of the disk, and no failure of the download.
+    async fn is_for_want_of_a_volume(&self, error: &SyncError) -> bool {
+        let path = match error {
+            SyncError::VolumeAway { .. } => return true,
+            SyncError::Store { source: StoreError::Io { path, .. } | StoreError::DiskFull { path, .. }, .. } => path,
+            _ => return false,
+        };
+        let (places, path) = (self.parts.places.clone(), path.clone());
+        blocking(move || places.is_away(&path)).await.unwrap_or(false)
+    }
+
     async fn bring(&mut self) -> Result<Brought, SyncError> {
         let mut file = self.parts.catalogue.file(self.download.file).await?;
         if file.gone_at.is_some() || file.replaced_at.is_some() {
             self.step(DownloadStep::Cancel).await?;
             return Err(SyncError::Cancelled);
         }
+        let naming = self.parts.places.naming.read().await;
         if let Some(content) = self.in_store(&file).await? {
             self.end(&DownloadEnd::Placed { content: &content, verified: true }).await?;
             return Ok(Brought::AlreadyHere);
         }
+        drop(naming);
         let mut may_ask_again = true;
         loop {
             let doubt = match self.fetch(&file).await {
@@ -109,10 +126,10 @@ impl<'a> Worker<'a> {
     /// What the store has of `file` under its digest, if that is sound: it was checked and named, and then the daemon was
     /// killed before it could say so.
     async fn in_store(&self, file: &FileRecord) -> Result<Option<NewArtifact>, SyncError> {
-        let (store, expected, format) = (self.parts.store.clone(), settle::promised(file), file.format);
+        let (places, expected, format) = (self.parts.places.clone(), settle::promised(file), file.format);
         let Some(sha256) = file.sha256 else { return Ok(None) };
         let found = blocking(move || {
-            store.has_blob(&sha256)?;
+            let store = places.holder(&sha256)?;
             Some(cached::check(&store.blob_path(&sha256), &expected, format))
         });
         match found.await? {
@@ -133,6 +150,7 @@ impl<'a> Worker<'a> {
         let checked = blocking(move || settle::check(partial, &expected, &name, format)).await??;
         self.step(DownloadStep::Approve).await?;
         let name = file.name.clone();
+        let _naming = self.parts.places.naming.read().await;
         let content = blocking(move || checked.place(&name)).await??;
         let verified = file.sha256.is_some() || file.git_sha1.is_some();
         self.end(&DownloadEnd::Placed { content: &content, verified }).await
@@ -163,16 +181,13 @@ impl<'a> Worker<'a> {
         let kept = |source: StoreError| SyncError::Store { file: name.clone(), source };
         let fetched = |source: HubError| SyncError::Fetch { file: name.clone(), source };
 
-        let store = self.parts.store.clone();
-        let (key, listed) = (PartialKey::new(&partial_key(self.download.hub, file)), file.sha256);
-        let mut partial = blocking(move || {
-            if let Some(listed) = listed {
-                store.reclaim(&key, &listed)?;
-            }
-            store.partial(&key)
-        })
-        .await?
-        .map_err(kept)?;
+        let (places, kind) = (self.parts.places.clone(), self.download.kind);
+        let key = PartialKey::new(&partial_key(self.download.hub, file.sha256, file.git_sha1, &file.locator));
+        let listed = file.sha256;
+        let mut partial = blocking(move || places.partial(&key, listed.as_ref(), kind))
+            .await?
+            .map_err(|label| SyncError::VolumeAway { label })?
+            .map_err(kept)?;
         self.tell(partial.len(), partial.total_bytes());
         if partial.total_bytes() == Some(partial.len()) {
             // Killed between the last byte and the name: there is nothing left to ask for.
@@ -323,10 +338,10 @@ fn may_go_on(error: &SyncError) -> bool {
 }
 
 /// The same file under the same digest goes on in the same partial, whatever the hub calls it meanwhile.
-fn partial_key(hub: Hub, file: &FileRecord) -> String {
-    match (&file.sha256, &file.git_sha1) {
+pub(crate) fn partial_key(hub: Hub, sha256: Option<Sha256>, git_sha1: Option<GitSha1>, locator: &str) -> String {
+    match (sha256, git_sha1) {
         (Some(digest), _) => format!("sha256:{digest}"),
         (None, Some(digest)) => format!("git-sha1:{digest}"),
-        (None, None) => format!("{hub}:{}", file.locator),
+        (None, None) => format!("{hub}:{locator}"),
     }
 }

@@ -4,6 +4,7 @@ use crate::check::Occasion;
 use crate::error::SyncError;
 use crate::plan::{OperationKind, Plan, plan};
 use crate::service::Sync;
+use crate::settle::blocking;
 use futures::StreamExt as _;
 use paintbox_catalogue::{Extent, Follow, FollowId, FollowInterest, ModelId, Scope};
 use paintbox_domain::Classify as _;
@@ -116,14 +117,13 @@ impl Sync {
 
     async fn preview(&self, models: usize, versions: usize, plan: &Plan) -> Result<BackfillPreview, SyncError> {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let store = self.inner.parts.store.clone();
-        let free_bytes = tokio::task::spawn_blocking(move || store.free_bytes().unwrap_or_default());
+        let store = self.inner.parts.places.home().clone();
         Ok(BackfillPreview {
             listed_models: number(models),
             listed_versions: number(versions),
             files: number(plan.count(OperationKind::Fetch)),
             bytes: plan.fetch_bytes(),
-            free_bytes: free_bytes.await.map_err(|_| SyncError::WorkerLost)?,
+            free_bytes: blocking(move || store.free_bytes().unwrap_or_default()).await?,
         })
     }
 }

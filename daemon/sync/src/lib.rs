@@ -10,12 +10,15 @@
 //! - `run` carries a plan out: it puts files into the queue of `downloads`, where a worker of `fetch` brings each one
 //!   here by `transfer` and `settle`; `throttle` paces the bytes; `cached` uses what other tools have here; `previews`
 //!   fetches example images.
+//! - `places` says where files lie and where they go, `volumes` how people change that; `verify` reads files again, and
+//!   `care` does so by itself; `removals` is the trash, and `garbage` explains what nobody needs.
 //! - `follow` starts and changes follows; `history` reads a model as it was; `notify` tells of new versions.
 //!
 //! Runs and downloads are rows: they outlive whoever asked for them. One run at a time looks and plans; the downloads
 //! of all of them share one queue, which a daemon that starts again goes on with.
 
 mod cached;
+mod care;
 mod check;
 mod choose;
 mod downloads;
@@ -23,11 +26,14 @@ mod error;
 mod feed;
 mod fetch;
 mod follow;
+mod garbage;
 mod history;
 mod notify;
+mod places;
 pub mod plan;
 mod previews;
 mod reconcile;
+mod removals;
 mod run;
 mod schedule;
 mod second_look;
@@ -36,25 +42,31 @@ mod settle;
 mod throttle;
 mod transfer;
 mod verdict;
+mod verify;
+mod volumes;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use care::Care;
 pub use downloads::{DownloadLimits, DownloadProgress};
 pub use error::SyncError;
 pub use feed::{FileFailed, FilePhase, FileProgress, SyncEvent};
 pub use follow::BackfillPreview;
+pub use garbage::{Garbage, GarbageClass};
 pub use history::{HistoryEntry, HistoryEvent};
 pub use notify::Announcer;
+pub use places::Places;
 pub use plan::{Operation, OperationKind, Plan};
 pub use service::{Sync, SyncRequest};
+pub use verify::{Finding, Problem, Remedy, VerifyEvent, VerifyProgress, VerifyRequest};
+pub use volumes::Volume;
 
 use paintbox_catalogue::{Catalogue, CatalogueError, ModelId};
 use paintbox_domain::hub::HubModel;
 use paintbox_domain::{Clock, ModelRef};
 use paintbox_hub::Hubs;
-use paintbox_store::Store;
 use paintbox_store::hf_cache::HfCache;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,13 +76,14 @@ use std::time::Duration;
 pub struct Parts {
     pub catalogue: Catalogue,
     pub hubs: Hubs,
-    pub store: Store,
+    pub places: Places,
     /// Where Hugging Face's own tools keep what they downloaded.
     pub hf_cache: HfCache,
     pub clock: Arc<dyn Clock>,
     /// How often each follow is looked at by itself; none means only when asked.
     pub sync_interval: Option<Duration>,
     pub limits: DownloadLimits,
+    pub care: Care,
     /// Who is told of new versions.
     pub announcers: Vec<Arc<dyn Announcer>>,
 }

@@ -4,6 +4,7 @@
 //! `verdict`, which of its files in `choose`; here the two meet, and what one follow may take up is counted.
 
 use crate::choose::{Candidate, Choice, choose};
+use crate::places::Destinations;
 use crate::verdict::{self, Refusal};
 use paintbox_catalogue::{
     FileId, FileRecord, FileState, FollowId, FollowInterest, ModelId, PreviewId, PreviewRecord, VersionId, WantedModel,
@@ -11,13 +12,15 @@ use paintbox_catalogue::{
 };
 use paintbox_domain::follow::Backfill;
 use paintbox_domain::hub::{FileSize, PreviewMedia};
-use paintbox_domain::{DownloadState, Hub, ModelRef, Sha256, Timestamp};
+use paintbox_domain::{DownloadState, Hub, ModelKind, ModelRef, Sha256, Timestamp};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 /// Reasons for leaving a file that will be fetched all the same.
 const PAUSED: &str = "paused";
 const RETRY_LATER: &str = "retry_later";
+const VOLUME_AWAY: &str = "volume_away";
+const REMOVED: &str = "removed";
 /// Example images fetched for each version that is kept.
 const PREVIEWS_PER_VERSION: usize = 4;
 
@@ -72,7 +75,7 @@ pub struct Operation {
 impl Operation {
     /// The file that this operation fetches, or that is left for a while only.
     pub(crate) fn file_to_come(&self) -> Option<FileId> {
-        let comes = self.kind == OperationKind::Fetch || [PAUSED, RETRY_LATER].contains(&self.reason);
+        let comes = self.kind == OperationKind::Fetch || [PAUSED, RETRY_LATER, VOLUME_AWAY].contains(&self.reason);
         match &self.subject {
             Subject::File(file) if comes => Some(file.id),
             Subject::File(_) | Subject::Version | Subject::Cached(..) | Subject::Preview(_) => None,
@@ -131,8 +134,8 @@ pub struct Facts {
     pub cached: HashMap<FileId, PathBuf>,
     /// Bytes that each follow's files take up.
     pub held_bytes: HashMap<FollowId, u64>,
-    /// What follows may still put on the store's volume; none: no matter.
-    pub room_bytes: Option<u64>,
+    /// Where files go, and what follows may still put there.
+    pub destinations: Destinations,
     pub now: Timestamp,
     /// Of the local day.
     pub minute_of_day: u16,
@@ -145,7 +148,7 @@ pub fn plan(wanted: &[WantedModel], facts: &Facts) -> Plan {
     let mut planner = Planner {
         facts,
         held_bytes: facts.held_bytes.clone(),
-        room_bytes: facts.room_bytes,
+        destinations: facts.destinations.clone(),
         files: HashSet::new(),
         previews: HashSet::new(),
         operations: Vec::new(),
@@ -192,7 +195,7 @@ fn newest_versions(wanted: &[WantedModel]) -> HashSet<(FollowId, VersionId)> {
 struct Planner<'a> {
     facts: &'a Facts,
     held_bytes: HashMap<FollowId, u64>,
-    room_bytes: Option<u64>,
+    destinations: Destinations,
     /// What has its operation already: two intents may want the same.
     files: HashSet<FileId>,
     previews: HashSet<PreviewId>,
@@ -316,6 +319,7 @@ impl Planner<'_> {
             .collect();
         let choices = choose(model.model.hub, model.model.kind, &candidates);
         let first = wish.first();
+        let kind = model.model.kind;
         let news = News::of(version, &choices);
         for (file, choice) in files.iter().zip(choices) {
             if !self.files.insert(file.id) {
@@ -326,7 +330,11 @@ impl Planner<'_> {
                 continue;
             }
             let named = version.pulled_files.contains(&file.id);
-            let refusal = if !version.pulled_files.is_empty() && !named && !version.pulled {
+            let refusal = if file.removed_at.is_some() {
+                Some((REMOVED, "you removed it; `paintbox pull` fetches it again".to_owned()))
+            } else if let Some(away) = away_on(file) {
+                Some((VOLUME_AWAY, format!("it lies on the volume {away}, which is away")))
+            } else if !version.pulled_files.is_empty() && !named && !version.pulled {
                 Some(("not_needed", "another file of this version was pulled".to_owned()))
             } else if choice == Choice::Wanted
                 || (named && !matches!(choice, Choice::PickleRefused | Choice::ArchiveRefused))
@@ -340,7 +348,9 @@ impl Planner<'_> {
             let (follow, outcome) = match (refusal, wish) {
                 (Some(refusal), _) => (first, Err(refusal)),
                 (None, Wish::Pull) => (None, Ok(())),
-                (None, Wish::Follows(follows)) => self.of_policies(file, follows, |follow| news.is_old(follow, file)),
+                (None, Wish::Follows(follows)) => {
+                    self.of_policies(kind, file, follows, |follow| news.is_old(follow, file))
+                }
             };
             if let Err((reason, detail)) = outcome {
                 let skip = operation(model, reference, follow, OperationKind::Skip, subject());
@@ -355,15 +365,10 @@ impl Planner<'_> {
                 continue;
             }
             let bytes = file.size.map_or(0, FileSize::bytes);
-            self.take(follow, bytes);
-            let held_back = match self.facts.held_back.get(&file.id) {
-                None => None,
-                Some(DownloadState::Paused) => Some((PAUSED, "its download is paused")),
-                Some(_) => Some((RETRY_LATER, "it failed a while ago, and is tried again in its time")),
-            };
-            if let Some((reason, detail)) = held_back {
+            self.take(follow, kind, bytes);
+            if let Some((reason, detail)) = self.held_back(kind, file) {
                 let skip = operation(model, reference, follow, OperationKind::Skip, subject());
-                self.operations.push(Operation { reason, detail: detail.to_owned(), ..skip });
+                self.operations.push(Operation { reason, detail, ..skip });
                 continue;
             }
             let (reason, detail) = match follow {
@@ -378,9 +383,20 @@ impl Planner<'_> {
         }
     }
 
+    /// Why a file that is wanted has to wait.
+    fn held_back(&self, kind: ModelKind, file: &FileRecord) -> Option<Refusal> {
+        match (self.facts.held_back.get(&file.id), self.destinations.awaited(kind)) {
+            (Some(DownloadState::Paused), _) => Some((PAUSED, "its download is paused".to_owned())),
+            (Some(_), _) => Some((RETRY_LATER, "it failed a while ago, and is tried again in its time".to_owned())),
+            (None, Some(label)) => Some((VOLUME_AWAY, format!("it belongs on the volume {label}, which is away"))),
+            (None, None) => None,
+        }
+    }
+
     /// The first follow whose policy takes the file, or the refusal of the first of them.
     fn of_policies<'f>(
         &self,
+        kind: ModelKind,
         file: &FileRecord,
         follows: &[&'f FollowInterest],
         is_old: impl Fn(&FollowInterest) -> bool,
@@ -388,7 +404,7 @@ impl Planner<'_> {
         let mut first = None;
         for follow in follows {
             let held = self.held_bytes.get(&follow.id).copied().unwrap_or_default();
-            match verdict::of_file(file, follow, is_old(follow), held, self.room_bytes) {
+            match verdict::of_file(file, follow, is_old(follow), held, self.destinations.room(kind)) {
                 Ok(()) => return (Some(follow), Ok(())),
                 Err(refusal) => first = first.or(Some((Some(*follow), Err(refusal)))),
             }
@@ -396,11 +412,11 @@ impl Planner<'_> {
         first.unwrap_or((None, Ok(())))
     }
 
-    fn take(&mut self, follow: Option<&FollowInterest>, bytes: u64) {
+    fn take(&mut self, follow: Option<&FollowInterest>, kind: ModelKind, bytes: u64) {
         if let Some(follow) = follow {
             *self.held_bytes.entry(follow.id).or_default() += bytes;
         }
-        self.room_bytes = self.room_bytes.map(|room| room.saturating_sub(bytes));
+        self.destinations.take(kind, bytes);
     }
 
     fn fetch_previews(&mut self, model: &WantedModel, version: &WantedVersion, wish: &Wish<'_>) {
@@ -466,6 +482,12 @@ impl<'a> News<'a> {
             same(file)
         }
     }
+}
+
+/// The volume that has a file, while that is away.
+fn away_on(file: &FileRecord) -> Option<&str> {
+    let artifact = file.artifact.as_ref().filter(|_| file.state == FileState::Away)?;
+    artifact.away_on.first().map(String::as_str)
 }
 
 /// An operation without its reason.

@@ -70,7 +70,7 @@ impl Parts {
         &self,
         work: impl FnOnce(&Store) -> T + Send + 'static,
     ) -> Result<T, SyncError> {
-        let store = self.store.clone();
+        let store = self.places.home().clone();
         blocking(move || work(&store)).await
     }
 }

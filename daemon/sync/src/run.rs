@@ -9,7 +9,7 @@ use crate::{Parts, Sync};
 use paintbox_catalogue::{
     Extent, FileId, FileRecord, Follow, FollowId, FollowInterest, NewDownload, Scope, SyncCounts, WantedModel,
 };
-use paintbox_domain::{DownloadState, Failure, Sha256};
+use paintbox_domain::{DownloadState, Failure, ModelKind, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -41,14 +41,18 @@ impl Parts {
             true => self.catalogue.held_bytes().await?,
             false => HashMap::new(),
         };
-        let (store, contents) = (self.store.clone(), contents_of(wanted));
-        let (on_disk, room_bytes) = blocking(move || {
-            let is_here = |content: &Content| {
-                store.has_blob(&content.sha256).is_some()
-                    || content.paths.iter().any(|path| path.metadata().is_ok_and(|found| found.len() == content.bytes))
+        let (places, contents) = (self.places.clone(), contents_of(wanted));
+        let kinds: Vec<ModelKind> = wanted.iter().map(|model| model.model.kind).collect();
+        let (on_disk, destinations) = blocking(move || {
+            // A file that lies where nothing is on record of it is taken into use by its download, which fetches nothing.
+            let is_here = |content: &Content| match content {
+                Content::Picture(sha256) => places.home().has_blob(sha256).is_some(),
+                Content::File { bytes, paths, .. } => {
+                    paths.iter().any(|path| path.metadata().is_ok_and(|found| found.len() == *bytes))
+                }
             };
-            let on_disk = contents.iter().filter(|content| is_here(content)).map(|content| content.sha256).collect();
-            (on_disk, store.room_bytes().ok())
+            let on_disk = contents.iter().filter(|content| is_here(content)).map(Content::sha256).collect();
+            (on_disk, places.destinations(kinds))
         })
         .await?;
         Ok(Facts {
@@ -56,7 +60,7 @@ impl Parts {
             on_disk,
             cached: self.cached(wanted).await?,
             held_bytes,
-            room_bytes,
+            destinations,
             now: self.clock.now(),
             minute_of_day: self.clock.minute_of_day(),
         })
@@ -111,18 +115,26 @@ impl Parts {
 }
 
 /// Content that is said to be here.
-struct Content {
-    sha256: Sha256,
-    bytes: u64,
-    /// Where it was seen; pictures lie in the store alone.
-    paths: Vec<PathBuf>,
+enum Content {
+    /// In the home's own store.
+    Picture(Sha256),
+    /// Where it was seen.
+    File { sha256: Sha256, bytes: u64, paths: Vec<PathBuf> },
+}
+
+impl Content {
+    fn sha256(&self) -> Sha256 {
+        match self {
+            Self::Picture(sha256) | Self::File { sha256, .. } => *sha256,
+        }
+    }
 }
 
 fn contents_of(wanted: &[WantedModel]) -> Vec<Content> {
     let versions = wanted.iter().flat_map(|model| &model.versions).map(|wanted| &wanted.version);
     versions
         .flat_map(|version| {
-            let files = version.files.iter().filter_map(|file| file.artifact.as_ref()).map(|artifact| Content {
+            let files = version.files.iter().filter_map(|file| file.artifact.as_ref()).map(|artifact| Content::File {
                 sha256: artifact.sha256,
                 bytes: artifact.size_bytes,
                 paths: artifact.paths.clone(),
@@ -132,7 +144,7 @@ fn contents_of(wanted: &[WantedModel]) -> Vec<Content> {
                 .iter()
                 .flat_map(|preview| [preview.original, preview.thumbnail, preview.small_thumbnail])
                 .flatten();
-            files.chain(pictures.map(|sha256| Content { sha256, bytes: 0, paths: Vec::new() }))
+            files.chain(pictures.map(Content::Picture))
         })
         .collect()
 }

@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) shutdown: CancellationToken,
     /// Wakes the reconciler before its time.
     pub(crate) nudge: tokio::sync::Notify,
+    /// Wakes who watches the stores.
+    pub(crate) volumes_changed: tokio::sync::Notify,
     pub(crate) downloads: Downloads,
     /// Held by whoever tells of new versions, so that nothing is told twice.
     pub(crate) telling: tokio::sync::Mutex<()>,
@@ -74,6 +76,7 @@ impl Sync {
                 turn: tokio::sync::Mutex::default(),
                 shutdown: CancellationToken::new(),
                 nudge: tokio::sync::Notify::new(),
+                volumes_changed: tokio::sync::Notify::new(),
                 downloads: Downloads::default(),
                 telling: tokio::sync::Mutex::default(),
                 tasks: TaskTracker::new(),
@@ -115,6 +118,7 @@ impl Sync {
     /// When there is no such follow, or the catalogue fails.
     pub async fn plan(&self, follow: Option<&str>) -> Result<Plan, SyncError> {
         let parts = &self.inner.parts;
+        self.look_at_volumes().await?;
         let follows = match follow {
             Some(name) => vec![parts.catalogue.follow(name).await?],
             None => parts.catalogue.follows().await?,
@@ -185,7 +189,7 @@ impl Sync {
     }
 
     /// Makes a reference wanted: looks it up on its hub, keeps what the hub says, and pins it.
-    async fn pull(&self, text: &str) -> Result<PullId, SyncError> {
+    pub(crate) async fn pull(&self, text: &str) -> Result<PullId, SyncError> {
         let parts = &self.inner.parts;
         let mut reference: ModelRef = text.parse()?;
         if reference.hub().is_none() {
@@ -294,6 +298,7 @@ impl Sync {
 
     /// Looks at each of `follows`; how many of them could not be looked at.
     async fn look(&self, follows: &[Follow], running: &Running) -> Result<u32, SyncError> {
+        self.look_at_volumes().await?;
         let mut failed = 0;
         for follow in follows {
             let checked = tokio::select! {

@@ -44,7 +44,7 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    fn new(bytes_per_second: u64) -> Self {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
         Self { bytes_per_second, paid_until: Mutex::new(Instant::now()) }
     }
 

@@ -2,17 +2,17 @@
 //! sync fetches them again. Only a convenience: a plan looks at the disk itself and never relies on these events.
 
 use crate::service::Sync;
+use crate::settle::blocking;
 use notify::event::{ModifyKind, RenameMode};
-use notify::{Event, EventKind, RecursiveMode, Watcher as _};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
 impl Sync {
     /// Runs until shutdown. Where the system offers no watching, says so once and returns.
     pub async fn watch_store(&self) {
-        let root = self.inner.parts.store.root().join("blobs");
         let (sender, mut vanished) = mpsc::unbounded_channel();
-        let watching = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let Ok(event) = event else { return };
             if matches!(
                 event.kind,
@@ -23,33 +23,32 @@ impl Sync {
                     drop(sender.send(path));
                 }
             }
-        })
-        .and_then(|mut watcher| {
-            watcher.watch(&root, RecursiveMode::Recursive)?;
-            Ok(watcher)
         });
-        let _watcher = match watching {
-            Ok(watcher) => watcher,
+        let mut watched = match watcher {
+            Ok(watcher) => Watched { watcher, roots: Vec::new() },
             Err(error) => {
-                tracing::warn!(%error, folder = %root.display(), "cannot watch the store; plans still look for themselves");
+                tracing::warn!(%error, "cannot watch the stores; plans still look for themselves");
                 return;
             }
         };
-        // macOS names files below the real path of a folder that was given through a link.
-        let real_root = root.canonicalize().unwrap_or_else(|_| root.clone());
         loop {
-            let path = tokio::select! {
-                path = vanished.recv() => path,
+            let roots = self.inner.parts.places.present().iter().map(|store| store.root().join("blobs")).collect();
+            watched.watch_only(roots);
+            tokio::select! {
+                path = vanished.recv() => match path {
+                    Some(path) => self.record_vanished(&watched.as_recorded(&path)).await,
+                    None => return,
+                },
+                () = self.inner.volumes_changed.notified() => {}
                 () = self.inner.shutdown.cancelled() => return,
-            };
-            let Some(path) = path else { return };
-            self.record_vanished(&as_recorded(&path, &real_root, &root)).await;
+            }
         }
     }
 
     async fn record_vanished(&self, path: &Path) {
-        // Moved away and back in one breath is not gone.
-        if path.exists() {
+        // Moved away and back in one breath is not gone, and what is on a disk that was taken out is not either.
+        let (places, at) = (self.inner.parts.places.clone(), path.to_owned());
+        if blocking(move || at.exists() || places.is_away(&at)).await.unwrap_or(true) {
             return;
         }
         match self.inner.parts.catalogue.record_path_gone(path).await {
@@ -62,9 +61,41 @@ impl Sync {
     }
 }
 
-/// The path as the store named it.
-fn as_recorded(path: &Path, real_root: &Path, root: &Path) -> PathBuf {
-    path.strip_prefix(real_root).map_or_else(|_| path.to_owned(), |rest| root.join(rest))
+/// The folders that are watched, each as we name it and as the system does: macOS names files below the real path of a
+/// folder that was given through a link.
+struct Watched {
+    watcher: RecommendedWatcher,
+    roots: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Watched {
+    fn watch_only(&mut self, roots: Vec<PathBuf>) {
+        let watcher = &mut self.watcher;
+        self.roots.retain(|(root, _)| {
+            let stays = roots.contains(root);
+            if !stays {
+                // Of a disk that is gone there is nothing left to watch, which may be what it says.
+                drop(watcher.unwatch(root));
+            }
+            stays
+        });
+        for root in roots {
+            if self.roots.iter().any(|(known, _)| *known == root) {
+                continue;
+            }
+            if let Err(error) = self.watcher.watch(&root, RecursiveMode::Recursive) {
+                tracing::warn!(%error, folder = %root.display(), "cannot watch a store; plans still look for themselves");
+            }
+            let real_root = root.canonicalize().unwrap_or_else(|_| root.clone());
+            self.roots.push((root, real_root));
+        }
+    }
+
+    /// The path as the store named it.
+    fn as_recorded(&self, path: &Path) -> PathBuf {
+        let below = |(root, real_root): &(PathBuf, PathBuf)| Some(root.join(path.strip_prefix(real_root).ok()?));
+        self.roots.iter().find_map(below).unwrap_or_else(|| path.to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -120,11 +151,12 @@ mod tests {
         let sync = Sync::new(Parts {
             catalogue: catalogue.clone(),
             hubs,
-            store,
+            places: crate::Places::of(store),
             hf_cache: paintbox_store::hf_cache::HfCache::default(),
             clock,
             sync_interval: None,
             limits: crate::DownloadLimits::default(),
+            care: crate::Care::default(),
             announcers: Vec::new(),
         });
         let watching = tokio::spawn({

@@ -32,7 +32,7 @@ statements! {
             verified = 1, fetched_ms = ?2, failure_json = NULL,
             fetched_licence = (SELECT m.licence FROM version v JOIN model m USING (model_id)
                                WHERE v.version_id = file.version_id)
-        WHERE artifact_id IS NULL AND +sha256 IN (SELECT sha256 FROM artifact)
+        WHERE artifact_id IS NULL AND removed_ms IS NULL AND +sha256 IN (SELECT sha256 FROM artifact)
             AND version_id IN (SELECT version_id FROM version WHERE model_id IN (SELECT value FROM json_each(?1)))";
     /// The same for small files, whose git id is all that Hugging Face lists, among the versions of one repository.
     LINK_SAME_GIT_BLOB = "
@@ -47,7 +47,7 @@ statements! {
             fetched_licence = (SELECT licence FROM model WHERE model_id = here.model_id)
         FROM here JOIN version v ON v.model_id = here.model_id
         WHERE file.version_id = v.version_id AND file.git_sha1 = here.git_sha1
-            AND file.artifact_id IS NULL AND file.sha256 IS NULL";
+            AND file.artifact_id IS NULL AND file.sha256 IS NULL AND file.removed_ms IS NULL";
     SEARCH_SOURCES = "
         SELECT model_id, name, creator,
             (SELECT coalesce(group_concat(t.name, ' '), '') FROM model_tag mt JOIN tag t USING (tag_id)

@@ -355,12 +355,14 @@ fn what_is_to_stay_free_is_left_before_and_during_a_download() {
     };
     assert!(error.hint().unwrap().contains("keep_free_bytes"), "{error}");
 
-    // Room that somebody else takes while a download goes on: it ends at the next flush, with what it has.
+    // Room that somebody else takes while a download goes on, on a file system that sets none aside: it ends at the next
+    // flush, with what it has.
     let flush = usize::try_from(FLUSH_INTERVAL_BYTES).unwrap();
     let bytes = content(flush + 10);
     let mut partial = store.partial(&key()).unwrap();
     partial.begin(0, TAG, Some(bytes.len() as u64)).unwrap();
     partial.append(&bytes[..flush - 1]).unwrap();
+    durable::release(&partial.file);
     let roomy = std::mem::replace(&mut partial.store, greedy);
     let error = partial.append(&bytes[flush - 1..]).unwrap_err();
     assert!(matches!(error, StoreError::DiskFull { needed_bytes: 11, source: None, .. }), "{error}");
@@ -368,6 +370,31 @@ fn what_is_to_stay_free_is_left_before_and_during_a_download() {
     partial.store = roomy;
     partial.append(&bytes[flush - 1..]).unwrap();
     assert!(partial.verify(&expected(&bytes)).is_ok());
+}
+
+/// Where the file system sets nothing aside, this says nothing.
+#[test]
+fn room_is_set_aside_for_what_is_announced_and_given_back_by_who_stops() {
+    let (_folder, store) = store();
+    let total = 8 * SMALLEST_RESERVED_BYTES;
+    let mut partial = store.partial(&key()).unwrap();
+    partial.begin(0, TAG, Some(total)).unwrap();
+    let reserved = durable::reserved_bytes(&partial.file);
+    assert!(reserved == 0 || reserved >= total, "{reserved}");
+    partial.append(&content(1000)).unwrap();
+    assert_eq!(fs::metadata(partial.path()).unwrap().len(), 1000, "the length is that of what came");
+    let path = partial.path().to_owned();
+    drop(partial);
+    let left = durable::reserved_bytes(&File::open(&path).unwrap());
+    assert!(left < SMALLEST_RESERVED_BYTES, "{left}");
+
+    // Room that is set aside for it already is not asked for a second time.
+    let mut partial = store.partial(&key()).unwrap();
+    partial.begin(1000, TAG, Some(total)).unwrap();
+    if durable::reserved_bytes(&partial.file) > 0 {
+        partial.store = store.clone().keeping_free(u64::MAX);
+        partial.begin(1000, TAG, Some(total)).unwrap();
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -38,6 +38,7 @@ fn file(number: u8, name: &str) -> FileRecord {
         licence_at_fetch: None,
         gone_at: None,
         replaced_at: None,
+        removed_at: None,
     }
 }
 
@@ -57,6 +58,7 @@ fn here(mut file: FileRecord, state: FileState) -> FileRecord {
         detail_json: None,
         created_at: NOW,
         paths: vec!["/x".into()],
+        away_on: Vec::new(),
     });
     file
 }
@@ -161,7 +163,7 @@ fn facts(on_disk: &[Sha256]) -> Facts {
         held_back: HashMap::new(),
         cached: HashMap::new(),
         held_bytes: HashMap::new(),
-        room_bytes: None,
+        destinations: Destinations::default(),
         now: NOW,
         minute_of_day: 12 * 60,
     }
@@ -356,8 +358,41 @@ fn the_budget_counts_what_is_here_and_what_was_planned_before() {
     held.held_bytes.insert(FollowId::new(1), 100);
     assert_eq!(planned_with(&wanted, &held), [c, "skip b.safetensors over_budget", "skip a.safetensors over_budget"]);
     held.held_bytes.clear();
-    held.room_bytes = Some(150);
+    held.destinations = Destinations::one_with_room(Some(150));
     assert_eq!(planned_with(&wanted, &held), [c, "skip b.safetensors no_space", "skip a.safetensors no_space"]);
+}
+
+#[test]
+fn what_lies_or_belongs_on_a_volume_that_is_away_waits_for_it() {
+    let mut away = here(file(1, "a.safetensors"), FileState::Away);
+    let artifact = away.artifact.as_mut().unwrap();
+    (artifact.paths, artifact.away_on) = (Vec::new(), vec!["big".to_owned()]);
+    let new = version(2, AFTER, vec![file(2, "b.safetensors")]);
+    let mut wanted = model(vec![version(1, AFTER, vec![away]), new]);
+    wanted.follows = vec![interest(1, "civitai:someone", FollowPolicy::default())];
+    let wanted = [wanted];
+    let (a, b) = ("skip a.safetensors volume_away", "fetch b.safetensors wanted");
+    assert_eq!(planned(&wanted, &[]), [a, b]);
+    let mut facts = facts(&[]);
+    facts.destinations = Destinations::default().away(ModelKind::Checkpoint, "big");
+    assert_eq!(planned_with(&wanted, &facts), [a, "skip b.safetensors volume_away"]);
+    let plan = plan(&wanted, &facts);
+    assert!(
+        plan.operations.iter().all(|operation| operation.detail.contains("big") && operation.file_to_come().is_some())
+    );
+    facts.destinations = Destinations::default().away(ModelKind::Lora, "small");
+    assert_eq!(planned_with(&wanted, &facts), [a, b], "other kinds do not wait");
+}
+
+#[test]
+fn what_somebody_removed_is_not_fetched_again() {
+    let mut removed = file(1, "a.safetensors");
+    removed.removed_at = Some(NOW);
+    let new = version(2, AFTER, vec![file(2, "b.safetensors")]);
+    let mut wanted = model(vec![version(1, AFTER, vec![removed]), new]);
+    wanted.follows = vec![interest(1, "civitai:someone", FollowPolicy::default())];
+    let wanted = [wanted];
+    assert_eq!(planned(&wanted, &[]), ["skip a.safetensors removed", "fetch b.safetensors wanted"]);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The whole of sync against hubs on this machine, in a time of its own: the clock stands still until a test moves it.
 
 mod following;
+mod keeping;
 mod ordeal;
 mod queue;
 mod simulation;
 mod storms;
 
-use crate::{DownloadLimits, Parts, Sync};
+use crate::{DownloadLimits, Parts, Places, Sync};
 use bytes::Bytes;
 use paintbox_catalogue::{Catalogue, Follow, ModelId};
 use paintbox_domain::clock::ManualClock;
@@ -66,11 +67,12 @@ impl World {
         let mut parts = Parts {
             catalogue: catalogue.clone(),
             hubs,
-            store: Store::open(&home.path().join("store")).unwrap(),
+            places: Places::of(Store::open(&home.path().join("store")).unwrap()),
             hf_cache: HfCache::default(),
             clock: clock.clone(),
             sync_interval: Some(HOUR),
             limits: DownloadLimits::default(),
+            care: crate::Care::default(),
             announcers: Vec::new(),
         };
         change(&mut parts);

@@ -282,7 +282,7 @@ async fn progress_never_runs_backwards_whatever_happens_to_a_transfer() {
 async fn what_was_named_before_a_kill_is_put_on_record_and_not_fetched_again() {
     let world = World::new().await;
     world.with_models(2).await;
-    let store = &world.sync.inner.parts.store;
+    let store = world.sync.inner.parts.places.home();
     store.put_bytes(&weights(1)).unwrap();
     // A disk damaged the other one.
     let damaged = store.put_bytes(&weights(2)).unwrap().path;

@@ -2,7 +2,7 @@
 
 use super::plan::{End, Life, Ordeal};
 use crate::tests::{START, everything};
-use crate::{DownloadLimits, Parts, Sync, SyncRequest};
+use crate::{DownloadLimits, Parts, Places, Sync, SyncRequest};
 use paintbox_catalogue::Catalogue;
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::{Clock as _, crash};
@@ -132,14 +132,15 @@ async fn live(orders: Orders) {
                 Err(error) => return end(is_last, &error),
             },
             hubs,
-            store: match Store::open(&std::path::absolute("store").unwrap()) {
-                Ok(store) => store,
+            places: match Store::open(&std::path::absolute("store").unwrap()) {
+                Ok(store) => Places::of(store),
                 Err(error) => return end(is_last, &error),
             },
             hf_cache: HfCache::default(),
             clock,
             sync_interval: None,
             limits: DownloadLimits { first_pause: Duration::from_millis(5), ..DownloadLimits::default() },
+            care: crate::Care::default(),
             announcers: Vec::new(),
         },
         &target,
