@@ -4,7 +4,7 @@ use crate::StartError;
 use crate::home::Home;
 use paintbox_domain::Secret;
 use paintbox_domain::follow::FollowPolicy;
-use paintbox_sync::DownloadLimits;
+use paintbox_sync::{Care, DownloadLimits};
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,10 @@ struct NotifyTable {
 #[serde(default, deny_unknown_fields)]
 struct StoreTable {
     keep_free_bytes: Option<u64>,
+    trash_days: Option<u32>,
+    /// 0: never by itself.
+    verify_days: Option<u32>,
+    verify_bytes_per_second: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -129,6 +133,8 @@ pub(crate) struct Config {
     pub(crate) download_limits: DownloadLimits,
     /// What downloads leave free on the store's volume.
     pub(crate) kept_free_bytes: u64,
+    /// How files at rest are looked after.
+    pub(crate) care: Care,
     pub(crate) log_filter: String,
     /// None: only when asked.
     pub(crate) sync_interval: Option<Duration>,
@@ -164,6 +170,7 @@ impl Config {
             notify_desktop: file.notify.desktop,
             webhook: file.notify.webhook,
             download_limits: download_limits(&file.downloads),
+            care: care(&file.store),
             kept_free_bytes: file.store.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
@@ -201,7 +208,17 @@ impl Config {
             Some(cap) => writeln!(text, ", {cap} bytes a second together"),
             None => writeln!(text),
         };
-        let _ = writeln!(text, "kept free       {} bytes of the store's volume", self.kept_free_bytes);
+        let _ = writeln!(text, "kept free       {} bytes of each volume", self.kept_free_bytes);
+        let _ = writeln!(text, "trash           emptied after {} days", days(self.care.trash_for));
+        let _ = match self.care.reread_after {
+            Some(after) => writeln!(
+                text,
+                "read again      every {} days, at {} bytes a second",
+                days(after),
+                self.care.reread_bytes_per_second
+            ),
+            None => writeln!(text, "read again      only when asked"),
+        };
         let _ = write!(text, "queue           at most {} generations", self.max_queued);
         text
     }
@@ -275,6 +292,26 @@ fn download_limits(table: &DownloadsTable) -> DownloadLimits {
         per_hub: or(table.per_hub, usual.per_hub),
         max_bytes_per_second: table.max_bytes_per_second,
         ..usual
+    }
+}
+
+const DAY_SECONDS: u64 = 24 * 3600;
+
+fn days(time: Duration) -> u64 {
+    time.as_secs() / DAY_SECONDS
+}
+
+fn care(table: &StoreTable) -> Care {
+    let usual = Care::default();
+    let time = |days: u32| Duration::from_secs(u64::from(days) * DAY_SECONDS);
+    Care {
+        trash_for: table.trash_days.map_or(usual.trash_for, time),
+        reread_after: match table.verify_days {
+            Some(0) => None,
+            Some(days) => Some(time(days)),
+            None => usual.reread_after,
+        },
+        reread_bytes_per_second: table.verify_bytes_per_second.unwrap_or(usual.reread_bytes_per_second),
     }
 }
 

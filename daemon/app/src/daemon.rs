@@ -84,6 +84,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
         clock: clock.clone(),
         sync_interval: config.sync_interval,
         limits: config.download_limits,
+        care: config.care,
         announcers: announcers(config)?,
     });
     sync.look_at_volumes().await.map_err(|error| part(&error))?;
@@ -125,6 +126,10 @@ async fn live(config: &Config) -> Result<(), StartError> {
         let sync = sync.clone();
         async move { sync.watch_store().await }
     });
+    let carer = tokio::spawn({
+        let sync = sync.clone();
+        async move { sync.care().await }
+    });
     let ended_early = tokio::select! {
         () = stopped(&stop) => None,
         // A part that ends by itself is a fault; the daemon ends in order and says so.
@@ -135,7 +140,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
     tracing::info!("ending");
     shutdown.cancel();
     let in_order = async {
-        drop(tokio::join!(sync.shut_down(), generations.shut_down(), watcher));
+        drop(tokio::join!(sync.shut_down(), generations.shut_down(), watcher, carer));
         if ended_early.is_none() {
             drop((&mut server).await);
         }

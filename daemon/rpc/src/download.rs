@@ -1,12 +1,12 @@
 //! `DownloadService`.
 
 use crate::convert::timestamp;
-use crate::names::parse_job;
+use crate::names::parse_number;
 use crate::server::{Api, page_size};
-use crate::status::{error_message, failure_status, status};
+use crate::status::{error_message, status};
 use paintbox_catalogue::{DownloadFilter, DownloadId, DownloadRecord};
 use paintbox_domain::hub::FileSize;
-use paintbox_domain::{ErrorClass, Failure, reason};
+use paintbox_domain::reason;
 use paintbox_proto::v1;
 use paintbox_proto::v1::download_service_server::DownloadService;
 use paintbox_sync::DownloadProgress;
@@ -35,11 +35,7 @@ fn download(record: &DownloadRecord, progress: Option<&DownloadProgress>) -> v1:
 }
 
 fn parse(name: &str) -> Result<DownloadId, Status> {
-    let number = parse_job("downloads", name)?;
-    number.parse().map(DownloadId::new).map_err(|_| {
-        let failure = Failure::new(ErrorClass::NotFound, reason::JOB_NOT_FOUND, "downloads are named by numbers");
-        failure_status(&failure.with("name", number.chars().take(200).collect::<String>()))
-    })
+    parse_number("downloads", "download", name, reason::JOB_NOT_FOUND).map(DownloadId::new)
 }
 
 fn answer(record: Result<DownloadRecord, paintbox_sync::SyncError>) -> Result<Response<v1::Download>, Status> {

@@ -16,6 +16,7 @@ mod names;
 mod policy;
 mod server;
 mod status;
+mod store;
 mod sync;
 
 pub use daemon::{CredentialStore, DaemonFacts};

@@ -51,6 +51,18 @@ pub(crate) fn parse_job<'a>(collection: &str, name: &'a str) -> Result<&'a str, 
         .ok_or_else(|| bad("job", name, reason::JOB_NOT_FOUND))
 }
 
+/// The number behind `collection/`.
+pub(crate) fn parse_number(collection: &str, what: &str, name: &str, why: &'static str) -> Result<i64, Status> {
+    let number = name.strip_prefix(collection).and_then(|rest| rest.strip_prefix('/')?.parse().ok());
+    number.ok_or_else(|| bad(what, name, why))
+}
+
+/// The label behind `volumes/`.
+pub(crate) fn parse_volume(name: &str) -> Result<&str, Status> {
+    let label = name.strip_prefix("volumes/").filter(|label| !label.is_empty());
+    label.ok_or_else(|| bad("volume", name, reason::VOLUME_NOT_FOUND))
+}
+
 fn bad(what: &str, name: &str, why: &str) -> Status {
     let name: String = name.chars().take(200).collect();
     let failure = Failure::new(ErrorClass::NotFound, why, format!("`{name}` is not the name of a {what}"));

@@ -9,7 +9,7 @@ use crate::settle::blocking;
 use paintbox_catalogue::{Held, NewVolume, VolumeRecord, VolumeRules};
 use paintbox_domain::{DownloadState, Timestamp};
 use paintbox_store::{Store, is_volume};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A folder that holds files, as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +177,7 @@ impl Sync {
         let catalogue = &self.inner.parts.catalogue;
         let record = catalogue.volume(label).await?;
         if let Some(path) = path.filter(|path| **path != record.path) {
+            self.check_path(path).await?;
             let (root, uid) = (path.to_owned(), record.uid.clone());
             if !blocking(move || is_volume(&root, &uid)).await? {
                 return Err(SyncError::NotThatVolume { label: label.to_owned(), path: path.to_owned() });
@@ -214,8 +215,10 @@ impl Sync {
     /// A volume inside another one, or around it, would be counted and watched twice.
     async fn check_path(&self, path: &Path) -> Result<(), SyncError> {
         let parts = &self.inner.parts;
-        if !path.is_absolute() {
-            return Err(SyncError::Invalid { field: "path", problem: format!("{} is not absolute", path.display()) });
+        let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        if !path.is_absolute() || !is_plain {
+            let problem = format!("{} is not an absolute path without detours", path.display());
+            return Err(SyncError::Invalid { field: "path", problem });
         }
         let home = (HOME_LABEL.to_owned(), parts.places.home().root().to_owned());
         let others = parts.catalogue.volumes().await?.into_iter().map(|record| (record.label, record.path));

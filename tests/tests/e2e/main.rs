@@ -11,6 +11,7 @@ mod grpc;
 mod hub_down;
 mod hugging_face;
 mod interruption;
+mod keeping;
 mod main_line;
 mod webhook;
 
