@@ -77,6 +77,8 @@ statements! {
         UPDATE preview SET original_asset_id = ?2, thumbnail_asset_id = ?3, small_thumbnail_asset_id = ?4,
                blurhash = coalesce(blurhash, ?5), failure_json = NULL
         WHERE preview_id = ?1";
+    /// What a hub said first of how a picture was made is kept.
+    SET_GENERATION_DATA = "UPDATE preview SET generation = coalesce(generation, ?2) WHERE preview_id = ?1";
     SET_PREVIEW_FAILURE = "UPDATE preview SET failure_json = ?2 WHERE preview_id = ?1";
     PREVIEWS_OF_VERSIONS = "
         SELECT p.preview_id, p.version_id, p.external_id, p.url, p.media, p.width, p.height, p.nsfw_level, p.blurhash,
@@ -234,6 +236,20 @@ impl Catalogue {
             .map_err(could_not(attempt))?;
         if linked.rows_affected() == 0 {
             return Err(no_such_row(preview));
+        }
+        tx.commit().await.map_err(could_not(attempt))
+    }
+
+    /// Records how pictures were made, as JSON, of those of which nothing was known yet.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub async fn record_generation_data(&self, data: &[(PreviewId, &str)]) -> Result<(), CatalogueError> {
+        let attempt = "record how pictures were made";
+        let mut tx = self.write(attempt).await?;
+        for (preview, generation) in data {
+            let set = sqlx::query(SET_GENERATION_DATA).bind(preview.0).bind(*generation);
+            set.execute(&mut *tx).await.map_err(could_not(attempt))?;
         }
         tx.commit().await.map_err(could_not(attempt))
     }

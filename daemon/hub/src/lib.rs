@@ -45,6 +45,7 @@ pub use webhook::Webhook;
 use futures::stream::BoxStream;
 use paintbox_domain::hub::{HubFile, HubModel, PreviewMedia};
 use paintbox_domain::{Clock, Hub, ModelRef, Secret, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 pub use transport::Timeouts;
@@ -321,6 +322,24 @@ impl Hubs {
             ModelRef::Path(_) | ModelRef::Name(_) => {
                 Err(HubError::NotAHubReference { reference: reference.to_string() })
             }
+        }
+    }
+
+    /// How the example images at `urls` of a version were made, as JSON by their addresses, as far as the hub says it.
+    /// CivitAI's lists leave that out; a version's own page has it of up to ten images. Hugging Face has no such thing.
+    ///
+    /// # Errors
+    /// `VERSION_NOT_FOUND`, and whatever keeps the hub from answering.
+    pub async fn generation_data(
+        &self,
+        version: &ModelRef,
+        urls: &[String],
+    ) -> Result<HashMap<String, String>, HubError> {
+        match version {
+            ModelRef::Civitai { version: Some(version), .. } | ModelRef::CivitaiVersion { version } => {
+                self.inner.civitai.generation_data(*version, urls).await
+            }
+            _ => Ok(HashMap::new()),
         }
     }
 

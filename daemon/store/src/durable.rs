@@ -54,18 +54,16 @@ pub(crate) fn seal(file: &File, path: &Path) -> Result<(), StoreError> {
 pub(crate) fn reserve(file: &File, from: u64, bytes: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
+        use rustix::fs::FallocateFlags;
         use rustix::io::Errno;
-        return match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, from, bytes) {
-            Err(Errno::NOSPC | Errno::DQUOT) => Err(io::ErrorKind::StorageFull.into()),
-            // Whatever else keeps it from doing so keeps nobody from writing.
-            _ => Ok(()),
-        };
+        // Whatever else keeps it from doing so keeps nobody from writing.
+        if let Err(Errno::NOSPC | Errno::DQUOT) = rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, from, bytes) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
     }
     #[cfg(not(target_os = "linux"))]
-    {
-        let _nothing_to_do = (file, from, bytes);
-        Ok(())
-    }
+    let _nothing_to_do = (file, from, bytes);
+    Ok(())
 }
 
 /// Gives room back that [`reserve`] set aside behind the end of a file and that was not used. What cannot be given back

@@ -293,6 +293,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a disk that is taken away is a folder that is renamed")]
     fn files_go_where_the_rules_say_and_wait_for_a_disk_that_is_away() {
         use ModelKind::{Checkpoint, Lora, Vae};
         let mut disks = Disks::new();

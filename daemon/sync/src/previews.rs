@@ -1,15 +1,16 @@
-//! Example images: fetched after the files, shrunk, and put on record. Of a video it is a still that the hub makes; its
-//! own address stays on record.
+//! Example images: fetched after the files, shrunk, and put on record, with the data that they were made from. Of a video it
+//! is a still that the hub makes; its own address stays on record.
 
 use crate::Parts;
 use crate::error::SyncError;
-use crate::plan::{OperationKind, Plan, Subject};
+use crate::plan::{Operation, OperationKind, Plan, Subject};
 use crate::settle::blocking;
 use futures::StreamExt as _;
 use paintbox_catalogue::{Asset, AssetOrigin, PreviewRecord, StoredPreview};
-use paintbox_domain::{Classify as _, Hub};
+use paintbox_domain::{Classify as _, Hub, ModelRef};
 use paintbox_store::Store;
 use paintbox_store::preview::{self as store, StoredPicture, store_preview};
+use std::collections::HashMap;
 use std::io::Read as _;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,7 @@ impl Parts {
     /// Fetches the previews that `plan` wants.
     pub(crate) async fn fetch_previews(&self, plan: &Plan, cancel: &CancellationToken) {
         let previews = plan.operations.iter().filter(|operation| operation.kind == OperationKind::Preview);
+        self.fetch_generation_data(previews.clone(), cancel).await;
         futures::stream::iter(previews)
             .for_each_concurrent(PREVIEWS_AT_ONCE, async |operation| {
                 if cancel.is_cancelled() {
@@ -38,6 +40,41 @@ impl Parts {
                 }
             })
             .await;
+    }
+
+    /// Asks how the pictures were made of which no list said it: one question for each version. A hub that does not answer
+    /// is no reason to do without the pictures.
+    async fn fetch_generation_data<'p>(
+        &self,
+        previews: impl Iterator<Item = &'p Operation>,
+        cancel: &CancellationToken,
+    ) {
+        let mut unknown: HashMap<&ModelRef, Vec<&PreviewRecord>> = HashMap::new();
+        for operation in previews.filter(|operation| operation.hub == Hub::Civitai) {
+            match &operation.subject {
+                Subject::Preview(preview) if preview.generation.is_none() => {
+                    unknown.entry(&operation.version).or_default().push(&**preview);
+                }
+                _ => {}
+            }
+        }
+        for (version, previews) in unknown {
+            if cancel.is_cancelled() {
+                return;
+            }
+            let urls: Vec<String> = previews.iter().map(|preview| preview.url.clone()).collect();
+            let data = match self.hubs.generation_data(version, &urls).await {
+                Ok(data) => data,
+                Err(error) => {
+                    tracing::info!(%version, reason = error.reason(), "the hub does not say how its pictures were made");
+                    continue;
+                }
+            };
+            let told = previews.iter().filter_map(|preview| Some((preview.id, data.get(&preview.url)?.as_str())));
+            if let Err(error) = self.catalogue.record_generation_data(&told.collect::<Vec<_>>()).await {
+                tracing::error!(%error, "cannot record how pictures were made");
+            }
+        }
     }
 
     async fn preview(&self, hub: Hub, preview: &PreviewRecord) -> Result<(), SyncError> {

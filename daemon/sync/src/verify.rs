@@ -46,7 +46,7 @@ pub struct VerifyProgress {
 #[derive(Debug, Clone, PartialEq)]
 pub enum VerifyEvent {
     Progress(VerifyProgress),
-    Found(Finding),
+    Found(Box<Finding>),
 }
 
 /// What is wrong with a file at rest.
@@ -320,7 +320,7 @@ impl Reader {
             }
             let told = match self.read(&place).await {
                 Ok(None) => Ok(()),
-                Ok(Some(finding)) => self.send(Ok(VerifyEvent::Found(finding))).await,
+                Ok(Some(finding)) => self.send(Ok(VerifyEvent::Found(Box::new(finding)))).await,
                 Err(error) => self.send(Err(error)).await.and(Err(Unheard)),
             };
             if told.is_err() {

@@ -19,6 +19,7 @@ fn last(objects: &[Value]) -> &Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "a disk that is taken away is a folder that is renamed")]
 async fn files_lie_on_volumes_are_verified_repaired_removed_and_taken_back() {
     let (hub, installed) = installation().await;
     let disk = tempfile::tempdir().unwrap();

@@ -41,7 +41,7 @@ async fn a_removed_file_is_absent_until_it_is_taken_back() {
     let gone = file(&catalogue, model).await;
     assert_eq!((gone.state, gone.removed_at.is_some()), (FileState::Absent, true));
     assert!(remove(&catalogue, &[id]).await.is_none(), "it is removed once");
-    assert_eq!(catalogue.removals(false, 0, None).await.unwrap().removals, [removal.clone()]);
+    assert_eq!(catalogue.removals(false, 0, None).await.unwrap().removals, std::slice::from_ref(&removal));
 
     let back = catalogue.undo_removal(removal.id).await.unwrap();
     assert_eq!(back.state, RemovalState::Restored);
@@ -113,7 +113,7 @@ async fn emptying_has_no_way_back_and_spares_what_is_needed_again() {
     assert!(catalogue.expired_removals().await.unwrap().is_empty());
     clock.set(LATER);
     let expired = catalogue.expired_removals().await.unwrap();
-    assert_eq!(expired, [removal.clone()]);
+    assert_eq!(expired, std::slice::from_ref(&removal));
 
     // Somebody pulls the first one again, and its bytes are found to be here.
     catalogue.add_pull(model, None, None).await.unwrap();

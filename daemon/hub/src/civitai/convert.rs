@@ -6,6 +6,7 @@ use paintbox_domain::hub::{
 };
 use paintbox_domain::{FileFormat, Hub, ModelKind, Timestamp};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
 
@@ -83,6 +84,15 @@ pub(super) fn add_version_page(model: &mut HubModel, page: HubVersion) {
     if known.previews.is_empty() {
         known.previews = page.previews;
     }
+}
+
+/// What a version's own page says of how the pictures at `urls` were made.
+pub(super) fn generation_data(page: &HubVersion, urls: &[String]) -> HashMap<String, String> {
+    let known = |url: &String| {
+        let same = |preview: &&HubPreview| picture_of(&preview.url).is_some_and(|one| Some(one) == picture_of(url));
+        Some((url.clone(), page.previews.iter().find(same)?.generation.clone()?))
+    };
+    urls.iter().filter_map(known).collect()
 }
 
 /// The number of the file on a version's page that one of the page's digests names.

@@ -33,6 +33,7 @@ use crate::transport::{JsonText, Transport};
 use paintbox_domain::hub::HubModel;
 use paintbox_domain::{Classify, ErrorClass, Hub, Secret};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -111,6 +112,20 @@ impl Civitai {
         let asked = Asked::Version { model: "any model", version: &number };
         let answer = self.version_page(&format!("/api/v1/model-versions/{version}"), &asked).await?;
         self.model_of_version(&answer).await
+    }
+
+    /// The generation data of example images of a version, by address.
+    pub(crate) async fn generation_data(
+        &self,
+        version: u64,
+        urls: &[String],
+    ) -> Result<HashMap<String, String>, HubError> {
+        let number = version.to_string();
+        let asked = Asked::Version { model: "any model", version: &number };
+        let answer = self.version_page(&format!("/api/v1/model-versions/{version}"), &asked).await?;
+        let page = convert::version(&parse(&answer)?);
+        let page = page.ok_or_else(|| unexpected(&answer, "a version without a number"))?;
+        Ok(convert::generation_data(&page, urls))
     }
 
     /// A version's page, from the mature site if the main one does not have it.

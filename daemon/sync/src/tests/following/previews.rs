@@ -66,6 +66,30 @@ async fn a_picture_comes_in_two_sizes_with_a_blurhash_and_its_maturity() {
 }
 
 #[tokio::test]
+async fn how_a_picture_was_made_comes_with_it_for_one_question() {
+    let world = World::new().await;
+    let meta = serde_json::json!({"prompt": "red heart", "seed": 7});
+    let model = world.with_image(FakeImage { meta: meta.clone(), ..picture() }).await;
+    let generation = world.preview(model).await.generation.unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&generation).unwrap(), meta);
+    let questions = || {
+        let pages = world.hub.requests().into_iter();
+        pages.filter(|request| request.path().starts_with("/api/v1/model-versions/")).count()
+    };
+    assert_eq!(questions(), 1);
+    world.run().await;
+    assert_eq!(questions(), 1);
+
+    // A picture whose poster hides it has none, and a hub that does not say is no reason to do without the picture.
+    let world = World::new().await;
+    let page = "/api/v1/model-versions/";
+    world.hub.faults().always(Server::CivitaiSite, page, paintbox_testkit::Fault::HangUp);
+    let model = world.with_image(FakeImage { meta, ..picture() }).await;
+    let preview = world.preview(model).await;
+    assert!(preview.generation.is_none() && preview.original.is_some());
+}
+
+#[tokio::test]
 async fn a_blurhash_that_the_hub_gives_is_kept() {
     let world = World::new().await;
     let model = world.with_image(FakeImage { blurhash: Some(A_HUBS_BLURHASH.to_owned()), ..picture() }).await;

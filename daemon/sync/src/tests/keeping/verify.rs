@@ -11,7 +11,7 @@ impl World {
         while let Some(event) = events.next().await {
             match event.unwrap() {
                 VerifyEvent::Progress(progress) => last = progress,
-                VerifyEvent::Found(finding) => findings.push(finding),
+                VerifyEvent::Found(finding) => findings.push(*finding),
             }
         }
         (last, findings)
