@@ -344,15 +344,26 @@ CREATE TABLE removed_file (
     verified        INTEGER NOT NULL CHECK (verified IN (0, 1)),
     fetched_ms      INTEGER,
     fetched_licence TEXT,
-    -- Where trashed bytes lie.
-    path            BLOB,
-    PRIMARY KEY (removal_id, file_id),
-    CHECK ((bytes = 'trashed') = (path IS NOT NULL))
+    PRIMARY KEY (removal_id, file_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX removed_file_by_artifact ON removed_file (artifact_id) WHERE artifact_id IS NOT NULL;
 
 CREATE INDEX removed_file_by_file ON removed_file (file_id);
+
+CREATE TABLE removed_place (
+    removal_id  INTEGER NOT NULL REFERENCES removal (removal_id),
+    path        BLOB    NOT NULL,
+    artifact_id INTEGER NOT NULL REFERENCES artifact (artifact_id),
+    volume_id   INTEGER REFERENCES volume (volume_id),
+    PRIMARY KEY (removal_id, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX removed_place_by_artifact ON removed_place (artifact_id);
+
+CREATE INDEX removed_place_by_path ON removed_place (path);
+
+CREATE INDEX removed_place_by_volume ON removed_place (volume_id) WHERE volume_id IS NOT NULL;
 
 CREATE TABLE sync_run (
     sync_run_id  INTEGER PRIMARY KEY,

@@ -68,7 +68,7 @@ fn tell(removal: &v1::Removal, telling: Telling, session: &mut Session) -> Resul
         session.out.json(&RemovalJson::from(removal))?;
         return Ok(Exit::Done);
     }
-    let files = units::count(removal.files.len() as u64, "file");
+    let files = units::count(file_count(removal), "file");
     let reference = sanitize::line(&removal.reference);
     session.say(&match telling {
         Telling::Planned => format!("Removing {reference} would mean, for {files}:"),
@@ -80,6 +80,10 @@ fn tell(removal: &v1::Removal, telling: Telling, session: &mut Session) -> Resul
     let columns = session.terminal.columns.map(|columns| columns.saturating_sub(2));
     for line in remarked(&titles, &rows, columns) {
         session.out.line(&format!("  {line}"))?;
+    }
+    let more = file_count(removal) - removal.files.len() as u64;
+    if more > 0 {
+        session.out.line(&format!("  and {} more", units::grouped(more)))?;
     }
     match telling {
         Telling::Planned => {
@@ -93,6 +97,11 @@ fn tell(removal: &v1::Removal, telling: Telling, session: &mut Session) -> Resul
         Telling::Undone => {}
     }
     Ok(Exit::Done)
+}
+
+/// All of its files, of which the daemon names the first only.
+fn file_count(removal: &v1::Removal) -> u64 {
+    u64::from(removal.file_count).max(removal.files.len() as u64)
 }
 
 fn row(file: &v1::RemovedFile, telling: Telling) -> Vec<String> {
@@ -191,7 +200,7 @@ fn listed(removal: &v1::Removal, session: &Session) -> Vec<String> {
     vec![
         sanitize::line(short(&removal.name)),
         sanitize::line(&removal.reference),
-        units::grouped(removal.files.len() as u64),
+        units::grouped(file_count(removal)),
         units::bytes(removal.size_bytes),
         units::relative(removal.create_time.as_ref(), session.now),
         state,

@@ -26,6 +26,7 @@ fn removal(number: u32, state: &str) -> v1::Removal {
         reference: format!("civitai:{number}"),
         state: state.into(),
         files: files(),
+        file_count: 4,
         size_bytes: 16_600_000,
         create_time: time(-86_400),
         expire_time: if state == "trashed" { time(29 * 86_400) } else { None },
@@ -49,6 +50,15 @@ Until then, `paintbox rm --undo 3` undoes it.
 ";
     assert_eq!((ended.out.as_str(), ended.notes.as_str(), ended.code), (wanted, "", 0));
     assert_eq!(bench.world().asked, [r#"RemoveFilesRequest { reference: "civitai:1", validate_only: false }"#]);
+}
+
+#[tokio::test]
+async fn files_that_the_daemon_only_counts_are_counted() {
+    let bench = Bench::new().await;
+    bench.world().store.removed = vec![file("tiny.safetensors", 16_600_000, "trashed")];
+    bench.world().store.uncounted = 1_999;
+    let out = bench.run(&["rm", "civitai:1"]).await.out;
+    assert!(out.starts_with("Removed civitai:1, 2,000 files:\n") && out.contains("\n  and 1,999 more\n"), "{out}");
 }
 
 #[tokio::test]
@@ -93,7 +103,7 @@ async fn as_json_a_removal_is_one_object() {
                 { "version": "civitai:1@2", "file": "base.gguf", "size_bytes": 2_000_000_000, "bytes": "in_place" },
                 { "version": "civitai:1@2", "file": "old.safetensors", "size_bytes": 100, "bytes": "absent" },
             ],
-            "size_bytes": 16_600_000, "create_time": "2026-01-01T00:00:00Z", "expire_time": "2026-01-31T00:00:00Z",
+            "file_count": 4, "size_bytes": 16_600_000, "create_time": "2026-01-01T00:00:00Z", "expire_time": "2026-01-31T00:00:00Z",
             "end_time": null,
         })
     );

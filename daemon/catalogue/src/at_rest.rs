@@ -26,6 +26,28 @@ pub struct AtRest {
     pub sound_at: Timestamp,
 }
 
+/// Which content at rest is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtRestQuery<'a> {
+    /// Only what was not read since.
+    pub before: Timestamp,
+    /// Only of these artifacts.
+    pub only: Option<&'a [ArtifactId]>,
+    /// On volumes that are away too.
+    pub with_away: bool,
+    /// Only what comes behind the place that was sound then.
+    pub after: Option<(Timestamp, ObservationId)>,
+    pub limit: u32,
+}
+
+impl AtRestQuery<'_> {
+    /// Everything that is there.
+    #[must_use]
+    pub fn unread_since(before: Timestamp) -> Self {
+        Self { before, only: None, with_away: false, after: None, limit: u32::MAX }
+    }
+}
+
 /// A hub's file that has some content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFile {
@@ -39,7 +61,7 @@ pub struct NamedFile {
 
 statements! {
     /// ?1: only those that were not read since; ?2: a JSON array of artifacts, or null for all; ?3: those on volumes that
-    /// are away too; ?4: at most so many.
+    /// are away too; ?4: at most so many; ?5 and ?6: only those behind this one.
     AT_REST = "
         SELECT o.observation_id, o.artifact_id, o.path, o.volume_id, v.away_ms IS NOT NULL AS away, a.sha256,
             a.size_bytes, coalesce(o.checked_ms, o.first_seen_ms) AS sound_ms
@@ -47,14 +69,19 @@ statements! {
         WHERE o.gone_ms IS NULL AND coalesce(o.checked_ms, o.first_seen_ms) <= ?1
             AND (?2 IS NULL OR o.artifact_id IN (SELECT value FROM json_each(?2)))
             AND (?3 OR v.away_ms IS NULL)
-        ORDER BY coalesce(o.checked_ms, o.first_seen_ms) LIMIT ?4";
+            AND (coalesce(o.checked_ms, o.first_seen_ms), o.observation_id) > (?5, ?6)
+        ORDER BY coalesce(o.checked_ms, o.first_seen_ms), o.observation_id LIMIT ?4";
     SET_CHECKED = "UPDATE observation SET checked_ms = ?2 WHERE observation_id = ?1 AND gone_ms IS NULL";
     FILES_OF_ARTIFACT = "
         SELECT f.file_id, f.name, m.hub, m.external_id AS model_external_id, v.external_id AS version_external_id,
             f.gone_ms IS NULL AND f.replaced_ms IS NULL AND v.gone_ms IS NULL AND m.gone_ms IS NULL AS listed
         FROM file f JOIN version v USING (version_id) JOIN model m USING (model_id)
         WHERE f.artifact_id = ?1 ORDER BY listed DESC, f.file_id";
-    ARTIFACT_OF = "SELECT artifact_id FROM artifact WHERE sha256 = ?1";
+    /// Content that some file which was not removed is known by.
+    WANTED_ARTIFACT = "
+        SELECT a.artifact_id FROM artifact a WHERE a.sha256 = ?1 AND EXISTS (
+            SELECT 1 FROM file f WHERE f.removed_ms IS NULL AND (f.artifact_id = a.artifact_id OR f.sha256 = a.sha256))";
+    END_PLACE = "UPDATE observation SET gone_ms = ?2 WHERE observation_id = ?1 AND gone_ms IS NULL";
 }
 
 #[derive(FromRow)]
@@ -95,23 +122,19 @@ struct NamedFileRow {
 }
 
 impl Catalogue {
-    /// Content that was not read since `before`, what was not read for the longest first, at most `limit` of it.
-    /// `only`: of these artifacts; `with_away`: on volumes that are away too.
+    /// Content that was not read for a while, what was not read for the longest first.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
-    pub async fn at_rest(
-        &self,
-        before: Timestamp,
-        only: Option<&[ArtifactId]>,
-        with_away: bool,
-        limit: u32,
-    ) -> Result<Vec<AtRest>, CatalogueError> {
+    pub async fn at_rest(&self, query: &AtRestQuery<'_>) -> Result<Vec<AtRest>, CatalogueError> {
+        let (after_ms, after_id) = query.after.map_or((i64::MIN, 0), |(time, id)| (time.unix_ms(), id.0));
         let rows: Vec<AtRestRow> = sqlx::query_as(AT_REST)
-            .bind(before.unix_ms())
-            .bind(only.map(|only| codec::id_list(only.iter().map(|artifact| artifact.0))))
-            .bind(with_away)
-            .bind(limit)
+            .bind(query.before.unix_ms())
+            .bind(query.only.map(|only| codec::id_list(only.iter().map(|artifact| artifact.0))))
+            .bind(query.with_away)
+            .bind(query.limit)
+            .bind(after_ms)
+            .bind(after_id)
             .fetch_all(&self.readers)
             .await
             .map_err(could_not("read what lies where"))?;
@@ -125,6 +148,16 @@ impl Catalogue {
     pub async fn record_sound(&self, place: ObservationId) -> Result<(), CatalogueError> {
         let set = sqlx::query(SET_CHECKED).bind(place.0).bind(self.now().unix_ms());
         self.write_one("record that a file is sound", set).await.map(drop)
+    }
+
+    /// Records that content does not lie there any more. False when that is known, such as by somebody who looked at the
+    /// same time.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub async fn end_place(&self, place: ObservationId) -> Result<bool, CatalogueError> {
+        let end = sqlx::query(END_PLACE).bind(place.0).bind(self.now().unix_ms());
+        Ok(self.write_one("record that a file is gone", end).await? > 0)
     }
 
     /// What the hubs call some content: what they still list first.
@@ -151,24 +184,28 @@ impl Catalogue {
             .collect()
     }
 
-    /// Records that content which is known already lies at `path` again, such as on a disk that was a volume before.
-    /// False when no such content was ever recorded.
+    /// Records that content which is known already lies at paths again, such as on a disk that was a volume before.
+    /// What was removed is left out. Returns how many were recorded.
     ///
     /// # Errors
     /// When the catalogue cannot be written.
-    pub async fn observe_known(&self, sha256: &Sha256, path: &std::path::Path) -> Result<bool, CatalogueError> {
+    pub async fn observe_known(&self, places: &[(Sha256, PathBuf)]) -> Result<u64, CatalogueError> {
         let attempt = "record where known content lies";
+        let mut known = 0;
         let mut tx = self.write(attempt).await?;
-        let artifact: Option<i64> = sqlx::query_scalar(ARTIFACT_OF)
-            .bind(&sha256.as_bytes()[..])
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        let Some(artifact) = artifact else { return Ok(false) };
-        artifacts::observe(&mut tx, ArtifactId(artifact), path, self.now()).await?;
-        files::link_same_content(&mut tx, sha256, ArtifactId(artifact), self.now()).await?;
+        for (sha256, path) in places {
+            let artifact: Option<i64> = sqlx::query_scalar(WANTED_ARTIFACT)
+                .bind(&sha256.as_bytes()[..])
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(could_not(attempt))?;
+            let Some(artifact) = artifact.map(ArtifactId) else { continue };
+            artifacts::observe(&mut tx, artifact, path, self.now()).await?;
+            files::link_same_content(&mut tx, sha256, artifact, self.now()).await?;
+            known += 1;
+        }
         tx.commit().await.map_err(could_not(attempt))?;
-        Ok(true)
+        Ok(known)
     }
 }
 
@@ -194,13 +231,17 @@ mod tests {
             clock.set(clock.now().plus(std::time::Duration::from_secs(1)));
         }
         let listed = async |before: i64, only: Option<&[ArtifactId]>| {
-            let found = catalogue.at_rest(Timestamp::from_unix_ms(before), only, false, 10).await.unwrap();
+            let query = AtRestQuery { only, ..AtRestQuery::unread_since(Timestamp::from_unix_ms(before)) };
+            let found = catalogue.at_rest(&query).await.unwrap();
             found.iter().map(|place| place.path.display().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(listed(9_000, None).await, ["/store/1", "/store/2"]);
         assert_eq!(listed(1_500, None).await, ["/store/1"]);
         assert_eq!(listed(9_000, Some(&[places[1].0])).await, ["/store/2"]);
-        let first = catalogue.at_rest(Timestamp::from_unix_ms(9_000), None, true, 1).await.unwrap().remove(0);
+        let everything = AtRestQuery::unread_since(Timestamp::from_unix_ms(9_000));
+        let first = catalogue.at_rest(&AtRestQuery { limit: 1, ..everything }).await.unwrap().remove(0);
+        let rest = AtRestQuery { after: Some((first.sound_at, first.id)), ..everything };
+        assert_eq!(catalogue.at_rest(&rest).await.unwrap().len(), 1);
         assert_eq!((first.size_bytes, first.volume, first.away), (1_234, None, false));
         catalogue.record_sound(first.id).await.unwrap();
         assert_eq!(listed(9_000, None).await, ["/store/2", "/store/1"]);
@@ -212,8 +253,8 @@ mod tests {
         assert!(catalogue.record_path_gone(Path::new("/store/1")).await.unwrap());
         let state = async || catalogue.model(places[0].2).await.unwrap().versions[0].files[0].state;
         assert_eq!(state().await, FileState::Absent);
-        assert!(catalogue.observe_known(&first.sha256, Path::new("/other/1")).await.unwrap());
+        let found = [(first.sha256, "/other/1".into()), (Sha256::from_bytes([9; 32]), "/other/9".into())];
+        assert_eq!(catalogue.observe_known(&found).await.unwrap(), 1);
         assert_eq!(state().await, FileState::Verified);
-        assert!(!catalogue.observe_known(&Sha256::from_bytes([9; 32]), Path::new("/other/9")).await.unwrap());
     }
 }

@@ -54,15 +54,6 @@ pub struct DownloadRecord {
     pub ended_at: Option<Timestamp>,
 }
 
-/// What is put on record with a step.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DownloadNote {
-    /// Bytes that came since the last step.
-    pub received_bytes: u64,
-    /// When it may go on.
-    pub due_at: Option<Timestamp>,
-}
-
 /// How a worker's download ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DownloadEnd<'a> {
@@ -189,6 +180,15 @@ impl DownloadRow {
     }
 }
 
+/// What goes on record with a step.
+#[derive(Default)]
+struct Note {
+    /// Bytes that came since the last step.
+    received_bytes: u64,
+    due_at: Option<Timestamp>,
+    failure_json: Option<String>,
+}
+
 fn state(text: &str) -> Result<DownloadState, CatalogueError> {
     codec::named("a download's state", text, DownloadState::from_name)
 }
@@ -273,7 +273,7 @@ impl Catalogue {
         row.map(DownloadRow::record).transpose()
     }
 
-    /// Takes a download from `from` one step on. None when it is not in that state any more, or the step leads
+    /// Takes a download from `from` one step on; `received_bytes` came since the last one. None when it is not in that state any more, or the step leads
     /// nowhere from there.
     ///
     /// # Errors
@@ -283,12 +283,13 @@ impl Catalogue {
         id: DownloadId,
         from: DownloadState,
         step: DownloadStep,
-        note: &DownloadNote,
+        received_bytes: u64,
     ) -> Result<Option<DownloadState>, CatalogueError> {
         let attempt = "record a download's step";
         let Some(to) = from.after(step) else { return Ok(None) };
         let mut tx = self.write(attempt).await?;
-        let moved = self.move_download(&mut tx, id, from, to, note, None).await.map_err(could_not(attempt))?;
+        let note = Note { received_bytes, ..Note::default() };
+        let moved = self.move_download(&mut tx, id, (from, to), &note).await.map_err(could_not(attempt))?;
         tx.commit().await.map_err(could_not(attempt))?;
         Ok(moved.then_some(to))
     }
@@ -312,13 +313,13 @@ impl Catalogue {
             DownloadEnd::Failed { retry_at, .. } => (DownloadStep::Fail, Some(*retry_at)),
         };
         let Some(to) = from.after(step) else { return Ok(false) };
-        let note = DownloadNote { received_bytes, due_at };
-        let mut tx = self.write(attempt).await?;
-        let failure = match end {
+        let failure_json = match end {
             DownloadEnd::Failed { failure, .. } => Some(codec::failure_json(failure)),
             DownloadEnd::Placed { .. } | DownloadEnd::AlreadyHere => None,
         };
-        let moved = self.move_download(&mut tx, id, from, to, &note, failure).await.map_err(could_not(attempt))?;
+        let note = Note { received_bytes, due_at, failure_json };
+        let mut tx = self.write(attempt).await?;
+        let moved = self.move_download(&mut tx, id, (from, to), &note).await.map_err(could_not(attempt))?;
         if !moved {
             return Ok(false);
         }
@@ -351,7 +352,7 @@ impl Catalogue {
         let from = state(&from.ok_or_else(|| not_found(id))?)?;
         let mut left = None;
         if let Some(to) = from.after(step) {
-            self.move_download(&mut tx, id, from, to, &DownloadNote::default(), None).await.map_err(&failed)?;
+            self.move_download(&mut tx, id, (from, to), &Note::default()).await.map_err(&failed)?;
             left = Some(from);
         }
         let row: DownloadRow = sqlx::query_as(DOWNLOAD).bind(id.0).fetch_one(&mut *tx).await.map_err(&failed)?;
@@ -363,10 +364,8 @@ impl Catalogue {
         &self,
         tx: &mut Transaction<'static, Sqlite>,
         id: DownloadId,
-        from: DownloadState,
-        to: DownloadState,
-        note: &DownloadNote,
-        failure_json: Option<String>,
+        (from, to): (DownloadState, DownloadState),
+        note: &Note,
     ) -> Result<bool, sqlx::Error> {
         let connection: &mut SqliteConnection = tx;
         let moved = sqlx::query(STEP_DOWNLOAD)
@@ -375,7 +374,7 @@ impl Catalogue {
             .bind(to.as_str())
             .bind(codec::count(note.received_bytes))
             .bind(codec::time_ms(note.due_at))
-            .bind(failure_json)
+            .bind(&note.failure_json)
             .bind(self.now().unix_ms())
             .execute(connection)
             .await?;

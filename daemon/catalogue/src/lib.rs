@@ -51,11 +51,9 @@ mod words;
 
 pub use artifacts::{ArtifactRecord, NewArtifact};
 pub use assets::{Asset, AssetOrigin, StoredPreview};
-pub use at_rest::{AtRest, NamedFile};
+pub use at_rest::{AtRest, AtRestQuery, NamedFile};
 pub use checks::{FollowCheck, ListRead};
-pub use downloads::{
-    DownloadEnd, DownloadFilter, DownloadNote, DownloadPage, DownloadQuery, DownloadRecord, NewDownload,
-};
+pub use downloads::{DownloadEnd, DownloadFilter, DownloadPage, DownloadQuery, DownloadRecord, NewDownload};
 pub use error::CatalogueError;
 pub use follows::{Follow, FollowState};
 pub use garbage::{OpenDownloadFile, UnusedPicture};
@@ -73,7 +71,7 @@ pub use notices::Notice;
 pub use open::Catalogue;
 pub use pulls::Pull;
 pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary, PreviewRecord, VersionRecord};
-pub use removals::{RemovalPage, RemovalRecord, RemovalState, RemovedBytes, RemovedFile};
+pub use removals::{RemovalPage, RemovalRecord, RemovalState, RemovedBytes, RemovedFile, RemovedPlace};
 pub use resolve::Resolved;
 pub use search::{SearchOrder, SearchPage, SearchQuery};
 pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};

@@ -82,8 +82,13 @@ pub struct RemovedFile {
     pub name: String,
     pub size_bytes: u64,
     pub bytes: RemovedBytes,
-    /// Where trashed bytes lie.
-    pub path: Option<PathBuf>,
+}
+
+/// A place at which trashed bytes lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedPlace {
+    pub path: PathBuf,
+    pub size_bytes: u64,
 }
 
 /// Files that were removed together.
@@ -98,19 +103,21 @@ pub struct RemovalRecord {
     pub expires_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub files: Vec<RemovedFile>,
+    /// Bytes that several of the files have are there once.
+    pub places: Vec<RemovedPlace>,
 }
 
 impl RemovalRecord {
-    /// What emptying the trash of it frees: bytes that several of its files have count once.
+    /// Where its bytes lie.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.places.iter().map(|place| place.path.clone()).collect()
+    }
+
+    /// What emptying the trash of it frees.
     #[must_use]
     pub fn trashed_bytes(&self) -> u64 {
-        let mut by_path: HashMap<&Path, u64> = HashMap::new();
-        for file in &self.files {
-            if let Some(path) = &file.path {
-                by_path.insert(path, file.size_bytes);
-            }
-        }
-        by_path.values().sum()
+        self.places.iter().map(|place| place.size_bytes).sum()
     }
 }
 
@@ -128,14 +135,10 @@ macro_rules! removal_columns {
     };
 }
 
-/// The paths at which content lies in stores of our own: on a volume, or below ?2.
-macro_rules! own_paths_of {
-    ($artifact:literal) => {
-        concat!(
-            "SELECT path FROM observation o WHERE o.artifact_id = ",
-            $artifact,
-            " AND o.gone_ms IS NULL AND (o.volume_id IS NOT NULL OR substr(o.path, 1, length(?2)) = ?2)"
-        )
+/// Whether content lies in a store of our own: on a volume, or below ?2.
+macro_rules! is_ours {
+    () => {
+        "o.gone_ms IS NULL AND (o.volume_id IS NOT NULL OR substr(o.path, 1, length(?2)) = ?2)"
     };
 }
 
@@ -145,22 +148,26 @@ statements! {
         RETURNING removal_id";
     /// What would become of each file of ?1; ?2 is the folder of our own store, with a slash.
     JUDGE_FILES = concat!("
-        SELECT f.file_id, f.artifact_id, (", own_paths_of!("f.artifact_id"), " LIMIT 1) AS path,
+        SELECT f.file_id, f.artifact_id,
+            EXISTS (SELECT 1 FROM observation o WHERE o.artifact_id = f.artifact_id AND ", is_ours!(), ") AS ours,
             f.artifact_id IS NOT NULL AND EXISTS (
                 SELECT 1 FROM file s WHERE s.artifact_id = f.artifact_id AND s.file_id NOT IN (SELECT value FROM json_each(?1))
             ) AS shared,
             EXISTS (SELECT 1 FROM observation o WHERE o.artifact_id = f.artifact_id AND o.gone_ms IS NULL) AS here
         FROM file f WHERE f.file_id IN (SELECT value FROM json_each(?1)) AND f.removed_ms IS NULL ORDER BY f.file_id");
     INSERT_REMOVED_FILE = "
-        INSERT INTO removed_file (removal_id, file_id, bytes, artifact_id, verified, fetched_ms, fetched_licence, path)
-        SELECT ?1, file_id, ?3, artifact_id, verified, fetched_ms, fetched_licence, ?4 FROM file WHERE file_id = ?2";
+        INSERT INTO removed_file (removal_id, file_id, bytes, artifact_id, verified, fetched_ms, fetched_licence)
+        SELECT ?1, file_id, ?3, artifact_id, verified, fetched_ms, fetched_licence FROM file WHERE file_id = ?2";
     MARK_REMOVED = "
         UPDATE file SET removed_ms = ?2, artifact_id = NULL, verified = 0, fetched_ms = NULL, fetched_licence = NULL,
             failure_json = NULL
         WHERE file_id = ?1";
-    /// Every path of our own stores at which trashed content lies.
+    /// Every path of our own stores at which the content ?1 lies.
+    INSERT_REMOVED_PLACES = concat!("
+        INSERT OR IGNORE INTO removed_place (removal_id, path, artifact_id, volume_id)
+        SELECT ?3, o.path, o.artifact_id, o.volume_id FROM observation o WHERE o.artifact_id = ?1 AND ", is_ours!());
     END_OWN_OBSERVATIONS = concat!("
-        UPDATE observation SET gone_ms = ?3 WHERE gone_ms IS NULL AND path IN (", own_paths_of!("?1"), ")");
+        UPDATE observation AS o SET gone_ms = ?3 WHERE o.artifact_id = ?1 AND ", is_ours!());
     REMOVAL = concat!(removal_columns!(), "WHERE removal_id = ?1");
     OPEN_REMOVALS = concat!(removal_columns!(), "WHERE removal_id < ?1 AND ended_ms IS NULL ORDER BY removal_id DESC LIMIT ?2");
     ALL_REMOVALS = concat!(removal_columns!(), "WHERE removal_id < ?1 ORDER BY removal_id DESC LIMIT ?2");
@@ -168,29 +175,45 @@ statements! {
         removal_columns!(), "WHERE ended_ms IS NULL AND (expires_ms <= ?1 OR state = 'emptying') ORDER BY removal_id"
     );
     REMOVED_FILES = "
-        SELECT r.removal_id, r.file_id, r.bytes, r.path, f.name, coalesce(a.size_bytes, f.size_bytes, 0) AS size_bytes,
+        SELECT r.removal_id, r.file_id, r.bytes, f.name, coalesce(a.size_bytes, f.size_bytes, 0) AS size_bytes,
             m.hub, m.external_id AS model_external_id, v.external_id AS version_external_id
         FROM removed_file r JOIN file f USING (file_id) JOIN version v USING (version_id) JOIN model m USING (model_id)
         LEFT JOIN artifact a ON a.artifact_id = r.artifact_id
         WHERE r.removal_id IN (SELECT value FROM json_each(?1)) ORDER BY r.removal_id, r.file_id";
+    REMOVED_PLACES = "
+        SELECT p.removal_id, p.path, a.size_bytes FROM removed_place p JOIN artifact a USING (artifact_id)
+        WHERE p.removal_id IN (SELECT value FROM json_each(?1)) ORDER BY p.removal_id, p.path";
     SET_REMOVAL_STATE = "UPDATE removal SET state = ?3, ended_ms = ?4 WHERE removal_id = ?1 AND state = ?2";
     RESTORE_FILES = "
         UPDATE file SET removed_ms = NULL, artifact_id = coalesce(file.artifact_id, r.artifact_id),
             verified = max(file.verified, r.verified), fetched_ms = coalesce(file.fetched_ms, r.fetched_ms),
             fetched_licence = coalesce(file.fetched_licence, r.fetched_licence)
         FROM removed_file r WHERE r.removal_id = ?1 AND r.file_id = file.file_id";
+    /// Files that were listed meanwhile and left out because the same content was removed from their model.
+    RESTORE_LIKE = "
+        UPDATE file SET removed_ms = NULL
+        WHERE removed_ms IS NOT NULL AND sha256 IS NOT NULL AND file_id IN (
+            SELECT g.file_id FROM removed_file r JOIN file f ON f.file_id = r.file_id
+            JOIN version v ON v.version_id = f.version_id JOIN version w ON w.model_id = v.model_id
+            JOIN file g ON g.version_id = w.version_id AND g.sha256 = f.sha256
+            WHERE r.removal_id = ?1)
+        AND NOT EXISTS (SELECT 1 FROM removed_file o JOIN removal USING (removal_id)
+                        WHERE o.file_id = file.file_id AND o.removal_id <> ?1 AND removal.state <> 'restored')";
+    /// The content of its files, also where that was trashed by a later removal, when the last of its names went.
     RESTORE_OBSERVATIONS = "
         INSERT INTO observation (artifact_id, path, first_seen_ms, last_seen_ms, volume_id)
-        SELECT r.artifact_id, r.path, ?2, ?2, (SELECT v.volume_id FROM volume v
-            WHERE substr(r.path, 1, length(v.path) + 1) = CAST(v.path || '/' AS BLOB))
-        FROM removed_file r WHERE r.removal_id = ?1 AND r.path IS NOT NULL
-        GROUP BY r.path
+        SELECT p.artifact_id, p.path, ?2, ?2, p.volume_id FROM removed_place p JOIN removal USING (removal_id)
+        WHERE removal.state = 'trashed' AND p.artifact_id IN (SELECT artifact_id FROM removed_file WHERE removal_id = ?1)
+        GROUP BY p.path
         ON CONFLICT (path) WHERE gone_ms IS NULL DO UPDATE SET last_seen_ms = excluded.last_seen_ms";
-    /// Content is needed after all: somebody fetched or linked it meanwhile, or another removal can still be undone.
+    /// Content is needed after all: it is known to lie there again, another removal can still be undone, or a picture has
+    /// the same bytes.
     IS_NEEDED = "
         SELECT EXISTS (SELECT 1 FROM observation WHERE path = ?2 AND gone_ms IS NULL)
-            OR EXISTS (SELECT 1 FROM removed_file r JOIN removal USING (removal_id)
-                       WHERE r.path = ?2 AND r.removal_id <> ?1 AND removal.state = 'trashed')";
+            OR EXISTS (SELECT 1 FROM removed_place p JOIN removal USING (removal_id)
+                       WHERE p.path = ?2 AND p.removal_id <> ?1 AND removal.state = 'trashed')
+            OR EXISTS (SELECT 1 FROM removed_place p JOIN artifact USING (artifact_id) JOIN asset USING (sha256)
+                       WHERE p.removal_id = ?1 AND p.path = ?2 AND p.volume_id IS NULL)";
     WANT_AGAIN = "
         UPDATE file SET removed_ms = NULL WHERE removed_ms IS NOT NULL AND (file_id = ?3 OR (?3 IS NULL AND version_id IN (
             SELECT version_id FROM version WHERE model_id = ?1 AND (?2 IS NULL OR version_id = ?2))))";
@@ -200,18 +223,18 @@ statements! {
 struct Judged {
     file_id: i64,
     artifact_id: Option<i64>,
-    path: Option<Vec<u8>>,
+    ours: bool,
     shared: bool,
     here: bool,
 }
 
 impl Judged {
     fn bytes(&self) -> RemovedBytes {
-        match (&self.path, self.shared, self.here) {
+        match (self.ours, self.shared, self.here) {
             (_, _, false) => RemovedBytes::Absent,
             (_, true, true) => RemovedBytes::Shared,
-            (Some(_), false, true) => RemovedBytes::Trashed,
-            (None, false, true) => RemovedBytes::InPlace,
+            (true, false, true) => RemovedBytes::Trashed,
+            (false, false, true) => RemovedBytes::InPlace,
         }
     }
 }
@@ -231,7 +254,6 @@ struct RemovedFileRow {
     removal_id: i64,
     file_id: i64,
     bytes: String,
-    path: Option<Vec<u8>>,
     name: String,
     size_bytes: i64,
     hub: String,
@@ -248,7 +270,6 @@ impl RemovedFileRow {
             name: self.name,
             size_bytes: codec::counted(self.size_bytes),
             bytes: codec::named("a removed file's bytes", &self.bytes, RemovedBytes::from_name)?,
-            path: self.path.as_deref().map(codec::path),
         })
     }
 }
@@ -258,8 +279,16 @@ async fn records(
     rows: Vec<RemovalRow>,
 ) -> Result<Vec<RemovalRecord>, CatalogueError> {
     let ids = codec::id_list(rows.iter().map(|row| row.removal_id));
+    let failed = could_not("read removed files");
     let files: Vec<RemovedFileRow> =
-        sqlx::query_as(REMOVED_FILES).bind(ids).fetch_all(connection).await.map_err(could_not("read removed files"))?;
+        sqlx::query_as(REMOVED_FILES).bind(&ids).fetch_all(&mut *connection).await.map_err(&failed)?;
+    let places: Vec<(i64, Vec<u8>, i64)> =
+        sqlx::query_as(REMOVED_PLACES).bind(&ids).fetch_all(connection).await.map_err(&failed)?;
+    let mut places_of: HashMap<i64, Vec<RemovedPlace>> = HashMap::new();
+    for (removal, path, size_bytes) in places {
+        let place = RemovedPlace { path: codec::path(&path), size_bytes: codec::counted(size_bytes) };
+        places_of.entry(removal).or_default().push(place);
+    }
     let mut by_removal: HashMap<i64, Vec<RemovedFile>> = HashMap::new();
     for row in files {
         by_removal.entry(row.removal_id).or_default().push(row.file()?);
@@ -274,6 +303,7 @@ async fn records(
                 expires_at: Timestamp::from_unix_ms(row.expires_ms),
                 ended_at: codec::time(row.ended_ms),
                 files: by_removal.remove(&row.removal_id).unwrap_or_default(),
+                places: places_of.remove(&row.removal_id).unwrap_or_default(),
             })
         })
         .collect()
@@ -333,13 +363,14 @@ impl Catalogue {
                 .bind(id)
                 .bind(file.file_id)
                 .bind(bytes.as_str())
-                .bind(file.path.as_ref().filter(|_| bytes == RemovedBytes::Trashed))
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;
             let mark = sqlx::query(MARK_REMOVED).bind(file.file_id).bind(now);
             mark.execute(&mut *tx).await.map_err(&failed)?;
             if bytes == RemovedBytes::Trashed {
+                let insert = sqlx::query(INSERT_REMOVED_PLACES).bind(file.artifact_id).bind(&store).bind(id);
+                insert.execute(&mut *tx).await.map_err(&failed)?;
                 let end = sqlx::query(END_OWN_OBSERVATIONS).bind(file.artifact_id).bind(&store).bind(now);
                 end.execute(&mut *tx).await.map_err(&failed)?;
             }
@@ -419,6 +450,7 @@ impl Catalogue {
         }
         let now = self.now().unix_ms();
         sqlx::query(RESTORE_FILES).bind(id.0).execute(&mut *tx).await.map_err(&failed)?;
+        sqlx::query(RESTORE_LIKE).bind(id.0).execute(&mut *tx).await.map_err(&failed)?;
         sqlx::query(RESTORE_OBSERVATIONS).bind(id.0).bind(now).execute(&mut *tx).await.map_err(&failed)?;
         sqlx::query(SET_REMOVAL_STATE)
             .bind(id.0)
@@ -451,10 +483,10 @@ impl Catalogue {
             return Ok(None);
         }
         let mut paths: Vec<PathBuf> = Vec::new();
-        for path in removal.files.iter().filter_map(|file| file.path.as_ref()) {
+        for RemovedPlace { path, .. } in &removal.places {
             let needed = sqlx::query_scalar(IS_NEEDED).bind(removal.id.0).bind(codec::path_bytes(path));
             let needed: bool = needed.fetch_one(&mut *tx).await.map_err(&failed)?;
-            if !needed && !paths.contains(path) {
+            if !needed {
                 paths.push(path.clone());
             }
         }

@@ -68,11 +68,11 @@ statements! {
     MOVE_OBSERVATIONS = "
         UPDATE observation SET path = CAST(?3 || substr(path, length(?2) + 1) AS BLOB) WHERE volume_id = ?1";
     MOVE_REMOVED = "
-        UPDATE removed_file SET path = CAST(?3 || substr(path, length(?2) + 1) AS BLOB)
-        WHERE path IS NOT NULL AND substr(path, 1, length(?2) + 1) = CAST(?2 || '/' AS BLOB)";
+        UPDATE removed_place SET path = CAST(?3 || substr(path, length(?2) + 1) AS BLOB) WHERE volume_id = ?1";
     SET_AWAY = "UPDATE volume SET away_ms = ?2 WHERE volume_id = ?1 AND (away_ms IS NULL) <> (?2 IS NULL)";
     FORGET_OBSERVATIONS = "
         UPDATE observation SET volume_id = NULL, gone_ms = coalesce(gone_ms, ?2) WHERE volume_id = ?1";
+    FORGET_REMOVED = "DELETE FROM removed_place WHERE volume_id = ?1";
     DELETE_VOLUME = "DELETE FROM volume WHERE volume_id = ?1";
     HELD_ON_VOLUME = "
         SELECT count(*), coalesce(sum(a.size_bytes), 0) FROM observation o JOIN artifact a USING (artifact_id)
@@ -227,6 +227,7 @@ impl Catalogue {
         let mut tx = self.write(attempt).await?;
         let forget = sqlx::query(FORGET_OBSERVATIONS).bind(volume.0).bind(self.now().unix_ms());
         forget.execute(&mut *tx).await.map_err(&failed)?;
+        sqlx::query(FORGET_REMOVED).bind(volume.0).execute(&mut *tx).await.map_err(&failed)?;
         sqlx::query(DELETE_VOLUME).bind(volume.0).execute(&mut *tx).await.map_err(&failed)?;
         tx.commit().await.map_err(&failed)
     }

@@ -88,6 +88,12 @@ closed_names! {
 }
 
 impl FileFormat {
+    /// Whether files of it hold tensors in a form that is opened: the formats that a model can be painted with.
+    #[must_use]
+    pub fn is_weights(self) -> bool {
+        matches!(self, Self::Safetensors | Self::Gguf)
+    }
+
     /// What a file name's ending promises. The bytes decide; this only chooses what to ask for.
     #[must_use]
     pub fn from_file_name(name: &str) -> Self {

@@ -16,6 +16,8 @@ pub enum GenerationError {
     Catalogue(#[from] CatalogueError),
     #[error("{model} is known, but none of its files is on this machine")]
     NotLocal { model: String },
+    #[error("{model} lies on the volume {volume}, which is away")]
+    VolumeAway { model: String, volume: String },
     #[error("{model} is a {found}, where a {wanted} is needed")]
     WrongKind { model: String, found: ModelKind, wanted: ModelKind },
     #[error("{queued} generations are queued already, and no more than {limit} may be")]
@@ -77,7 +79,7 @@ impl Classify for GenerationError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Invalid { .. } | Self::WrongKind { .. } => ErrorClass::InvalidInput,
-            Self::NotLocal { .. } => ErrorClass::Precondition,
+            Self::NotLocal { .. } | Self::VolumeAway { .. } => ErrorClass::Precondition,
             Self::QueueFull { .. } => ErrorClass::Exhausted,
             Self::NoSuchGeneration { .. } | Self::NoSuchAsset { .. } | Self::PathUnreadable { .. } => {
                 ErrorClass::NotFound
@@ -97,6 +99,7 @@ impl Classify for GenerationError {
         match self {
             Self::Invalid { .. } | Self::WrongKind { .. } => reason::INVALID_ARGUMENT,
             Self::NotLocal { .. } => reason::FILE_NOT_LOCAL,
+            Self::VolumeAway { .. } => reason::VOLUME_AWAY,
             Self::QueueFull { .. } => reason::QUEUE_FULL,
             Self::NoSuchGeneration { .. } => reason::JOB_NOT_FOUND,
             Self::NoSuchAsset { .. } => reason::ASSET_NOT_FOUND,
@@ -117,6 +120,7 @@ impl Classify for GenerationError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotLocal { model } => Some(format!("`paintbox pull {model}` fetches it")),
+            Self::VolumeAway { .. } => Some("connect its disk, or say where it is mounted by now".to_owned()),
             Self::QueueFull { .. } => Some("wait for one to end, or cancel some: `paintbox jobs`".to_owned()),
             Self::Engine(failure) => failure.hint.clone(),
             _ => self.inner().and_then(Classify::hint),
@@ -127,6 +131,7 @@ impl Classify for GenerationError {
         match self {
             Self::Invalid { field, .. } => vec![("field", (*field).to_owned())],
             Self::NotLocal { model } => vec![("model", model.clone())],
+            Self::VolumeAway { model, volume } => vec![("model", model.clone()), ("volume", volume.clone())],
             Self::WrongKind { model, found, wanted } => {
                 vec![("model", model.clone()), ("found", found.to_string()), ("wanted", wanted.to_string())]
             }

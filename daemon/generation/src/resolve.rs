@@ -59,9 +59,8 @@ pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalM
     if !is_folder {
         refuse_other_kinds(reference, main)?;
     }
-    let is_weights = |file: &FileRecord| matches!(file.format, FileFormat::Safetensors | FileFormat::Gguf);
     // A folder is painted from all of it; a single-file checkpoint from that file and its small companions.
-    let chosen = version.files.iter().filter(|file| is_folder || file.id == main.id || !is_weights(file));
+    let chosen = version.files.iter().filter(|file| is_folder || file.id == main.id || !file.format.is_weights());
     let files: Vec<ModelFile> = chosen.filter_map(model_file).collect();
     if !files.iter().any(|file| Some(file.sha256) == digest(main)) {
         return Err(found.not_local());
@@ -130,8 +129,14 @@ impl Found {
 
     fn not_local(&self) -> GenerationError {
         let version = self.version.and_then(|at| self.detail.versions.get(at));
-        let reference = version.map_or(&self.detail.summary.reference, |version| &version.reference);
-        GenerationError::NotLocal { model: reference.to_string() }
+        let model = version.map_or(&self.detail.summary.reference, |version| &version.reference).to_string();
+        let versions = version.map_or(&self.detail.versions[..], std::slice::from_ref);
+        let mut artifacts =
+            versions.iter().flat_map(|version| &version.files).filter_map(|file| file.artifact.as_ref());
+        match artifacts.find_map(|artifact| artifact.away_on.first().filter(|_| artifact.paths.is_empty())) {
+            Some(volume) => GenerationError::VolumeAway { model, volume: volume.clone() },
+            None => GenerationError::NotLocal { model },
+        }
     }
 
     fn name_for_people(&self, version: &VersionRecord) -> String {

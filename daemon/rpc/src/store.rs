@@ -41,7 +41,12 @@ fn kinds(names: &[String]) -> Result<Vec<ModelKind>, Status> {
     Ok(kinds)
 }
 
-fn removal(removal: &RemovalRecord, is_done: bool) -> v1::Removal {
+/// Removed files that are told by name, one removal at a time and in a list: no message may be larger than a megabyte.
+const MOST_FILES: usize = 1000;
+const MOST_FILES_IN_A_LIST: usize = 100;
+const LARGEST_LIST: u32 = 50;
+
+fn removal(removal: &RemovalRecord, is_done: bool, most_files: usize) -> v1::Removal {
     let state = match removal.state {
         RemovalState::Trashed => "trashed",
         RemovalState::Restored => "restored",
@@ -51,7 +56,8 @@ fn removal(removal: &RemovalRecord, is_done: bool) -> v1::Removal {
         name: if is_done { format!("removals/{}", removal.id) } else { String::new() },
         reference: removal.reference.clone(),
         state: if is_done { state.to_owned() } else { String::new() },
-        files: removal.files.iter().map(removed_file).collect(),
+        files: removal.files.iter().take(most_files).map(removed_file).collect(),
+        file_count: u32::try_from(removal.files.len()).unwrap_or(u32::MAX),
         size_bytes: removal.trashed_bytes(),
         create_time: Some(timestamp(removal.created_at)).filter(|_| is_done),
         expire_time: Some(timestamp(removal.expires_at)),
@@ -213,7 +219,7 @@ impl StoreService for Api {
     async fn remove_files(&self, request: Request<v1::RemoveFilesRequest>) -> Result<Response<v1::Removal>, Status> {
         let request = request.into_inner();
         let removed = self.sync.remove(&request.reference, request.validate_only).await;
-        Ok(Response::new(removal(&removed.map_err(|error| status(&error))?, !request.validate_only)))
+        Ok(Response::new(removal(&removed.map_err(|error| status(&error))?, !request.validate_only, MOST_FILES)))
     }
 
     async fn list_removals(
@@ -222,16 +228,16 @@ impl StoreService for Api {
     ) -> Result<Response<v1::ListRemovalsResponse>, Status> {
         let request = request.into_inner();
         let token = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
-        let page = self.sync.removals(request.ended, page_size(request.page_size)?, token).await;
+        let page = self.sync.removals(request.ended, page_size(request.page_size)?.min(LARGEST_LIST), token).await;
         let page = page.map_err(|error| status(&error))?;
-        let removals = page.removals.iter().map(|record| removal(record, true)).collect();
+        let removals = page.removals.iter().map(|record| removal(record, true, MOST_FILES_IN_A_LIST)).collect();
         let next_page_token = page.next_page_token.unwrap_or_default();
         Ok(Response::new(v1::ListRemovalsResponse { removals, next_page_token }))
     }
 
     async fn undo_removal(&self, request: Request<v1::UndoRemovalRequest>) -> Result<Response<v1::Removal>, Status> {
         let undone = self.sync.undo_removal(parse_removal(&request.into_inner().name)?).await;
-        Ok(Response::new(removal(&undone.map_err(|error| status(&error))?, true)))
+        Ok(Response::new(removal(&undone.map_err(|error| status(&error))?, true, MOST_FILES)))
     }
 
     async fn collect_garbage(

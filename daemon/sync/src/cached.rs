@@ -8,11 +8,11 @@
 use crate::Parts;
 use crate::error::SyncError;
 use crate::places::Places;
-use crate::settle::{artifact, blocking, is_weights, promised};
+use crate::settle::{artifact, blocking, promised};
 use paintbox_catalogue::{FileId, FileRecord, NewArtifact, WantedModel};
 use paintbox_domain::{FileFormat, Hub};
-use paintbox_store::Expected;
 use paintbox_store::hf_cache::CachedFile;
+use paintbox_store::{Cloned, Expected};
 use paintbox_weights::inspect;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,13 @@ impl Parts {
         }
         let (path, format, places) = (path.to_owned(), file.format, self.places.clone());
         let checked = blocking(move || clone_or_check(&places, &path, &expected, format)).await?;
-        match checked {
+        let _naming = self.places.naming.read().await;
+        let named = match checked {
+            Ok((content, Some(cloned))) => blocking(move || name(content, cloned)).await?,
+            Ok((content, None)) => Ok(content),
+            Err(problem) => Err(problem),
+        };
+        match named {
             Ok(found) => {
                 self.catalogue.record_file(file.id, &found, true).await?;
                 Ok(true)
@@ -72,22 +78,27 @@ impl Parts {
     }
 }
 
-/// A clone of what lies at `path`, checked and named, or what lies there itself where nothing can be cloned.
+fn name(content: NewArtifact, cloned: Cloned) -> Result<NewArtifact, String> {
+    match cloned.place(content.sha256) {
+        Ok(path) => Ok(NewArtifact { path, ..content }),
+        Err(error) => Err(paintbox_domain::classify::message_with_causes(&error)),
+    }
+}
+
+/// What lies at `path`, checked, and a clone of it, or what lies there itself where nothing can be cloned.
 fn clone_or_check(
     places: &Places,
     path: &Path,
     expected: &Expected,
     format: FileFormat,
-) -> Result<NewArtifact, String> {
+) -> Result<(NewArtifact, Option<Cloned>), String> {
     for store in places.present() {
-        let Ok(Some(cloned)) = store.clone_of(path) else { continue };
-        let content = check(cloned.path(), expected, format)?;
-        return match cloned.place(content.sha256) {
-            Ok(path) => Ok(NewArtifact { path, ..content }),
-            Err(error) => Err(paintbox_domain::classify::message_with_causes(&error)),
-        };
+        if let Ok(Some(cloned)) = store.clone_of(path) {
+            let content = check(cloned.path(), expected, format)?;
+            return Ok((content, Some(cloned)));
+        }
     }
-    check(path, expected, format)
+    Ok((check(path, expected, format)?, None))
 }
 
 /// What lies at `path`, read as a whole and compared with what the hub lists.
@@ -95,7 +106,7 @@ pub(crate) fn check(path: &Path, expected: &Expected, format: FileFormat) -> Res
     let unusable = |error: &dyn std::error::Error| paintbox_domain::classify::message_with_causes(error);
     let file = CachedFile { path: path.to_owned(), size_bytes: expected.size.unwrap_or_default() };
     let digests = file.verify(expected).map_err(|error| unusable(&error))?;
-    let inspection = if is_weights(format) {
+    let inspection = if format.is_weights() {
         let mut reader = std::fs::File::open(path).map_err(|error| unusable(&error))?;
         Some(inspect(&mut reader, digests.size_bytes).map_err(|error| unusable(&error))?)
     } else {

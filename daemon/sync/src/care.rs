@@ -4,11 +4,17 @@
 use crate::error::SyncError;
 use crate::service::Sync;
 use crate::throttle::Throttle;
+use crate::verify::By;
+use paintbox_catalogue::AtRestQuery;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often it is looked whether there is something to do.
 const INTERVAL: Duration = Duration::from_secs(600);
+/// How often it is looked which volumes are there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// Files whose rows are read at once.
+const PAGE: u32 = 100;
 /// How often a file that is being read again looks whether downloads are under way, which go first.
 const YIELD: Duration = Duration::from_secs(1);
 
@@ -32,6 +38,29 @@ impl Default for Care {
 impl Sync {
     /// Runs until shutdown.
     pub async fn care(&self) {
+        futures::join!(self.mind_volumes(), self.mind_files());
+    }
+
+    /// Notices disks that come and go.
+    async fn mind_volumes(&self) {
+        loop {
+            // Without volumes there is nothing to look at; the first one is looked at when it is added.
+            let interval = if self.inner.parts.places.has_volumes() { LOOK_INTERVAL } else { INTERVAL };
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = self.inner.shutdown.cancelled() => return,
+            }
+            let looked = async {
+                self.look_at_volumes().await?;
+                self.hand_out().await
+            };
+            if let Err(error) = looked.await {
+                tracing::error!(%error, "cannot look at the volumes");
+            }
+        }
+    }
+
+    async fn mind_files(&self) {
         loop {
             if let Err(error) = self.care_once().await {
                 tracing::error!(%error, "cannot look after the files");
@@ -43,7 +72,7 @@ impl Sync {
         }
     }
 
-    /// Does all that is due now: one turn of [`Self::care`].
+    /// Does for the files all that is due now.
     ///
     /// # Errors
     /// When the catalogue fails.
@@ -52,16 +81,25 @@ impl Sync {
         let parts = &self.inner.parts;
         let Some(after) = parts.care.reread_after else { return Ok(()) };
         let pace = Throttle::new(parts.care.reread_bytes_per_second.max(1));
-        while !self.inner.shutdown.is_cancelled() {
-            let due = parts.catalogue.at_rest(parts.clock.now().minus(after), None, false, 1).await?;
-            let Some(place) = due.first() else { break };
-            let found = self.reread(place, Some(&pace), |_| self.downloads_have_ended()).await?;
-            if let Some((problem, error)) = found {
-                self.attend_to_problem(place, problem, error, true).await?;
-                self.look_at_volumes().await?;
+        let everything = AtRestQuery::unread_since(parts.clock.now().minus(after));
+        let mut last = None;
+        loop {
+            // Those about which nothing can be done now, such as on a disk that fails, keep no other waiting.
+            let query = AtRestQuery { after: last, limit: PAGE, ..everything };
+            let due = parts.catalogue.at_rest(&query).await?;
+            let Some(end) = due.last() else { return Ok(()) };
+            last = Some((end.sound_at, end.id));
+            for place in &due {
+                if self.inner.shutdown.is_cancelled() {
+                    return Ok(());
+                }
+                if let Some((problem, error)) = self.reread(place, Some(&pace), |_| self.downloads_have_ended()).await?
+                {
+                    self.attend_to_problem(place, problem, error, By::Itself).await?;
+                    self.look_at_volumes().await?;
+                }
             }
         }
-        Ok(())
     }
 
     /// Waits while downloads are under way. False when the daemon ends.

@@ -97,10 +97,6 @@ fn refused_by_format(file: &Candidate<'_>) -> Option<Choice> {
     }
 }
 
-fn is_weights(file: &Candidate<'_>) -> bool {
-    matches!(file.format, FileFormat::Safetensors | FileFormat::Gguf)
-}
-
 fn is_companion(file: &Candidate<'_>) -> bool {
     matches!(file.format, FileFormat::Json | FileFormat::Text)
         && file.size_bytes.is_none_or(|size| size <= LARGEST_COMPANION_BYTES)
@@ -108,7 +104,7 @@ fn is_companion(file: &Candidate<'_>) -> bool {
 
 fn choose_civitai(files: &[Candidate<'_>]) -> Vec<Choice> {
     let is_training_data = |file: &Candidate<'_>| file.kind_label == Some("Training Data");
-    let fetchable = |file: &&Candidate<'_>| is_weights(file) && !is_training_data(file);
+    let fetchable = |file: &&Candidate<'_>| file.format.is_weights() && !is_training_data(file);
     // The primary mark may sit on a file that is not listed; then the first model file stands in.
     let main = files
         .iter()
@@ -124,7 +120,7 @@ fn choose_civitai(files: &[Candidate<'_>]) -> Vec<Choice> {
                 refused
             } else if main.is_some_and(|main| std::ptr::eq(main, file)) {
                 Choice::Wanted
-            } else if is_weights(file) {
+            } else if file.format.is_weights() {
                 Choice::NotPrimary
             } else if is_companion(file) && main.is_some() {
                 Choice::Wanted
@@ -140,7 +136,7 @@ fn choose_diffusers(files: &[Candidate<'_>]) -> Vec<Choice> {
     let in_component = |name: &str| component(name).is_some_and(|folder| COMPONENT_FOLDERS.contains(&folder.as_str()));
     // One variant per component folder: fp16 where it is offered.
     let mut folders: BTreeMap<String, Variant> = BTreeMap::new();
-    for file in files.iter().filter(|file| is_weights(file) && in_component(file.name)) {
+    for file in files.iter().filter(|file| file.format.is_weights() && in_component(file.name)) {
         let folder = component(file.name).unwrap_or_default();
         let variant = Variant::of(file.name);
         let best = folders.entry(folder).or_insert(variant);
@@ -152,13 +148,13 @@ fn choose_diffusers(files: &[Candidate<'_>]) -> Vec<Choice> {
             let at_root = !file.name.contains('/');
             if let Some(refused) = refused_by_format(file) {
                 refused
-            } else if at_root && is_weights(file) {
+            } else if at_root && file.format.is_weights() {
                 Choice::OtherVariant
             } else if at_root && (file.name == "model_index.json" || file.name == "README.md") {
                 Choice::Wanted
             } else if !in_component(file.name) {
                 Choice::NotNeeded
-            } else if is_weights(file) {
+            } else if file.format.is_weights() {
                 let wanted = component(file.name).and_then(|folder| folders.get(&folder).copied());
                 if wanted == Some(Variant::of(file.name)) { Choice::Wanted } else { Choice::OtherVariant }
             } else if is_companion(file) {
@@ -178,7 +174,7 @@ fn choose_diffusers(files: &[Candidate<'_>]) -> Vec<Choice> {
 
 fn choose_loose(kind: ModelKind, files: &[Candidate<'_>]) -> Vec<Choice> {
     let mut groups: BTreeMap<String, (Variant, &str)> = BTreeMap::new();
-    for file in files.iter().filter(|file| is_weights(file)) {
+    for file in files.iter().filter(|file| file.format.is_weights()) {
         let variant = Variant::of(file.name);
         // Adapters of one repository are different works, not variants of one.
         let group = if kind == ModelKind::Lora { file.name.to_owned() } else { group_name(file.name) };
@@ -190,7 +186,7 @@ fn choose_loose(kind: ModelKind, files: &[Candidate<'_>]) -> Vec<Choice> {
         .map(|file| {
             if let Some(refused) = refused_by_format(file) {
                 refused
-            } else if is_weights(file) {
+            } else if file.format.is_weights() {
                 if groups.values().any(|(_, name)| *name == file.name) { Choice::Wanted } else { Choice::OtherVariant }
             } else if !file.name.contains('/') && is_companion(file) && !groups.is_empty() {
                 Choice::Wanted

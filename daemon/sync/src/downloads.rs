@@ -10,8 +10,8 @@ use crate::throttle::Throttles;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use paintbox_catalogue::{
-    DownloadFilter, DownloadId, DownloadNote, DownloadPage, DownloadQuery, DownloadRecord, Extent, Follow, FollowId,
-    NewDownload, Scope,
+    DownloadFilter, DownloadId, DownloadPage, DownloadQuery, DownloadRecord, Extent, Follow, FollowId, NewDownload,
+    Scope,
 };
 use paintbox_domain::{DownloadState, DownloadStep, Failure, Hub};
 use std::collections::{HashMap, HashSet};
@@ -145,8 +145,18 @@ impl Downloads {
     }
 
     /// Tells everybody who waits what became of a download.
-    pub(crate) fn end(&self, id: DownloadId, outcome: Outcome) {
+    fn end(&self, id: DownloadId, outcome: Outcome) {
         if let Some(live) = self.live().remove(&id) {
+            live.progress.send_modify(|progress| progress.outcome = Some(outcome));
+        }
+    }
+
+    /// Tells those who wait for a download that nobody works on what became of it.
+    pub(crate) fn end_waiting(&self, id: DownloadId, outcome: Outcome) {
+        let mut live = self.live();
+        if live.get(&id).is_some_and(|live| live.worker.is_none())
+            && let Some(live) = live.remove(&id)
+        {
             live.progress.send_modify(|progress| progress.outcome = Some(outcome));
         }
     }
@@ -157,7 +167,7 @@ impl Downloads {
         let worker = self.live().get(&id).and_then(|live| live.worker.clone());
         match worker {
             Some((_, cancel)) => cancel.cancel(),
-            None => self.end(id, outcome),
+            None => self.end_waiting(id, outcome),
         }
     }
 
@@ -209,7 +219,7 @@ impl Sync {
         let now = parts.clock.now();
         for record in parts.catalogue.downloads_by_id(&ids).await? {
             if let Some(outcome) = Outcome::of(&record, now) {
-                self.inner.downloads.end(record.id, outcome);
+                self.inner.downloads.end_waiting(record.id, outcome);
             }
         }
         if parts.catalogue.downloads_are_paused().await? {
@@ -240,8 +250,7 @@ impl Sync {
                     downloads.end(next.id, Outcome::Held);
                     continue;
                 }
-                let (claim, note) = (DownloadStep::Claim, DownloadNote::default());
-                let claimed = parts.catalogue.step_download(next.id, next.state, claim, &note).await?;
+                let claimed = parts.catalogue.step_download(next.id, next.state, DownloadStep::Claim, 0).await?;
                 if let Some(state) = claimed {
                     self.start_work(DownloadRecord { state, ..next }, follow.as_ref());
                 }

@@ -9,7 +9,7 @@ use crate::second_look;
 use crate::settle::{self, blocking, refuse_by_sight};
 use crate::throttle::Throttle;
 use crate::transfer::Transfer;
-use paintbox_catalogue::{DownloadEnd, DownloadNote, DownloadRecord, FileRecord, NewArtifact};
+use paintbox_catalogue::{DownloadEnd, DownloadRecord, FileRecord, NewArtifact};
 use paintbox_domain::download::wait_after_failure;
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::{Classify as _, DownloadState, DownloadStep, GitSha1, Hub, Sha256, reason};
@@ -92,12 +92,15 @@ impl<'a> Worker<'a> {
             self.step(DownloadStep::Cancel).await?;
             return Err(SyncError::Cancelled);
         }
-        let naming = self.parts.places.naming.read().await;
         if let Some(content) = self.in_store(&file).await? {
-            self.end(&DownloadEnd::Placed { content: &content, verified: true }).await?;
-            return Ok(Brought::AlreadyHere);
+            // Reading it took a while, and nothing on record kept it from being taken away.
+            let _naming = self.parts.places.naming.read().await;
+            let path = content.path.clone();
+            if blocking(move || path.exists()).await? {
+                self.end(&DownloadEnd::Placed { content: &content, verified: true }).await?;
+                return Ok(Brought::AlreadyHere);
+            }
         }
-        drop(naming);
         let mut may_ask_again = true;
         loop {
             let doubt = match self.fetch(&file).await {
@@ -128,18 +131,19 @@ impl<'a> Worker<'a> {
     async fn in_store(&self, file: &FileRecord) -> Result<Option<NewArtifact>, SyncError> {
         let (places, expected, format) = (self.parts.places.clone(), settle::promised(file), file.format);
         let Some(sha256) = file.sha256 else { return Ok(None) };
-        let found = blocking(move || {
-            let store = places.holder(&sha256)?;
-            Some(cached::check(&store.blob_path(&sha256), &expected, format))
-        });
-        match found.await? {
-            None => Ok(None),
-            Some(Ok(content)) => Ok(Some(content)),
-            Some(Err(problem)) => {
-                tracing::warn!(file = %file.name, "what the store holds under its digest is fetched anew: {problem}");
-                Ok(None)
-            }
-        }
+        let name = file.name.clone();
+        blocking(move || {
+            places.holders(&sha256).iter().find_map(|store| {
+                match cached::check(&store.blob_path(&sha256), &expected, format) {
+                    Ok(content) => Some(content),
+                    Err(problem) => {
+                        tracing::warn!(file = %name, "what a store holds under its digest is not used: {problem}");
+                        None
+                    }
+                }
+            })
+        })
+        .await
     }
 
     /// Fetches, checks, names and records `file`.
@@ -226,9 +230,9 @@ impl<'a> Worker<'a> {
 
     /// Takes the row one step on. Cancelled when somebody else was quicker: then it is theirs.
     async fn step(&mut self, step: DownloadStep) -> Result<(), SyncError> {
-        let note = DownloadNote { received_bytes: std::mem::take(&mut self.received_bytes), due_at: None };
+        let received_bytes = std::mem::take(&mut self.received_bytes);
         let catalogue = &self.parts.catalogue;
-        match catalogue.step_download(self.download.id, self.download.state, step, &note).await? {
+        match catalogue.step_download(self.download.id, self.download.state, step, received_bytes).await? {
             Some(state) => {
                 self.enter(state);
                 Ok(())

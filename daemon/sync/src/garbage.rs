@@ -5,7 +5,7 @@ use crate::fetch::partial_key;
 use crate::service::Sync;
 use crate::settle::blocking;
 use futures::Stream;
-use paintbox_catalogue::{RemovalRecord, UnusedPicture};
+use paintbox_catalogue::{RemovalRecord, RemovedPlace, UnusedPicture};
 use paintbox_domain::Failure;
 use paintbox_store::{PartialInfo, Store, StoreError, Stored};
 use std::collections::HashSet;
@@ -172,9 +172,7 @@ impl Sweep {
             true => Some(self.sync.empty(removal).await),
             false => None,
         };
-        let mut told = HashSet::new();
-        for file in &removal.files {
-            let Some(path) = file.path.clone().filter(|path| told.insert(path.clone())) else { continue };
+        for RemovedPlace { path, size_bytes } in removal.places.iter().cloned() {
             let at = path.clone();
             // What is needed again stays, though the trash was emptied of it.
             let is_gone = blocking(move || !at.exists()).await?;
@@ -182,11 +180,11 @@ impl Sweep {
                 None => None,
                 Some(Ok(_)) => Some(Ok(is_gone)),
                 Some(Err(error)) => {
-                    self.tell_of_failure(class, path, file.size_bytes, removal, error).await?;
+                    self.tell_of_failure(class, path, size_bytes, removal, error).await?;
                     continue;
                 }
             };
-            self.tell(class, path, file.size_bytes, trashed(removal), freed).await?;
+            self.tell(class, path, size_bytes, trashed(removal), freed).await?;
         }
         match emptied {
             Some(Err(error @ SyncError::Catalogue(_))) => Err(Stopped::By(error)),
@@ -210,14 +208,16 @@ impl Sweep {
 
     /// Partials whose key is that of no download that has not ended.
     async fn partials(&self, store: &Store) -> Result<(), Stopped> {
-        let open = self.sync.inner.parts.catalogue.files_of_open_downloads().await?;
-        let wanted: HashSet<String> =
-            open.iter().map(|file| partial_key(file.hub, file.sha256, file.git_sha1, &file.locator)).collect();
         let listing = store.clone();
         let partials = blocking(move || listing.partials()).await?.map_err(|source| at(store.root(), source))?;
-        let is_garbage = |partial: &PartialInfo| partial.key.as_ref().is_none_or(|key| !wanted.contains(key));
-        for partial in partials.into_iter().filter(is_garbage) {
+        let wanted = self.wanted_partials().await?;
+        let is_garbage = |partial: &PartialInfo, wanted: &HashSet<String>| {
+            partial.key.as_ref().is_none_or(|key| !wanted.contains(key))
+        };
+        for partial in partials.into_iter().filter(|partial| is_garbage(partial, &wanted)) {
             let freed = match self.frees(GarbageClass::Partial) {
+                // Somebody may want it by now.
+                true if !is_garbage(&partial, &self.wanted_partials().await?) => continue,
                 true => {
                     let (store, partial) = (store.clone(), partial.clone());
                     Some(freeing(partial.path.clone(), move || store.remove_partial(&partial)).await?)
@@ -229,6 +229,12 @@ impl Sweep {
             self.tell(GarbageClass::Partial, partial.path, partial.size_bytes, detail, freed).await?;
         }
         Ok(())
+    }
+
+    /// The keys of what is being fetched, or will be.
+    async fn wanted_partials(&self) -> Result<HashSet<String>, SyncError> {
+        let open = self.sync.inner.parts.catalogue.files_of_open_downloads().await?;
+        Ok(open.iter().map(|file| partial_key(file.hub, file.sha256, file.git_sha1, &file.locator)).collect())
     }
 
     async fn quarantine(&self, store: &Store) -> Result<(), Stopped> {

@@ -114,7 +114,9 @@ impl Places {
 
     fn open(&self, record: &VolumeRecord) -> Option<Store> {
         let kept_free = record.keep_free_bytes.unwrap_or(self.home.kept_free_bytes());
-        match Store::open_volume(&record.path, &record.uid) {
+        // Whatever was being written when its disk went away is of no use, and nobody is writing yet.
+        let opened = Store::open_volume(&record.path, &record.uid);
+        match opened.and_then(|store| store.sweep_incoming().map(|_| store)) {
             Ok(store) => Some(store.keeping_free(kept_free)),
             Err(StoreError::VolumeAway { .. }) => None,
             Err(error) => {
@@ -153,9 +155,9 @@ impl Places {
         self.volumes().iter().find(on_it).is_some_and(|volume| !is_volume(&volume.record.path, &volume.record.uid))
     }
 
-    /// The store that has a blob.
-    pub(crate) fn holder(&self, sha256: &Sha256) -> Option<Store> {
-        self.present().into_iter().find(|store| store.has_blob(sha256).is_some())
+    /// The stores that have a blob.
+    pub(crate) fn holders(&self, sha256: &Sha256) -> Vec<Store> {
+        self.present().into_iter().filter(|store| store.has_blob(sha256).is_some()).collect()
     }
 
     /// The volumes that files of `kind` belong on; none of them means the home's own store.
@@ -220,22 +222,17 @@ impl Places {
         listed: Option<&Sha256>,
         kind: ModelKind,
     ) -> Result<Result<Partial, StoreError>, String> {
-        let begun = || -> Result<Option<Store>, StoreError> {
-            for store in self.present() {
-                let is_whole = match listed {
-                    Some(listed) => store.reclaim(key, listed)?,
-                    None => false,
-                };
-                if is_whole || store.has_partial(key) {
-                    return Ok(Some(store));
-                }
-            }
-            Ok(None)
+        let is_begun = |store: &Store| {
+            let reclaimed = listed.map_or(Ok(false), |listed| store.reclaim(key, listed));
+            reclaimed.unwrap_or_else(|error| {
+                // A disk that cannot be written to is no reason not to use another one.
+                tracing::debug!(place = %store.root().display(), %error, "cannot take back what was set aside");
+                false
+            }) || store.has_partial(key)
         };
-        let store = match begun() {
-            Ok(Some(store)) => store,
-            Ok(None) => self.destination(kind)?,
-            Err(error) => return Ok(Err(error)),
+        let store = match self.present().into_iter().find(is_begun) {
+            Some(store) => store,
+            None => self.destination(kind)?,
         };
         Ok(store.partial(key))
     }

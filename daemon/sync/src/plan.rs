@@ -468,19 +468,15 @@ impl<'a> News<'a> {
         let wanted = |choice: &Choice| *choice == Choice::Wanted;
         let mut chosen: Vec<&FileRecord> =
             files.iter().zip(choices).filter(|(_, choice)| wanted(choice)).map(|(file, _)| file).collect();
-        if chosen.iter().any(|file| verdict::is_weights(file)) {
-            chosen.retain(|file| verdict::is_weights(file));
+        if chosen.iter().any(|file| file.format.is_weights()) {
+            chosen.retain(|file| file.format.is_weights());
         }
         Self { version, chosen, one_whole: files.iter().any(|file| file.name == "model_index.json") }
     }
 
     fn is_old(&self, follow: &FollowInterest, file: &FileRecord) -> bool {
         let same = |file: &FileRecord| self.version.same_content.contains(&(follow.id, file.id));
-        if self.one_whole || !verdict::is_weights(file) {
-            self.chosen.iter().all(|file| same(file))
-        } else {
-            same(file)
-        }
+        if self.one_whole || !file.format.is_weights() { self.chosen.iter().all(|file| same(file)) } else { same(file) }
     }
 }
 

@@ -78,13 +78,20 @@ impl Parts {
     }
 
     async fn preview(&self, hub: Hub, preview: &PreviewRecord) -> Result<(), SyncError> {
-        let stored = match self.kept(preview).await? {
-            Some(stored) => stored,
-            None => {
-                let bytes = self.hubs.fetch_preview(hub, &preview.url, preview.media, LARGEST_PREVIEW_BYTES).await?;
+        let naming = self.places.naming.read().await;
+        let kept = self.kept(preview).await?;
+        drop(naming);
+        let bytes = match &kept {
+            Some(_) => None,
+            None => Some(self.hubs.fetch_preview(hub, &preview.url, preview.media, LARGEST_PREVIEW_BYTES).await?),
+        };
+        let _naming = self.places.naming.read().await;
+        let stored = match (kept, bytes) {
+            (None, Some(bytes)) => {
                 let stored = self.with_store(move |store| store_preview(store, &bytes)).await?;
                 stored.map_err(|source| SyncError::Preview { url: preview.url.clone(), source })?
             }
+            (kept, _) => kept.ok_or(SyncError::WorkerLost)?,
         };
         self.catalogue.record_preview(preview.id, &preview_assets(&stored)).await?;
         Ok(())

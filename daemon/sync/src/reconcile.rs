@@ -11,8 +11,6 @@ use std::time::Duration;
 
 /// The longest sleep: a clock that was set, or a lid that was closed, delays a look by no more than this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(300);
-/// With volumes, which are looked at each time: a disk that comes back is noticed soon.
-const LONGEST_SLEEP_WITH_VOLUMES: Duration = Duration::from_secs(30);
 /// The shortest, so that a catalogue that cannot be written does not make the loop spin.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
@@ -28,9 +26,7 @@ impl Sync {
                 }
             };
             let now = self.inner.parts.clock.now();
-            let longest =
-                if self.inner.parts.places.has_volumes() { LONGEST_SLEEP_WITH_VOLUMES } else { LONGEST_SLEEP };
-            let sleep = next.map_or(longest, |next| next.since(now)).clamp(SHORTEST_SLEEP, longest);
+            let sleep = next.map_or(LONGEST_SLEEP, |next| next.since(now)).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
                 () = self.inner.nudge.notified() => {}

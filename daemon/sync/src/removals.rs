@@ -81,9 +81,8 @@ impl Sync {
         let parts = &self.inner.parts;
         let restored = parts.catalogue.undo_removal(removal).await?;
         // Somebody may have removed the bytes themselves by hand meanwhile; then the files are absent, and not in the trash.
-        let paths: Vec<PathBuf> = restored.files.iter().filter_map(|file| file.path.clone()).collect();
-        let places = parts.places.clone();
-        let is_lost = move |path: &PathBuf| !path.exists() && !places.is_away(path);
+        let (paths, places) = (restored.paths(), parts.places.clone());
+        let is_lost = move |path: &PathBuf| path.try_exists().is_ok_and(|there| !there) && !places.is_away(path);
         for path in blocking(move || paths.into_iter().filter(is_lost).collect::<Vec<_>>()).await? {
             parts.catalogue.record_path_gone(&path).await?;
         }
@@ -115,9 +114,8 @@ impl Sync {
     pub(crate) async fn empty(&self, removal: &RemovalRecord) -> Result<u64, SyncError> {
         let parts = &self.inner.parts;
         let _naming = parts.places.naming.write().await;
-        let away = removal.files.iter().filter_map(|file| file.path.clone()).collect::<Vec<_>>();
-        let places = parts.places.clone();
-        let away = blocking(move || away.into_iter().find(|path| places.store_of(path).is_none())).await?;
+        let (paths, places) = (removal.paths(), parts.places.clone());
+        let away = blocking(move || paths.into_iter().find(|path| places.is_away(path))).await?;
         if let Some(path) = away {
             let label = parts.places.label_of(&path).unwrap_or_else(|| path.display().to_string());
             return Err(SyncError::VolumeAway { label });

@@ -48,7 +48,11 @@ impl Parts {
             let is_here = |content: &Content| match content {
                 Content::Picture(sha256) => places.home().has_blob(sha256).is_some(),
                 Content::File { bytes, paths, .. } => {
-                    paths.iter().any(|path| path.metadata().is_ok_and(|found| found.len() == *bytes))
+                    // A disk that was taken away a moment ago has what it had.
+                    paths.iter().any(|path| match path.metadata() {
+                        Ok(found) => found.len() == *bytes,
+                        Err(_) => places.is_away(path),
+                    })
                 }
             };
             let on_disk = contents.iter().filter(|content| is_here(content)).map(Content::sha256).collect();

@@ -25,13 +25,9 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(work).await.map_err(|_| SyncError::WorkerLost)
 }
 
-pub(crate) fn is_weights(format: FileFormat) -> bool {
-    matches!(format, FileFormat::Safetensors | FileFormat::Gguf)
-}
-
 /// Refuses what is plainly not the file that was asked for, by its first bytes.
 pub(crate) fn refuse_by_sight(head: &[u8], file: &FileRecord) -> Result<(), SyncError> {
-    if !is_weights(file.format) {
+    if !file.format.is_weights() {
         return Ok(());
     }
     if !matches!(sniff(head), Sniffed::Html | Sniffed::Json | Sniffed::Pickle | Sniffed::Archive) {
@@ -62,7 +58,7 @@ pub(crate) fn check(
     let kept = |source: StoreError| SyncError::Store { file: name.to_owned(), source };
     let digests = partial.verify(expected);
     let mut inspection = None;
-    if is_weights(format) {
+    if format.is_weights() {
         let mut reader = partial.reader().map_err(kept)?;
         match inspect(&mut reader, partial.len()) {
             Ok(found) => inspection = Some(found),

@@ -3,7 +3,7 @@
 use paintbox_catalogue::{FileRecord, FollowId, FollowInterest, VersionId, WantedModel, WantedVersion};
 use paintbox_domain::follow::{Backfill, EarlyAccessPolicy, FollowPolicy, Maturity};
 use paintbox_domain::hub::{FileSize, ModelState};
-use paintbox_domain::{FileFormat, Hub, Timestamp};
+use paintbox_domain::{Hub, Timestamp};
 use std::collections::HashSet;
 
 /// A stable code and the same in words.
@@ -143,10 +143,6 @@ fn words(rating: Maturity) -> &'static str {
     }
 }
 
-pub(crate) fn is_weights(file: &FileRecord) -> bool {
-    matches!(file.format, FileFormat::Safetensors | FileFormat::Gguf)
-}
-
 /// What one follow's policy says of a file that belongs to what it wants. `is_old` says that its content was there
 /// when the follow began; `held_bytes` is what the follow's files take up already, `room_bytes` what the volume has
 /// left for follows.
@@ -158,7 +154,7 @@ pub(crate) fn of_file(
     room_bytes: Option<u64>,
 ) -> Result<(), Refusal> {
     let policy = &follow.policy;
-    if is_weights(file) && !policy.formats.is_empty() && !policy.formats.contains(&file.format) {
+    if file.format.is_weights() && !policy.formats.is_empty() && !policy.formats.contains(&file.format) {
         return Err(("format_unwanted", format!("its format is {}, which this follow leaves out", file.format)));
     }
     if is_old && policy.backfill != Backfill::All {

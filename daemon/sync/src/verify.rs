@@ -6,7 +6,7 @@ use crate::service::Sync;
 use crate::settle::blocking;
 use crate::throttle::Throttle;
 use futures::Stream;
-use paintbox_catalogue::{ArtifactId, AtRest, NamedFile, NewDownload};
+use paintbox_catalogue::{ArtifactId, AtRest, AtRestQuery, NamedFile, NewDownload};
 use paintbox_domain::{Failure, ModelRef};
 use paintbox_store::{Rereading, StoreError, device_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Places whose rows are read at once.
-const MOST_PLACES: u32 = 1_000_000;
 /// Events that wait for a slow listener before reading waits too.
 const EVENTS: usize = 16;
 /// Progress is told at most this often.
@@ -47,6 +45,13 @@ pub struct VerifyProgress {
 pub enum VerifyEvent {
     Progress(VerifyProgress),
     Found(Box<Finding>),
+}
+
+/// Who has files read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Hand { repair: bool },
+    Itself,
 }
 
 /// What is wrong with a file at rest.
@@ -128,7 +133,9 @@ impl Sync {
         };
         let now = parts.clock.now();
         let before = request.unread_for.map_or(now, |time| now.minus(time));
-        let places = parts.catalogue.at_rest(before, only.as_deref(), true, MOST_PLACES).await?;
+        let everything = AtRestQuery::unread_since(before);
+        let query = AtRestQuery { only: only.as_deref(), with_away: true, ..everything };
+        let places = parts.catalogue.at_rest(&query).await?;
         let (sender, mut events) = mpsc::channel(EVENTS);
         let work = self.clone().read_all(places, request.repair, sender);
         self.inner.tasks.spawn(work);
@@ -196,98 +203,140 @@ impl Sync {
         }
         // Memory and cables err too: what is found wrong is read a second time before it is believed.
         for is_last in [false, true] {
-            let path = place.path.clone();
-            let mut rereading = match blocking(move || Rereading::begin(&path)).await? {
-                Ok(rereading) => rereading,
-                Err(error) => return self.unreadable(place, error).await.map(Some),
-            };
-            loop {
-                let (back, read) = blocking(move || {
-                    let read = rereading.read();
-                    (rereading, read)
-                })
-                .await?;
-                rereading = back;
-                match read {
-                    Ok(0) => break,
-                    Ok(count) => {
-                        if !tell(count).await || self.inner.shutdown.is_cancelled() {
-                            return Ok(None);
-                        }
-                        if let Some(pace) = pace {
-                            tokio::time::sleep_until(pace.take(count)).await;
-                        }
-                    }
-                    Err(error) => return self.unreadable(place, error).await.map(Some),
-                }
-            }
-            match rereading.compare(&place.sha256, place.size_bytes) {
-                Ok(()) => {
+            let error = match self.read_through(place, pace, &tell).await? {
+                None => return Ok(None),
+                Some(Ok(())) => {
                     parts.catalogue.record_sound(place.id).await?;
                     return Ok(None);
                 }
-                Err(error) if is_last => return Ok(Some((Problem::Damaged, Some(error)))),
-                Err(error) => tracing::warn!(path = %place.path.display(), %error, "reading it once more"),
+                Some(Err(error)) => error,
+            };
+            let problem = self.problem_of(place, &error).await?;
+            if is_last || matches!(problem, Problem::Missing | Problem::Away) {
+                return Ok(Some((problem, Some(error))));
             }
+            tracing::warn!(path = %place.path.display(), %error, "reading it once more");
         }
         Ok(None)
     }
 
-    async fn unreadable(&self, place: &AtRest, error: StoreError) -> Result<(Problem, Option<StoreError>), SyncError> {
+    /// Reads a file to its end and compares it; none if it was not read to its end.
+    async fn read_through<F: Future<Output = bool> + Send>(
+        &self,
+        place: &AtRest,
+        pace: Option<&Throttle>,
+        tell: &(impl Fn(u64) -> F + Send + std::marker::Sync),
+    ) -> Result<Option<Result<(), StoreError>>, SyncError> {
+        let path = place.path.clone();
+        let mut rereading = match blocking(move || Rereading::begin(&path)).await? {
+            Ok(rereading) => rereading,
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        loop {
+            let (back, read) = blocking(move || {
+                let read = rereading.read();
+                (rereading, read)
+            })
+            .await?;
+            rereading = back;
+            match read {
+                Ok(0) => return Ok(Some(rereading.compare(&place.sha256, place.size_bytes))),
+                Ok(count) => {
+                    if !tell(count).await || self.inner.shutdown.is_cancelled() {
+                        return Ok(None);
+                    }
+                    if let Some(pace) = pace {
+                        tokio::time::sleep_until(pace.take(count)).await;
+                    }
+                }
+                Err(error) => return Ok(Some(Err(error))),
+            }
+        }
+    }
+
+    async fn problem_of(&self, place: &AtRest, error: &StoreError) -> Result<Problem, SyncError> {
+        if !matches!(error, StoreError::Io { .. }) {
+            return Ok(Problem::Damaged);
+        }
         let (places, path) = (self.inner.parts.places.clone(), place.path.clone());
-        let (away, there) = blocking(move || (places.is_away(&path), path.exists())).await?;
-        Ok(match (away, there) {
-            (true, _) => (Problem::Away, None),
-            (false, true) => (Problem::Unreadable, Some(error)),
-            (false, false) => (Problem::Missing, None),
+        // A disk that fails says neither that a file is there nor that it is not. Whether the volume is there is asked
+        // afterwards, since it may be going just now.
+        let (is_missing, is_away) =
+            blocking(move || (path.try_exists().is_ok_and(|there| !there), places.is_away(&path))).await?;
+        Ok(match (is_away, is_missing) {
+            (true, _) => Problem::Away,
+            (false, true) => Problem::Missing,
+            (false, false) => Problem::Unreadable,
         })
     }
 
     /// Does what is to be done about a problem: wrong bytes of ours are set aside, and what is not there, or is somebody
-    /// else's, is no longer on record as being there.
+    /// else's, is no longer on record as being there. What cannot be read may be sound, and is left alone.
     pub(crate) async fn attend_to_problem(
         &self,
         place: &AtRest,
         problem: Problem,
         error: Option<StoreError>,
-        repair: bool,
+        by: By,
     ) -> Result<Finding, SyncError> {
         let parts = &self.inner.parts;
         let names = parts.catalogue.files_of_artifact(place.artifact).await?;
+        let mut failure = error.filter(|_| problem != Problem::Missing).map(|error| Failure::of(&error));
         let remedy = match problem {
-            Problem::Away => Remedy::Nothing,
-            Problem::Missing => Remedy::Forgotten,
-            Problem::Damaged | Problem::Unreadable => {
+            Problem::Away | Problem::Unreadable => Remedy::Nothing,
+            Problem::Damaged | Problem::Missing => {
                 let _naming = parts.places.naming.write().await;
-                let (places, path, sha256) = (parts.places.clone(), place.path.clone(), place.sha256);
-                let set_aside = blocking(move || {
-                    let store = places.store_of(&path).filter(|store| store.blob_path(&sha256) == path);
-                    store.map(|store| store.quarantine_blob(&sha256))
-                });
-                match set_aside.await? {
-                    Some(Ok(_)) => Remedy::Quarantined,
-                    Some(Err(source)) => {
-                        return Err(SyncError::Store { file: place.path.display().to_string(), source });
-                    }
-                    None => Remedy::Forgotten,
+                // Somebody else may have read it at the same time, and it may have been fetched again since.
+                match parts.catalogue.end_place(place.id).await? {
+                    false => Remedy::Nothing,
+                    true if problem == Problem::Missing => Remedy::Forgotten,
+                    true => match self.set_aside(place).await? {
+                        Ok(remedy) => remedy,
+                        Err(error) => {
+                            failure = Some(Failure::of(&error));
+                            Remedy::Forgotten
+                        }
+                    },
                 }
             }
         };
-        if remedy != Remedy::Nothing {
-            parts.catalogue.record_path_gone(&place.path).await?;
-        }
         let path = place.path.display();
         tracing::warn!(%path, problem = problem.as_str(), done = remedy.as_str(), "a file at rest is not as it should be");
-        let repair_queued = repair && remedy != Remedy::Nothing && self.repair(&names).await?;
+        let is_ours = parts.places.label_of(&place.path).is_some();
+        let repairs = match by {
+            By::Hand { repair } => repair && remedy != Remedy::Nothing,
+            // What another tool removed of its own is not fetched unless somebody wants it.
+            By::Itself => remedy != Remedy::Nothing && is_ours,
+        };
+        let repair_queued = repairs && !self.is_elsewhere(place).await? && self.repair(&names).await?;
         Ok(Finding {
             version: names.first().map(|named| named.version.clone()),
             file: names.first().map(|named| named.name.clone()).unwrap_or_default(),
             path: place.path.clone(),
             problem,
-            failure: error.map(|error| Failure::of(&error)),
+            failure,
             remedy,
             repair_queued,
         })
+    }
+
+    /// Moves wrong bytes to quarantine, if they lie in a store of ours.
+    async fn set_aside(&self, place: &AtRest) -> Result<Result<Remedy, StoreError>, SyncError> {
+        let (places, path, sha256) = (self.inner.parts.places.clone(), place.path.clone(), place.sha256);
+        blocking(move || {
+            let store = places.store_of(&path).filter(|store| store.blob_path(&sha256) == path);
+            match store {
+                Some(store) => store.quarantine_blob(&sha256).map(|_| Remedy::Quarantined),
+                None => Ok(Remedy::Forgotten),
+            }
+        })
+        .await
+    }
+
+    /// Whether the same content lies at another place.
+    async fn is_elsewhere(&self, place: &AtRest) -> Result<bool, SyncError> {
+        let artifact = self.inner.parts.catalogue.artifact(&place.sha256).await?;
+        Ok(artifact.is_some_and(|artifact| !artifact.paths.is_empty() || !artifact.away_on.is_empty()))
     }
 
     /// Puts the first of `names` that its hub still lists into the queue of downloads.
@@ -340,7 +389,9 @@ impl Reader {
         let found = self.sync.reread(place, None, heard).await?;
         let finding = match found {
             None => None,
-            Some((problem, error)) => Some(self.sync.attend_to_problem(place, problem, error, self.repair).await?),
+            Some((problem, error)) => {
+                Some(self.sync.attend_to_problem(place, problem, error, By::Hand { repair: self.repair }).await?)
+            }
         };
         let rest = place.size_bytes.saturating_sub(counted.load(Ordering::Relaxed));
         let told = self.tell(|done| {

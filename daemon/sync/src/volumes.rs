@@ -53,6 +53,7 @@ impl Sync {
                 tracing::warn!(volume = record.label, path = %record.path.display(), "the volume went away");
             }
         }
+        // Who watches the stores, and who looks at the volumes, may be busy or waiting.
         self.inner.volumes_changed.notify_one();
         if changed {
             self.hold_what_has_no_place().await?;
@@ -70,7 +71,7 @@ impl Sync {
         }
         for record in parts.catalogue.downloads_by_id(&self.inner.downloads.ids()).await? {
             if record.state == DownloadState::Queued && awaited.contains(&record.kind) {
-                self.inner.downloads.end(record.id, Outcome::Held);
+                self.inner.downloads.end_waiting(record.id, Outcome::Held);
             }
         }
         Ok(())
@@ -133,12 +134,12 @@ impl Sync {
     pub async fn create_volume(&self, label: &str, path: &Path, rules: VolumeRules) -> Result<Volume, SyncError> {
         let parts = &self.inner.parts;
         check_label(label)?;
-        self.check_path(path).await?;
+        let path = self.checked_path(path).await?;
         let uid = uuid::Uuid::new_v4().to_string();
-        let root = path.to_owned();
-        let kept = |source| SyncError::Store { file: path.display().to_string(), source };
+        let (root, shown) = (path.clone(), path.display().to_string());
+        let kept = |source| SyncError::Store { file: shown, source };
         let uid = blocking(move || Store::create_volume(&root, &uid)).await?.map_err(kept)?;
-        let new = NewVolume { uid, label: label.to_owned(), path: path.to_owned(), rules };
+        let new = NewVolume { uid, label: label.to_owned(), path, rules };
         let record = parts.catalogue.add_volume(&new).await?;
         self.look_at_volumes().await?;
         if let Some(store) = parts.places.store(record.id) {
@@ -154,8 +155,10 @@ impl Sync {
         for first in 0..=u8::MAX {
             let (store, label) = (store.clone(), store.root().display().to_string());
             let blobs = blocking(move || store.blobs_beginning(first)).await?;
-            for (sha256, blob) in blobs.map_err(|source| SyncError::Store { file: label, source })? {
-                found += u64::from(self.inner.parts.catalogue.observe_known(&sha256, &blob.path).await?);
+            let blobs = blobs.map_err(|source| SyncError::Store { file: label, source })?;
+            let places: Vec<_> = blobs.into_iter().map(|(sha256, blob)| (sha256, blob.path)).collect();
+            if !places.is_empty() {
+                found += self.inner.parts.catalogue.observe_known(&places).await?;
             }
         }
         if found > 0 {
@@ -175,14 +178,15 @@ impl Sync {
         change: impl FnOnce(&mut VolumeRules),
     ) -> Result<Volume, SyncError> {
         let catalogue = &self.inner.parts.catalogue;
+        is_no_home(label)?;
         let record = catalogue.volume(label).await?;
         if let Some(path) = path.filter(|path| **path != record.path) {
-            self.check_path(path).await?;
-            let (root, uid) = (path.to_owned(), record.uid.clone());
+            let path = self.checked_path(path).await?;
+            let (root, uid) = (path.clone(), record.uid.clone());
             if !blocking(move || is_volume(&root, &uid)).await? {
-                return Err(SyncError::NotThatVolume { label: label.to_owned(), path: path.to_owned() });
+                return Err(SyncError::NotThatVolume { label: label.to_owned(), path });
             }
-            catalogue.move_volume(&record, path).await?;
+            catalogue.move_volume(&record, &path).await?;
         }
         let mut rules = VolumeRules {
             kinds: record.kinds,
@@ -202,6 +206,7 @@ impl Sync {
     /// `VOLUME_NOT_FOUND`; `VOLUME_IN_USE` when files lie on it and it is not forced.
     pub async fn delete_volume(&self, label: &str, force: bool) -> Result<(), SyncError> {
         let catalogue = &self.inner.parts.catalogue;
+        is_no_home(label)?;
         let record = catalogue.volume(label).await?;
         let held = catalogue.held_on_volume(record.id).await?;
         if held.files > 0 && !force {
@@ -212,24 +217,34 @@ impl Sync {
         self.hand_out().await
     }
 
-    /// A volume inside another one, or around it, would be counted and watched twice.
-    async fn check_path(&self, path: &Path) -> Result<(), SyncError> {
+    /// The path in its plainest form. A volume inside another one, or around it, would be counted and watched twice.
+    async fn checked_path(&self, path: &Path) -> Result<PathBuf, SyncError> {
         let parts = &self.inner.parts;
         let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         if !path.is_absolute() || !is_plain {
             let problem = format!("{} is not an absolute path without detours", path.display());
             return Err(SyncError::Invalid { field: "path", problem });
         }
+        // Without slashes that mean nothing: the catalogue compares paths byte by byte.
+        let path: PathBuf = path.components().collect();
         let home = (HOME_LABEL.to_owned(), parts.places.home().root().to_owned());
         let others = parts.catalogue.volumes().await?.into_iter().map(|record| (record.label, record.path));
         for (label, root) in others.chain([home]) {
-            if path != root && (path.starts_with(&root) || root.starts_with(path)) {
+            if path != root && (path.starts_with(&root) || root.starts_with(&path)) {
                 let problem = format!("{} and the volume {label} lie in one another", path.display());
                 return Err(SyncError::Invalid { field: "path", problem });
             }
         }
-        Ok(())
+        Ok(path)
     }
+}
+
+fn is_no_home(label: &str) -> Result<(), SyncError> {
+    if label != HOME_LABEL {
+        return Ok(());
+    }
+    let problem = "the home's own store cannot be changed or forgotten".to_owned();
+    Err(SyncError::Invalid { field: "name", problem })
 }
 
 fn check_label(label: &str) -> Result<(), SyncError> {

@@ -94,7 +94,9 @@ pub(crate) struct RemovalJson<'a> {
     name: Option<&'a str>,
     reference: &'a str,
     state: Option<&'a str>,
+    /// The first of them; `file_count` has all.
     files: Vec<RemovedFileJson<'a>>,
+    file_count: u32,
     size_bytes: u64,
     create_time: Option<String>,
     expire_time: Option<String>,
@@ -122,6 +124,7 @@ impl<'a> From<&'a v1::Removal> for RemovalJson<'a> {
             reference: &removal.reference,
             state: known(&removal.state),
             files: removal.files.iter().map(file).collect(),
+            file_count: removal.file_count,
             size_bytes: removal.size_bytes,
             create_time: rfc3339(removal.create_time.as_ref()),
             expire_time: rfc3339(removal.expire_time.as_ref()),

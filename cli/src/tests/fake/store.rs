@@ -11,6 +11,8 @@ pub(in super::super) struct Store {
     pub(in super::super) verified: Vec<v1::VerifyFilesResponse>,
     /// What removing anything does.
     pub(in super::super) removed: Vec<v1::RemovedFile>,
+    /// Removed files beyond those that are named.
+    pub(in super::super) uncounted: u32,
     /// In pages of two.
     pub(in super::super) removals: Vec<v1::Removal>,
     pub(in super::super) garbage: Vec<v1::Garbage>,
@@ -83,6 +85,7 @@ impl v1::store_service_server::StoreService for Fake {
         let mut removal = v1::Removal {
             reference,
             size_bytes: trashed.map(|file| file.size_bytes).sum(),
+            file_count: u32::try_from(files.len()).unwrap() + self.world().store.uncounted,
             files,
             expire_time: time(30 * 86_400),
             ..Default::default()
@@ -115,6 +118,7 @@ impl v1::store_service_server::StoreService for Fake {
                 reference: "civitai:1".into(),
                 state: "restored".into(),
                 files: self.world().store.removed.clone(),
+                file_count: 0,
                 size_bytes: 0,
                 create_time: time(-3600),
                 expire_time: None,

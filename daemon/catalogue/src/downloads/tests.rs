@@ -43,7 +43,7 @@ impl Home {
 
     async fn step(&self, id: DownloadId, step: DownloadStep) -> Option<DownloadState> {
         let from = self.catalogue.download(id).await.unwrap().state;
-        self.catalogue.step_download(id, from, step, &DownloadNote::default()).await.unwrap()
+        self.catalogue.step_download(id, from, step, 0).await.unwrap()
     }
 
     async fn fail(&self, id: DownloadId, retry_at: Timestamp) {
@@ -91,8 +91,7 @@ async fn a_file_has_one_open_download_and_its_content_is_on_record_with_the_last
 async fn of_two_who_would_take_a_step_one_is_told_that_it_is_too_late() {
     let home = Home::with_files(1).await;
     let id = home.enqueue(&[0]).await[0];
-    let note = DownloadNote::default();
-    let take = |from, step| home.catalogue.step_download(id, from, step, &note);
+    let take = |from, step| home.catalogue.step_download(id, from, step, 0);
     assert_eq!(take(DownloadState::Queued, DownloadStep::Claim).await.unwrap(), Some(DownloadState::Resolving));
     assert_eq!(take(DownloadState::Queued, DownloadStep::Claim).await.unwrap(), None);
     let (paused, left) = home.catalogue.steer_download(id, DownloadStep::Pause).await.unwrap();

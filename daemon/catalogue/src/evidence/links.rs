@@ -34,6 +34,14 @@ statements! {
                                WHERE v.version_id = file.version_id)
         WHERE artifact_id IS NULL AND removed_ms IS NULL AND +sha256 IN (SELECT sha256 FROM artifact)
             AND version_id IN (SELECT version_id FROM version WHERE model_id IN (SELECT value FROM json_each(?1)))";
+    /// A new file of content that was removed from its model: whoever removed it does not want it under the next commit's
+    /// name either.
+    LEAVE_OUT_REMOVED = "
+        UPDATE file SET removed_ms = ?2
+        WHERE first_seen_ms = ?2 AND removed_ms IS NULL AND sha256 IS NOT NULL
+            AND version_id IN (SELECT version_id FROM version WHERE model_id IN (SELECT value FROM json_each(?1)))
+            AND EXISTS (SELECT 1 FROM version v JOIN version w USING (model_id) JOIN file f ON f.version_id = w.version_id
+                        WHERE v.version_id = file.version_id AND f.sha256 = file.sha256 AND f.removed_ms < ?2)";
     /// The same for small files, whose git id is all that Hugging Face lists, among the versions of one repository.
     LINK_SAME_GIT_BLOB = "
         WITH here AS MATERIALIZED (
@@ -89,6 +97,7 @@ pub(super) async fn to_content(
     models: &[i64],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
+    link(connection, LEAVE_OUT_REMOVED, models, now).await?;
     link(connection, LINK_KNOWN_CONTENT, models, now).await
 }
 

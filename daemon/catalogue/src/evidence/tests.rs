@@ -1,7 +1,7 @@
 //! Tests of what recording keeps, dates and replaces.
 
 use crate::testing::{clock_at, commit, file, model, new_artifact, opened, opened_with, repo, sha, version};
-use crate::{Catalogue, DownloadEnd, DownloadNote, FileState, ModelDetail, ModelId, NewDownload, StoredPreview};
+use crate::{Catalogue, DownloadEnd, FileState, ModelDetail, ModelId, NewDownload, StoredPreview};
 use paintbox_domain::hub::{FileSize, ModelState};
 use paintbox_domain::{
     Classify, DownloadState, DownloadStep, ErrorClass, Failure, GitSha1, Hub, ModelKind, Timestamp, reason,
@@ -367,7 +367,7 @@ async fn a_file_is_what_its_digest_says() {
     let new = NewDownload { file: files[2].id, hub: Hub::Civitai, follow: None, priority: 0 };
     let download = (catalogue.enqueue_downloads(&[new], false).await.unwrap()[0], files[2].id);
     let (queued, resolving) = (DownloadState::Queued, DownloadState::Resolving);
-    catalogue.step_download(download.0, queued, DownloadStep::Claim, &DownloadNote::default()).await.unwrap();
+    catalogue.step_download(download.0, queued, DownloadStep::Claim, 0).await.unwrap();
     let end = DownloadEnd::Failed { failure: &wrong, retry_at: Timestamp::from_unix_ms(9_000) };
     assert!(catalogue.end_download(download, resolving, 0, &end).await.unwrap());
     let found = detail(&catalogue, id).await.versions[0].files.clone();

@@ -37,7 +37,7 @@ async fn a_removed_file_is_absent_until_it_is_taken_back() {
 
     let removal = remove(&catalogue, &[id]).await.unwrap();
     assert_eq!((removal.state, removal.expires_at, removal.trashed_bytes()), (RemovalState::Trashed, LATER, 1_234));
-    assert_eq!(removal.files[0].path.as_deref(), Some(Path::new("/home/store/a")));
+    assert_eq!(removal.places[0].path, Path::new("/home/store/a"));
     let gone = file(&catalogue, model).await;
     assert_eq!((gone.state, gone.removed_at.is_some()), (FileState::Absent, true));
     assert!(remove(&catalogue, &[id]).await.is_none(), "it is removed once");
@@ -133,4 +133,56 @@ async fn emptying_has_no_way_back_and_spares_what_is_needed_again() {
     assert!(catalogue.expired_removals().await.unwrap().is_empty());
     assert_eq!(file(&catalogue, model).await.state, FileState::Verified);
     assert_eq!(catalogue.removal(RemovalId::new(99)).await.unwrap_err().reason(), reason::REMOVAL_NOT_FOUND);
+}
+
+#[tokio::test]
+async fn of_two_names_each_can_be_taken_back_whichever_went_first() {
+    let clock = clock_at(1_000);
+    let (catalogue, _home) = opened_with(clock.clone()).await;
+    let (one, first) = owned(&catalogue, "1", "/home/store/a").await;
+    let sha256 = file(&catalogue, one).await.sha256.unwrap();
+    let mut twin = model("3", "Twin");
+    twin.versions[0].files[0].sha256 = Some(sha256);
+    let twin = catalogue.record_models(&[twin], None).await.unwrap()[0];
+    let second = file(&catalogue, twin).await.id;
+    // A second copy, which goes and comes back with the first.
+    catalogue.record_file(second, &new_artifact(sha256, "/home/store/b".into()), true).await.unwrap();
+
+    let shared = remove(&catalogue, &[first]).await.unwrap();
+    let last = remove(&catalogue, &[second]).await.unwrap();
+    assert_eq!((last.places.len(), last.trashed_bytes()), (2, 2 * 1_234));
+    catalogue.undo_removal(shared.id).await.unwrap();
+    let restored = file(&catalogue, one).await;
+    assert_eq!((restored.state, restored.artifact.unwrap().paths.len()), (FileState::Verified, 2));
+    assert_eq!(file(&catalogue, twin).await.state, FileState::Absent);
+
+    clock.set(LATER);
+    let expired = catalogue.expired_removals().await.unwrap();
+    assert_eq!(catalogue.begin_to_empty(&expired[0]).await.unwrap(), Some(Vec::new()), "the first name has them");
+}
+
+#[tokio::test]
+async fn the_same_content_under_the_next_commit_is_not_wanted_either() {
+    use crate::testing::{commit, repo};
+    let clock = clock_at(1_000);
+    let (catalogue, _home) = opened_with(clock.clone()).await;
+    let (old, new) = (commit(&"a".repeat(40), 7), commit(&"b".repeat(40), 7));
+    let id = catalogue.record_models(&[repo("org/m", vec![old.clone()])], None).await.unwrap()[0];
+    let record = file(&catalogue, id).await;
+    let content = new_artifact(record.sha256.unwrap(), "/home/store/a".into());
+    catalogue.record_file(record.id, &content, true).await.unwrap();
+    let removal = remove(&catalogue, &[record.id]).await.unwrap();
+
+    clock.set(Timestamp::from_unix_ms(2_000));
+    let mut other = commit(&"c".repeat(40), 8);
+    other.published_at = Some(Timestamp::from_unix_ms(1_900));
+    catalogue.record_models(&[repo("org/m", vec![other, new, old])], None).await.unwrap();
+    let removed = async || {
+        let detail = catalogue.model(id).await.unwrap();
+        detail.versions.iter().map(|version| version.files[0].removed_at.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(removed().await, [false, true, true], "other content is");
+    catalogue.undo_removal(removal.id).await.unwrap();
+    assert_eq!(removed().await, [false; 3]);
+    assert_eq!(file(&catalogue, id).await.removed_at, None);
 }

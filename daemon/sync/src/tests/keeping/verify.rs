@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{Finding, Problem, Remedy, VerifyEvent, VerifyProgress, VerifyRequest};
-use paintbox_catalogue::{FileState, VolumeRules};
+use paintbox_catalogue::{AtRestQuery, FileState, VolumeRules};
 
 impl World {
     async fn verified(&self, request: &VerifyRequest) -> (VerifyProgress, Vec<Finding>) {
@@ -49,6 +49,20 @@ async fn damaged_and_missing_files_are_found_and_repaired() {
 }
 
 #[tokio::test]
+async fn who_read_a_file_before_it_was_repaired_does_no_harm_to_the_new_one() {
+    let (world, models) = World::stocked(1).await;
+    damage(&world.path(models[0]).await);
+    let place = world.catalogue.at_rest(&AtRestQuery::unread_since(world.now())).await.unwrap().remove(0);
+    let (_, findings) = world.verified(&VerifyRequest { repair: true, ..VerifyRequest::default() }).await;
+    assert!(findings[0].repair_queued);
+    world.sync.rest().await;
+    let late = world.sync.attend_to_problem(&place, Problem::Damaged, None, crate::verify::By::Itself).await.unwrap();
+    assert_eq!((late.remedy, late.repair_queued), (Remedy::Nothing, false));
+    assert_eq!(world.file(models[0]).await.state, FileState::Verified);
+    assert_eq!(std::fs::read(world.path(models[0]).await).unwrap(), weights(1));
+}
+
+#[tokio::test]
 async fn only_what_was_named_and_not_read_lately_is_read() {
     let (world, models) = World::stocked(3).await;
     let reference = world.catalogue.model(models[1]).await.unwrap().summary.reference.to_string();
@@ -89,6 +103,6 @@ async fn files_are_read_again_by_themselves_in_their_time_and_repaired() {
     world.sync.care_once().await.unwrap();
     world.sync.rest().await;
     assert_eq!(std::fs::read(world.path(models[0]).await).unwrap(), weights(1));
-    let unread = world.catalogue.at_rest(world.now().minus(DAY), None, true, 10).await.unwrap();
+    let unread = world.catalogue.at_rest(&AtRestQuery::unread_since(world.now().minus(DAY))).await.unwrap();
     assert!(unread.is_empty(), "each was read: {unread:?}");
 }

@@ -105,7 +105,10 @@ async fn a_download_whose_disk_is_taken_away_goes_on_when_it_is_back() {
 async fn a_volume_that_was_one_before_is_known_again() {
     let (world, models) = {
         let world = World::new().await;
-        world.sync.create_volume("loras", &world.disk("disk"), loras()).await.unwrap();
+        // As a shell completes it.
+        let slashed = world.disk("disk").join("");
+        let volume = world.sync.create_volume("loras", &slashed, loras()).await.unwrap();
+        assert_eq!(volume.path.as_os_str(), world.disk("disk").as_os_str());
         let id = world.publish("konan", "Model", 1).id;
         world.moment();
         world.follow_with("civitai:konan", &everything()).await;
@@ -127,7 +130,7 @@ async fn a_volume_that_was_one_before_is_known_again() {
     assert_eq!(world.file(models).await.state, FileState::Away);
     let wrong = world.sync.update_volume("other", Some(&world.disk("store")), |_| {}).await.unwrap_err();
     assert_eq!(wrong.reason(), reason::VOLUME_AWAY);
-    let moved = world.sync.update_volume("other", Some(&world.disk("disk 1")), |_| {}).await.unwrap();
+    let moved = world.sync.update_volume("other", Some(&world.disk("disk 1").join("")), |_| {}).await.unwrap();
     assert_eq!((moved.path, moved.held.files, moved.away_since), (world.disk("disk 1"), 1, None));
     assert!(world.path(models).await.starts_with(world.disk("disk 1")));
     assert_eq!(world.synced().await.already_had, 1);
@@ -153,4 +156,6 @@ async fn labels_and_folders_that_would_do_harm_are_refused() {
     }
     assert_eq!(std::fs::read_dir(world.disk("taken")).unwrap().count(), 1);
     assert!(!world.disk("disk").exists());
+    let home = world.sync.delete_volume("home", true).await.unwrap_err();
+    assert_eq!(home.reason(), reason::INVALID_ARGUMENT);
 }
