@@ -27,6 +27,8 @@ CREATE INDEX observation_by_check ON observation (coalesce(checked_ms, first_see
 -- When somebody put the file into the trash. It is not fetched again until they want it again.
 ALTER TABLE file ADD COLUMN removed_ms INTEGER;
 
+CREATE INDEX file_by_removal ON file (sha256) WHERE removed_ms IS NOT NULL;
+
 CREATE TABLE removal (
     -- Never reused: it is the removal's name.
     removal_id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -104,6 +104,8 @@ CREATE INDEX file_by_artifact ON file (artifact_id) WHERE artifact_id IS NOT NUL
 
 CREATE UNIQUE INDEX file_by_external_id ON file (version_id, external_id) WHERE replaced_ms IS NULL;
 
+CREATE INDEX file_by_removal ON file (sha256) WHERE removed_ms IS NOT NULL;
+
 CREATE INDEX file_by_sha256 ON file (sha256) WHERE sha256 IS NOT NULL;
 
 CREATE INDEX file_by_version ON file (version_id, external_id);

@@ -292,7 +292,12 @@ fn takes(volume: &v1::Volume) -> String {
     if volume.everything_else {
         words.push("everything else".to_owned());
     }
-    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+    match words.is_empty() {
+        false => words.join(", "),
+        // Example images and paintings are always kept in the home's own store.
+        true if volume.name == "volumes/home" => "pictures".to_owned(),
+        true => "nothing".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ unrecorded: 1 file, 5.00 MB (whole, but no file of the catalogue has these bytes
 quarantine: 1 file, 3.00 MB (not the bytes that they should have been, and set aside)
   /q/bad  3.00 MB  another digest
 picture: 6 files, 6.00 kB (pictures that nothing shows any more)
-trash: 1 file, 16.6 MB (removed, and `paintbox rm --undo` can still take it back)
+trash: 1 file, 16.6 MB (removed; until it is freed, `paintbox rm --undo` can take it back)
   /t/5  16.6 MB  removed yesterday
 2.42 GB could be freed: `paintbox gc --free expired_trash,partial,unrecorded,quarantine,picture,trash` does it.
 What is freed of the trash cannot be undone any more.

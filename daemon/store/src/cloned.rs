@@ -67,7 +67,8 @@ mod tests {
     use crate::Expected;
     use crate::hf_cache::CachedFile;
 
-    /// Whether this file system clones or not, the store has a blob of its own or nothing.
+    /// Whether this file system clones or not, the store has a blob of its own or nothing. On one that does, as root:
+    /// `truncate -s 500M fs && mkfs.btrfs fs && mount -o loop fs /mnt && TMPDIR=/mnt cargo test -p paintbox-store --lib`
     #[test]
     fn a_clone_is_a_blob_of_its_own_and_leaves_the_other_file_as_it_is() {
         let folder = tempfile::tempdir().unwrap();

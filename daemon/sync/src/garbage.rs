@@ -184,7 +184,11 @@ impl Sweep {
                     continue;
                 }
             };
-            self.tell(class, path, size_bytes, trashed(removal), freed).await?;
+            let detail = match freed {
+                Some(Ok(true)) => format!("removed with {}", removal.reference),
+                _ => trashed(removal),
+            };
+            self.tell(class, path, size_bytes, detail, freed).await?;
         }
         match emptied {
             Some(Err(error @ SyncError::Catalogue(_))) => Err(Stopped::By(error)),

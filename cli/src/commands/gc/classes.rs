@@ -14,7 +14,7 @@ pub(super) fn words(class: &str) -> Option<&'static str> {
         "unrecorded" => "whole, but no file of the catalogue has these bytes",
         "quarantine" => "not the bytes that they should have been, and set aside",
         "picture" => "pictures that nothing shows any more",
-        TRASH => "removed, and `paintbox rm --undo` can still take it back",
+        TRASH => "removed; until it is freed, `paintbox rm --undo` can take it back",
         _ => return None,
     })
 }

@@ -35,10 +35,12 @@ statements! {
         WHERE artifact_id IS NULL AND removed_ms IS NULL AND +sha256 IN (SELECT sha256 FROM artifact)
             AND version_id IN (SELECT version_id FROM version WHERE model_id IN (SELECT value FROM json_each(?1)))";
     /// A new file of content that was removed from its model: whoever removed it does not want it under the next commit's
-    /// name either.
+    /// name either. Most have removed little or nothing, so that is asked first.
     LEAVE_OUT_REMOVED = "
         UPDATE file SET removed_ms = ?2
-        WHERE first_seen_ms = ?2 AND removed_ms IS NULL AND sha256 IS NOT NULL
+        WHERE EXISTS (SELECT 1 FROM file WHERE removed_ms IS NOT NULL)
+            AND first_seen_ms = ?2 AND removed_ms IS NULL
+            AND +sha256 IN (SELECT sha256 FROM file WHERE removed_ms IS NOT NULL)
             AND version_id IN (SELECT version_id FROM version WHERE model_id IN (SELECT value FROM json_each(?1)))
             AND EXISTS (SELECT 1 FROM version v JOIN version w USING (model_id) JOIN file f ON f.version_id = w.version_id
                         WHERE v.version_id = file.version_id AND f.sha256 = file.sha256 AND f.removed_ms < ?2)";

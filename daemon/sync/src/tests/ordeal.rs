@@ -139,6 +139,9 @@ fn live(home: &Path, end: End) -> ExitStatus {
     let log = std::fs::File::create(home.join("log")).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tests::ordeal::life::a_life", "--ignored", "--nocapture"])
+        // The file says why.
+        .env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/ordeal/root.pem"))
+        .env_remove("SSL_CERT_DIR")
         .current_dir(home)
         .stdout(Stdio::from(log.try_clone().unwrap()))
         .stderr(Stdio::from(log))
