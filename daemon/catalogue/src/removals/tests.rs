@@ -21,6 +21,17 @@ async fn owned(catalogue: &Catalogue, id: &str, path: &str) -> (ModelId, FileId)
     (model, record.id)
 }
 
+/// A model that has the same content as `other`, found at `path`.
+async fn twin_of(catalogue: &Catalogue, other: ModelId, path: &str) -> (ModelId, FileId) {
+    let sha256 = file(catalogue, other).await.sha256;
+    let mut twin = model("3", "Twin");
+    twin.versions[0].files[0].sha256 = sha256;
+    let twin = catalogue.record_models(&[twin], None).await.unwrap()[0];
+    let id = file(catalogue, twin).await.id;
+    catalogue.record_file(id, &new_artifact(sha256.unwrap(), path.into()), true).await.unwrap();
+    (twin, id)
+}
+
 async fn remove(catalogue: &Catalogue, files: &[FileId]) -> Option<RemovalRecord> {
     catalogue.remove_files("it", files, Path::new(STORE), LATER, false).await.unwrap()
 }
@@ -61,15 +72,7 @@ async fn bytes_that_others_have_or_that_lie_elsewhere_stay() {
     assert_eq!((removal.files[0].bytes, removal.trashed_bytes()), (RemovedBytes::InPlace, 0));
 
     let (one, first) = owned(&catalogue, "1", "/home/store/a").await;
-    // The same bytes under another model's name.
-    let mut twin = model("3", "Twin");
-    twin.versions[0].files[0].sha256 = file(&catalogue, one).await.sha256;
-    let twin = catalogue.record_models(&[twin], None).await.unwrap()[0];
-    let second = file(&catalogue, twin).await.id;
-    catalogue
-        .record_file(second, &new_artifact(file(&catalogue, one).await.sha256.unwrap(), "/home/store/a".into()), true)
-        .await
-        .unwrap();
+    let (twin, second) = twin_of(&catalogue, one, "/home/store/a").await;
 
     let removal = remove(&catalogue, &[first]).await.unwrap();
     assert_eq!((removal.files[0].bytes, removal.trashed_bytes()), (RemovedBytes::Shared, 0));
@@ -85,14 +88,7 @@ async fn bytes_that_others_have_or_that_lie_elsewhere_stay() {
 async fn what_is_removed_together_takes_its_shared_bytes_along() {
     let (catalogue, _home) = opened().await;
     let (one, first) = owned(&catalogue, "1", "/home/store/a").await;
-    let mut twin = model("3", "Twin");
-    twin.versions[0].files[0].sha256 = file(&catalogue, one).await.sha256;
-    let twin = catalogue.record_models(&[twin], None).await.unwrap()[0];
-    let second = file(&catalogue, twin).await.id;
-    catalogue
-        .record_file(second, &new_artifact(file(&catalogue, one).await.sha256.unwrap(), "/home/store/a".into()), true)
-        .await
-        .unwrap();
+    let (twin, second) = twin_of(&catalogue, one, "/home/store/a").await;
     let removal = remove(&catalogue, &[first, second]).await.unwrap();
     assert!(removal.files.iter().any(|file| file.bytes == RemovedBytes::Trashed));
     assert_eq!(removal.trashed_bytes(), 1_234, "they count once");
@@ -140,13 +136,8 @@ async fn of_two_names_each_can_be_taken_back_whichever_went_first() {
     let clock = clock_at(1_000);
     let (catalogue, _home) = opened_with(clock.clone()).await;
     let (one, first) = owned(&catalogue, "1", "/home/store/a").await;
-    let sha256 = file(&catalogue, one).await.sha256.unwrap();
-    let mut twin = model("3", "Twin");
-    twin.versions[0].files[0].sha256 = Some(sha256);
-    let twin = catalogue.record_models(&[twin], None).await.unwrap()[0];
-    let second = file(&catalogue, twin).await.id;
     // A second copy, which goes and comes back with the first.
-    catalogue.record_file(second, &new_artifact(sha256, "/home/store/b".into()), true).await.unwrap();
+    let (twin, second) = twin_of(&catalogue, one, "/home/store/b").await;
 
     let shared = remove(&catalogue, &[first]).await.unwrap();
     let last = remove(&catalogue, &[second]).await.unwrap();
