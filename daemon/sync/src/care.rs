@@ -4,8 +4,10 @@
 use crate::error::SyncError;
 use crate::service::Sync;
 use crate::throttle::Throttle;
-use crate::verify::By;
-use paintbox_catalogue::AtRestQuery;
+use crate::verify::{By, Problem};
+use paintbox_catalogue::{AtRestQuery, ObservationId};
+use std::collections::HashSet;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -93,13 +95,23 @@ impl Sync {
                 if self.inner.shutdown.is_cancelled() {
                     return Ok(());
                 }
-                if let Some((problem, error)) = self.reread(place, Some(&pace), |_| self.downloads_have_ended()).await?
-                {
+                if self.unreadable().contains(&place.id) {
+                    continue;
+                }
+                let found = self.reread(place, Some(&pace), |_| self.downloads_have_ended()).await?;
+                if let Some((problem, error)) = found {
                     self.attend_to_problem(place, problem, error, By::Itself).await?;
+                    if problem == Problem::Unreadable {
+                        self.unreadable().insert(place.id);
+                    }
                     self.look_at_volumes().await?;
                 }
             }
         }
+    }
+
+    fn unreadable(&self) -> MutexGuard<'_, HashSet<ObservationId>> {
+        self.inner.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits while downloads are under way. False when the daemon ends.

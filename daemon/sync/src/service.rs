@@ -10,13 +10,14 @@ use crate::run::check_failed;
 use crate::schedule;
 use futures::Stream;
 use paintbox_catalogue::{
-    Extent, Follow, FollowId, NewSyncRun, PullId, Scope, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate,
+    Extent, Follow, FollowId, NewSyncRun, ObservationId, PullId, Scope, SyncCounts, SyncRunPage, SyncRunRecord,
+    SyncRunUpdate,
 };
 use paintbox_domain::generation::JobState;
 use paintbox_domain::hub::ModelState;
 use paintbox_domain::{Classify as _, Failure, Hub, ModelRef, Secret, Timestamp};
 use paintbox_hub::HubHealth;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,8 @@ pub(crate) struct Inner {
     /// Wakes who watches the stores.
     pub(crate) volumes_changed: tokio::sync::Notify,
     pub(crate) downloads: Downloads,
+    /// Files at rest that their disk did not give; they are told once, and not tried again by themselves.
+    pub(crate) unreadable: Mutex<HashSet<ObservationId>>,
     /// Held by whoever tells of new versions, so that nothing is told twice.
     pub(crate) telling: tokio::sync::Mutex<()>,
     pub(crate) tasks: TaskTracker,
@@ -78,6 +81,7 @@ impl Sync {
                 nudge: tokio::sync::Notify::new(),
                 volumes_changed: tokio::sync::Notify::new(),
                 downloads: Downloads::default(),
+                unreadable: Mutex::default(),
                 telling: tokio::sync::Mutex::default(),
                 tasks: TaskTracker::new(),
             }),

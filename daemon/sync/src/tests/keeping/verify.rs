@@ -49,6 +49,24 @@ async fn damaged_and_missing_files_are_found_and_repaired() {
 }
 
 #[tokio::test]
+async fn what_a_disk_does_not_give_is_told_and_left_alone() {
+    let (world, models) = World::stocked(2).await;
+    let path = world.path(models[0]).await;
+    // Reading it fails, though it is there: what a bad sector does, too.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let (progress, findings) = world.verified(&VerifyRequest { repair: true, ..VerifyRequest::default() }).await;
+    assert_eq!((progress.files_done, findings.len()), (2, 1));
+    let found = &findings[0];
+    assert_eq!((found.problem, found.remedy, found.repair_queued), (Problem::Unreadable, Remedy::Nothing, false));
+    assert_eq!(found.failure.as_ref().unwrap().reason, reason::STORE_FAILED);
+    world.clock.advance(DAY * 91);
+    world.sync.care_once().await.unwrap();
+    world.sync.care_once().await.unwrap();
+    assert!(path.exists() && world.file(models[0]).await.state == FileState::Verified);
+}
+
+#[tokio::test]
 async fn who_read_a_file_before_it_was_repaired_does_no_harm_to_the_new_one() {
     let (world, models) = World::stocked(1).await;
     damage(&world.path(models[0]).await);
