@@ -225,7 +225,7 @@ impl Store {
         let shard = sha256.as_bytes()[0];
         if !self.flushed_shards.lock().unwrap_or_else(PoisonError::into_inner).contains(&shard) {
             let shards = self.shards_folder();
-            durable::create_folder(&shards.join(digest::to_hex(&[shard])))?;
+            durable::create_folder_within(&shards.join(digest::to_hex(&[shard])))?;
             durable::sync_folder(&shards)?;
             self.flushed_shards.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
         }

@@ -20,6 +20,18 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).map_err(StoreError::io("create the folder", path))
 }
 
+/// Creates the folder `path` in one that is there, for this user alone. Where a disk was taken away nothing is made in its
+/// stead.
+pub(crate) fn create_folder_within(path: &Path) -> Result<(), StoreError> {
+    crash::point("create a folder");
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StoreError::io("create the folder", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Options for a file that only this user reads and writes.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();

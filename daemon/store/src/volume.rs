@@ -88,6 +88,24 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a disk that is taken away is a folder that is renamed")]
+    fn nothing_is_made_where_a_disk_was_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("disk");
+        Store::create_volume(&root, "one").unwrap();
+        let store = Store::open_volume(&root, "one").unwrap();
+        let mut partial = store.partial(&crate::PartialKey::new("a")).unwrap();
+        partial.begin(0, None, Some(3)).unwrap();
+        partial.append(b"abc").unwrap();
+        fs::rename(&root, folder.path().join("elsewhere")).unwrap();
+        fs::create_dir(&root).unwrap();
+        let digests = partial.verify(&crate::Expected::default()).unwrap();
+        assert!(partial.place(&digests).is_err());
+        assert!(store.put_bytes(b"picture").is_err());
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_folder_with_something_in_it_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".DS_Store"), b"").unwrap();
