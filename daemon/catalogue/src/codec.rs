@@ -62,6 +62,11 @@ pub(crate) fn path_bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
 }
 
+/// What every path below a folder begins with.
+pub(crate) fn path_prefix(folder: &Path) -> Vec<u8> {
+    [path_bytes(folder), b"/"].concat()
+}
+
 pub(crate) fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }

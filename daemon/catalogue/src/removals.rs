@@ -320,12 +320,6 @@ pub(crate) async fn want_again(
     want.execute(connection).await.map_err(could_not("want removed files again")).map(drop)
 }
 
-fn slashed(folder: &Path) -> Vec<u8> {
-    let mut bytes = codec::path_bytes(folder).to_vec();
-    bytes.push(b'/');
-    bytes
-}
-
 impl Catalogue {
     /// Puts files into the trash until `expires_at`. `store` is the folder of the home's own store: what lies neither
     /// there nor on a volume is somebody else's. None when none of them is left to be removed. With `only_tell` nothing
@@ -343,7 +337,7 @@ impl Catalogue {
     ) -> Result<Option<RemovalRecord>, CatalogueError> {
         let attempt = "remove files";
         let failed = could_not(attempt);
-        let store = slashed(store);
+        let store = codec::path_prefix(store);
         let mut tx = self.write(attempt).await?;
         let judged: Vec<Judged> = sqlx::query_as(JUDGE_FILES)
             .bind(codec::id_list(files.iter().map(|file| file.0)))

@@ -19,12 +19,7 @@ pub struct VolumeRecord {
     /// The name for people.
     pub label: String,
     pub path: PathBuf,
-    /// Models of these kinds go there.
-    pub kinds: Vec<ModelKind>,
-    /// What no other volume is named for goes there.
-    pub everything_else: bool,
-    /// What downloads leave free; none: as the configuration says.
-    pub keep_free_bytes: Option<u64>,
+    pub rules: VolumeRules,
     pub created_at: Timestamp,
     /// Since when it is not there.
     pub away_since: Option<Timestamp>,
@@ -42,8 +37,11 @@ pub struct NewVolume {
 /// What of a volume can be changed at any time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VolumeRules {
+    /// Models of these kinds go there.
     pub kinds: Vec<ModelKind>,
+    /// What no other volume is named for goes there.
     pub everything_else: bool,
+    /// What downloads leave free; none: as the configuration says.
     pub keep_free_bytes: Option<u64>,
 }
 
@@ -104,9 +102,11 @@ impl VolumeRow {
             uid: self.uid,
             label: self.label,
             path: codec::path(&self.path),
-            kinds: kinds.iter().filter_map(|kind| ModelKind::from_name(kind)).collect(),
-            everything_else: self.everything_else,
-            keep_free_bytes: self.keep_free_bytes.map(codec::counted),
+            rules: VolumeRules {
+                kinds: kinds.iter().filter_map(|kind| ModelKind::from_name(kind)).collect(),
+                everything_else: self.everything_else,
+                keep_free_bytes: self.keep_free_bytes.map(codec::counted),
+            },
             created_at: Timestamp::from_unix_ms(self.created_ms),
             away_since: codec::time(self.away_ms),
         })
@@ -245,9 +245,7 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn held_below(&self, folder: &Path) -> Result<Held, CatalogueError> {
-        let mut prefix = codec::path_bytes(folder).to_vec();
-        prefix.push(b'/');
-        self.held(sqlx::query_as(HELD_BELOW).bind(prefix)).await
+        self.held(sqlx::query_as(HELD_BELOW).bind(codec::path_prefix(folder))).await
     }
 
     async fn held(
@@ -330,6 +328,6 @@ mod tests {
         };
         catalogue.set_volume_rules(big.id, &rules).await.unwrap();
         let changed = catalogue.volume("big").await.unwrap();
-        assert_eq!((changed.kinds, changed.everything_else, changed.keep_free_bytes), (rules.kinds, true, Some(5)));
+        assert_eq!(changed.rules, rules);
     }
 }

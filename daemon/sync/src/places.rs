@@ -98,7 +98,7 @@ impl Places {
         let mut mounted = Vec::with_capacity(records.len());
         for record in records {
             let known = before.remove(&record.id).filter(|known| {
-                let same = |known: &VolumeRecord| (known.path.clone(), known.keep_free_bytes);
+                let same = |known: &VolumeRecord| (known.path.clone(), known.rules.keep_free_bytes);
                 same(&known.record) == same(record)
             });
             let store = match known.and_then(|known| known.store) {
@@ -113,7 +113,7 @@ impl Places {
     }
 
     fn open(&self, record: &VolumeRecord) -> Option<Store> {
-        let kept_free = record.keep_free_bytes.unwrap_or(self.home.kept_free_bytes());
+        let kept_free = record.rules.keep_free_bytes.unwrap_or(self.home.kept_free_bytes());
         // Whatever was being written when its disk went away is of no use, and nobody is writing yet.
         let opened = Store::open_volume(&record.path, &record.uid);
         match opened.and_then(|store| store.sweep_incoming().map(|_| store)) {
@@ -163,10 +163,10 @@ impl Places {
     /// The volumes that files of `kind` belong on; none of them means the home's own store.
     fn named_for(&self, kind: ModelKind) -> Vec<Mounted> {
         let mut volumes = self.volumes();
-        let by_kind = volumes.iter().any(|volume| volume.record.kinds.contains(&kind));
+        let by_kind = volumes.iter().any(|volume| volume.record.rules.kinds.contains(&kind));
         volumes.retain(|volume| match by_kind {
-            true => volume.record.kinds.contains(&kind),
-            false => volume.record.everything_else,
+            true => volume.record.rules.kinds.contains(&kind),
+            false => volume.record.rules.everything_else,
         });
         volumes
     }
@@ -244,6 +244,7 @@ pub(crate) const HOME_LABEL: &str = "home";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use paintbox_catalogue::VolumeRules;
     use paintbox_domain::Timestamp;
     use std::path::PathBuf;
 
@@ -271,9 +272,7 @@ mod tests {
                 uid: label.to_owned(),
                 label: label.to_owned(),
                 path: self.path(label),
-                kinds: kinds.to_vec(),
-                everything_else,
-                keep_free_bytes: None,
+                rules: VolumeRules { kinds: kinds.to_vec(), everything_else, keep_free_bytes: None },
                 created_at: Timestamp::from_unix_ms(0),
                 away_since: None,
             });

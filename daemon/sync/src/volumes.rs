@@ -43,7 +43,9 @@ impl Sync {
         let seen = blocking(move || places.mount(&known)).await?;
         let mut changed = false;
         for (record, (id, there)) in records.iter().zip(seen) {
-            if !parts.catalogue.set_volume_away(id, !there).await? {
+            // Most looks find what is known, and then nothing needs to be written.
+            let is_known = record.away_since.is_none() == there;
+            if is_known || !parts.catalogue.set_volume_away(id, !there).await? {
                 continue;
             }
             changed = true;
@@ -53,7 +55,6 @@ impl Sync {
                 tracing::warn!(volume = record.label, path = %record.path.display(), "the volume went away");
             }
         }
-        // Who watches the stores, and who looks at the volumes, may be busy or waiting.
         self.inner.volumes_changed.notify_one();
         if changed {
             self.hold_what_has_no_place().await?;
@@ -101,7 +102,7 @@ impl Sync {
         }];
         let records = parts.catalogue.volumes().await?;
         // Where another volume takes everything else, the home does not.
-        found[0].rules.everything_else = !records.iter().any(|record| record.everything_else);
+        found[0].rules.everything_else = !records.iter().any(|record| record.rules.everything_else);
         for record in records {
             found.push(self.volume_as_it_is(record).await?);
         }
@@ -116,11 +117,7 @@ impl Sync {
             free_bytes: blocking(move || store.and_then(|store| store.free_bytes().ok())).await?,
             label: record.label,
             path: record.path,
-            rules: VolumeRules {
-                kinds: record.kinds,
-                everything_else: record.everything_else,
-                keep_free_bytes: record.keep_free_bytes,
-            },
+            rules: record.rules,
             away_since: record.away_since,
             created_at: Some(record.created_at),
         })
@@ -188,11 +185,7 @@ impl Sync {
             }
             catalogue.move_volume(&record, &path).await?;
         }
-        let mut rules = VolumeRules {
-            kinds: record.kinds,
-            everything_else: record.everything_else,
-            keep_free_bytes: record.keep_free_bytes,
-        };
+        let mut rules = record.rules;
         change(&mut rules);
         catalogue.set_volume_rules(record.id, &rules).await?;
         self.look_at_volumes().await?;
