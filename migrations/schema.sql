@@ -98,11 +98,13 @@ CREATE TABLE file (
     gone_ms       INTEGER,
     -- When the hub put other bytes under the same id; the newer row is the one without this.
     replaced_ms   INTEGER
-, removed_ms INTEGER) STRICT;
+, removed_ms INTEGER, library_file_id INTEGER REFERENCES library_file (library_file_id)) STRICT;
 
 CREATE INDEX file_by_artifact ON file (artifact_id) WHERE artifact_id IS NOT NULL;
 
 CREATE UNIQUE INDEX file_by_external_id ON file (version_id, external_id) WHERE replaced_ms IS NULL;
+
+CREATE INDEX file_by_library_file ON file (library_file_id) WHERE library_file_id IS NOT NULL;
 
 CREATE INDEX file_by_removal ON file (sha256) WHERE removed_ms IS NOT NULL;
 
@@ -184,6 +186,75 @@ CREATE TABLE generation_image (
     parameters_text TEXT    NOT NULL,
     PRIMARY KEY (generation_id, position)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE library (
+    -- Never reused: it is the library's name.
+    library_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path       BLOB    NOT NULL UNIQUE,
+    -- Whose folder it is: comfyui, a1111, invokeai …
+    layout     TEXT    NOT NULL,
+    -- The folder itself, by which an empty mount point is told from it; the 64 bits are those of unsigned numbers.
+    device     INTEGER NOT NULL,
+    inode      INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    -- When all of it was last looked at.
+    walked_ms  INTEGER,
+    -- Since when it is not there; null while it is.
+    away_ms    INTEGER
+) STRICT;
+
+CREATE TABLE library_file (
+    -- Never reused: it is how the file is named, `local:17`.
+    library_file_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    device       INTEGER NOT NULL,
+    inode        INTEGER NOT NULL,
+    size_bytes   INTEGER NOT NULL CHECK (size_bytes >= 0),
+    modified_ns  INTEGER NOT NULL,
+    -- BLAKE3 of some of its bytes.
+    sample       BLOB    CHECK (length(sample) = 32),
+    -- Detected.
+    format       TEXT    NOT NULL,
+    kind         TEXT    NOT NULL,
+    architecture TEXT    NOT NULL,
+    precision    TEXT,
+    parameters   INTEGER,
+    detail_json  TEXT,
+    -- What it and the notes beside it say of it, for its page.
+    page_json    TEXT    NOT NULL,
+    -- Why it cannot be used.
+    failure_json TEXT,
+    -- Once all of it was read.
+    artifact_id  INTEGER REFERENCES artifact (artifact_id),
+    -- When the hubs were last asked whether they list it.
+    asked_ms     INTEGER,
+    -- Since when it has no name any more.
+    gone_ms      INTEGER
+) STRICT;
+
+CREATE INDEX library_file_by_artifact ON library_file (artifact_id) WHERE artifact_id IS NOT NULL;
+
+CREATE INDEX library_file_by_inode ON library_file (inode, size_bytes);
+
+CREATE INDEX library_file_gone ON library_file (gone_ms) WHERE gone_ms IS NOT NULL;
+
+CREATE INDEX library_file_unasked ON library_file (coalesce(asked_ms, 0), library_file_id)
+    WHERE artifact_id IS NOT NULL AND gone_ms IS NULL;
+
+CREATE INDEX library_file_unread ON library_file (size_bytes, library_file_id)
+    WHERE artifact_id IS NULL AND gone_ms IS NULL AND failure_json IS NULL;
+
+CREATE TABLE library_path (
+    library_id      INTEGER NOT NULL REFERENCES library (library_id),
+    -- Below the library.
+    path            BLOB    NOT NULL,
+    library_file_id INTEGER NOT NULL REFERENCES library_file (library_file_id),
+    -- What the notes and pictures beside it looked like when they were read.
+    beside          INTEGER NOT NULL,
+    first_seen_ms   INTEGER NOT NULL,
+    PRIMARY KEY (library_id, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX library_path_by_file ON library_path (library_file_id);
 
 CREATE TABLE model (
     model_id      INTEGER PRIMARY KEY,
@@ -277,11 +348,13 @@ CREATE TABLE observation (
     first_seen_ms  INTEGER NOT NULL,
     last_seen_ms   INTEGER NOT NULL,
     gone_ms        INTEGER
-, volume_id INTEGER REFERENCES volume (volume_id), checked_ms INTEGER) STRICT;
+, volume_id INTEGER REFERENCES volume (volume_id), checked_ms INTEGER, library_id INTEGER REFERENCES library (library_id)) STRICT;
 
 CREATE INDEX observation_by_artifact ON observation (artifact_id);
 
 CREATE INDEX observation_by_check ON observation (coalesce(checked_ms, first_seen_ms)) WHERE gone_ms IS NULL;
+
+CREATE INDEX observation_by_library ON observation (library_id) WHERE library_id IS NOT NULL;
 
 CREATE UNIQUE INDEX observation_by_path ON observation (path) WHERE gone_ms IS NULL;
 

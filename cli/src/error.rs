@@ -372,6 +372,11 @@ fn usual_hint(reason: &str) -> Option<&'static str> {
         }
         "REMOVAL_NOT_FOUND" => "`paintbox rm --list` lists what can be undone, with `--history` also what has ended",
         "TRASH_EMPTIED" => "`paintbox pull REF` fetches it again",
+        "LIBRARY_NOT_FOUND" | "LIBRARY_EXISTS" => "`paintbox library list` lists the libraries",
+        "LIBRARY_AWAY" => "connect its disk; what is known of it stays",
+        "LIBRARY_IS_READ_ONLY" => {
+            "remove the file from its folder yourself; Paintbox notices, and touches nothing in folders that are yours"
+        }
         "FOLLOW_EXISTS" => "`paintbox follow TARGET --update` changes it, `paintbox follows TARGET` shows it",
         _ => return None,
     })

@@ -49,7 +49,7 @@ pub struct ArtifactRecord {
     pub created_at: Timestamp,
     /// Oldest sighting first; empty when the content has left this machine, and while it is away.
     pub paths: Vec<PathBuf>,
-    /// Labels of the volumes that have it and are away.
+    /// Labels of the volumes, and folders of the libraries, that have it and are away.
     pub away_on: Vec<String>,
 }
 
@@ -84,8 +84,9 @@ statements! {
         "SELECT ", artifact_columns!(), " FROM artifact WHERE artifact_id IN (SELECT value FROM json_each(?1))"
     );
     PATHS_OF_ARTIFACTS = "
-        SELECT o.artifact_id, o.path, v.label FROM observation o
+        SELECT o.artifact_id, o.path, coalesce(v.label, CAST(l.path AS TEXT)) AS away_on FROM observation o
         LEFT JOIN volume v ON v.volume_id = o.volume_id AND v.away_ms IS NOT NULL
+        LEFT JOIN library l ON l.library_id = o.library_id AND l.away_ms IS NOT NULL
         WHERE o.gone_ms IS NULL AND o.artifact_id IN (SELECT value FROM json_each(?1))
         ORDER BY o.first_seen_ms, o.observation_id";
 }
@@ -133,6 +134,17 @@ pub(crate) async fn record(
     new: &NewArtifact,
     now: Timestamp,
 ) -> Result<ArtifactId, CatalogueError> {
+    let artifact = upsert(connection, new, now).await?;
+    observe(connection, artifact, &new.path, now).await?;
+    Ok(artifact)
+}
+
+/// Upserts the content alone.
+pub(crate) async fn upsert(
+    connection: &mut SqliteConnection,
+    new: &NewArtifact,
+    now: Timestamp,
+) -> Result<ArtifactId, CatalogueError> {
     let failed = could_not("record a file's content");
     let id: i64 = sqlx::query_scalar(UPSERT_ARTIFACT)
         .bind(&new.sha256.as_bytes()[..])
@@ -149,7 +161,6 @@ pub(crate) async fn record(
         .fetch_one(&mut *connection)
         .await
         .map_err(&failed)?;
-    observe(connection, ArtifactId(id), &new.path, now).await?;
     Ok(ArtifactId(id))
 }
 

@@ -18,7 +18,7 @@ pub struct AtRest {
     pub path: PathBuf,
     /// None in the home's own store, and outside of all.
     pub volume: Option<VolumeId>,
-    /// Its volume is away.
+    /// Its volume or library is away.
     pub away: bool,
     pub sha256: Sha256,
     pub size_bytes: u64,
@@ -63,12 +63,13 @@ statements! {
     /// ?1: only those that were not read since; ?2: a JSON array of artifacts, or null for all; ?3: those on volumes that
     /// are away too; ?4: at most so many; ?5 and ?6: only those behind this one.
     AT_REST = "
-        SELECT o.observation_id, o.artifact_id, o.path, o.volume_id, v.away_ms IS NOT NULL AS away, a.sha256,
-            a.size_bytes, coalesce(o.checked_ms, o.first_seen_ms) AS sound_ms
+        SELECT o.observation_id, o.artifact_id, o.path, o.volume_id, coalesce(v.away_ms, l.away_ms) IS NOT NULL AS away,
+            a.sha256, a.size_bytes, coalesce(o.checked_ms, o.first_seen_ms) AS sound_ms
         FROM observation o JOIN artifact a USING (artifact_id) LEFT JOIN volume v USING (volume_id)
+            LEFT JOIN library l USING (library_id)
         WHERE o.gone_ms IS NULL AND coalesce(o.checked_ms, o.first_seen_ms) <= ?1
             AND (?2 IS NULL OR o.artifact_id IN (SELECT value FROM json_each(?2)))
-            AND (?3 OR v.away_ms IS NULL)
+            AND (?3 OR coalesce(v.away_ms, l.away_ms) IS NULL)
             AND (coalesce(o.checked_ms, o.first_seen_ms), o.observation_id) > (?5, ?6)
         ORDER BY coalesce(o.checked_ms, o.first_seen_ms), o.observation_id LIMIT ?4";
     SET_CHECKED = "UPDATE observation SET checked_ms = ?2 WHERE observation_id = ?1 AND gone_ms IS NULL";
@@ -76,7 +77,7 @@ statements! {
         SELECT f.file_id, f.name, m.hub, m.external_id AS model_external_id, v.external_id AS version_external_id,
             f.gone_ms IS NULL AND f.replaced_ms IS NULL AND v.gone_ms IS NULL AND m.gone_ms IS NULL AS listed
         FROM file f JOIN version v USING (version_id) JOIN model m USING (model_id)
-        WHERE f.artifact_id = ?1 ORDER BY listed DESC, f.file_id";
+        WHERE f.artifact_id = ?1 AND f.library_file_id IS NULL ORDER BY listed DESC, f.file_id";
     /// Content that some file which was not removed is known by.
     WANTED_ARTIFACT = "
         SELECT a.artifact_id FROM artifact a WHERE a.sha256 = ?1 AND EXISTS (
@@ -176,7 +177,7 @@ impl Catalogue {
                 Ok(NamedFile {
                     id: FileId(row.file_id),
                     hub,
-                    version: codec::version_reference(hub, &row.model_external_id, &row.version_external_id),
+                    version: codec::version_reference(Some(hub), &row.model_external_id, &row.version_external_id),
                     name: row.name,
                     listed: row.listed,
                 })

@@ -92,18 +92,29 @@ pub(crate) fn texts(what: &'static str, json: &str) -> Result<Vec<String>, Catal
     serde_json::from_str(json).map_err(|_| CatalogueError::Corrupt { what, value: json.to_owned() })
 }
 
-/// The reference that names a model of a hub.
-pub(crate) fn model_reference(hub: Hub, external_id: &str) -> ModelRef {
+/// What stands for a hub on the pages of files that no hub lists.
+pub(crate) const LOCAL: &str = "local";
+
+/// The hub that a model is on; none for the page of a library's file.
+pub(crate) fn origin(text: &str) -> Result<Option<Hub>, CatalogueError> {
+    if text == LOCAL { Ok(None) } else { named("a model's hub", text, Hub::from_name).map(Some) }
+}
+
+/// The reference that names a model.
+pub(crate) fn model_reference(hub: Option<Hub>, external_id: &str) -> ModelRef {
     match (hub, external_id.parse()) {
-        (Hub::Civitai, Ok(model)) => ModelRef::Civitai { model, version: None },
+        (Some(Hub::Civitai), Ok(model)) => ModelRef::Civitai { model, version: None },
+        (None, Ok(file)) => ModelRef::Local(file),
         // CivitAI numbers its models; anything else cannot be asked for there and is only a name.
-        (Hub::Civitai, Err(_)) => ModelRef::Name(external_id.to_owned()),
-        (Hub::HuggingFace, _) => ModelRef::HuggingFace { repo: external_id.to_owned(), revision: None, path: None },
+        (Some(Hub::Civitai) | None, Err(_)) => ModelRef::Name(external_id.to_owned()),
+        (Some(Hub::HuggingFace), _) => {
+            ModelRef::HuggingFace { repo: external_id.to_owned(), revision: None, path: None }
+        }
     }
 }
 
 /// The reference that names a version of a model.
-pub(crate) fn version_reference(hub: Hub, model_external_id: &str, version_external_id: &str) -> ModelRef {
+pub(crate) fn version_reference(hub: Option<Hub>, model_external_id: &str, version_external_id: &str) -> ModelRef {
     match (model_reference(hub, model_external_id), version_external_id.parse()) {
         (ModelRef::Civitai { model, .. }, Ok(version)) => ModelRef::Civitai { model, version: Some(version) },
         (ModelRef::HuggingFace { repo, .. }, _) => {
@@ -175,8 +186,10 @@ mod tests {
 
     #[test]
     fn references_follow_the_hub() {
-        assert_eq!(version_reference(Hub::Civitai, "4384", "128713").to_string(), "civitai:4384@128713");
-        assert_eq!(version_reference(Hub::HuggingFace, "org/repo", "abc").to_string(), "hf:org/repo@abc");
-        assert_eq!(model_reference(Hub::Civitai, "x"), ModelRef::Name("x".to_owned()));
+        let of = |hub, model, version| version_reference(hub, model, version).to_string();
+        assert_eq!(of(Some(Hub::Civitai), "4384", "128713"), "civitai:4384@128713");
+        assert_eq!(of(Some(Hub::HuggingFace), "org/repo", "abc"), "hf:org/repo@abc");
+        assert_eq!(of(None, "17", "17"), "local:17");
+        assert_eq!(model_reference(Some(Hub::Civitai), "x"), ModelRef::Name("x".to_owned()));
     }
 }

@@ -32,11 +32,13 @@ macro_rules! summary_columns {
              m.state, m.published_ms, m.gone_ms, \
              (SELECT bv.base_model FROM version bv WHERE bv.model_id = m.model_id AND bv.base_model IS NOT NULL \
               ORDER BY bv.gone_ms IS NOT NULL, bv.position LIMIT 1) AS base_model, \
+             iif(m.hub = 'local', (SELECT nullif(lf.architecture, 'unknown') FROM library_file lf \
+                WHERE lf.library_file_id = CAST(m.external_id AS INTEGER)), \
              (SELECT la.architecture ",
             $crate::detail::local_weights!(),
             " AND la.architecture <> 'unknown' \
-              ORDER BY lf.is_primary DESC, lv.gone_ms IS NOT NULL, lv.position, lf.position LIMIT 1) AS architecture, \
-             EXISTS (SELECT 1 ",
+              ORDER BY lf.is_primary DESC, lv.gone_ms IS NOT NULL, lv.position, lf.position LIMIT 1)) AS architecture, \
+             m.hub = 'local' OR EXISTS (SELECT 1 ",
             $crate::detail::local_weights!(),
             ") AS downloaded, \
              (SELECT json_group_array(name) FROM (SELECT t.name FROM model_tag mt JOIN tag t USING (tag_id) \
@@ -115,7 +117,7 @@ struct RestRow {
 
 impl SummaryRow {
     pub(crate) fn summary(self) -> Result<ModelSummary, CatalogueError> {
-        let hub = codec::named("a model's hub", &self.hub, Hub::from_name)?;
+        let hub = codec::origin(&self.hub)?;
         Ok(ModelSummary {
             id: ModelId(self.model_id),
             hub,
@@ -144,7 +146,7 @@ impl RecordRow {
         Ok(ModelRecord {
             id: ModelId(self.model_id),
             hub,
-            reference: codec::model_reference(hub, &self.external_id),
+            reference: codec::model_reference(Some(hub), &self.external_id),
             external_id: self.external_id,
             name: self.name,
             kind: ModelKind::from_name(&self.kind).unwrap_or(ModelKind::Unknown),
@@ -176,14 +178,14 @@ pub(crate) async fn model_records(
     rows.into_iter().map(RecordRow::record).collect()
 }
 
-/// The row id behind a hub's id.
+/// The row id behind a hub's id; without a hub, behind the number of a library's file.
 pub(crate) async fn find_model(
     connection: &mut SqliteConnection,
-    hub: Hub,
+    hub: Option<Hub>,
     external_id: &str,
 ) -> Result<Option<ModelId>, CatalogueError> {
     let id: Option<i64> = sqlx::query_scalar(MODEL_ID)
-        .bind(hub.as_str())
+        .bind(hub.map_or(codec::LOCAL, Hub::as_str))
         .bind(external_id)
         .fetch_optional(connection)
         .await
@@ -224,9 +226,13 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the catalogue cannot be read.
-    pub async fn find_model(&self, hub: Hub, external_id: &str) -> Result<Option<ModelId>, CatalogueError> {
+    pub async fn find_model(
+        &self,
+        hub: impl Into<Option<Hub>>,
+        external_id: &str,
+    ) -> Result<Option<ModelId>, CatalogueError> {
         let mut tx = self.read("find a model").await?;
-        find_model(&mut tx, hub, external_id).await
+        find_model(&mut tx, hub.into(), external_id).await
     }
 
     /// Records that the hub calls a model by another id now, so that it stays the model that is known. False when the

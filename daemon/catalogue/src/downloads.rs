@@ -164,7 +164,7 @@ impl DownloadRow {
             hub,
             model_name: self.model_name,
             kind: ModelKind::from_name(&self.model_kind).unwrap_or(ModelKind::Unknown),
-            version: codec::version_reference(hub, &self.model_external_id, &self.version_external_id),
+            version: codec::version_reference(Some(hub), &self.model_external_id, &self.version_external_id),
             file_name: self.file_name,
             size: files::size(self.size_bytes, self.size_exact),
             state: state(&self.state)?,

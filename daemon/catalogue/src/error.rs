@@ -45,6 +45,8 @@ pub enum CatalogueError {
     /// `candidates` are references, the likeliest first, at most ten of them.
     #[error("`{name}` names {found} models: {}", candidates.join(", "))]
     AmbiguousName { name: String, found: usize, candidates: Vec<String> },
+    #[error("there is no library {library}")]
+    LibraryNotFound { library: String },
     #[error("there is no volume `{label}`")]
     VolumeNotFound { label: String },
     #[error("that is the volume `{label}` already")]
@@ -102,6 +104,7 @@ impl CatalogueError {
             | Self::FileNotFound { .. }
             | Self::AmbiguousName { .. }
             | Self::VolumeNotFound { .. }
+            | Self::LibraryNotFound { .. }
             | Self::VolumeExists { .. }
             | Self::RemovalNotFound { .. }
             | Self::TrashEmptied { .. }
@@ -131,6 +134,7 @@ impl Classify for CatalogueError {
             | Self::VersionNotFound { .. }
             | Self::FileNotFound { .. }
             | Self::VolumeNotFound { .. }
+            | Self::LibraryNotFound { .. }
             | Self::RemovalNotFound { .. }
             | Self::JobNotFound { .. } => ErrorClass::NotFound,
             Self::AmbiguousName { .. } | Self::PageTokenInvalid => ErrorClass::InvalidInput,
@@ -155,6 +159,7 @@ impl Classify for CatalogueError {
             Self::FileNotFound { .. } => reason::FILE_NOT_FOUND,
             Self::AmbiguousName { .. } => reason::AMBIGUOUS_NAME,
             Self::VolumeNotFound { .. } => reason::VOLUME_NOT_FOUND,
+            Self::LibraryNotFound { .. } => reason::LIBRARY_NOT_FOUND,
             Self::VolumeExists { .. } => reason::VOLUME_EXISTS,
             Self::RemovalNotFound { .. } => reason::REMOVAL_NOT_FOUND,
             Self::TrashEmptied { .. } => reason::TRASH_EMPTIED,
@@ -184,6 +189,7 @@ impl Classify for CatalogueError {
             Self::VersionNotFound { .. } | Self::FileNotFound { .. } => "`paintbox show` lists versions and files",
             Self::AmbiguousName { .. } => "say which one by its reference",
             Self::VolumeNotFound { .. } | Self::VolumeExists { .. } => "`paintbox volumes` lists them",
+            Self::LibraryNotFound { .. } => "`paintbox library list` lists them",
             Self::RemovalNotFound { .. } => "`paintbox rm --list` lists what can be undone",
             Self::TrashEmptied { .. } => "`paintbox pull` fetches it again",
             Self::JobNotFound { .. } => "`paintbox jobs` lists them",
@@ -211,6 +217,7 @@ impl Classify for CatalogueError {
                 vec![("name", name.clone()), ("found", found.to_string()), ("candidates", candidates.join(", "))]
             }
             Self::VolumeNotFound { label } | Self::VolumeExists { label } => vec![("volume", label.clone())],
+            Self::LibraryNotFound { library } => vec![("library", library.clone())],
             Self::RemovalNotFound { removal } | Self::TrashEmptied { removal } => vec![("removal", removal.clone())],
             Self::JobNotFound { kind, uid } => vec![("kind", (*kind).to_owned()), ("job", uid.clone())],
             Self::RequestIdReused { kind, request_id } => {

@@ -19,6 +19,7 @@ pub(crate) mod write;
 use crate::error::{CatalogueError, could_not};
 use crate::history::{self, Page, Said, StatePlan};
 use crate::ids::{FollowId, ModelId};
+use crate::libraries;
 use crate::open::Catalogue;
 use crate::snapshot::state_digest;
 use crate::statements::statements;
@@ -233,8 +234,10 @@ async fn write_plan(
     tags::write(connection, plan, remembered, learned).await.map_err(&failed)?;
     states.write(connection, finished(bodies).await?, now).await.map_err(&failed)?;
     links::to_content(connection, &written, now).await.map_err(&failed)?;
-    links::index_again(connection, &plan.models.known).await.map_err(&failed)?;
-    rows::run(connection, links::index_new(&plan.models.new)).await.map_err(&failed)
+    let known: Vec<i64> = plan.models.known.iter().map(|written| written.id).collect();
+    links::index_again(connection, &known).await.map_err(&failed)?;
+    rows::run(connection, links::index_new(&plan.models.new)).await.map_err(&failed)?;
+    libraries::content::give_way(connection, remembered, &written, now).await
 }
 
 #[cfg(test)]

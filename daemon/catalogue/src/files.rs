@@ -4,6 +4,7 @@ use crate::artifacts::{self, ArtifactRecord, NewArtifact};
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::{ArtifactId, FileId, VersionId};
+use crate::libraries::content::{self, LibraryFileRecord};
 use crate::open::Catalogue;
 use crate::records::{FileRecord, FileState};
 use crate::statements::statements;
@@ -16,7 +17,7 @@ statements! {
     FILES_OF_VERSIONS = "
         SELECT file_id, version_id, external_id, name, size_bytes, size_exact, sha256, blake3, git_sha1, kind_label,
                format, precision, is_primary, locator, artifact_id, verified, fetched_ms, fetched_licence,
-               failure_json, gone_ms, replaced_ms, removed_ms
+               failure_json, gone_ms, replaced_ms, removed_ms, library_file_id
         FROM file WHERE version_id IN (SELECT value FROM json_each(?1))
         ORDER BY version_id, gone_ms IS NOT NULL OR replaced_ms IS NOT NULL, position, file_id";
     FILE_VERSION = "SELECT version_id FROM file WHERE file_id = ?1";
@@ -58,12 +59,20 @@ struct FileRow {
     gone_ms: Option<i64>,
     replaced_ms: Option<i64>,
     removed_ms: Option<i64>,
+    library_file_id: Option<i64>,
 }
 
 impl FileRow {
-    fn record(self, artifact: Option<ArtifactRecord>) -> Result<FileRecord, CatalogueError> {
+    fn record(
+        self,
+        artifact: Option<ArtifactRecord>,
+        unread: Option<LibraryFileRecord>,
+    ) -> Result<FileRecord, CatalogueError> {
         let sha256 = codec::optional_digest("a file's SHA-256", self.sha256.as_deref())?;
-        let failure = codec::failure(self.failure_json.as_deref())?;
+        let failure = match &unread {
+            Some(unread) => unread.failure.clone(),
+            None => codec::failure(self.failure_json.as_deref())?,
+        };
         Ok(FileRecord {
             id: FileId(self.file_id),
             version_id: VersionId(self.version_id),
@@ -78,8 +87,13 @@ impl FileRow {
             precision: self.precision,
             primary: self.is_primary,
             locator: self.locator,
-            state: state(sha256.as_ref(), self.verified, artifact.as_ref(), failure.as_ref()),
+            state: match &unread {
+                Some(unread) if !unread.paths.is_empty() => FileState::Unverified,
+                Some(unread) if !unread.away_on.is_empty() => FileState::Away,
+                _ => state(sha256.as_ref(), self.verified, artifact.as_ref(), failure.as_ref()),
+            },
             artifact,
+            unread,
             failure,
             fetched_at: codec::time(self.fetched_ms),
             licence_at_fetch: self.fetched_licence,
@@ -126,11 +140,15 @@ pub(crate) async fn of_versions(
         .fetch_all(&mut *connection)
         .await
         .map_err(could_not("read files"))?;
-    let artifacts = artifacts::by_id(connection, rows.iter().filter_map(|row| row.artifact_id)).await?;
+    let artifacts = artifacts::by_id(&mut *connection, rows.iter().filter_map(|row| row.artifact_id)).await?;
+    let is_unread = |row: &&FileRow| row.artifact_id.is_none();
+    let unread = rows.iter().filter(is_unread).filter_map(|row| row.library_file_id);
+    let unread = content::by_id(connection, unread).await?;
     let mut files: HashMap<i64, Vec<FileRecord>> = HashMap::new();
     for row in rows {
         let artifact = row.artifact_id.and_then(|id| artifacts.get(&id)).cloned();
-        files.entry(row.version_id).or_default().push(row.record(artifact)?);
+        let unread = row.library_file_id.and_then(|id| unread.get(&id)).cloned();
+        files.entry(row.version_id).or_default().push(row.record(artifact, unread)?);
     }
     Ok(files)
 }

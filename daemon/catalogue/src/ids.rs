@@ -43,6 +43,10 @@ row_ids! {
     /// A folder that holds blobs beside the home's own.
     VolumeId,
     RemovalId,
+    /// A folder of models that somebody keeps themselves.
+    LibraryId,
+    /// A file of libraries, whatever its names: `local:17`.
+    LibraryFileId,
     /// A path at which content was seen.
     ObservationId,
     /// A picture.

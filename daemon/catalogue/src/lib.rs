@@ -26,6 +26,7 @@ mod generations;
 mod health;
 mod history;
 mod ids;
+mod libraries;
 mod notices;
 mod open;
 mod page;
@@ -64,9 +65,13 @@ pub use generations::{
 pub use health::{CatalogueCounts, Interrupted};
 pub use history::ModelChange;
 pub use ids::{
-    ArtifactId, AssetId, DownloadId, FileId, FollowId, ModelId, ObservationId, PreviewId, PullId, RemovalId, VersionId,
-    VolumeId,
+    ArtifactId, AssetId, DownloadId, FileId, FollowId, LibraryFileId, LibraryId, ModelId, ObservationId, PreviewId,
+    PullId, RemovalId, VersionId, VolumeId,
 };
+pub use libraries::changes::{InspectedFile, LibraryChanges, LibraryPath, Placed, PlacedPath};
+pub use libraries::content::{LibraryFileRecord, ReadFile, UnlistedFile, UnreadFile};
+pub use libraries::page::LocalPage;
+pub use libraries::{LibraryCounts, LibraryRecord};
 pub use notices::Notice;
 pub use open::Catalogue;
 pub use pulls::Pull;

@@ -66,7 +66,7 @@ impl NoticeRow {
             id: self.notice_id,
             announcer: self.announcer,
             follow: self.target,
-            version: codec::version_reference(hub, &self.model_external_id, &self.version_external_id),
+            version: codec::version_reference(Some(hub), &self.model_external_id, &self.version_external_id),
             version_name: self.version_name,
             model_name: self.model_name,
             creator: self.creator,

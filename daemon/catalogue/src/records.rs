@@ -2,6 +2,7 @@
 
 use crate::artifacts::ArtifactRecord;
 use crate::ids::{FileId, ModelId, PreviewId, VersionId};
+use crate::libraries::content::LibraryFileRecord;
 use paintbox_domain::hub::{EarlyAccess, FileSize, ModelState, PreviewMedia};
 use paintbox_domain::{
     Architecture, Blake3, Failure, FileFormat, GitSha1, Hub, ModelKind, ModelRef, Sha256, Timestamp,
@@ -37,7 +38,8 @@ pub struct ModelRecord {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSummary {
     pub id: ModelId,
-    pub hub: Hub,
+    /// None: the page of a library's file that no hub is known to list.
+    pub hub: Option<Hub>,
     pub external_id: String,
     pub reference: ModelRef,
     pub name: String,
@@ -153,6 +155,8 @@ pub struct FileRecord {
     pub locator: String,
     /// The content that was fetched for it. Its `paths` are empty when it has left this machine since.
     pub artifact: Option<ArtifactRecord>,
+    /// Of a library's file of which not all was read yet: what is known of it.
+    pub unread: Option<LibraryFileRecord>,
     pub state: FileState,
     /// Why the last attempt to fetch it failed.
     pub failure: Option<Failure>,

@@ -266,7 +266,7 @@ impl RemovedFileRow {
         let hub = codec::named("a model's hub", &self.hub, Hub::from_name)?;
         Ok(RemovedFile {
             file: FileId(self.file_id),
-            version: codec::version_reference(hub, &self.model_external_id, &self.version_external_id),
+            version: codec::version_reference(Some(hub), &self.model_external_id, &self.version_external_id),
             name: self.name,
             size_bytes: codec::counted(self.size_bytes),
             bytes: codec::named("a removed file's bytes", &self.bytes, RemovedBytes::from_name)?,

@@ -68,6 +68,15 @@ statements! {
     FILES_BY_PATH = files_by_content!(
         "f.artifact_id = (SELECT artifact_id FROM observation WHERE path = ?1 AND gone_ms IS NULL)"
     );
+    FILES_BY_LIBRARY_FILE = files_by_content!(
+        "f.library_file_id = ?1 \
+         OR f.artifact_id = (SELECT artifact_id FROM library_file WHERE library_file_id = ?1)"
+    );
+    FILES_BY_LIBRARY_PATH = files_by_content!(
+        "f.library_file_id IN (SELECT p.library_file_id FROM library l JOIN library_path p USING (library_id) \
+         WHERE substr(?1, 1, length(l.path) + 1) = CAST(l.path || CAST('/' AS BLOB) AS BLOB) \
+            AND p.path = substr(?1, length(l.path) + 2))"
+    );
     MODELS_BY_NAME = "
         SELECT model_id, hub, external_id FROM model WHERE name_key = ?1
         ORDER BY coalesce(downloads, -1) DESC, model_id LIMIT 11";
@@ -140,6 +149,7 @@ impl Catalogue {
                 None => by_name(&mut tx, digits).await,
             },
             ModelRef::Path(path) => by_path(&mut tx, path).await?.ok_or_else(|| not_found(reference)),
+            ModelRef::Local(file) => by_library_file(&mut tx, *file).await?.ok_or_else(|| not_found(reference)),
             ModelRef::Name(name) => by_name(&mut tx, name).await,
         }
     }
@@ -155,7 +165,7 @@ async fn civitai(
     model: u64,
     version: Option<u64>,
 ) -> Result<Resolved, CatalogueError> {
-    let id = find_model(&mut *connection, Hub::Civitai, &model.to_string()).await?;
+    let id = find_model(&mut *connection, Some(Hub::Civitai), &model.to_string()).await?;
     let id = id.ok_or_else(|| not_found(reference))?;
     let Some(version) = version else { return Ok(Resolved { model: id, version: None, file: None }) };
     let row: Option<i64> = sqlx::query_scalar(VERSION_OF_MODEL)
@@ -180,7 +190,7 @@ async fn hugging_face(
     path: Option<&str>,
 ) -> Result<Resolved, CatalogueError> {
     let failed = could_not(ATTEMPT);
-    let id = match find_model(&mut *connection, Hub::HuggingFace, repo).await? {
+    let id = match find_model(&mut *connection, Some(Hub::HuggingFace), repo).await? {
         Some(id) => id,
         // The hub redirects to the canonical spelling; so does this, as long as only one can be meant.
         None => {
@@ -275,8 +285,24 @@ async fn by_short_digest(connection: &mut SqliteConnection, digits: &str) -> Res
 }
 
 async fn by_path(connection: &mut SqliteConnection, path: &Path) -> Result<Option<Resolved>, CatalogueError> {
-    let rows: Vec<ContentRow> = sqlx::query_as(FILES_BY_PATH)
-        .bind(codec::path_bytes(path))
+    // A file of a library may not have been read yet, and then it is known by its name alone.
+    for statement in [FILES_BY_PATH, FILES_BY_LIBRARY_PATH] {
+        let rows: Vec<ContentRow> = sqlx::query_as(statement)
+            .bind(codec::path_bytes(path))
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(could_not(ATTEMPT))?;
+        if let Some(row) = rows.first() {
+            return Ok(Some(row.resolved()));
+        }
+    }
+    Ok(None)
+}
+
+/// The page of a library's file, or of another one with the same content.
+async fn by_library_file(connection: &mut SqliteConnection, file: u64) -> Result<Option<Resolved>, CatalogueError> {
+    let rows: Vec<ContentRow> = sqlx::query_as(FILES_BY_LIBRARY_FILE)
+        .bind(codec::count(file))
         .fetch_all(connection)
         .await
         .map_err(could_not(ATTEMPT))?;
@@ -298,8 +324,7 @@ async fn by_name(connection: &mut SqliteConnection, name: &str) -> Result<Resolv
             rows => {
                 let mut candidates = Vec::new();
                 for row in rows.iter().take(CANDIDATES) {
-                    let hub = codec::named("a model's hub", &row.hub, Hub::from_name)?;
-                    candidates.push(codec::model_reference(hub, &row.external_id).to_string());
+                    candidates.push(codec::model_reference(codec::origin(&row.hub)?, &row.external_id).to_string());
                 }
                 return Err(CatalogueError::AmbiguousName { name: name.to_owned(), found: rows.len(), candidates });
             }

@@ -188,6 +188,6 @@ async fn what_a_hub_says_next_goes_on_from_there() {
     assert_eq!(history(&catalogue, 2).await[1..], [(2_000, named("2", "Two")), (10_000, named("2", "2nd"))]);
     assert_eq!(history(&catalogue, 4).await[2..], [(4_000, None), (10_000, named("4", "Four"))]);
     let found = catalogue.model(ModelId::new(4)).await.unwrap();
-    assert_eq!((found.gone_at, found.summary.hub), (None, Hub::Civitai));
+    assert_eq!((found.gone_at, found.summary.hub), (None, Some(Hub::Civitai)));
     assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new());
 }

@@ -5,8 +5,8 @@ use crate::ids::{ModelId, VersionId};
 use crate::records::VersionRecord;
 use crate::statements::statements;
 use crate::{assets, codec, files};
+use paintbox_domain::Timestamp;
 use paintbox_domain::hub::EarlyAccess;
-use paintbox_domain::{Hub, Timestamp};
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashMap;
 
@@ -58,7 +58,7 @@ pub(crate) async fn of_models(
     let mut previews = assets::previews_of_versions(connection, &version_ids).await?;
     let mut versions: HashMap<ModelId, Vec<VersionRecord>> = HashMap::new();
     for row in rows {
-        let hub = codec::named("a model's hub", &row.hub, Hub::from_name)?;
+        let hub = codec::origin(&row.hub)?;
         versions.entry(ModelId(row.model_id)).or_default().push(VersionRecord {
             id: VersionId(row.version_id),
             model_id: ModelId(row.model_id),

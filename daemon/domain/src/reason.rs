@@ -95,4 +95,11 @@ reasons! {
     REMOVAL_NOT_FOUND,
     /// What was removed is gone for good.
     TRASH_EMPTIED,
+    LIBRARY_NOT_FOUND,
+    /// The folder is a library, lies in one, or has one in it.
+    LIBRARY_EXISTS,
+    /// The library's folder is not there now.
+    LIBRARY_AWAY,
+    /// What somebody keeps in their own folder is theirs to remove.
+    LIBRARY_IS_READ_ONLY,
 }

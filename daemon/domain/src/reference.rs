@@ -10,7 +10,7 @@ use std::str::FromStr;
 ///
 /// `civitai:4384`, `civitai:4384@128713`, `hf:org/repo`, `hf:org/repo@rev`, `hf:org/repo:path/file.safetensors`,
 /// an AIR URN, a pasted civitai.com or huggingface.co URL, a digest or its AutoV2/AutoV3 short form, `path:/…`,
-/// or a name in the catalogue.
+/// `local:17`, or a name in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ModelRef {
     Civitai {
@@ -32,6 +32,8 @@ pub enum ModelRef {
     /// Ten (AutoV2) or twelve (AutoV3) hexadecimal digits, lower case.
     ShortDigest(String),
     Path(PathBuf),
+    /// A file of a library that no hub is known to list, by the catalogue's number.
+    Local(u64),
     Name(String),
 }
 
@@ -59,7 +61,7 @@ impl Classify for ModelRefError {
     }
     fn hint(&self) -> Option<String> {
         Some(
-            "write civitai:4384, civitai:4384@128713, hf:org/repo, a digest, path:/…, or a name from `paintbox search`"
+            "write civitai:4384, civitai:4384@128713, hf:org/repo, a digest, path:/…, local:17, or a name from `paintbox search`"
                 .to_owned(),
         )
     }
@@ -75,7 +77,7 @@ impl ModelRef {
         match self {
             Self::Civitai { .. } | Self::CivitaiVersion { .. } => Some(Hub::Civitai),
             Self::HuggingFace { .. } => Some(Hub::HuggingFace),
-            Self::Digest(_) | Self::ShortDigest(_) | Self::Path(_) | Self::Name(_) => None,
+            Self::Digest(_) | Self::ShortDigest(_) | Self::Path(_) | Self::Local(_) | Self::Name(_) => None,
         }
     }
 }
@@ -103,6 +105,8 @@ impl FromStr for ModelRef {
             parse_url(rest)
         } else if let Some(rest) = text.strip_prefix("path:") {
             if rest.is_empty() { Err("the path is empty") } else { Ok(Self::Path(PathBuf::from(rest))) }
+        } else if let Some(number) = text.strip_prefix("local:") {
+            number.parse().map(Self::Local).map_err(|_| "a file of a library is a number, as in local:17")
         } else if let Ok(digest) = text.strip_prefix("sha256:").unwrap_or(text).parse() {
             Ok(Self::Digest(digest))
         } else if matches!(text.len(), 10 | 12) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -245,6 +249,7 @@ impl fmt::Display for ModelRef {
             Self::Digest(digest) => write!(f, "{digest}"),
             Self::ShortDigest(digits) => f.write_str(digits),
             Self::Path(path) => write!(f, "path:{}", path.display()),
+            Self::Local(number) => write!(f, "local:{number}"),
             Self::Name(name) => f.write_str(name),
         }
     }
@@ -285,6 +290,7 @@ mod tests {
             ("96A7FB4ABC", ModelRef::ShortDigest("96a7fb4abc".into())),
             ("9F02751CC929", ModelRef::ShortDigest("9f02751cc929".into())),
             ("path:/models/a b.safetensors", ModelRef::Path("/models/a b.safetensors".into())),
+            ("local:17", ModelRef::Local(17)),
             ("DreamShaper XL", ModelRef::Name("DreamShaper XL".into())),
         ] {
             assert_eq!(parse(text), wanted, "{text}");

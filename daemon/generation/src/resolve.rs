@@ -52,7 +52,7 @@ pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalM
     let found = Found::of(&resolver.catalogue, reference).await?;
     let version = found.version()?;
     let named = found.named_file(version);
-    let is_folder = found.detail.summary.hub == Hub::HuggingFace
+    let is_folder = found.detail.summary.hub == Some(Hub::HuggingFace)
         && named.is_none()
         && version.files.iter().any(|file| file.name == "model_index.json" && is_local(file));
     let main = named.or_else(|| main_weights(version)).ok_or_else(|| found.not_local())?;
@@ -141,8 +141,10 @@ impl Found {
 
     fn name_for_people(&self, version: &VersionRecord) -> String {
         match self.detail.summary.hub {
-            Hub::Civitai if !version.name.is_empty() => format!("{} {}", self.detail.summary.name, version.name),
-            Hub::Civitai | Hub::HuggingFace => self.detail.summary.name.clone(),
+            Some(Hub::Civitai) if !version.name.is_empty() => {
+                format!("{} {}", self.detail.summary.name, version.name)
+            }
+            Some(Hub::Civitai | Hub::HuggingFace) | None => self.detail.summary.name.clone(),
         }
     }
 }

@@ -319,7 +319,7 @@ impl Hubs {
             ModelRef::HuggingFace { repo, revision, path } => {
                 self.inner.hugging_face.resolve(repo, revision.as_deref(), path.as_deref()).await
             }
-            ModelRef::Path(_) | ModelRef::Name(_) => {
+            ModelRef::Path(_) | ModelRef::Local(_) | ModelRef::Name(_) => {
                 Err(HubError::NotAHubReference { reference: reference.to_string() })
             }
         }

@@ -91,7 +91,8 @@ impl Api {
     async fn model_by_name(&self, name: &str) -> Result<ModelId, Status> {
         let (hub, external_id) = names::parse_model(name)?;
         let found = self.catalogue.find_model(hub, &external_id).await.map_err(|error| status(&error))?;
-        found.ok_or_else(|| status(&CatalogueError::ModelNotFound { reference: format!("{hub}:{external_id}") }))
+        let reference = || format!("{}:{external_id}", hub.map_or("local", Hub::as_str));
+        found.ok_or_else(|| status(&CatalogueError::ModelNotFound { reference: reference() }))
     }
 
     /// The model as it is known, or as it was known at a time.

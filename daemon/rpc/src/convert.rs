@@ -5,8 +5,8 @@ use crate::status::error_message;
 use paintbox_catalogue::{
     FileRecord, ModelDetail, ModelSummary, PreviewRecord, SyncCounts, SyncRunRecord, VersionRecord,
 };
-use paintbox_domain::Timestamp;
 use paintbox_domain::hub::FileSize;
+use paintbox_domain::{Hub, Timestamp};
 use paintbox_proto::v1;
 
 pub(crate) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
@@ -22,7 +22,7 @@ pub(crate) fn model_summary(summary: &ModelSummary) -> v1::Model {
         name: names::model(summary.hub, &summary.external_id),
         r#ref: summary.reference.to_string(),
         display_name: summary.name.clone(),
-        hub: summary.hub.to_string(),
+        hub: summary.hub.map_or("local", Hub::as_str).to_owned(),
         kind: summary.kind.to_string(),
         kind_label: summary.kind_label.clone().unwrap_or_default(),
         base_model: summary.base_model.clone().unwrap_or_default(),
@@ -67,7 +67,8 @@ fn version(model: &str, version: &VersionRecord) -> v1::ModelVersion {
 }
 
 fn file(version: &str, file: &FileRecord) -> v1::ModelFile {
-    let artifact = file.artifact.as_ref();
+    let (artifact, unread) = (file.artifact.as_ref(), file.unread.as_ref());
+    let paths = artifact.map(|artifact| &artifact.paths).or(unread.map(|unread| &unread.paths));
     let listed_size = file.size.map_or(0, FileSize::bytes);
     let digest = file.sha256.or(artifact.map(|artifact| artifact.sha256));
     v1::ModelFile {
@@ -77,12 +78,18 @@ fn file(version: &str, file: &FileRecord) -> v1::ModelFile {
         sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
         format: file.format.to_string(),
         state: file.state.as_str().to_owned(),
-        paths: artifact
-            .map(|artifact| artifact.paths.iter().map(|path| path.display().to_string()).collect())
-            .unwrap_or_default(),
+        paths: paths.into_iter().flatten().map(|path| path.display().to_string()).collect(),
         failure: file.failure.as_ref().map(error_message),
-        architecture: artifact.map(|artifact| artifact.architecture.to_string()).unwrap_or_default(),
-        kind: artifact.map(|artifact| artifact.kind.to_string()).unwrap_or_default(),
+        architecture: artifact
+            .map(|artifact| artifact.architecture)
+            .or(unread.map(|unread| unread.architecture))
+            .map(|architecture| architecture.to_string())
+            .unwrap_or_default(),
+        kind: artifact
+            .map(|artifact| artifact.kind)
+            .or(unread.map(|unread| unread.kind))
+            .map(|kind| kind.to_string())
+            .unwrap_or_default(),
         replaced_time: file.replaced_at.map(timestamp),
         gone_time: file.gone_at.map(timestamp),
     }

@@ -8,10 +8,12 @@ use paintbox_domain::digest::to_hex;
 use paintbox_domain::{ErrorClass, Failure, Hub, Sha256, reason};
 use tonic::Status;
 
-pub(crate) fn model(hub: Hub, external_id: &str) -> String {
+/// None stands for the page of a library's file.
+pub(crate) fn model(hub: Option<Hub>, external_id: &str) -> String {
     match hub {
-        Hub::Civitai => format!("models/civitai-{external_id}"),
-        Hub::HuggingFace => format!("models/hf-{}", to_hex(external_id.as_bytes())),
+        Some(Hub::Civitai) => format!("models/civitai-{external_id}"),
+        Some(Hub::HuggingFace) => format!("models/hf-{}", to_hex(external_id.as_bytes())),
+        None => format!("models/local-{external_id}"),
     }
 }
 
@@ -28,10 +30,12 @@ pub(crate) fn asset(sha256: &Sha256) -> String {
 }
 
 /// The hub and external id of `models/…`.
-pub(crate) fn parse_model(name: &str) -> Result<(Hub, String), Status> {
+pub(crate) fn parse_model(name: &str) -> Result<(Option<Hub>, String), Status> {
+    let is_number = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
     let parsed = name.strip_prefix("models/").and_then(|id| id.split_once('-')).and_then(|(hub, id)| match hub {
-        "civitai" => (!id.is_empty() && id.bytes().all(|b| b.is_ascii_digit())).then(|| (Hub::Civitai, id.to_owned())),
-        "hf" => from_hex_text(id).map(|id| (Hub::HuggingFace, id)),
+        "civitai" => is_number(id).then(|| (Some(Hub::Civitai), id.to_owned())),
+        "local" => is_number(id).then(|| (None, id.to_owned())),
+        "hf" => from_hex_text(id).map(|id| (Some(Hub::HuggingFace), id)),
         _ => None,
     });
     parsed.ok_or_else(|| bad("model", name, reason::MODEL_NOT_FOUND))
@@ -84,13 +88,22 @@ mod tests {
     #[test]
     fn names_read_back() {
         for (hub, id) in [(Hub::Civitai, "4384"), (Hub::HuggingFace, "Black-Forest-Labs/FLUX.1-dev")] {
-            assert_eq!(parse_model(&model(hub, id)).unwrap(), (hub, id.to_owned()));
+            assert_eq!(parse_model(&model(Some(hub), id)).unwrap(), (Some(hub), id.to_owned()));
         }
     }
 
     #[test]
     fn refuses_names_of_nothing() {
-        for name in ["", "models/", "models/civitai-x", "models/hf-zz", "models/hf-ff", "models/hf-é", "assets/../x"] {
+        for name in [
+            "",
+            "models/",
+            "models/civitai-x",
+            "models/hf-zz",
+            "models/hf-ff",
+            "models/hf-é",
+            "models/local-",
+            "assets/../x",
+        ] {
             assert!(parse_model(name).is_err(), "{name}");
             assert!(parse_asset(name).is_err(), "{name}");
         }

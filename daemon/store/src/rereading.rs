@@ -87,20 +87,20 @@ pub fn device_of(path: &Path) -> Option<u64> {
 /// What is checked is what the device gives, not what the system remembers of it, and nothing that people work with is
 /// pushed out of memory for it. A system that does not know the request reads as it always does.
 #[cfg(target_vendor = "apple")]
-fn read_past_the_cache(file: &File) {
+pub(crate) fn read_past_the_cache(file: &File) {
     let _unknown = rustix::fs::fcntl_nocache(file, true);
 }
 
 #[cfg(not(target_vendor = "apple"))]
-fn read_past_the_cache(file: &File) {
+pub(crate) fn read_past_the_cache(file: &File) {
     forget_cached(file);
 }
 
 #[cfg(target_vendor = "apple")]
-fn forget_cached(_file: &File) {}
+pub(crate) fn forget_cached(_file: &File) {}
 
 #[cfg(not(target_vendor = "apple"))]
-fn forget_cached(file: &File) {
+pub(crate) fn forget_cached(file: &File) {
     let _unknown = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 

@@ -28,12 +28,14 @@ pub struct Care {
     /// A file is read again when it was not for this long; none: never by itself.
     pub reread_after: Option<Duration>,
     pub reread_bytes_per_second: u64,
+    /// Whether hubs are asked, by digest, about what lies in libraries.
+    pub identify: bool,
 }
 
 impl Default for Care {
     /// A terabyte takes nine hours at this pace, of every ninety days; a disk that spins gives about five times as much.
     fn default() -> Self {
-        Self { trash_for: DAY * 30, reread_after: Some(DAY * 90), reread_bytes_per_second: 32 << 20 }
+        Self { trash_for: DAY * 30, reread_after: Some(DAY * 90), reread_bytes_per_second: 32 << 20, identify: true }
     }
 }
 

@@ -61,6 +61,12 @@ pub enum SyncError {
     /// What is wanted belongs on a volume that is not there.
     #[error("the volume `{label}` is away")]
     VolumeAway { label: String },
+    #[error("{reference} lies in a folder that is somebody's own")]
+    LibraryIsReadOnly { reference: String },
+    #[error("{} {problem}", path.display())]
+    LibraryExists { path: std::path::PathBuf, problem: String },
+    #[error("the library {} is not there", path.display())]
+    LibraryAway { path: std::path::PathBuf },
     #[error("nothing of {reference} is here")]
     NothingHere { reference: String },
     #[error("{problem}")]
@@ -91,6 +97,9 @@ impl SyncError {
             | Self::NotThatVolume { .. }
             | Self::VolumeInUse { .. }
             | Self::VolumeAway { .. }
+            | Self::LibraryIsReadOnly { .. }
+            | Self::LibraryExists { .. }
+            | Self::LibraryAway { .. }
             | Self::NothingHere { .. }
             | Self::Invalid { .. }
             | Self::NoSuchVersion { .. }
@@ -113,7 +122,10 @@ impl Classify for SyncError {
             Self::NotThatVolume { .. }
             | Self::VolumeInUse { .. }
             | Self::VolumeAway { .. }
+            | Self::LibraryIsReadOnly { .. }
+            | Self::LibraryAway { .. }
             | Self::NothingHere { .. } => ErrorClass::Precondition,
+            Self::LibraryExists { .. } => ErrorClass::AlreadyExists,
             Self::NoSuchVersion { .. }
             | Self::NoSuchFile { .. }
             | Self::NoSuchRun { .. }
@@ -132,6 +144,9 @@ impl Classify for SyncError {
             Self::Invalid { .. } => reason::INVALID_ARGUMENT,
             Self::NotThatVolume { .. } | Self::VolumeAway { .. } => reason::VOLUME_AWAY,
             Self::VolumeInUse { .. } => reason::VOLUME_IN_USE,
+            Self::LibraryIsReadOnly { .. } => reason::LIBRARY_IS_READ_ONLY,
+            Self::LibraryExists { .. } => reason::LIBRARY_EXISTS,
+            Self::LibraryAway { .. } => reason::LIBRARY_AWAY,
             Self::NothingHere { .. } => reason::FILE_NOT_LOCAL,
             Self::NoSuchVersion { .. } => reason::VERSION_NOT_FOUND,
             Self::NoSuchFile { .. } => reason::FILE_NOT_FOUND,
@@ -178,7 +193,12 @@ impl Classify for SyncError {
                 metadata.extend([("volume", label.clone()), ("files", files.to_string())]);
             }
             Self::VolumeAway { label } => metadata.push(("volume", label.clone())),
-            Self::NothingHere { reference } => metadata.push(("reference", reference.clone())),
+            Self::NothingHere { reference } | Self::LibraryIsReadOnly { reference } => {
+                metadata.push(("reference", reference.clone()));
+            }
+            Self::LibraryExists { path, .. } | Self::LibraryAway { path } => {
+                metadata.push(("path", path.display().to_string()));
+            }
             Self::Invalid { field, .. } => metadata.push(("field", (*field).to_owned())),
             Self::Reference(_)
             | Self::Target(_)

@@ -51,8 +51,9 @@ impl Sync {
         let last = catalogue.model_change_at(id, at).await?.ok_or_else(unknown)?;
         let gone_at = last.raw.is_none().then_some(last.at);
         let raw = page.raw.unwrap_or_default();
-        let then = paintbox_hub::read_kept(now.summary.hub, raw).ok_or_else(unknown)?;
-        Ok(as_it_was(now, then, gone_at))
+        let hub = now.summary.hub.ok_or_else(unknown)?;
+        let then = paintbox_hub::read_kept(hub, raw).ok_or_else(unknown)?;
+        Ok(as_it_was(now, hub, then, gone_at))
     }
 
     /// Every change of what the hub says of a model, oldest first. States in which nothing that is understood differs
@@ -62,7 +63,8 @@ impl Sync {
     /// When the catalogue cannot be read.
     pub async fn history(&self, id: ModelId) -> Result<Vec<HistoryEntry>, SyncError> {
         let catalogue = &self.inner.parts.catalogue;
-        let hub = catalogue.model(id).await?.summary.hub;
+        // Only hubs' pages are kept.
+        let Some(hub) = catalogue.model(id).await?.summary.hub else { return Ok(Vec::new()) };
         let mut entries: Vec<HistoryEntry> = Vec::new();
         let mut before: Option<HubModel> = None;
         let mut is_gone = false;
@@ -128,8 +130,7 @@ fn differences(before: &HubModel, after: &HubModel) -> Vec<&'static str> {
 }
 
 /// `now` with everything that its hub says replaced by what it said then.
-fn as_it_was(mut now: ModelDetail, then: HubModel, gone_at: Option<Timestamp>) -> ModelDetail {
-    let hub = now.summary.hub;
+fn as_it_was(mut now: ModelDetail, hub: Hub, then: HubModel, gone_at: Option<Timestamp>) -> ModelDetail {
     now.summary.name = then.name;
     now.summary.kind = then.kind;
     now.summary.kind_label = then.kind_label;

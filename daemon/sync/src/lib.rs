@@ -12,6 +12,7 @@
 //!   fetches example images.
 //! - `places` says where files lie and where they go, `volumes` how people change that; `verify` reads files again, and
 //!   `care` does so by itself; `removals` is the trash, and `garbage` explains what nobody needs.
+//! - `library` adopts folders of models that people keep themselves.
 //! - `follow` starts and changes follows; `history` reads a model as it was; `notify` tells of new versions.
 //!
 //! Runs and downloads are rows: they outlive whoever asked for them. One run at a time looks and plans; the downloads
@@ -28,6 +29,7 @@ mod fetch;
 mod follow;
 mod garbage;
 mod history;
+mod library;
 mod notify;
 mod places;
 pub mod plan;
@@ -56,6 +58,7 @@ pub use feed::{FileFailed, FilePhase, FileProgress, SyncEvent};
 pub use follow::BackfillPreview;
 pub use garbage::{Garbage, GarbageClass};
 pub use history::{HistoryEntry, HistoryEvent};
+pub use library::{Library, ScanEvent, Scanned};
 pub use notify::Announcer;
 pub use places::Places;
 pub use plan::{Operation, OperationKind, Plan};

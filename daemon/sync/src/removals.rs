@@ -30,6 +30,9 @@ impl Sync {
     async fn files_to_remove(&self, reference: &str) -> Result<Vec<FileId>, SyncError> {
         let catalogue = &self.inner.parts.catalogue;
         let resolved = catalogue.resolve(&reference.parse::<ModelRef>()?).await?;
+        if catalogue.model(resolved.model).await?.summary.hub.is_none() {
+            return Err(SyncError::LibraryIsReadOnly { reference: reference.to_owned() });
+        }
         if let Some(file) = resolved.file {
             return Ok(vec![file]);
         }

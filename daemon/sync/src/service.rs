@@ -5,6 +5,7 @@ use crate::check::Occasion;
 use crate::downloads::Downloads;
 use crate::error::SyncError;
 use crate::feed::{Feed, Position, SyncEvent};
+use crate::library::Libraries;
 use crate::plan::Plan;
 use crate::run::check_failed;
 use crate::schedule;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     /// Wakes who watches the stores.
     pub(crate) volumes_changed: tokio::sync::Notify,
     pub(crate) downloads: Downloads,
+    pub(crate) libraries: Libraries,
     /// Files at rest that their disk did not give; they are told once, and not tried again by themselves.
     pub(crate) unreadable: Mutex<HashSet<ObservationId>>,
     /// Held by whoever tells of new versions, so that nothing is told twice.
@@ -81,6 +83,7 @@ impl Sync {
                 nudge: tokio::sync::Notify::new(),
                 volumes_changed: tokio::sync::Notify::new(),
                 downloads: Downloads::default(),
+                libraries: Libraries::default(),
                 unreadable: Mutex::default(),
                 telling: tokio::sync::Mutex::default(),
                 tasks: TaskTracker::new(),

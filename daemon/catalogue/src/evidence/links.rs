@@ -149,14 +149,12 @@ pub(super) fn index_new<'a>(models: &'a [ModelRow<'_>]) -> impl Iterator<Item = 
 }
 
 /// Indexes models anew: from what the tables hold now, not from the answers, which may have left things out.
-pub(super) async fn index_again(connection: &mut SqliteConnection, models: &[ModelRow<'_>]) -> Result<(), sqlx::Error> {
+pub(crate) async fn index_again(connection: &mut SqliteConnection, models: &[i64]) -> Result<(), sqlx::Error> {
     if models.is_empty() {
         return Ok(());
     }
-    let sources: Vec<SearchSource> = sqlx::query_as(SEARCH_SOURCES)
-        .bind(codec::id_list(models.iter().map(|written| written.id)))
-        .fetch_all(&mut *connection)
-        .await?;
+    let sources: Vec<SearchSource> =
+        sqlx::query_as(SEARCH_SOURCES).bind(codec::id_list(models.iter().copied())).fetch_all(&mut *connection).await?;
     let indexed = statements(INDEX_MODELS_AGAIN, &sources, |row, source| bind_indexed(row, &in_tables(source)));
     run(connection, indexed).await
 }

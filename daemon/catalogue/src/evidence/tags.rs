@@ -39,7 +39,7 @@ impl TagIds {
     }
 
     /// Only what is committed may be remembered: a transaction that is rolled back takes its tags along.
-    pub(super) fn remember(&self, committed: Learned) {
+    pub(crate) fn remember(&self, committed: Learned) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() + committed.0.len() > REMEMBERED {
             known.clear();
@@ -50,7 +50,7 @@ impl TagIds {
 
 /// Tags that were looked up in a transaction.
 #[derive(Default)]
-pub(super) struct Learned(HashMap<Box<str>, i64>);
+pub(crate) struct Learned(HashMap<Box<str>, i64>);
 
 /// Writes the tags of a plan's models, whose rows are there.
 pub(super) async fn write(
@@ -59,11 +59,22 @@ pub(super) async fn write(
     remembered: &TagIds,
     learned: &mut Learned,
 ) -> Result<(), sqlx::Error> {
-    let said: Vec<(i64, &str, i64)> = plan
+    let said = plan
         .all_models()
         .filter(|written| written.says_tags())
-        .flat_map(|written| (0..).zip(&written.answer.model.tags).map(|(at, tag)| (written.id, tag.as_str(), at)))
-        .collect();
+        .flat_map(|written| (0..).zip(&written.answer.model.tags).map(|(at, tag)| (written.id, tag.as_str(), at)));
+    let known = plan.models.known.iter().filter(|written| written.says_tags()).map(|written| written.id);
+    set(connection, said.collect(), known.collect(), remembered, learned).await
+}
+
+/// Gives models the tags `said`, each with its model and place; those of the models `had_tags` go first.
+pub(crate) async fn set(
+    connection: &mut SqliteConnection,
+    said: Vec<(i64, &str, i64)>,
+    had_tags: Vec<i64>,
+    remembered: &TagIds,
+    learned: &mut Learned,
+) -> Result<(), sqlx::Error> {
     let mut names: Vec<&str> = said.iter().map(|(_, name, _)| *name).collect();
     names.sort_unstable();
     names.dedup();
@@ -78,11 +89,9 @@ pub(super) async fn write(
     }
     learned.0.extend(names.iter().filter_map(|name| Some((Box::from(*name), *ids.get(name)?))));
 
-    let known: Vec<i64> =
-        plan.models.known.iter().filter(|written| written.says_tags()).map(|written| written.id).collect();
-    let cleared = (!known.is_empty()).then(|| {
+    let cleared = (!had_tags.is_empty()).then(|| {
         let mut statement = Statement::new(CLEAR_MODEL_TAGS);
-        statement.bind(codec::id_list(known));
+        statement.bind(codec::id_list(had_tags));
         statement
     });
     let set: Vec<(i64, i64, i64)> =

@@ -38,6 +38,7 @@ fn file(number: u8, name: &str) -> FileRecord {
         licence_at_fetch: None,
         gone_at: None,
         replaced_at: None,
+        unread: None,
         removed_at: None,
     }
 }

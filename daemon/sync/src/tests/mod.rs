@@ -2,6 +2,7 @@
 
 mod following;
 mod keeping;
+mod library;
 mod ordeal;
 mod queue;
 mod simulation;

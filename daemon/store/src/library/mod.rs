@@ -1,0 +1,12 @@
+//! Folders of models that people keep themselves: walked, looked at, read, and never written to.
+//!
+//! A walk opens no file. What the system says of one (device, inode, length, time of change) is by what it
+//! is known again under another name; only where that leaves a doubt are bytes read.
+
+mod look;
+mod reading;
+mod walk;
+
+pub use look::{Root, look};
+pub use reading::{DigestReading, sample};
+pub use walk::{SeenFile, Walked, walk};

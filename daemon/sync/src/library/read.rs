@@ -1,0 +1,118 @@
+//! Reading the files of libraries to their end, in the background, the smallest first: what their content is called on
+//! the hubs is only known then. One file of a device at a time, since a disk that spins is slowest at several. What was
+//! read is on record within half a second, so that a daemon which ends goes on behind it.
+
+use crate::error::SyncError;
+use crate::service::Sync;
+use crate::settle::blocking;
+use paintbox_catalogue::{LibraryFileId, ReadFile, UnreadFile};
+use paintbox_domain::{Failure, FileLook};
+use paintbox_store::library::DigestReading;
+use paintbox_store::{Digests, StoreError};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Files that are looked up at once.
+const FILES_AT_ONCE: u32 = 256;
+/// What was read is put on record this often: small files take less time to read than to record one by one.
+const RECORD_INTERVAL: Duration = Duration::from_millis(500);
+
+impl Sync {
+    /// Reads every file that was not read yet. False when the daemon ends before.
+    ///
+    /// # Errors
+    /// When the catalogue fails.
+    pub(crate) async fn read_library_files(&self) -> Result<bool, SyncError> {
+        loop {
+            let unread = self.inner.parts.catalogue.unread_library_files(FILES_AT_ONCE).await?;
+            if unread.is_empty() {
+                return Ok(true);
+            }
+            let mut by_device: BTreeMap<u64, Vec<UnreadFile>> = BTreeMap::new();
+            for file in unread {
+                by_device.entry(file.look.device).or_default().push(file);
+            }
+            let devices = by_device.into_values().map(|files| self.read_in_turn(files));
+            for ended in futures::future::join_all(devices).await {
+                if !ended? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    async fn read_in_turn(&self, files: Vec<UnreadFile>) -> Result<bool, SyncError> {
+        let catalogue = &self.inner.parts.catalogue;
+        let mut read = Vec::new();
+        let mut since = Instant::now();
+        for file in files {
+            match self.read_to_end(&file).await? {
+                None => {
+                    self.record_read(&mut read).await?;
+                    return Ok(false);
+                }
+                Some(Ok(Some((look, digests)))) => {
+                    let Digests { sha256, blake3, auto_v3, .. } = digests;
+                    read.push(ReadFile { file: file.file, look, sha256, blake3, auto_v3 });
+                }
+                // It is being written to, or is another one by now.
+                Some(Ok(None)) => self.set_aside_until_looked_at(&[file.file]).await?,
+                Some(Err(error)) => {
+                    tracing::warn!(path = %file.path.display(), %error, "a file of a library cannot be read");
+                    catalogue.record_unreadable_file(file.file, &Failure::of(&error)).await?;
+                }
+            }
+            if since.elapsed() >= RECORD_INTERVAL {
+                self.record_read(&mut read).await?;
+                since = Instant::now();
+            }
+        }
+        self.record_read(&mut read).await?;
+        Ok(true)
+    }
+
+    async fn record_read(&self, read: &mut Vec<ReadFile>) -> Result<(), SyncError> {
+        let left = self.inner.parts.catalogue.record_read_files(&std::mem::take(read)).await?;
+        self.set_aside_until_looked_at(&left).await
+    }
+
+    /// Files that are not what was on record any more are left until their library was looked at again.
+    async fn set_aside_until_looked_at(&self, files: &[LibraryFileId]) -> Result<(), SyncError> {
+        for file in files {
+            tracing::debug!(%file, "the file changed while it was read");
+            self.inner.parts.catalogue.set_aside_library_file(*file).await?;
+            self.inner.libraries.stale.notify_one();
+        }
+        Ok(())
+    }
+
+    /// None when the daemon ends.
+    async fn read_to_end(
+        &self,
+        file: &UnreadFile,
+    ) -> Result<Option<Result<Option<(FileLook, Digests)>, StoreError>>, SyncError> {
+        let path = file.path.clone();
+        let mut reading = match blocking(move || DigestReading::begin(&path)).await? {
+            Ok(reading) => reading,
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        self.inner.libraries.files_read.fetch_add(1, Ordering::Relaxed);
+        loop {
+            if self.inner.shutdown.is_cancelled() {
+                return Ok(None);
+            }
+            let (back, read) = blocking(move || {
+                let read = reading.read();
+                (reading, read)
+            })
+            .await?;
+            reading = back;
+            match read {
+                Ok(0) => return Ok(Some(blocking(move || reading.finish()).await?)),
+                Ok(_) => {}
+                Err(error) => return Ok(Some(Err(error))),
+            }
+        }
+    }
+}

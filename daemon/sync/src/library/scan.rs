@@ -1,0 +1,221 @@
+//! A look at a library: walked, compared with what is on record, and what is otherwise put on record.
+//!
+//! The walk opens no file. Only the headers of files that were not seen before are read, and a few bytes of those in
+//! doubt. New names come before names that are gone, so that a file which moved always has one.
+
+use super::diff::{Arrival, Arrived, Difference, Known, difference, unfamiliar};
+use super::inspect::{inspect_all, sample_of};
+use crate::error::SyncError;
+use crate::service::Sync;
+use crate::settle::blocking;
+use paintbox_catalogue::{InspectedFile, LibraryChanges, LibraryFileId, LibraryRecord, Placed, PlacedPath};
+use paintbox_domain::FileLook;
+use paintbox_store::StoreError;
+use paintbox_store::library::{Root, Walked, walk};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+/// Names that are put on record at once: the writer is held for some fifty milliseconds.
+const NAMES_AT_ONCE: usize = 500;
+
+/// How far a look at a library is, and what it found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Names of files that may hold models.
+    pub seen: u64,
+    /// Names whose file is another one than on record, or that are new.
+    pub arrived: u64,
+    /// Of those, the names of files that were known before, under another name or none.
+    pub known_again: u64,
+    /// Names that are no more.
+    pub gone: u64,
+    /// Of `arrived`, those that are on record by now.
+    pub recorded: u64,
+    /// Files whose headers were read.
+    pub inspected: u64,
+}
+
+impl Sync {
+    /// Looks at a library. None when it is not there.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or the catalogue fails.
+    pub(crate) async fn scan_library(
+        &self,
+        library: &LibraryRecord,
+        tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
+    ) -> Result<Option<Scanned>, SyncError> {
+        let _turn = self.inner.libraries.turn.lock().await;
+        let catalogue = &self.inner.parts.catalogue;
+        let root = library.path.clone();
+        let walking = blocking(move || {
+            let looked = Root::of(&root)?;
+            Ok::<_, StoreError>((looked, walk(&root, &[PathBuf::new()])?))
+        });
+        let (walked, known) = futures::join!(walking, catalogue.library_paths(library.id));
+        let known = known?;
+        let (root, walked) = match walked? {
+            Ok((root, walked)) if !is_empty_mount_point(library, root, &walked, !known.is_empty()) => (root, walked),
+            Ok(_) => return self.library_is_away(library).await,
+            Err(error) => {
+                tracing::info!(library = %library.path.display(), %error, "the library is not there");
+                return self.library_is_away(library).await;
+            }
+        };
+        catalogue.set_library_away(library.id, false).await?;
+        let like = Known::new(catalogue.library_files_like(&unfamiliar(&known, &walked)).await?);
+        let found = difference(&known, &walked, &like);
+        let mut scanned = Scanned {
+            seen: walked.files.len() as u64,
+            arrived: found.arrivals.len() as u64,
+            gone: found.gone.len() as u64,
+            ..Scanned::default()
+        };
+        tell(scanned);
+        self.record_difference(library, found, &mut scanned, tell).await?;
+        catalogue.record_walked(library.id, &library.layout, root.device, root.inode).await?;
+        if scanned.arrived > 0 {
+            self.inner.libraries.unread.notify_one();
+        }
+        Ok(Some(scanned))
+    }
+
+    async fn library_is_away(&self, library: &LibraryRecord) -> Result<Option<Scanned>, SyncError> {
+        if self.inner.parts.catalogue.set_library_away(library.id, true).await? {
+            tracing::warn!(library = %library.path.display(), "the library went away; what is known of it stays");
+        }
+        Ok(None)
+    }
+
+    async fn record_difference(
+        &self,
+        library: &LibraryRecord,
+        found: Difference,
+        scanned: &mut Scanned,
+        tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
+    ) -> Result<(), SyncError> {
+        let catalogue = &self.inner.parts.catalogue;
+        let (arrivals, mut looks) = self.without_doubt(library, found.arrivals).await?;
+        looks.extend(found.looks);
+        for looks in looks.chunks(NAMES_AT_ONCE) {
+            let changes = LibraryChanges { looks: looks.to_vec(), ..LibraryChanges::default() };
+            catalogue.record_library_changes(library, &changes).await?;
+        }
+        let (again, new): (Vec<Arrival>, Vec<Arrival>) =
+            arrivals.into_iter().partition(|arrival| matches!(arrival.file, Arrived::Known(_)));
+        scanned.known_again = again.len() as u64;
+        for again in again.chunks(NAMES_AT_ONCE) {
+            let placed = again.iter().filter_map(|arrival| match arrival.file {
+                Arrived::Known(file) => Some(placed(arrival, Placed::Known(file))),
+                Arrived::Doubtful(_) | Arrived::New => None,
+            });
+            let changes = LibraryChanges { placed: placed.collect(), ..LibraryChanges::default() };
+            catalogue.record_library_changes(library, &changes).await?;
+            scanned.recorded += again.len() as u64;
+            tell(*scanned);
+        }
+        self.record_new_files(library, &new, scanned, tell).await?;
+        for gone in found.gone.chunks(NAMES_AT_ONCE) {
+            let changes = LibraryChanges { gone: gone.to_vec(), ..LibraryChanges::default() };
+            catalogue.record_library_changes(library, &changes).await?;
+        }
+        Ok(())
+    }
+
+    /// Names of one file stay together, so that it is looked into once. While one lot is put on record, the headers of
+    /// the next are read.
+    async fn record_new_files(
+        &self,
+        library: &LibraryRecord,
+        new: &[Arrival],
+        scanned: &mut Scanned,
+        tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
+    ) -> Result<(), SyncError> {
+        let catalogue = &self.inner.parts.catalogue;
+        let mut order: Vec<&Arrival> = new.iter().collect();
+        order.sort_by_key(|arrival| (arrival.look, arrival.path.as_os_str()));
+        let by_file: Vec<&[&Arrival]> = order.chunk_by(|left, right| left.look == right.look).collect();
+        let mut recording = None;
+        for files in by_file.chunks(NAMES_AT_ONCE) {
+            let first_names: Vec<(PathBuf, FileLook)> =
+                files.iter().map(|names| (names[0].path.clone(), names[0].look)).collect();
+            let root = library.path.clone();
+            let inspecting = blocking(move || {
+                let files: Vec<(&Path, FileLook)> =
+                    first_names.iter().map(|(path, look)| (path.as_path(), *look)).collect();
+                inspect_all(&root, &files)
+            });
+            let recorded = async {
+                match recording.take() {
+                    Some(changes) => self.record_lot(library, &changes).await,
+                    None => Ok(0),
+                }
+            };
+            let (inspected, recorded) = futures::join!(inspecting, recorded);
+            scanned.recorded += recorded?;
+            let inspected: Vec<InspectedFile> = inspected?;
+            scanned.inspected += inspected.len() as u64;
+            tell(*scanned);
+            let names = (0..).zip(files);
+            let names = names.flat_map(|(at, names)| names.iter().map(move |name| placed(name, Placed::New(at))));
+            recording =
+                Some(LibraryChanges { placed: names.collect(), new_files: inspected, ..LibraryChanges::default() });
+        }
+        if let Some(changes) = recording {
+            catalogue.record_library_changes(library, &changes).await?;
+            scanned.recorded += changes.placed.len() as u64;
+            tell(*scanned);
+        }
+        Ok(())
+    }
+
+    async fn record_lot(&self, library: &LibraryRecord, changes: &LibraryChanges) -> Result<u64, SyncError> {
+        self.inner.parts.catalogue.record_library_changes(library, changes).await?;
+        Ok(changes.placed.len() as u64)
+    }
+
+    /// Decides doubts by a few bytes of the files; what they are known by now comes with it.
+    async fn without_doubt(
+        &self,
+        library: &LibraryRecord,
+        mut arrivals: Vec<Arrival>,
+    ) -> Result<(Vec<Arrival>, Vec<(LibraryFileId, FileLook)>), SyncError> {
+        let mut looks: HashMap<LibraryFileId, FileLook> = HashMap::new();
+        let mut refuted: HashSet<(LibraryFileId, FileLook)> = HashSet::new();
+        for arrival in &mut arrivals {
+            let Arrived::Doubtful(file) = arrival.file else { continue };
+            // A file that has another number by now has that one only.
+            let is_settled = looks.get(&file).map(|look| *look == arrival.look);
+            let is_same = match is_settled {
+                Some(is_same) => is_same,
+                None if refuted.contains(&(file, arrival.look)) => false,
+                None => {
+                    let (path, look) = (library.path.join(&arrival.path), arrival.look);
+                    let now = blocking(move || sample_of(&path, &look)).await?;
+                    let before = self.inner.parts.catalogue.library_sample(file).await?;
+                    before.is_some() && before == now
+                }
+            };
+            if is_same {
+                looks.insert(file, arrival.look);
+                arrival.file = Arrived::Known(file);
+            } else {
+                refuted.insert((file, arrival.look));
+                arrival.file = Arrived::New;
+            }
+        }
+        Ok((arrivals, looks.into_iter().collect()))
+    }
+}
+
+fn placed(arrival: &Arrival, file: Placed) -> PlacedPath {
+    PlacedPath { path: arrival.path.clone(), file, beside: 0 }
+}
+
+/// Where a disk was taken away an empty folder stays behind, which is another one than the library.
+fn is_empty_mount_point(library: &LibraryRecord, root: Root, walked: &Walked, had_files: bool) -> bool {
+    had_files
+        && walked.files.is_empty()
+        && walked.unreadable.is_empty()
+        && (root.device, root.inode) != (library.device, library.inode)
+}
