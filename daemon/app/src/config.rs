@@ -29,6 +29,7 @@ struct File {
     notify: NotifyTable,
     downloads: DownloadsTable,
     store: StoreTable,
+    libraries: LibrariesTable,
     generation: GenerationTable,
 }
 
@@ -90,6 +91,13 @@ struct StoreTable {
     /// 0: never by itself.
     verify_days: Option<u32>,
     verify_bytes_per_second: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LibrariesTable {
+    /// Whether CivitAI is asked, by digest, about files that lie in libraries.
+    identify: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -170,7 +178,7 @@ impl Config {
             notify_desktop: file.notify.desktop,
             webhook: file.notify.webhook,
             download_limits: download_limits(&file.downloads),
-            care: care(&file.store),
+            care: care(&file.store, &file.libraries),
             kept_free_bytes: file.store.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
@@ -219,6 +227,8 @@ impl Config {
             ),
             None => writeln!(text, "read again      only when asked"),
         };
+        let asked = if self.care.identify { "CivitAI is asked by digest" } else { "nobody is asked" };
+        let _ = writeln!(text, "libraries       {asked} about the files in them");
         let _ = write!(text, "queue           at most {} generations", self.max_queued);
         text
     }
@@ -301,7 +311,7 @@ fn days(time: Duration) -> u64 {
     time.as_secs() / DAY_SECONDS
 }
 
-fn care(table: &StoreTable) -> Care {
+fn care(table: &StoreTable, libraries: &LibrariesTable) -> Care {
     let usual = Care::default();
     let time = |days: u32| Duration::from_secs(u64::from(days) * DAY_SECONDS);
     Care {
@@ -312,6 +322,7 @@ fn care(table: &StoreTable) -> Care {
             None => usual.reread_after,
         },
         reread_bytes_per_second: table.verify_bytes_per_second.unwrap_or(usual.reread_bytes_per_second),
+        identify: libraries.identify.unwrap_or(usual.identify),
     }
 }
 

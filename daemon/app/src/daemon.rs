@@ -130,6 +130,10 @@ async fn live(config: &Config) -> Result<(), StartError> {
         let sync = sync.clone();
         async move { sync.care().await }
     });
+    let librarian = tokio::spawn({
+        let sync = sync.clone();
+        async move { sync.keep_libraries().await }
+    });
     let ended_early = tokio::select! {
         () = stopped(&stop) => None,
         // A part that ends by itself is a fault; the daemon ends in order and says so.
@@ -140,7 +144,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
     tracing::info!("ending");
     shutdown.cancel();
     let in_order = async {
-        drop(tokio::join!(sync.shut_down(), generations.shut_down(), watcher, carer));
+        drop(tokio::join!(sync.shut_down(), generations.shut_down(), watcher, carer, librarian));
         if ended_early.is_none() {
             drop((&mut server).await);
         }

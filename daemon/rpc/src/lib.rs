@@ -11,6 +11,7 @@ mod daemon;
 mod download;
 mod follow;
 mod generation;
+mod library;
 mod listener;
 mod names;
 mod policy;

@@ -1,0 +1,103 @@
+//! `LibraryService`.
+
+use crate::convert::timestamp;
+use crate::names::parse_number;
+use crate::server::{Api, StreamOf, bounded};
+use crate::status::status;
+use futures::StreamExt as _;
+use paintbox_catalogue::LibraryId;
+use paintbox_domain::reason;
+use paintbox_proto::v1;
+use paintbox_proto::v1::library_service_server::LibraryService;
+use paintbox_sync::{Library, ScanEvent, Scanned};
+use std::path::Path;
+use tonic::{Request, Response, Status};
+
+fn name(id: LibraryId) -> String {
+    format!("libraries/{id}")
+}
+
+fn parse(name: &str) -> Result<LibraryId, Status> {
+    parse_number("libraries", "library", name, reason::LIBRARY_NOT_FOUND).map(LibraryId::new)
+}
+
+fn library(library: &Library) -> v1::Library {
+    let Library { record, counts } = library;
+    v1::Library {
+        name: name(record.id),
+        path: record.path.display().to_string(),
+        layout: record.layout.clone(),
+        state: if record.away_since.is_some() { "away" } else { "present" }.to_owned(),
+        paths: counts.paths,
+        files: counts.files,
+        file_bytes: counts.bytes,
+        read_files: counts.read_files,
+        read_bytes: counts.read_bytes,
+        listed_files: counts.listed,
+        unknown_files: counts.unknown,
+        refused_files: counts.refused,
+        create_time: Some(timestamp(record.created_at)),
+        scan_time: record.walked_at.map(timestamp),
+        away_since_time: record.away_since.map(timestamp),
+    }
+}
+
+fn scanned(id: LibraryId, scanned: Scanned) -> v1::ScanLibrariesResponse {
+    v1::ScanLibrariesResponse {
+        name: name(id),
+        seen: scanned.seen,
+        arrived: scanned.arrived,
+        known_again: scanned.known_again,
+        gone: scanned.gone,
+        recorded: scanned.recorded,
+        library: None,
+    }
+}
+
+#[tonic::async_trait]
+impl LibraryService for Api {
+    type ScanLibrariesStream = StreamOf<v1::ScanLibrariesResponse>;
+
+    async fn list_libraries(
+        &self,
+        _request: Request<v1::ListLibrariesRequest>,
+    ) -> Result<Response<v1::ListLibrariesResponse>, Status> {
+        let libraries = self.sync.libraries().await.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::ListLibrariesResponse { libraries: libraries.iter().map(library).collect() }))
+    }
+
+    async fn create_library(
+        &self,
+        request: Request<v1::CreateLibraryRequest>,
+    ) -> Result<Response<v1::Library>, Status> {
+        let added = self.sync.add_library(Path::new(&request.into_inner().path)).await;
+        Ok(Response::new(library(&added.map_err(|error| status(&error))?)))
+    }
+
+    async fn delete_library(
+        &self,
+        request: Request<v1::DeleteLibraryRequest>,
+    ) -> Result<Response<v1::DeleteLibraryResponse>, Status> {
+        let id = parse(&request.into_inner().name)?;
+        self.sync.remove_library(id).await.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::DeleteLibraryResponse {}))
+    }
+
+    async fn scan_libraries(
+        &self,
+        request: Request<v1::ScanLibrariesRequest>,
+    ) -> Result<Response<Self::ScanLibrariesStream>, Status> {
+        let names = request.into_inner().names;
+        let ids = names.iter().map(|name| parse(name)).collect::<Result<Vec<_>, _>>()?;
+        let events = self.sync.scan_libraries(&ids).await.map_err(|error| status(&error))?;
+        let answers = events.map(|event| match event {
+            Ok(ScanEvent::Progress { library, scanned: far }) => Ok(scanned(library, far)),
+            Ok(ScanEvent::Done { library: ended, scanned: far }) => Ok(v1::ScanLibrariesResponse {
+                library: Some(library(&ended)),
+                ..scanned(ended.record.id, far.unwrap_or_default())
+            }),
+            Err(error) => Err(status(&error)),
+        });
+        Ok(Response::new(bounded(answers, self.shutdown.clone())))
+    }
+}
