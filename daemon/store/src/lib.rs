@@ -27,6 +27,7 @@ mod error;
 mod hashing;
 pub mod hf_cache;
 mod inventory;
+pub mod library;
 mod partial;
 pub mod preview;
 mod quarantine;
