@@ -2,3 +2,4 @@
 
 pub mod beside;
 pub mod layout;
+pub mod medium;
