@@ -8,7 +8,7 @@
 //! | --- | --- | --- | --- |
 //! | `comfyui` | `folder_paths.py`, or `models` and `custom_nodes` | two of `checkpoints`, `loras`, … | comfyanonymous/ComfyUI @ 00db33f6b7fc `folder_paths.py` |
 //! | `a1111` | `models` and `webui.sh`, `webui-user.*` or `extensions-builtin` | `Stable-diffusion` | AUTOMATIC1111/stable-diffusion-webui @ 04b4508a66de `modules/paths_internal.py`; lllyasviel/stable-diffusion-webui-forge @ dfdcbab685e5 `modules/sd_models.py` |
-//! | `invokeai` | `invokeai.yaml` or `databases/invokeai.db` | `model_images`, `.download_cache`, `.convert_cache`, or `sd-1/lora` and the like of version 3 | invoke-ai/InvokeAI @ 8e71a8a51939 `invokeai/app/services/config/config_default.py`, `model_install/model_install_default.py` |
+//! | `invokeai` | `invokeai.yaml` or `databases/invokeai.db` | `model_images`, `.download_cache`, `.convert_cache`, or, of version 3, `core` and `sd-1/lora` or the like | invoke-ai/InvokeAI @ 8e71a8a51939 `invokeai/app/services/config/config_default.py`, `model_install/model_install_default.py` |
 //! | `swarmui` | `Models` and `Data/Settings.fds`, `dlbackend` or `launch-linux.sh` | `Stable-Diffusion` | mcmonkeyprojects/SwarmUI @ 062407c7 `src/Core/Settings.cs`, `src/Core/Program.cs` |
 //! | `draw_things` | `Data/Documents/Models`, `Documents/Models` or `Models` that is one | `.ckpt` files that are SQLite databases | drawthingsai/draw-things-community @ bfafc68c `Libraries/ModelZoo/Sources/ModelZoo.swift` |
 //! | `stability_matrix` | `Models` and `Packages`, or both below `Data` | `StableDiffusion` | LykosAI/StabilityMatrix @ c255230f `StabilityMatrix.Core/Models/SharedFolderType.cs`, `Services/SettingsManager.cs` |
@@ -119,7 +119,8 @@ impl Layout {
             Self::ComfyUi => comfyui::extra_paths(&program),
             Self::InvokeAi => settings::invokeai_models(&program).into_iter().collect(),
             Self::SwarmUi => settings::swarmui_models(&program),
-            Self::A1111 | Self::DrawThings | Self::StabilityMatrix | Self::HfCache | Self::Plain => Vec::new(),
+            Self::A1111 => settings::a1111_models(&program),
+            Self::DrawThings | Self::StabilityMatrix | Self::HfCache | Self::Plain => Vec::new(),
         };
         named.retain(|path| !path.starts_with(root) && (is_unexpanded(path) || path.is_dir()));
         named.sort();
@@ -231,6 +232,7 @@ impl Layout {
                 // `scripts/global_state.py`, `cn_models_dir_old`).
                 let extensions = program.join("extensions");
                 roots.extend(Names::of(&extensions).folders().map(|name| extensions.join(name).join("models")));
+                roots.extend(settings::a1111_models(program));
                 roots
             }
             Self::InvokeAi => {

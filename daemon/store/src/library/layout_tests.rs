@@ -86,6 +86,7 @@ fn a_folder_of_models_is_told_without_its_program() {
 fn version_3_of_invokeai_files_by_base_and_kind() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("sd-1/lora")).unwrap();
+    assert_eq!(Layout::of(folder.path()), Layout::Plain, "somebody's own order");
     fs::create_dir_all(folder.path().join("core/convert")).unwrap();
     assert_eq!(Layout::of(folder.path()), Layout::InvokeAi);
     let kind = |path| Layout::InvokeAi.folder_kind(Path::new(path));
@@ -123,6 +124,25 @@ fn what_lies_elsewhere_is_suggested_and_not_followed() {
     fs::write(root.join("invokeai.yaml"), "models_dir: my-models\n").unwrap();
     fs::create_dir(root.join("my-models")).unwrap();
     assert_eq!(relative(&root, &Layout::InvokeAi.roots(&root)), ["models", "my-models"]);
+}
+
+#[test]
+fn a1111s_arguments_name_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("webui");
+    libraries::a1111(&root).unwrap();
+    let script = r#"#!/bin/bash
+#export COMMANDLINE_ARGS="--ckpt-dir /never"
+export COMMANDLINE_ARGS="--medvram --ckpt-dir '../my check\"points' --lora-dir=$HOME/loras --vae-dir ./vaes --xformers --embeddings-dir"
+COMMANDLINE_ARGS=--forge-ref-a1111-home\ ../other
+"#;
+    fs::write(root.join("webui-user.sh"), script).unwrap();
+    for name in ["my check\"points", "other", "webui/vaes"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let wanted = [folder.path().join("my check\"points"), folder.path().join("other"), PathBuf::from("$HOME/loras")];
+    assert_eq!(Layout::A1111.suggestions(&root), wanted);
+    assert!(Layout::A1111.roots(&root).contains(&root.join("vaes")));
 }
 
 #[test]
@@ -219,8 +239,8 @@ proptest! {
         fs::create_dir_all(root.join("models")).unwrap();
         fs::create_dir_all(root.join("Models")).unwrap();
         fs::create_dir_all(root.join("Data")).unwrap();
-        for name in ["extra_model_paths.yaml", "invokeai.yaml", "Data/Settings.fds", "folder_paths.py"] {
-            fs::write(root.join(name), &text).unwrap();
+        for name in ["extra_model_paths.yaml", "invokeai.yaml", "Data/Settings.fds", "folder_paths.py", "webui-user.sh"] {
+            fs::write(root.join(name), format!("{}{text}", if name.ends_with(".sh") { "COMMANDLINE_ARGS=--ckpt-dir=" } else { "" })).unwrap();
         }
         for layout in Layout::ALL {
             prop_assert!(layout.roots(&root).iter().all(|path| path.starts_with(&root) && path.is_dir()));

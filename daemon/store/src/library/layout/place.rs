@@ -140,9 +140,11 @@ fn here(layout: Layout, root: &Path, names: &Names) -> Option<Place> {
     }
 }
 
+/// It always made `core`; a person may well have ordered models as `sdxl/lora`, too.
 fn is_invokeai_3(root: &Path, names: &Names) -> bool {
-    INVOKEAI_BASES
-        .iter()
-        .filter(|base| names.has_folder(base))
-        .any(|base| Names::of(&root.join(base)).count_of(INVOKEAI_KINDS) > 0)
+    names.has_folder("core")
+        && INVOKEAI_BASES
+            .iter()
+            .filter(|base| names.has_folder(base))
+            .any(|base| Names::of(&root.join(base)).count_of(INVOKEAI_KINDS) > 0)
 }
