@@ -147,7 +147,7 @@ fn read_one(path: &Path, format: Format, model: &OsStr) -> Result<Option<Read>, 
     let object = bounded::read_object(path)?;
     let read: Read = match format {
         Format::LoraManager => lora_manager::read(&object, model),
-        Format::CivitaiInfo => civitai::version(&object, model).into(),
+        Format::CivitaiInfo => civitai::version(&object, model, None).into(),
         Format::StabilityMatrix => stability_matrix::read(&object).into(),
         Format::SwarmUi => swarmui::read(&object).into(),
         Format::A1111 => a1111::read(&object).into(),
@@ -159,3 +159,7 @@ fn read_one(path: &Path, format: Format, model: &OsStr) -> Result<Option<Read>, 
 #[cfg(test)]
 #[path = "beside_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "beside_damage_tests.rs"]
+mod damage_tests;

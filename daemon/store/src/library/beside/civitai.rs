@@ -9,11 +9,12 @@ use paintbox_domain::Sha256;
 use serde_json::Value;
 use std::ffi::OsStr;
 
-/// What an answer about a version says of `model`, a file of it by its name on this disk.
-pub(super) fn version(answer: &Object, model: &OsStr) -> Claims {
+/// What an answer about a version says of `model`, a file of it by its name on this disk, and by its digest where a tool
+/// has worked that out.
+pub(super) fn version(answer: &Object, model: &OsStr, known: Option<Sha256>) -> Claims {
     let empty = Object::new();
     let page = wire::object(answer, "model").unwrap_or(&empty);
-    let hashes = file(answer, model).and_then(|file| wire::object(file, "hashes")).unwrap_or(&empty);
+    let hashes = file(answer, model, known).and_then(|file| wire::object(file, "hashes")).unwrap_or(&empty);
     let creator = wire::object(answer, "creator").or_else(|| wire::object(page, "creator")).unwrap_or(&empty);
     Claims {
         identity: Identity {
@@ -44,11 +45,16 @@ pub(super) fn version(answer: &Object, model: &OsStr) -> Claims {
     }
 }
 
-/// The file of a version that is meant: the one with this name, else the one that CivitAI calls primary, else the only
-/// one. Of several others none, since a digest of another file would be worse than none.
-fn file<'a>(answer: &'a Object, model: &OsStr) -> Option<&'a Object> {
-    let named = |file: &&Object| file.get("name").and_then(Value::as_str).is_some_and(|name| OsStr::new(name) == model);
+/// The file of a version that is meant: the one with the known digest; without one, the one with this name, else the one
+/// that CivitAI calls primary, else the only one. Of several others none, since a digest of another file would be worse
+/// than none.
+fn file<'a>(answer: &'a Object, model: &OsStr, known: Option<Sha256>) -> Option<&'a Object> {
     let files = || wire::list(answer, "files");
+    if known.is_some() {
+        let digest = |file: &Object| wire::object(file, "hashes").and_then(|hashes| wire::digest(hashes, "SHA256"));
+        return files().find(|file| digest(file) == known);
+    }
+    let named = |file: &&Object| file.get("name").and_then(Value::as_str).is_some_and(|name| OsStr::new(name) == model);
     files()
         .find(named)
         .or_else(|| files().find(|file| wire::truth(file, "primary") == Some(true)))

@@ -11,7 +11,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 pub(super) fn read(object: &Object, model: &OsStr) -> Read {
-    let answer = wire::object(object, "civitai").map(|answer| civitai::version(answer, model)).unwrap_or_default();
+    // Of the file as it is here.
+    let sha256 = wire::digest(object, "sha256");
+    let answer = wire::object(object, "civitai");
+    let answer = answer.map(|answer| civitai::version(answer, model, sha256)).unwrap_or_default();
     // It writes the file's own name where it knows no other, and `Unknown` likewise.
     let file_name = wire::name(object, "file_name");
     let tips: Object = object
@@ -33,8 +36,7 @@ pub(super) fn read(object: &Object, model: &OsStr) -> Read {
     }
     let claims = Claims {
         identity: Identity {
-            // Of the file as it is here; those of the hub's answer only where it says nothing.
-            sha256: wire::digest(object, "sha256").or(answer.identity.sha256),
+            sha256: sha256.or(answer.identity.sha256),
             auto_v3: wire::auto_v3(object, "autov3").or(answer.identity.auto_v3),
             ..answer.identity
         },
