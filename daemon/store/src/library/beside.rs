@@ -8,11 +8,11 @@
 //!
 //! Of `name.safetensors`, in this order:
 //!
-//! 1. `name.metadata.json`, ComfyUI-Lora-Manager ([`lora_manager`]): the hub's answer and what its user changed
-//! 2. `name.civitai.info`, Civitai Helper for A1111 ([`civitai`]): the hub's answer, word for word
-//! 3. `name.cm-info.json`, StabilityMatrix ([`stability_matrix`])
-//! 4. `name.swarm.json`, SwarmUI ([`swarmui`])
-//! 5. `name.json`, A1111 and Forge ([`a1111`])
+//! 1. `name.metadata.json`, ComfyUI-Lora-Manager: the hub's answer and what its user changed
+//! 2. `name.civitai.info`, Civitai Helper for A1111: the hub's answer, word for word
+//! 3. `name.cm-info.json`, StabilityMatrix
+//! 4. `name.swarm.json`, SwarmUI
+//! 5. `name.json`, A1111 and Forge
 //! 6. Draw Things' `custom*.json`, of all files of a folder ([`draw_things`])
 //! 7. `name.description.txt`, `name.txt`, `name.md`: notes
 //!

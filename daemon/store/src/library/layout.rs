@@ -22,8 +22,10 @@ mod comfyui;
 mod declared;
 mod place;
 mod settings;
+mod snapshot;
 
 pub use declared::declared_by_file_name;
+pub use snapshot::Snapshot;
 
 use paintbox_domain::ModelKind;
 use place::{Names, Place};
@@ -155,6 +157,13 @@ impl Layout {
                 folders().find_map(declared::kind_of_folder)
             }
         }
+    }
+
+    /// Which file of which repository a path in a cache of Hugging Face claims to be; `relative` is from the library's
+    /// root. Of other layouts none.
+    #[must_use]
+    pub fn snapshot(self, relative: &Path) -> Option<Snapshot> {
+        if self == Self::HfCache { Snapshot::of(relative) } else { None }
     }
 
     /// Whether a folder of this name, anywhere below a root, is passed over: it holds no models of anybody's, or copies

@@ -192,6 +192,34 @@ fn invokeais_picture_of_a_model_is_found_by_the_models_key() {
 }
 
 #[test]
+fn a_path_in_a_cache_of_hugging_face_names_repository_and_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in libraries::hf_cache(folder.path()).unwrap() {
+        let snapshot = Layout::HfCache.snapshot(&file.path).unwrap();
+        assert_eq!((snapshot.repository.as_str(), snapshot.commit.as_str()), ("acme/tiny-emoji", libraries::COMMIT));
+        assert!(file.path.ends_with(&snapshot.path), "{}", snapshot.path);
+        assert_eq!(Layout::Plain.snapshot(&file.path), None);
+    }
+    let of = |path: &str| Layout::HfCache.snapshot(&PathBuf::from(path.replace('@', libraries::COMMIT)));
+    assert_eq!(of("models--gpt2/snapshots/@/a/b.gguf").unwrap().repository, "gpt2");
+    assert_eq!(of("models--a-b--c_d.e/snapshots/@/x").unwrap().repository, "a-b/c_d.e");
+    for none in [
+        "models--a--b/snapshots/@",
+        "models--a--b/snapshots/main/x",
+        "models--a--b/blobs/@/x",
+        "models--a--b--c/snapshots/@/x",
+        "models--a--/snapshots/@/x",
+        "models--a--b c/snapshots/@/x",
+        "models--..--b/snapshots/@/x",
+        "models--a--b/snapshots/@/../x",
+        "datasets--a--b/snapshots/@/x",
+        "",
+    ] {
+        assert_eq!(of(none), None, "{none}");
+    }
+}
+
+#[test]
 fn a_pickle_does_not_make_a_folder_one_of_draw_things() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.ckpt"), b"\x80\x02}q\x00.").unwrap();
@@ -253,7 +281,7 @@ proptest! {
     fn any_path_declares_something_or_nothing(path in "\\PC{0,40}|(/|\\.|\\.\\.|loras|VAE|snapshots|[a-z_]{1,8}){0,9}") {
         for layout in Layout::ALL {
             let _kind = layout.folder_kind(Path::new(&path));
-            let _over = layout.passes_over(OsStr::new(&path));
+            let _over = (layout.passes_over(OsStr::new(&path)), layout.snapshot(Path::new(&path)));
         }
     }
 }
