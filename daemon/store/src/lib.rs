@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Everything is one folder tree so that a rename never crosses a file system. What other tools keep elsewhere is only
-//! read, by [`hf_cache`]. All calls block; none of them touches the network, the clock or the environment.
+//! read, by [`hf_cache`] and [`library`]. All calls block; none of them touches the network, the clock or the environment.
 
 mod blobs;
 mod cloned;

@@ -2,6 +2,7 @@
 //! to keep in the repository, and a private home. Nothing here is a mock: clients open sockets and read bytes.
 
 mod fake_hub;
+pub mod libraries;
 mod test_home;
 mod tiny_model;
 mod wait;

@@ -1,9 +1,13 @@
-//! Folders of models that people keep themselves: walked, looked at, read, and never written to.
+//! Folders of models that people keep themselves, or that other tools made: walked, looked at, read, and never written
+//! to.
 //!
-//! A walk opens no file. What the system says of one (device, inode, length, time of change) is by what it
-//! is known again under another name; only where that leaves a doubt are bytes read.
+//! A walk opens no file. What the system says of one (device, inode, length, time of change) is by what it is known
+//! again under another name; only where that leaves a doubt are bytes read.
 
+pub mod beside;
+pub mod layout;
 mod look;
+pub mod medium;
 mod reading;
 mod walk;
 
