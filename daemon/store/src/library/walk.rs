@@ -1,9 +1,11 @@
 //! Every file of a folder that may hold a model, with what the system says of it. Nothing is opened.
 
+use super::beside::{Beside, Siblings, is_model_name};
+use super::layout::Layout;
 use super::look::look_of;
 use crate::StoreError;
-use paintbox_domain::{FileFormat, FileLook};
-use std::collections::HashSet;
+use paintbox_domain::FileLook;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -18,15 +20,19 @@ pub struct SeenFile {
     /// Below the folder that was walked.
     pub path: PathBuf,
     pub look: FileLook,
+    /// Another number when the notes and pictures beside it change.
+    pub beside: u64,
 }
 
 /// What a walk found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Walked {
     /// By the bytes of their paths.
     pub files: Vec<SeenFile>,
     /// Folders, relative like the files, that could not be read: of what was there before nothing is known.
     pub unreadable: Vec<PathBuf>,
+    /// What lies beside the files, by folder.
+    pub siblings: HashMap<PathBuf, Siblings>,
 }
 
 impl Walked {
@@ -37,16 +43,19 @@ impl Walked {
     }
 }
 
-/// Walks `folders` below `root`, through links too, each folder once. Names that begin with a dot are left out, as are
-/// files whose ending is not one of weights. A file that goes while it is looked at is not there.
+/// Walks what holds models in a folder of this layout, through links too, each folder once. Names that begin with a dot
+/// are left out, as are files whose ending is not one of weights. A file that goes while it is looked at is not there.
 ///
 /// # Errors
 /// [`StoreError::Io`] when `root` itself cannot be read.
-pub fn walk(root: &Path, folders: &[PathBuf]) -> Result<Walked, StoreError> {
+pub fn walk(root: &Path, layout: Layout) -> Result<Walked, StoreError> {
     drop(fs::read_dir(root).map_err(StoreError::io("list", root))?);
-    let mut walk = Walk { root, visited: HashSet::new(), found: Walked::default() };
-    for folder in folders {
-        walk.folder(folder, 0);
+    let mut walk = Walk { root, layout, visited: HashSet::new(), found: Walked::default() };
+    for folder in layout.roots(root) {
+        // What a program keeps elsewhere is a library of its own.
+        if let Ok(relative) = folder.strip_prefix(root) {
+            walk.folder(relative, 0);
+        }
     }
     let mut found = walk.found;
     // Byte by byte, which is how the catalogue sorts too.
@@ -57,6 +66,7 @@ pub fn walk(root: &Path, folders: &[PathBuf]) -> Result<Walked, StoreError> {
 
 struct Walk<'a> {
     root: &'a Path,
+    layout: Layout,
     /// Device and inode of every folder that was walked.
     visited: HashSet<(u64, u64)>,
     found: Walked,
@@ -72,7 +82,7 @@ impl Walk<'_> {
             fs::read_dir(&folder)?.collect::<io::Result<Vec<DirEntry>>>()
         });
         match listed {
-            Ok(entries) => entries.iter().for_each(|entry| self.entry(entry, relative, depth)),
+            Ok(entries) => self.entries(&entries, relative, depth),
             // One that went meanwhile, or a link that leads nowhere: what was there is gone.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(error) => {
@@ -82,40 +92,44 @@ impl Walk<'_> {
         }
     }
 
-    fn entry(&mut self, entry: &DirEntry, folder: &Path, depth: usize) {
-        let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(b".") {
-            return;
-        }
-        let Ok(kind) = entry.file_type() else { return };
-        let may_hold_a_model = holds_weights(Path::new(&name));
-        if kind.is_file() && !may_hold_a_model {
-            return;
-        }
-        let path = folder.join(&name);
-        // Behind a link is what counts; a link that leads nowhere is nothing.
-        let metadata = if kind.is_symlink() { fs::metadata(entry.path()) } else { entry.metadata() };
-        let Ok(metadata) = metadata else { return };
-        if metadata.is_dir() {
-            if depth < DEEPEST_FOLDER {
-                self.folder(&path, depth + 1);
+    fn entries(&mut self, entries: &[DirEntry], folder: &Path, depth: usize) {
+        let (mut models, mut others) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
             }
-        } else if metadata.is_file() && may_hold_a_model {
-            self.found.files.push(SeenFile { path, look: look_of(&metadata) });
+            // Behind a link is what counts; a link that leads nowhere is nothing, like what goes meanwhile.
+            let metadata = match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()),
+                Ok(_) => entry.metadata(),
+                Err(error) => Err(error),
+            };
+            let Ok(metadata) = metadata else { continue };
+            if metadata.is_dir() {
+                if depth < DEEPEST_FOLDER && !self.layout.passes_over(&name) {
+                    self.folder(&folder.join(&name), depth + 1);
+                }
+            } else if metadata.is_file() {
+                let look = look_of(&metadata);
+                others.push((name.clone(), look.size_bytes, look.modified_ns));
+                if is_model_name(&name) {
+                    models.push((name, look));
+                }
+            }
         }
+        if models.is_empty() {
+            return;
+        }
+        let siblings = Siblings::of(others);
+        let seen = models.into_iter().map(|(name, look)| SeenFile {
+            beside: Beside::stamp(&name, &siblings),
+            path: folder.join(name),
+            look,
+        });
+        self.found.files.extend(seen);
+        self.found.siblings.insert(folder.to_owned(), siblings);
     }
-}
-
-/// By its ending, which is what makes other tools take a file for a model; its bytes are asked afterwards.
-fn holds_weights(name: &Path) -> bool {
-    let Some(ending) = name.extension() else { return false };
-    // Only the ending matters, and one that is not text is none.
-    ending.to_str().is_some_and(|ending| {
-        matches!(
-            FileFormat::from_file_name(&format!(".{ending}")),
-            FileFormat::Safetensors | FileFormat::Gguf | FileFormat::Pickle
-        )
-    })
 }
 
 #[cfg(test)]
@@ -126,7 +140,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn everything(root: &Path) -> Walked {
-        walk(root, &[PathBuf::new()]).unwrap()
+        walk(root, Layout::Plain).unwrap()
     }
 
     fn paths(walked: &Walked) -> Vec<&Path> {
@@ -157,8 +171,41 @@ mod tests {
         assert_eq!(paths(&walked), wanted.map(Path::new));
         assert_eq!(walked.files[0].look, walked.files[4].look, "two names of one file look the same");
         assert_eq!(walked.files[1].look.size_bytes, 2);
-        assert_eq!(paths(&walk(&root, &["loras".into(), "absent".into()]).unwrap()).len(), 2);
-        assert!(walk(&root.join("absent"), &[PathBuf::new()]).is_err());
+        assert!(walk(&root.join("absent"), Layout::Plain).is_err());
+    }
+
+    #[test]
+    fn a_picture_beside_a_file_is_seen_without_looking_at_any_other() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.safetensors", "b.safetensors"] {
+            fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        let besides = || everything(folder.path()).files.iter().map(|file| file.beside).collect::<Vec<_>>();
+        let before = besides();
+        fs::write(folder.path().join("a.preview.png"), b"picture").unwrap();
+        let after = besides();
+        assert_ne!(before[0], after[0]);
+        assert_eq!(before[1], after[1]);
+    }
+
+    #[test]
+    fn a_program_is_walked_where_it_keeps_models() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = small_comfyui(folder.path());
+        assert_eq!(Layout::of(folder.path()), Layout::ComfyUi);
+        assert_eq!(paths(&walk(folder.path(), Layout::ComfyUi).unwrap()), [found.as_path()]);
+    }
+
+    /// ComfyUI as far as a walk is concerned: a model, and a file of weights of an extension.
+    fn small_comfyui(root: &Path) -> PathBuf {
+        for path in
+            ["models/loras/a.safetensors", "models/vae/x.txt", "custom_nodes/x/b.safetensors", "folder_paths.py"]
+        {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        PathBuf::from("models/loras/a.safetensors")
     }
 
     #[test]

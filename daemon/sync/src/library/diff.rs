@@ -37,6 +37,7 @@ impl Known {
 pub(crate) struct Arrival {
     pub(crate) path: PathBuf,
     pub(crate) look: FileLook,
+    pub(crate) beside: u64,
     pub(crate) file: Arrived,
 }
 
@@ -58,6 +59,8 @@ pub(crate) struct Difference {
     pub(crate) arrivals: Vec<Arrival>,
     /// Files whose device has another number by now.
     pub(crate) looks: Vec<(LibraryFileId, FileLook)>,
+    /// Files that are the same and have other notes beside them.
+    pub(crate) described: Vec<(LibraryFileId, SeenFile)>,
 }
 
 /// The names that need more than what is on record of the library to be understood.
@@ -79,26 +82,27 @@ pub(crate) fn difference(known: &[LibraryPath], walked: &Walked, like: &Known) -
     let looks: HashSet<&FileLook> = walked.files.iter().map(|file| &file.look).collect();
     for file in &walked.files {
         let before = by_path.get(file.path.as_os_str());
-        let arrived = match before {
-            Some(before) if before.look == file.look => continue,
-            Some(before) if before.look.is_same_file(&file.look) => {
-                if renumbered.insert(before.file) {
-                    found.looks.push((before.file, file.look));
-                }
-                continue;
+        if let Some(before) = before.filter(|before| before.look.is_same_file(&file.look)) {
+            if before.look != file.look && renumbered.insert(before.file) {
+                found.looks.push((before.file, file.look));
             }
-            before => match (like.like(&file.look), before) {
-                (Some((file_id, look)), _) if look.device == file.look.device => Arrived::Known(file_id),
-                // The number may be that of a file which only happens to look like it.
-                (Some((file_id, _)), _) => Arrived::Doubtful(file_id),
-                // A file that is still there under its own number is not this one.
-                (None, Some(before)) if before.look.seems_unchanged(&file.look) && !looks.contains(&before.look) => {
-                    Arrived::Doubtful(before.file)
-                }
-                (None, _) => Arrived::New,
-            },
+            if before.beside != file.beside {
+                found.described.push((before.file, file.clone()));
+            }
+            continue;
+        }
+        let arrived = match (like.like(&file.look), before) {
+            (Some((file_id, look)), _) if look.device == file.look.device => Arrived::Known(file_id),
+            // The number may be that of a file which only happens to look like it.
+            (Some((file_id, _)), _) => Arrived::Doubtful(file_id),
+            // A file that is still there under its own number is not this one.
+            (None, Some(before)) if before.look.seems_unchanged(&file.look) && !looks.contains(&before.look) => {
+                Arrived::Doubtful(before.file)
+            }
+            (None, _) => Arrived::New,
         };
-        found.arrivals.push(Arrival { path: file.path.clone(), look: file.look, file: arrived });
+        let (path, look, beside) = (file.path.clone(), file.look, file.beside);
+        found.arrivals.push(Arrival { path, look, beside, file: arrived });
     }
     found
 }
@@ -128,8 +132,8 @@ mod tests {
     }
 
     fn seen(entries: &[(&str, FileLook)]) -> Walked {
-        let files = entries.iter().map(|(path, look)| SeenFile { path: path.into(), look: *look });
-        Walked { files: files.collect(), unreadable: Vec::new() }
+        let files = entries.iter().map(|(path, look)| SeenFile { path: path.into(), look: *look, beside: 0 });
+        Walked { files: files.collect(), ..Walked::default() }
     }
 
     fn compared(known: &[LibraryPath], walked: &Walked, like: &[(i64, FileLook)]) -> (Difference, Vec<Arrived>) {
@@ -145,6 +149,16 @@ mod tests {
         let walked = seen(&[("a", look(DISK, 10, 5, 7)), ("b", look(DISK, 10, 5, 7))]);
         assert_eq!(compared(&known, &walked, &[]).0, Difference::default());
         assert!(unfamiliar(&known, &walked).is_empty());
+    }
+
+    #[test]
+    fn other_notes_beside_a_file_are_other_notes_and_no_other_file() {
+        let known = on_record(&[("a", 1, look(DISK, 10, 5, 7))]);
+        let mut walked = seen(&[("a", look(DISK, 10, 5, 7))]);
+        walked.files[0].beside = 9;
+        let (found, arrived) = compared(&known, &walked, &[]);
+        assert_eq!(found.described, [(LibraryFileId::new(1), walked.files[0].clone())]);
+        assert!(arrived.is_empty() && found.gone.is_empty());
     }
 
     #[test]
@@ -191,7 +205,7 @@ mod tests {
     #[test]
     fn what_could_not_be_read_is_not_gone() {
         let known = on_record(&[("a/x", 1, look(DISK, 10, 5, 7)), ("b/y", 2, look(DISK, 11, 5, 7))]);
-        let walked = Walked { files: Vec::new(), unreadable: vec!["a".into()] };
+        let walked = Walked { unreadable: vec!["a".into()], ..Walked::default() };
         assert_eq!(compared(&known, &walked, &[]).0.gone, [Path::new("b/y")]);
     }
 }

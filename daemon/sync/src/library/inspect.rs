@@ -1,26 +1,37 @@
 //! The beginning of a library's file: what it is, what it says of itself, and a few bytes to know it again by.
 
 use paintbox_catalogue::{InspectedFile, LocalPage};
-use paintbox_domain::{Architecture, Blake3, Failure, FileFormat, FileLook, ModelKind};
+use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, FileLook, ModelKind, reason};
+use paintbox_store::library::beside::{Beside, Claims, Siblings};
+use paintbox_store::library::layout::Layout;
 use paintbox_store::library::sample;
 use paintbox_weights::{InspectError, inspect};
+use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Looks at files side by side; every file gets its answer, in the same order. Blocking.
-pub(crate) fn inspect_all(root: &Path, files: &[(&Path, FileLook)]) -> Vec<InspectedFile> {
+/// Where files are inspected.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) root: PathBuf,
+    pub(crate) layout: Layout,
+    /// What lies beside the files, by folder.
+    pub(crate) siblings: HashMap<PathBuf, Siblings>,
+}
+
+/// Looks into files side by side; every one gets its answer, in the same order. Blocking.
+pub(crate) fn inspect_all(source: &Source, files: &[(PathBuf, FileLook)]) -> Vec<InspectedFile> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(files.len()).max(1);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some((index, (path, look))) = {
+        loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            files.get(index).map(|file| (index, file))
-        } {
-            done.push((index, inspected(&root.join(path), path, *look)));
+            let Some((path, look)) = files.get(index) else { return done };
+            done.push((index, source.inspected(path, *look)));
         }
-        done
     };
     let mut found: Vec<(usize, InspectedFile)> = std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
@@ -37,46 +48,91 @@ pub(crate) fn inspect_all(root: &Path, files: &[(&Path, FileLook)]) -> Vec<Inspe
     found.into_iter().map(|(_, file)| file).collect()
 }
 
-fn inspected(path: &Path, name: &Path, look: FileLook) -> InspectedFile {
-    let mut found = InspectedFile {
-        look,
-        sample: None,
-        format: FileFormat::from_file_name(&name.to_string_lossy()),
-        kind: ModelKind::Unknown,
-        architecture: Architecture::Unknown,
-        precision: None,
-        parameters: None,
-        detail_json: None,
-        page: LocalPage::default(),
-        failure: None,
-    };
-    let opened = File::open(path).and_then(|file| Ok((sample(&file, look.size_bytes)?, file)));
-    let (sample, mut file) = match opened {
-        Ok((sample, file)) => (sample, file),
-        Err(source) => {
-            found.failure = Some(Failure::of(&InspectError::Read { source }));
-            return found;
-        }
-    };
-    found.sample = Some(sample);
-    match inspect(&mut file, look.size_bytes) {
-        Ok(inspection) => {
-            let detected = inspection.detected;
-            found.format = inspection.format;
-            found.kind = detected.kind;
-            found.architecture = detected.architecture;
-            found.precision = detected.precision;
-            found.parameters = Some(detected.parameters);
-            found.page.name = detected.title.unwrap_or_default();
-        }
-        Err(error) => {
-            if let InspectError::UnsafeFormat { found: sniffed } | InspectError::NotAModel { found: sniffed } = &error {
-                found.format = sniffed.format();
+/// Draw Things keeps tensors in SQLite databases that it names like checkpoints (github liuliu/s4nnc).
+const SQLITE: &[u8] = b"SQLite format 3\0";
+
+impl Source {
+    fn inspected(&self, name: &Path, look: FileLook) -> InspectedFile {
+        let mut found = InspectedFile {
+            look,
+            sample: None,
+            format: FileFormat::from_file_name(&name.to_string_lossy()),
+            kind: ModelKind::Unknown,
+            architecture: Architecture::Unknown,
+            precision: None,
+            parameters: None,
+            detail_json: None,
+            page: self.page(name),
+            failure: None,
+        };
+        let opened = File::open(self.root.join(name)).and_then(|file| Ok((sample(&file, look.size_bytes)?, file)));
+        let mut file = match opened {
+            Ok((sample, file)) => {
+                found.sample = Some(sample);
+                file
             }
-            found.failure = Some(Failure::of(&error));
+            Err(source) => {
+                found.failure = Some(Failure::of(&InspectError::Read { source }));
+                return found;
+            }
+        };
+        match inspect(&mut file, look.size_bytes) {
+            Ok(inspection) => {
+                let detected = inspection.detected;
+                found.format = inspection.format;
+                found.kind = detected.kind;
+                found.architecture = detected.architecture;
+                found.precision = detected.precision;
+                found.parameters = Some(detected.parameters);
+            }
+            Err(InspectError::NotAModel { .. }) if begins_like_sqlite(&file) => {
+                found.format = FileFormat::Other;
+                found.failure = Some(Failure::new(
+                    ErrorClass::Unsupported,
+                    reason::UNSUPPORTED_SETTING,
+                    "the file is in Draw Things' own format, which only Draw Things can paint with",
+                ));
+            }
+            Err(error) => {
+                if let InspectError::UnsafeFormat { found: sniffed } | InspectError::NotAModel { found: sniffed } =
+                    &error
+                {
+                    found.format = sniffed.format();
+                }
+                found.failure = Some(Failure::of(&error));
+            }
+        }
+        found
+    }
+
+    /// What the notes beside a file, and the folders on the way to it, say of it.
+    fn page(&self, path: &Path) -> LocalPage {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return LocalPage::default() };
+        let declared = self.layout.folder_kind(path);
+        let siblings = self.siblings.get(folder);
+        let Claims { page, personal, .. } =
+            siblings.map(|siblings| Beside::read(&self.root.join(folder), name, siblings).claims).unwrap_or_default();
+        // Files of a repository are all called alike.
+        let in_repository =
+            || self.layout.snapshot(path).map(|snapshot| format!("{} {}", snapshot.repository, snapshot.path));
+        LocalPage {
+            name: personal.title.or(page.model_name).or_else(in_repository).unwrap_or_default(),
+            version_name: page.version_name.unwrap_or_default(),
+            creator: page.creator,
+            base_model: page.base_model,
+            kind_label: page.kind_label.or_else(|| page.declared_kind.or(declared).map(|kind| kind.to_string())),
+            trained_words: page.trained_words,
+            tags: page.tags,
+            description: page.description.or(personal.notes),
+            licence: page.licence,
+            nsfw_level: page.nsfw_level.unwrap_or(0),
         }
     }
-    found
+}
+
+fn begins_like_sqlite(file: &File) -> bool {
+    let mut head = [0; SQLITE.len()];
+    file.read_exact_at(&mut head, 0).is_ok() && head == SQLITE
 }
 
 /// A few of a file's bytes, to be compared with those that it had. None if it cannot be read. Blocking.
@@ -87,46 +143,64 @@ pub(crate) fn sample_of(path: &Path, look: &FileLook) -> Option<Blake3> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use paintbox_domain::reason;
-    use std::path::PathBuf;
+    use paintbox_store::library::walk;
+
+    fn source(root: &Path) -> (Source, Vec<(PathBuf, FileLook)>) {
+        let layout = Layout::of(root);
+        let walked = walk(root, layout).unwrap();
+        let files = walked.files.into_iter().map(|seen| (seen.path, seen.look)).collect();
+        (Source { root: root.to_owned(), layout, siblings: walked.siblings }, files)
+    }
 
     #[test]
     fn every_file_gets_its_own_answer_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        let names: Vec<PathBuf> = (0..40).map(|at| PathBuf::from(format!("{at}.safetensors"))).collect();
-        for (at, name) in names.iter().enumerate() {
+        for at in 0..40 {
             let header = format!("{{\"x\":{{\"dtype\":\"F32\",\"shape\":[{at}],\"data_offsets\":[0,{}]}}}}", at * 4);
             let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
             bytes.extend(header.as_bytes());
             bytes.extend(vec![0; at * 4]);
-            std::fs::write(folder.path().join(name), bytes).unwrap();
+            std::fs::write(folder.path().join(format!("{at:02}.safetensors")), bytes).unwrap();
         }
-        let files: Vec<(&Path, FileLook)> = names
-            .iter()
-            .map(|name| (name.as_path(), paintbox_store::library::look(&folder.path().join(name)).unwrap()))
-            .collect();
-        let found = inspect_all(folder.path(), &files);
+        let (source, files) = source(folder.path());
+        let found = inspect_all(&source, &files);
         let parameters: Vec<_> = found.iter().map(|file| file.parameters.unwrap()).collect();
         assert_eq!(parameters, (0..40).collect::<Vec<u64>>());
         assert!(found.iter().all(|file| file.sample.is_some() && file.failure.is_none()));
-        assert_eq!(sample_of(&folder.path().join(&names[3]), &files[3].1), found[3].sample);
-        assert!(inspect_all(folder.path(), &[]).is_empty());
+        assert_eq!(sample_of(&folder.path().join(&files[3].0), &files[3].1), found[3].sample);
+        assert!(inspect_all(&source, &[]).is_empty());
     }
 
     #[test]
     fn what_is_no_model_is_said_and_kept_from_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let look = |name: &str, bytes: &[u8]| {
+        for (name, bytes) in [
+            ("a page.safetensors", &b"<!DOCTYPE html><html></html>"[..]),
+            ("b old.ckpt", b"\x80\x02}q\x00."),
+            ("c theirs.ckpt", b"SQLite format 3\0 and so on, page after page"),
+        ] {
             std::fs::write(folder.path().join(name), bytes).unwrap();
-            paintbox_store::library::look(&folder.path().join(name)).unwrap()
-        };
-        let page = look("page.safetensors", b"<!DOCTYPE html><html></html>");
-        let pickle = look("old.ckpt", b"\x80\x02}q\x00.");
-        let files = [("page.safetensors", page), ("old.ckpt", pickle), ("absent.gguf", pickle)];
-        let files = files.map(|(name, look)| (Path::new(name), look));
-        let found = inspect_all(folder.path(), &files);
+        }
+        let (source, mut files) = source(folder.path());
+        files.push(("d absent.gguf".into(), files[0].1));
+        let found = inspect_all(&source, &files);
         let reasons: Vec<&str> = found.iter().map(|file| file.failure.as_ref().unwrap().reason.as_str()).collect();
-        assert_eq!(reasons, [reason::NOT_A_MODEL_FILE, reason::UNSAFE_FORMAT, reason::STORE_FAILED]);
+        let wanted =
+            [reason::NOT_A_MODEL_FILE, reason::UNSAFE_FORMAT, reason::UNSUPPORTED_SETTING, reason::STORE_FAILED];
+        assert_eq!(reasons, wanted);
         assert_eq!(found[1].format, FileFormat::Pickle);
+    }
+
+    #[test]
+    fn notes_beside_a_file_and_its_folder_describe_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for kept in paintbox_testkit::libraries::comfyui(folder.path()).unwrap() {
+            assert!(kept.path.exists());
+        }
+        let (source, files) = source(folder.path());
+        assert_eq!(source.layout, Layout::ComfyUi);
+        let found = inspect_all(&source, &files);
+        assert!(found.iter().any(|file| !file.page.name.is_empty() && !file.page.trained_words.is_empty()));
+        assert!(found.iter().all(|file| file.page.kind_label.is_some()), "each lies in a folder of its kind");
     }
 }

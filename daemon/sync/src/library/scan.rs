@@ -4,16 +4,18 @@
 //! doubt. New names come before names that are gone, so that a file which moved always has one.
 
 use super::diff::{Arrival, Arrived, Difference, Known, difference, unfamiliar};
-use super::inspect::{inspect_all, sample_of};
+use super::inspect::{Source, inspect_all, sample_of};
 use crate::error::SyncError;
 use crate::service::Sync;
 use crate::settle::blocking;
 use paintbox_catalogue::{InspectedFile, LibraryChanges, LibraryFileId, LibraryRecord, Placed, PlacedPath};
 use paintbox_domain::FileLook;
 use paintbox_store::StoreError;
-use paintbox_store::library::{Root, Walked, walk};
+use paintbox_store::library::layout::Layout;
+use paintbox_store::library::{Root, SeenFile, Walked, walk};
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Names that are put on record at once: the writer is held for some fifty milliseconds.
 const NAMES_AT_ONCE: usize = 500;
@@ -50,12 +52,15 @@ impl Sync {
         let root = library.path.clone();
         let walking = blocking(move || {
             let looked = Root::of(&root)?;
-            Ok::<_, StoreError>((looked, walk(&root, &[PathBuf::new()])?))
+            let layout = Layout::of(&root);
+            Ok::<_, StoreError>((looked, layout, walk(&root, layout)?))
         });
         let (walked, known) = futures::join!(walking, catalogue.library_paths(library.id));
         let known = known?;
-        let (root, walked) = match walked? {
-            Ok((root, walked)) if !is_empty_mount_point(library, root, &walked, !known.is_empty()) => (root, walked),
+        let (root, layout, walked) = match walked? {
+            Ok((root, layout, walked)) if !is_empty_mount_point(library, root, &walked, !known.is_empty()) => {
+                (root, layout, walked)
+            }
             Ok(_) => return self.library_is_away(library).await,
             Err(error) => {
                 tracing::info!(library = %library.path.display(), %error, "the library is not there");
@@ -72,8 +77,10 @@ impl Sync {
             ..Scanned::default()
         };
         tell(scanned);
-        self.record_difference(library, found, &mut scanned, tell).await?;
-        catalogue.record_walked(library.id, &library.layout, root.device, root.inode).await?;
+        let source = Arc::new(Source { root: library.path.clone(), layout, siblings: walked.siblings });
+        let look = Look { library, source: &source, tell };
+        self.record_difference(&look, found, &mut scanned).await?;
+        catalogue.record_walked(library.id, layout.as_str(), root.device, root.inode).await?;
         if scanned.arrived > 0 {
             self.inner.libraries.unread.notify_one();
         }
@@ -89,11 +96,11 @@ impl Sync {
 
     async fn record_difference(
         &self,
-        library: &LibraryRecord,
+        look: &Look<'_>,
         found: Difference,
         scanned: &mut Scanned,
-        tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
     ) -> Result<(), SyncError> {
+        let Look { library, tell, .. } = *look;
         let catalogue = &self.inner.parts.catalogue;
         let (arrivals, mut looks) = self.without_doubt(library, found.arrivals).await?;
         looks.extend(found.looks);
@@ -114,7 +121,8 @@ impl Sync {
             scanned.recorded += again.len() as u64;
             tell(*scanned);
         }
-        self.record_new_files(library, &new, scanned, tell).await?;
+        self.record_new_files(look, &new, scanned).await?;
+        self.record_notes(look, &found.described).await?;
         for gone in found.gone.chunks(NAMES_AT_ONCE) {
             let changes = LibraryChanges { gone: gone.to_vec(), ..LibraryChanges::default() };
             catalogue.record_library_changes(library, &changes).await?;
@@ -124,13 +132,8 @@ impl Sync {
 
     /// Names of one file stay together, so that it is looked into once. While one lot is put on record, the headers of
     /// the next are read.
-    async fn record_new_files(
-        &self,
-        library: &LibraryRecord,
-        new: &[Arrival],
-        scanned: &mut Scanned,
-        tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
-    ) -> Result<(), SyncError> {
+    async fn record_new_files(&self, look: &Look<'_>, new: &[Arrival], scanned: &mut Scanned) -> Result<(), SyncError> {
+        let Look { library, tell, .. } = *look;
         let catalogue = &self.inner.parts.catalogue;
         let mut order: Vec<&Arrival> = new.iter().collect();
         order.sort_by_key(|arrival| (arrival.look, arrival.path.as_os_str()));
@@ -139,12 +142,8 @@ impl Sync {
         for files in by_file.chunks(NAMES_AT_ONCE) {
             let first_names: Vec<(PathBuf, FileLook)> =
                 files.iter().map(|names| (names[0].path.clone(), names[0].look)).collect();
-            let root = library.path.clone();
-            let inspecting = blocking(move || {
-                let files: Vec<(&Path, FileLook)> =
-                    first_names.iter().map(|(path, look)| (path.as_path(), *look)).collect();
-                inspect_all(&root, &files)
-            });
+            let source = Arc::clone(look.source);
+            let inspecting = blocking(move || inspect_all(&source, &first_names));
             let recorded = async {
                 match recording.take() {
                     Some(changes) => self.record_lot(library, &changes).await,
@@ -165,6 +164,20 @@ impl Sync {
             catalogue.record_library_changes(library, &changes).await?;
             scanned.recorded += changes.placed.len() as u64;
             tell(*scanned);
+        }
+        Ok(())
+    }
+
+    /// Files whose notes changed are described anew.
+    async fn record_notes(&self, look: &Look<'_>, described: &[(LibraryFileId, SeenFile)]) -> Result<(), SyncError> {
+        for lot in described.chunks(NAMES_AT_ONCE) {
+            let files: Vec<(PathBuf, FileLook)> = lot.iter().map(|(_, seen)| (seen.path.clone(), seen.look)).collect();
+            let source = Arc::clone(look.source);
+            let inspected = blocking(move || inspect_all(&source, &files)).await?;
+            let described = lot.iter().zip(inspected);
+            let described = described.map(|((file, seen), now)| (*file, seen.path.clone(), seen.beside, now.page));
+            let changes = LibraryChanges { described: described.collect(), ..LibraryChanges::default() };
+            self.inner.parts.catalogue.record_library_changes(look.library, &changes).await?;
         }
         Ok(())
     }
@@ -208,8 +221,16 @@ impl Sync {
     }
 }
 
+/// What one look at a library is about.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    library: &'a LibraryRecord,
+    source: &'a Arc<Source>,
+    tell: &'a (dyn Fn(Scanned) + Send + std::marker::Sync),
+}
+
 fn placed(arrival: &Arrival, file: Placed) -> PlacedPath {
-    PlacedPath { path: arrival.path.clone(), file, beside: 0 }
+    PlacedPath { path: arrival.path.clone(), file, beside: arrival.beside }
 }
 
 /// Where a disk was taken away an empty folder stays behind, which is another one than the library.
