@@ -2,6 +2,7 @@
 
 use paintbox_catalogue::{InspectedFile, LocalPage};
 use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, FileLook, ModelKind, reason};
+use paintbox_store::library::beside::draw_things::{self, FIRST_BYTES};
 use paintbox_store::library::beside::{Beside, Claims, Siblings};
 use paintbox_store::library::layout::Layout;
 use paintbox_store::library::sample;
@@ -48,9 +49,6 @@ pub(crate) fn inspect_all(source: &Source, files: &[(PathBuf, FileLook)]) -> Vec
     found.into_iter().map(|(_, file)| file).collect()
 }
 
-/// Draw Things keeps tensors in SQLite databases that it names like checkpoints (github liuliu/s4nnc).
-const SQLITE: &[u8] = b"SQLite format 3\0";
-
 impl Source {
     fn inspected(&self, name: &Path, look: FileLook) -> InspectedFile {
         let mut found = InspectedFile {
@@ -85,7 +83,7 @@ impl Source {
                 found.precision = detected.precision;
                 found.parameters = Some(detected.parameters);
             }
-            Err(InspectError::NotAModel { .. }) if begins_like_sqlite(&file) => {
+            Err(InspectError::NotAModel { .. }) if is_database(&file) => {
                 found.format = FileFormat::Other;
                 found.failure = Some(Failure::new(
                     ErrorClass::Unsupported,
@@ -130,9 +128,10 @@ impl Source {
     }
 }
 
-fn begins_like_sqlite(file: &File) -> bool {
-    let mut head = [0; SQLITE.len()];
-    file.read_exact_at(&mut head, 0).is_ok() && head == SQLITE
+/// Draw Things keeps tensors in databases that it names like checkpoints.
+fn is_database(file: &File) -> bool {
+    let mut head = [0; FIRST_BYTES.len()];
+    file.read_exact_at(&mut head, 0).is_ok() && draw_things::is_database(&head)
 }
 
 /// A few of a file's bytes, to be compared with those that it had. None if it cannot be read. Blocking.

@@ -1,5 +1,5 @@
 //! Reading the files of libraries to their end, in the background, the smallest first: what their content is called on
-//! the hubs is only known then. One file of a device at a time, since a disk that spins is slowest at several. What was
+//! the hubs is only known then. As many files of a device are read side by side as is good for it: one, if it spins. What was
 //! read is on record within half a second, so that a daemon which ends goes on behind it.
 
 use crate::error::SyncError;
@@ -8,6 +8,7 @@ use crate::settle::blocking;
 use paintbox_catalogue::{LibraryFileId, ReadFile, UnreadFile};
 use paintbox_domain::{Failure, FileLook};
 use paintbox_store::library::DigestReading;
+use paintbox_store::library::medium::Medium;
 use paintbox_store::{Digests, StoreError};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -33,8 +34,8 @@ impl Sync {
             for file in unread {
                 by_device.entry(file.look.device).or_default().push(file);
             }
-            let devices = by_device.into_values().map(|files| self.read_in_turn(files));
-            for ended in futures::future::join_all(devices).await {
+            let lots = blocking(move || by_device.into_values().flat_map(side_by_side).collect::<Vec<_>>()).await?;
+            for ended in futures::future::join_all(lots.into_iter().map(|lot| self.read_in_turn(lot))).await {
                 if !ended? {
                     return Ok(false);
                 }
@@ -42,6 +43,7 @@ impl Sync {
         }
     }
 
+    /// Reads files one after the other.
     async fn read_in_turn(&self, files: Vec<UnreadFile>) -> Result<bool, SyncError> {
         let catalogue = &self.inner.parts.catalogue;
         let mut read = Vec::new();
@@ -115,4 +117,16 @@ impl Sync {
             }
         }
     }
+}
+
+/// The files of one device, in as many lots as it reads well side by side. Blocking.
+fn side_by_side(files: Vec<UnreadFile>) -> Vec<Vec<UnreadFile>> {
+    let lots = files.first().map_or(1, |file| Medium::of(&file.path).files_side_by_side());
+    // Hashing takes a processor for each.
+    let lots = lots.min(std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let mut split: Vec<Vec<UnreadFile>> = (0..lots).map(|_| Vec::new()).collect();
+    for (at, file) in files.into_iter().enumerate() {
+        split[at % lots].push(file);
+    }
+    split
 }
