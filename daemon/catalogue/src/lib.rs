@@ -10,8 +10,13 @@
 //! cancel-safe, because a dropped transaction is rolled back.
 
 mod artifacts;
+mod aside;
 mod assets;
 mod at_rest;
+mod backups;
+mod beside;
+mod care;
+mod check;
 mod checkpoint;
 mod checks;
 mod codec;
@@ -26,6 +31,8 @@ mod generations;
 mod health;
 mod history;
 mod ids;
+mod install;
+mod migrate;
 mod notices;
 mod open;
 mod page;
@@ -52,6 +59,9 @@ mod words;
 pub use artifacts::{ArtifactRecord, NewArtifact};
 pub use assets::{Asset, AssetOrigin, StoredPreview};
 pub use at_rest::{AtRest, AtRestQuery, NamedFile};
+pub use backups::{Backup, BackupKind};
+pub use care::{BackupDone, CatalogueCare, CatalogueHealth};
+pub use check::{CatalogueCheck, CheckDepth};
 pub use checks::{FollowCheck, ListRead};
 pub use downloads::{DownloadEnd, DownloadFilter, DownloadPage, DownloadQuery, DownloadRecord, NewDownload};
 pub use error::CatalogueError;

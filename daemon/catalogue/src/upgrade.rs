@@ -1,6 +1,6 @@
 //! Tests that a catalogue of an earlier release comes through today's migrations with everything that it held.
 
-use crate::open::MIGRATIONS;
+use crate::migrate::MIGRATIONS;
 use crate::testing::{clock_at, model};
 use crate::{Catalogue, FollowState, ModelId};
 use paintbox_domain::follow::{Backfill, FollowPolicy};

@@ -95,4 +95,11 @@ reasons! {
     REMOVAL_NOT_FOUND,
     /// What was removed is gone for good.
     TRASH_EMPTIED,
+    BACKUP_NOT_FOUND,
+    /// The file that was to take the catalogue's place is no sound catalogue.
+    BACKUP_DAMAGED,
+    /// An import goes into an empty catalogue, unless it is to replace one.
+    CATALOGUE_NOT_EMPTY,
+    /// The export is cut short, was changed, or is none.
+    IMPORT_INVALID,
 }
