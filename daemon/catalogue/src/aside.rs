@@ -30,7 +30,7 @@ pub(crate) struct Aside {
     /// A check is running.
     pub(crate) checking: tokio::sync::Mutex<()>,
     /// A catalogue is being made that is to take this one's place.
-    pub(crate) building: tokio::sync::Mutex<()>,
+    pub(crate) building: Arc<tokio::sync::Mutex<()>>,
     /// Why the last daily backup was not made; none when it was.
     pub(crate) backup_problem: std::sync::Mutex<Option<Failure>>,
 }
@@ -63,7 +63,7 @@ impl Aside {
             was_left_open,
             opened_at,
             checking: tokio::sync::Mutex::default(),
-            building: tokio::sync::Mutex::default(),
+            building: Arc::default(),
             backup_problem: std::sync::Mutex::default(),
         }
     }

@@ -103,12 +103,23 @@ impl Backup {
 
 /// Where a backup of this kind lies that is made now; nothing is there yet.
 pub(crate) fn place(beside: &Beside, kind: BackupKind, now: Timestamp) -> Result<PathBuf, CatalogueError> {
+    named(beside, &kind.in_name(), now)
+}
+
+/// Keeps a log that cannot be read, which SQLite would write over.
+pub(crate) fn keep_log(beside: &Beside, now: Timestamp) -> Result<PathBuf, CatalogueError> {
+    let kept = beside::with_ending(&named(beside, "unreadable", now)?, "-wal");
+    beside::rename(&beside.log(), &kept)?;
+    Ok(kept)
+}
+
+fn named(beside: &Beside, kind: &str, now: Timestamp) -> Result<PathBuf, CatalogueError> {
     let folder = beside.make_backups()?;
     let mut seconds = now.unix_ms().div_euclid(1000);
     loop {
         let time = jiff::Timestamp::from_second(seconds)
             .map_err(|error| failed("name a backup in", &folder)(std::io::Error::other(error)))?;
-        let path = folder.join(format!("catalogue-{}-{}.db", kind.in_name(), time.strftime(STAMP)));
+        let path = folder.join(format!("catalogue-{kind}-{}.db", time.strftime(STAMP)));
         // A replaced catalogue moves in parts, its log first.
         if !path.exists() && !beside::with_ending(&path, "-wal").exists() {
             return Ok(path);

@@ -10,7 +10,7 @@ use crate::error::CatalogueError;
 use paintbox_domain::crash;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -92,6 +92,17 @@ impl Beside {
         }
         Ok(())
     }
+}
+
+/// What a log begins with, in either order of bytes (sqlite.org/fileformat2.html#walformat).
+const LOG_MAGICS: [[u8; 4]; 2] = [[0x37, 0x7f, 0x06, 0x82], [0x37, 0x7f, 0x06, 0x83]];
+
+/// Whether SQLite would take a file for a log; it begins a new one in the place of anything else.
+pub(crate) fn is_log(path: &Path) -> Result<bool, CatalogueError> {
+    let mut magic = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read(&mut magic));
+    read.map_err(failed("read", path))?;
+    Ok(LOG_MAGICS.contains(&magic))
 }
 
 /// The name under which a file is made before it gets its own.

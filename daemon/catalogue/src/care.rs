@@ -184,7 +184,7 @@ mod tests {
     use crate::testing::{clock_at, model, opened_with};
 
     const GIB: u64 = 1 << 30;
-    /// All disks are small beside these limits.
+    /// Room for all that a test makes.
     const CARE: CatalogueCare = CatalogueCare { backups: 7, backup_limit_bytes: GIB, kept_free_bytes: 0 };
 
     #[test]

@@ -123,6 +123,14 @@ impl Catalogue {
     }
 }
 
+/// What is wrong with the pages and rows of a database of any layout.
+pub(crate) async fn sound_pages(connection: &mut SqliteConnection) -> Result<Vec<String>, CatalogueError> {
+    let found: Result<Vec<String>, _> = sqlx::query_scalar(QUICK_CHECK).fetch_all(connection).await;
+    let mut problems = found.map_err(could_not("be checked"))?;
+    problems.retain(|line| line != "ok");
+    Ok(problems)
+}
+
 /// What is wrong with the database that a connection reads, a hundred problems of each sort at most.
 pub(crate) async fn problems(
     connection: &mut SqliteConnection,

@@ -20,10 +20,13 @@ mod check;
 mod checkpoint;
 mod checks;
 mod codec;
+#[cfg(test)]
+mod damage;
 mod detail;
 mod downloads;
 mod error;
 mod evidence;
+mod export;
 mod files;
 mod follows;
 mod garbage;
@@ -31,16 +34,20 @@ mod generations;
 mod health;
 mod history;
 mod ids;
+mod import;
 mod install;
 mod migrate;
 mod notices;
 mod open;
 mod page;
 mod policy_json;
+mod portable;
 mod pulls;
 mod records;
 mod removals;
 mod resolve;
+#[cfg(test)]
+mod round_trip;
 #[cfg(test)]
 mod schema;
 mod search;
@@ -65,6 +72,7 @@ pub use check::{CatalogueCheck, CheckDepth};
 pub use checks::{FollowCheck, ListRead};
 pub use downloads::{DownloadEnd, DownloadFilter, DownloadPage, DownloadQuery, DownloadRecord, NewDownload};
 pub use error::CatalogueError;
+pub use export::ExportPieces;
 pub use follows::{Follow, FollowState};
 pub use garbage::{OpenDownloadFile, UnusedPicture};
 pub use generations::{
@@ -77,6 +85,7 @@ pub use ids::{
     ArtifactId, AssetId, DownloadId, FileId, FollowId, ModelId, ObservationId, PreviewId, PullId, RemovalId, VersionId,
     VolumeId,
 };
+pub use import::{Import, Imported};
 pub use notices::Notice;
 pub use open::Catalogue;
 pub use pulls::Pull;

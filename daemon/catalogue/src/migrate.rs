@@ -5,6 +5,7 @@ use crate::backups::{self, BackupKind};
 use crate::beside::Beside;
 use crate::error::CatalogueError;
 use crate::statements::statements;
+use futures::future::BoxFuture;
 use paintbox_domain::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -107,9 +108,17 @@ fn next_step(migrations: &Migrator, layout: &Layout) -> Option<i64> {
 }
 
 /// Takes every missing step, or none. Each step's own transaction becomes a savepoint in this one.
-pub(crate) async fn apply(connection: &mut SqliteConnection, migrations: &Migrator) -> Result<(), MigrateError> {
-    let mut whole = connection.begin_with("BEGIN IMMEDIATE").await?;
-    migrations.run(&mut *whole).await?;
-    whole.commit().await?;
-    Ok(())
+///
+/// Boxed, and past `Migrator::run`, because the compiler cannot see for itself that such a future may change threads
+/// (github launchbadge/sqlx `sqlx-core/src/migrate/migrator.rs`, at `run_direct`).
+pub(crate) fn apply<'a>(
+    connection: &'a mut SqliteConnection,
+    migrations: &'a Migrator,
+) -> BoxFuture<'a, Result<(), MigrateError>> {
+    Box::pin(async move {
+        let mut whole = connection.begin_with("BEGIN IMMEDIATE").await?;
+        migrations.run_direct(None, &mut *whole, false).await?;
+        whole.commit().await?;
+        Ok(())
+    })
 }

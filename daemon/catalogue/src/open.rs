@@ -69,7 +69,7 @@ impl Catalogue {
             blocking(move || {
                 beside.sweep()?;
                 install::install(&beside, now)?;
-                examine(&beside)
+                examine(&beside, now)
             })
             .await?
         };
@@ -198,7 +198,7 @@ enum Found {
 ///
 /// An empty file is what a start leaves that was killed in the moment of creating it, and it is as good as none; but not
 /// where a backup or a log shows that there was something in it.
-fn examine(beside: &Beside) -> Result<Found, CatalogueError> {
+fn examine(beside: &Beside, now: Timestamp) -> Result<Found, CatalogueError> {
     let path = beside.catalogue();
     let has_log = beside::length(&beside.log()).is_some_and(|length| length > 0);
     let unusable = |problem| {
@@ -217,7 +217,13 @@ fn examine(beside: &Beside) -> Result<Found, CatalogueError> {
         }
         Err(source) => Err(beside::failed("look at", path)(source)),
         Ok(found) if !found.is_file() => unusable("it is no file"),
-        Ok(found) if found.len() > 0 => Ok(Found::File),
+        Ok(found) if found.len() > 0 => {
+            if has_log && !beside::is_log(&beside.log())? {
+                let kept = backups::keep_log(beside, now)?;
+                tracing::error!(log = %kept.display(), "the catalogue's log cannot be read: what was written last is not there");
+            }
+            Ok(Found::File)
+        }
         Ok(_) if has_log => unusable("it is empty though its log is not"),
         Ok(_) if backups::newest(beside).is_some() => unusable("it is empty though there are backups of it"),
         Ok(_) => Ok(Found::Nothing),

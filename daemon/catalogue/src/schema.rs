@@ -57,6 +57,8 @@ async fn every_statement_prepares_against_the_schema() {
         crate::assets::STATEMENTS,
         crate::backups::STATEMENTS,
         crate::migrate::STATEMENTS,
+        crate::import::STATEMENTS,
+        crate::portable::STATEMENTS,
         crate::at_rest::STATEMENTS,
         crate::garbage::STATEMENTS,
         crate::removals::STATEMENTS,
