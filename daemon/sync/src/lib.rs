@@ -19,6 +19,7 @@
 
 mod cached;
 mod care;
+mod catalogue_care;
 mod check;
 mod choose;
 mod downloads;
