@@ -2,6 +2,7 @@
 
 use crate::StartError;
 use crate::home::Home;
+use paintbox_catalogue::CatalogueCare;
 use paintbox_domain::Secret;
 use paintbox_domain::follow::FollowPolicy;
 use paintbox_sync::{Care, DownloadLimits};
@@ -29,6 +30,7 @@ struct File {
     notify: NotifyTable,
     downloads: DownloadsTable,
     store: StoreTable,
+    catalogue: CatalogueTable,
     generation: GenerationTable,
 }
 
@@ -90,6 +92,14 @@ struct StoreTable {
     /// 0: never by itself.
     verify_days: Option<u32>,
     verify_bytes_per_second: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CatalogueTable {
+    /// 0: none by itself.
+    backups: Option<u16>,
+    backup_limit_bytes: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -170,7 +180,7 @@ impl Config {
             notify_desktop: file.notify.desktop,
             webhook: file.notify.webhook,
             download_limits: download_limits(&file.downloads),
-            care: care(&file.store),
+            care: care(&file.store, &file.catalogue),
             kept_free_bytes: file.store.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
@@ -218,6 +228,14 @@ impl Config {
                 self.care.reread_bytes_per_second
             ),
             None => writeln!(text, "read again      only when asked"),
+        };
+        let CatalogueCare { backups, backup_limit_bytes, .. } = self.care.catalogue;
+        let _ = match backups {
+            0 => writeln!(text, "backups         of the catalogue only when asked"),
+            _ => writeln!(
+                text,
+                "backups         {backups} daily ones of the catalogue, {backup_limit_bytes} bytes together"
+            ),
         };
         let _ = write!(text, "queue           at most {} generations", self.max_queued);
         text
@@ -301,7 +319,7 @@ fn days(time: Duration) -> u64 {
     time.as_secs() / DAY_SECONDS
 }
 
-fn care(table: &StoreTable) -> Care {
+fn care(table: &StoreTable, catalogue: &CatalogueTable) -> Care {
     let usual = Care::default();
     let time = |days: u32| Duration::from_secs(u64::from(days) * DAY_SECONDS);
     Care {
@@ -312,6 +330,11 @@ fn care(table: &StoreTable) -> Care {
             None => usual.reread_after,
         },
         reread_bytes_per_second: table.verify_bytes_per_second.unwrap_or(usual.reread_bytes_per_second),
+        catalogue: CatalogueCare {
+            backups: catalogue.backups.map_or(usual.catalogue.backups, usize::from),
+            backup_limit_bytes: catalogue.backup_limit_bytes.unwrap_or(usual.catalogue.backup_limit_bytes),
+            kept_free_bytes: table.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
+        },
     }
 }
 
