@@ -27,6 +27,7 @@ const LARGEST_QUESTION_BYTES: usize = 1024 * 1024;
 type FollowService = v1::follow_service_client::FollowServiceClient<Channel>;
 type SyncService = v1::sync_service_client::SyncServiceClient<Channel>;
 type CatalogueService = v1::catalogue_service_client::CatalogueServiceClient<Channel>;
+type CatalogueCareService = v1::catalogue_care_service_client::CatalogueCareServiceClient<Channel>;
 type GenerationService = v1::generation_service_client::GenerationServiceClient<Channel>;
 type AssetService = v1::asset_service_client::AssetServiceClient<Channel>;
 type DownloadService = v1::download_service_client::DownloadServiceClient<Channel>;
@@ -70,6 +71,12 @@ impl Client {
 
     pub(crate) fn catalogue(&self) -> CatalogueService {
         CatalogueService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
+    }
+
+    pub(crate) fn catalogue_care(&self) -> CatalogueCareService {
+        CatalogueCareService::new(self.channel.clone())
+            .max_decoding_message_size(LARGEST_ANSWER_BYTES)
+            .max_encoding_message_size(LARGEST_QUESTION_BYTES)
     }
 
     pub(crate) fn generations(&self) -> GenerationService {

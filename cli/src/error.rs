@@ -90,6 +90,12 @@ pub(crate) enum CliError {
     NotStarted { waited: Duration, log: PathBuf },
     #[error("the daemon (process {process_id}) is still there {} seconds after being told to stop", waited.as_secs())]
     NotStopped { waited: Duration, process_id: i32 },
+    /// The daemon's program could not restore the catalogue while no daemon runs.
+    #[error("{message}")]
+    NotRestored { message: String, hint: Option<String> },
+    /// The daemon looked through the catalogue and found damage.
+    #[error("the catalogue {path} is damaged: {first}")]
+    CatalogueDamaged { path: String, first: String, newest_backup: String },
     #[error("cannot find this user's home directory")]
     NoHome,
     #[error("`paintbox {verb}` is not in this release")]
@@ -152,6 +158,15 @@ impl CliError {
         }
     }
 
+    /// What a check of the catalogue found; there is at least one problem.
+    pub(crate) fn of_check(check: &v1::CatalogueCheck) -> Self {
+        Self::CatalogueDamaged {
+            path: check.path.clone(),
+            first: check.problems.first().cloned().unwrap_or_default(),
+            newest_backup: check.newest_backup.clone(),
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
@@ -179,6 +194,7 @@ impl CliError {
             Self::StoppedWaiting { .. } => reason::STOPPED_WAITING,
             Self::DamagedPicture { .. } => "DIGEST_MISMATCH",
             Self::DoesNotFit { .. } => "DISK_FULL",
+            Self::NotRestored { .. } | Self::CatalogueDamaged { .. } => "CATALOGUE_FAILED",
         }
     }
 
@@ -218,6 +234,14 @@ impl CliError {
             Self::DoesNotFit { .. } => Some(
                 "a smaller --backfill, --max-total-size or --kind fetches less; --yes follows all the same".to_owned(),
             ),
+            Self::NotRestored { hint, .. } => hint.clone(),
+            Self::CatalogueDamaged { newest_backup, .. } if newest_backup.is_empty() => {
+                Some("there is no backup of it; `paintbox catalogue export` saves what can still be read".to_owned())
+            }
+            Self::CatalogueDamaged { newest_backup, .. } => Some(format!(
+                "nothing was deleted; `paintbox catalogue restore {newest_backup}` puts the newest backup in its place and \
+                 keeps this file"
+            )),
             Self::StoppedWaiting { name } => {
                 Some(format!("`paintbox job {name} --watch` shows it again, `--cancel` stops it"))
             }
@@ -270,6 +294,9 @@ impl CliError {
                 BTreeMap::from([("argument".to_owned(), (*argument).to_owned()), ("given".to_owned(), given.clone())])
             }
             Self::Io { path, .. } => one("path", path.display().to_string()),
+            Self::CatalogueDamaged { path, newest_backup, .. } => {
+                BTreeMap::from([("path".to_owned(), path.clone()), ("newest_backup".to_owned(), newest_backup.clone())])
+            }
             Self::JobCancelled { name } | Self::StoppedWaiting { name } => one("job", name.clone()),
             Self::StoppedVerifying { files_done, files_total } => BTreeMap::from([
                 ("files_done".to_owned(), files_done.to_string()),
@@ -289,6 +316,7 @@ impl CliError {
             | Self::AnswerCutShort { .. }
             | Self::Nonsense { .. }
             | Self::DaemonNotFound { .. }
+            | Self::NotRestored { .. }
             | Self::NoHome
             | Self::Usage { .. }
             | Self::Stream { .. }
@@ -327,6 +355,8 @@ impl CliError {
             | Self::FilesFailed { .. }
             | Self::JobCancelled { .. }
             | Self::DoesNotFit { .. }
+            | Self::NotRestored { .. }
+            | Self::CatalogueDamaged { .. }
             | Self::DamagedPicture { .. } => Exit::Failed,
         }
     }
@@ -377,6 +407,12 @@ fn usual_hint(reason: &str) -> Option<&'static str> {
         "LIBRARY_IS_READ_ONLY" => {
             "remove the file from its folder yourself; Paintbox notices, and touches nothing in folders that are yours"
         }
+        "BACKUP_NOT_FOUND" => "`paintbox catalogue backups` lists the backups; a path names any other file",
+        "BACKUP_DAMAGED" => "nothing was changed; `paintbox catalogue backups` lists others",
+        "CATALOGUE_NOT_EMPTY" => {
+            "`paintbox catalogue import FILE --replace` replaces it, and keeps what is there now as a backup"
+        }
+        "IMPORT_INVALID" => "nothing was changed; it may be cut short or edited, so export it again",
         "FOLLOW_EXISTS" => "`paintbox follow TARGET --update` changes it, `paintbox follows TARGET` shows it",
         _ => return None,
     })
@@ -434,6 +470,10 @@ mod tests {
             (Code::FailedPrecondition, "VOLUME_IN_USE", Exit::Failed),
             (Code::NotFound, "REMOVAL_NOT_FOUND", Exit::Failed),
             (Code::FailedPrecondition, "TRASH_EMPTIED", Exit::Failed),
+            (Code::NotFound, "BACKUP_NOT_FOUND", Exit::Failed),
+            (Code::DataLoss, "BACKUP_DAMAGED", Exit::Failed),
+            (Code::FailedPrecondition, "CATALOGUE_NOT_EMPTY", Exit::Failed),
+            (Code::InvalidArgument, "IMPORT_INVALID", Exit::Usage),
         ] {
             assert_eq!(CliError::of_status("x", status(code, reason)).hint().as_deref(), Some("try this"));
             let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, []);

@@ -30,7 +30,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0    done
   1    failed (for sync and pull: also when a single file failed;
-       for verify: a file is not as it should be)
+       for verify: a file is not as it should be; for catalogue check: damage)
   2    the command line cannot be understood or carried out as written
   3    not supported by this release, or a list that the hub does not offer
   4    the daemon cannot be reached, did not start, or is shutting down

@@ -55,7 +55,7 @@ impl Session {
     }
 
     /// Whether a daemon that is started from here would listen where we look for it.
-    fn may_start(&self) -> bool {
+    pub(crate) fn may_start(&self) -> bool {
         self.other_socket.as_ref().is_none_or(|socket| *socket == self.paths.socket())
     }
 

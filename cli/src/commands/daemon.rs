@@ -103,7 +103,7 @@ async fn stop(session: &Session) -> Result<bool, CliError> {
     Ok(true)
 }
 
-fn is_absent(error: &std::io::Error) -> bool {
+pub(super) fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
 }
 
@@ -166,6 +166,8 @@ fn page(status: &v1::DaemonStatus, session: &Session) -> Vec<String> {
         ("catalogue", catalogue),
         ("store", store),
     ];
+    rows.extend(status.catalogue.iter().map(|health| ("backups", backups(health, session.now))));
+    rows.extend(status.catalogue.iter().filter_map(damage).map(|damage| ("DAMAGED", damage)));
     let names: Vec<String> = status.hubs.iter().map(|hub| sanitize::line(&hub.hub)).collect();
     let hubs = names.iter().zip(&status.hubs).map(|(name, hub)| (name.as_str(), hub::words(hub, session.now)));
     rows.extend(hubs);
@@ -173,6 +175,24 @@ fn page(status: &v1::DaemonStatus, session: &Session) -> Vec<String> {
         *value = sanitize::line(value);
     }
     facts(&rows, session.terminal.columns)
+}
+
+/// `7, 1.20 GB, the newest 3 hours ago`
+pub(super) fn backups(health: &v1::CatalogueHealth, now: jiff::Timestamp) -> String {
+    match health.backups {
+        0 => "none of the catalogue yet".to_owned(),
+        count => {
+            let newest = units::relative(health.newest_backup_time.as_ref(), now);
+            format!("{count} of the catalogue, {}, the newest {newest}", units::bytes(health.backup_bytes))
+        }
+    }
+}
+
+/// What the last check found, when it found damage.
+fn damage(health: &v1::CatalogueHealth) -> Option<String> {
+    let check = health.check.as_ref().filter(|check| !check.sound)?;
+    let first = check.problems.first().map_or("", String::as_str);
+    Some(format!("{}: {first}; `paintbox doctor` says what can be done", check.path))
 }
 
 fn jobs(status: &v1::DaemonStatus) -> String {

@@ -1,5 +1,6 @@
 //! `paintbox doctor`.
 
+use crate::commands::daemon;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::table::facts;
@@ -87,8 +88,33 @@ fn of_daemon(status: &v1::DaemonStatus, now: Timestamp) -> Vec<Check> {
         Check::new("disk", Verdict::Ok, detail, "")
     });
     checks.push(Check::new("sqlite", Verdict::Ok, status.sqlite_version.clone(), ""));
+    checks.extend(status.catalogue.iter().flat_map(|health| [of_catalogue(health, now), of_backups(health, now)]));
     checks.extend(status.hubs.iter().map(|hub| of_hub(hub, now)));
     checks
+}
+
+fn of_catalogue(health: &v1::CatalogueHealth, now: Timestamp) -> Check {
+    let end = if health.ended_in_order { "" } else { "; the daemon before this one did not end in order" };
+    let Some(check) = &health.check else {
+        return Check::new("catalogue", Verdict::Ok, format!("not checked yet{end}"), "");
+    };
+    let when = units::relative(check.check_time.as_ref(), now);
+    if check.sound {
+        return Check::new("catalogue", Verdict::Ok, format!("found sound {when}{end}"), "");
+    }
+    let error = CliError::of_check(check);
+    let problems = units::count(check.problem_count.into(), "problem");
+    let detail = format!("{}, found {when} ({problems})", error.message());
+    Check::new("catalogue", Verdict::Failed, detail, &error.hint().unwrap_or_default())
+}
+
+fn of_backups(health: &v1::CatalogueHealth, now: Timestamp) -> Check {
+    let detail = daemon::backups(health, now);
+    if health.backup_problem.is_empty() {
+        return Check::new("backups", Verdict::Ok, detail, "");
+    }
+    let detail = format!("{detail}; the last one was not made: {}", health.backup_problem);
+    Check::new("backups", Verdict::Warning, detail, &health.backup_problem_hint)
 }
 
 fn of_hub(hub: &v1::HubStatus, now: Timestamp) -> Check {

@@ -1,5 +1,6 @@
 //! The verbs. One file each; what several share (following a job) lies in `sync_run.rs` and `painting.rs`.
 
+mod catalogue;
 mod completions;
 mod config;
 mod daemon;
@@ -78,6 +79,9 @@ pub(crate) enum Verb {
     Rm(rm::Arguments),
     /// Explain every byte that nobody needs, and free what you name
     Gc(gc::Arguments),
+    /// Check, back up, restore, export or import the catalogue itself
+    #[command(subcommand)]
+    Catalogue(catalogue::Action),
     /// List generations and sync runs, newest first
     Jobs(jobs::Arguments),
     /// Show, watch or cancel one generation or sync run
@@ -129,6 +133,7 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Verify(arguments) => verify::run(arguments, session).await,
         Verb::Rm(arguments) => rm::run(arguments, session).await,
         Verb::Gc(arguments) => gc::run(arguments, session).await,
+        Verb::Catalogue(action) => catalogue::run(action, session).await,
         Verb::Jobs(arguments) => jobs::run(arguments, session).await,
         Verb::Job(arguments) => job::run(arguments, session).await,
         Verb::Login(arguments) => login::run(arguments, session).await,

@@ -3,12 +3,14 @@
 //! Fields may be added, none renamed. Times are RFC 3339 in UTC. A text that nobody knows is null; sizes that nobody
 //! knows are 0, as on the wire.
 
+mod catalogue;
 mod daemon;
 mod download;
 mod follow;
 mod model;
 mod store;
 
+pub(crate) use catalogue::{BackupJson, CheckJson, ExportedJson, HealthJson, InstalledJson};
 pub(crate) use daemon::{DaemonJson, HubJson, StatusJson};
 pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};

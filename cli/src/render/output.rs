@@ -47,7 +47,8 @@ impl Output {
         self.write(&bytes)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+    /// Writes bytes as they are.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         if self.closed {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! A daemon with a scripted world behind the real wire: the generated services over a real Unix socket.
 
+mod catalogue_care;
 mod downloads;
 mod store;
 
@@ -52,6 +53,13 @@ pub(super) struct World {
     pub(super) hubs: Vec<v1::HubStatus>,
     pub(super) operations: Vec<v1::PlanOperation>,
     pub(super) store: store::Store,
+    /// How the catalogue's file is.
+    pub(super) health: Option<v1::CatalogueHealth>,
+    pub(super) backups: Vec<v1::Backup>,
+    pub(super) check: v1::CatalogueCheck,
+    /// What an export consists of.
+    pub(super) exported: Vec<&'static [u8]>,
+    pub(super) imported: Vec<u8>,
     /// Every request with something in it, as `Debug` prints it.
     pub(super) asked: Vec<String>,
     pub(super) uploaded_bytes: usize,
@@ -77,6 +85,7 @@ impl Fake {
                 .add_service(v1::follow_service_server::FollowServiceServer::new(fake.clone()))
                 .add_service(v1::sync_service_server::SyncServiceServer::new(fake.clone()))
                 .add_service(v1::catalogue_service_server::CatalogueServiceServer::new(fake.clone()))
+                .add_service(v1::catalogue_care_service_server::CatalogueCareServiceServer::new(fake.clone()))
                 .add_service(v1::generation_service_server::GenerationServiceServer::new(fake.clone()))
                 .add_service(v1::asset_service_server::AssetServiceServer::new(fake.clone()))
                 .add_service(v1::download_service_server::DownloadServiceServer::new(fake.clone()))
@@ -510,6 +519,7 @@ impl v1::daemon_service_server::DaemonService for Fake {
             free_bytes: 500_000_000_000,
             hubs,
             sqlite_version: "3.51.3".into(),
+            catalogue: self.world().health.clone(),
             ..Default::default()
         })
     }

@@ -50,6 +50,7 @@ async fn help_names_every_verb_of_the_contract_and_the_exit_codes() {
         "verify",
         "rm",
         "gc",
+        "catalogue",
         "jobs",
         "job",
         "login",

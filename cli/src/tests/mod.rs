@@ -1,6 +1,7 @@
 //! Every command against a daemon that this crate plays itself: what it prints, what it asks for, how it ends.
 
 mod cards;
+mod catalogue;
 mod collecting;
 mod doing;
 mod fake;

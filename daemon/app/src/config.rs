@@ -2,6 +2,7 @@
 
 use crate::StartError;
 use crate::home::Home;
+use paintbox_catalogue::CatalogueCare;
 use paintbox_domain::Secret;
 use paintbox_domain::follow::FollowPolicy;
 use paintbox_sync::{Care, DownloadLimits};
@@ -30,6 +31,7 @@ struct File {
     downloads: DownloadsTable,
     store: StoreTable,
     libraries: LibrariesTable,
+    catalogue: CatalogueTable,
     generation: GenerationTable,
 }
 
@@ -98,6 +100,14 @@ struct StoreTable {
 struct LibrariesTable {
     /// Whether CivitAI is asked, by digest, about files that lie in libraries.
     identify: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CatalogueTable {
+    /// 0: none by itself.
+    backups: Option<u16>,
+    backup_limit_bytes: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -178,7 +188,7 @@ impl Config {
             notify_desktop: file.notify.desktop,
             webhook: file.notify.webhook,
             download_limits: download_limits(&file.downloads),
-            care: care(&file.store, &file.libraries),
+            care: care(&file.store, &file.libraries, &file.catalogue),
             kept_free_bytes: file.store.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
@@ -229,6 +239,14 @@ impl Config {
         };
         let asked = if self.care.identify { "CivitAI is asked by digest" } else { "nobody is asked" };
         let _ = writeln!(text, "libraries       {asked} about the files in them");
+        let CatalogueCare { backups, backup_limit_bytes, .. } = self.care.catalogue;
+        let _ = match backups {
+            0 => writeln!(text, "backups         of the catalogue only when asked"),
+            _ => writeln!(
+                text,
+                "backups         {backups} daily ones of the catalogue, {backup_limit_bytes} bytes together"
+            ),
+        };
         let _ = write!(text, "queue           at most {} generations", self.max_queued);
         text
     }
@@ -311,7 +329,7 @@ fn days(time: Duration) -> u64 {
     time.as_secs() / DAY_SECONDS
 }
 
-fn care(table: &StoreTable, libraries: &LibrariesTable) -> Care {
+fn care(table: &StoreTable, libraries: &LibrariesTable, catalogue: &CatalogueTable) -> Care {
     let usual = Care::default();
     let time = |days: u32| Duration::from_secs(u64::from(days) * DAY_SECONDS);
     Care {
@@ -323,6 +341,11 @@ fn care(table: &StoreTable, libraries: &LibrariesTable) -> Care {
         },
         reread_bytes_per_second: table.verify_bytes_per_second.unwrap_or(usual.reread_bytes_per_second),
         identify: libraries.identify.unwrap_or(usual.identify),
+        catalogue: CatalogueCare {
+            backups: catalogue.backups.map_or(usual.catalogue.backups, usize::from),
+            backup_limit_bytes: catalogue.backup_limit_bytes.unwrap_or(usual.catalogue.backup_limit_bytes),
+            kept_free_bytes: table.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
+        },
     }
 }
 

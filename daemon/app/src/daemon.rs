@@ -46,6 +46,19 @@ pub(crate) fn run() -> Result<(), StartError> {
     result
 }
 
+/// Puts a backup in the place of the catalogue that nobody has open, such as one that is too damaged for a daemon to start;
+/// the file that was used.
+pub(crate) fn restore(backup: &Path) -> Result<String, StartError> {
+    let config = Config::load()?;
+    config.home.create()?;
+    let _lock = config.home.lock()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+    let catalogue = config.home.catalogue();
+    let restored = Catalogue::restore(&catalogue, backup, Arc::new(SystemClock));
+    let path = runtime.block_on(restored).map_err(|error| part(&error))?;
+    Ok(path.display().to_string())
+}
+
 fn part(error: &dyn Classify) -> StartError {
     StartError::Part(Failure::of(error))
 }

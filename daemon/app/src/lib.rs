@@ -30,6 +30,11 @@ struct Arguments {
 enum Command {
     /// Run in the foreground until SIGTERM, SIGINT or `paintbox daemon stop`.
     Run,
+    /// Put a backup in the catalogue's place while no daemon runs; `paintbox catalogue restore` does it in any case.
+    RestoreCatalogue {
+        /// The name of a backup, or the path of any file that is a catalogue.
+        backup: std::path::PathBuf,
+    },
     /// Read and check the configuration, print it as it is understood, and exit.
     CheckConfig,
 }
@@ -46,6 +51,7 @@ pub fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Run => daemon::run(),
+        Command::RestoreCatalogue { backup } => daemon::restore(&backup).map(|path| logging::say(&path)),
         Command::CheckConfig => config::Config::load().map(|config| logging::say(&config.describe())),
     };
     match result {

@@ -1,7 +1,7 @@
 //! What can go wrong with the catalogue, and what a caller should make of it.
 
 use paintbox_domain::{Classify, ErrorClass, reason};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A failure of the catalogue. Every variant carries what was attempted.
 #[derive(Debug, thiserror::Error)]
@@ -9,17 +9,45 @@ pub enum CatalogueError {
     #[error("the catalogue {} cannot be opened", path.display())]
     Open {
         path: PathBuf,
+        /// The newest backup of it.
+        backup: Option<PathBuf>,
         #[source]
         source: sqlx::Error,
     },
-    #[error("the catalogue {} cannot be brought to this version's layout", path.display())]
+    /// `path` holds something that no catalogue is opened over.
+    #[error("the catalogue {} cannot be opened: {problem}", path.display())]
+    Unusable { path: PathBuf, problem: &'static str, backup: Option<PathBuf> },
+    /// Nothing of it was changed.
+    #[error("the catalogue {} cannot be brought to this version's layout and is as it was", path.display())]
     Migrate {
         path: PathBuf,
+        /// The copy that was made before, if one was.
+        backup: Option<PathBuf>,
         #[source]
         source: sqlx::migrate::MigrateError,
     },
     #[error("the catalogue {} was written by a newer Paintbox (its layout is {found}, this one knows up to {known})", path.display())]
-    TooNew { path: PathBuf, found: i64, known: i64 },
+    TooNew { path: PathBuf, found: i64, known: i64, backup: Option<PathBuf> },
+    #[error("there is no room in {} for a copy of the catalogue: it takes {needed_bytes} bytes, and {free_bytes} are free", folder.display())]
+    NoRoomForBackup { folder: PathBuf, needed_bytes: u64, free_bytes: u64 },
+    /// A file beside the catalogue.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("there is no backup `{backup}`")]
+    BackupNotFound { backup: String },
+    #[error("{} cannot take the catalogue's place: {problem}", path.display())]
+    BackupDamaged { path: PathBuf, problem: String },
+    #[error("the catalogue is not empty: {table} has rows")]
+    NotEmpty { table: String },
+    #[error("the export cannot be read: line {line}: {problem}")]
+    ImportInvalid { line: u64, problem: String },
+    #[error("the export was written by a newer Paintbox (its layout is {found}, this one knows up to {known})")]
+    ExportTooNew { found: i64, known: i64 },
     #[error("this build carries SQLite {found}, which is older than {wanted} and can lose writes")]
     SqliteTooOld { found: String, wanted: &'static str },
     /// A statement failed; `attempt` says what for, as an infinitive.
@@ -68,11 +96,15 @@ enum Trouble {
     Busy,
     Full,
     Damaged,
+    /// The file or its folder may not be written or read by this user.
+    Denied,
+    /// The work was broken off because the catalogue is being closed.
+    Interrupted,
     Other,
 }
 
-/// Primary result codes: sqlite.org/rescode.html (5 BUSY, 6 LOCKED, 11 CORRUPT, 13 FULL, 26 NOTADB); the extended
-/// code carries the primary one in its low byte.
+/// Primary result codes: sqlite.org/rescode.html (3 PERM, 5 BUSY, 6 LOCKED, 8 READONLY, 9 INTERRUPT, 11 CORRUPT, 13 FULL,
+/// 14 CANTOPEN, 26 NOTADB); the extended code carries the primary one in its low byte.
 fn trouble(error: &sqlx::Error) -> Trouble {
     let code = match error {
         sqlx::Error::Database(database) => database.code().and_then(|code| code.parse::<u32>().ok()),
@@ -83,18 +115,36 @@ fn trouble(error: &sqlx::Error) -> Trouble {
         Some(5 | 6) => Trouble::Busy,
         Some(13) => Trouble::Full,
         Some(11 | 26) => Trouble::Damaged,
+        Some(3 | 8 | 14) => Trouble::Denied,
+        Some(9) => Trouble::Interrupted,
         _ => Trouble::Other,
     }
 }
 
 impl CatalogueError {
+    /// Whether the file itself is not as SQLite left it.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self.storage_trouble(), Trouble::Damaged)
+    }
+
     fn storage_trouble(&self) -> Trouble {
         match self {
             Self::Open { source, .. } | Self::Query { source, .. } => trouble(source),
             Self::Migrate { source: sqlx::migrate::MigrateError::Execute(source), .. }
             | Self::Migrate { source: sqlx::migrate::MigrateError::ExecuteMigration(source, _), .. } => trouble(source),
-            Self::Corrupt { .. } => Trouble::Damaged,
+            Self::Corrupt { .. } | Self::Unusable { .. } => Trouble::Damaged,
+            Self::File { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Trouble::Full,
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Trouble::Denied,
+                _ => Trouble::Other,
+            },
+            Self::NoRoomForBackup { .. } => Trouble::Full,
             Self::Migrate { .. }
+            | Self::BackupNotFound { .. }
+            | Self::BackupDamaged { .. }
+            | Self::NotEmpty { .. }
+            | Self::ImportInvalid { .. }
+            | Self::ExportTooNew { .. }
             | Self::TooNew { .. }
             | Self::SqliteTooOld { .. }
             | Self::FollowExists { .. }
@@ -118,15 +168,24 @@ impl CatalogueError {
 impl Classify for CatalogueError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Open { .. } | Self::Migrate { .. } | Self::Query { .. } | Self::Corrupt { .. } => {
-                match self.storage_trouble() {
-                    Trouble::Busy => ErrorClass::Unavailable,
-                    Trouble::Full => ErrorClass::Exhausted,
-                    Trouble::Damaged => ErrorClass::DataLoss,
-                    Trouble::Other => ErrorClass::Internal,
-                }
+            Self::Open { .. }
+            | Self::Unusable { .. }
+            | Self::Migrate { .. }
+            | Self::Query { .. }
+            | Self::Corrupt { .. }
+            | Self::NoRoomForBackup { .. }
+            | Self::File { .. } => match self.storage_trouble() {
+                Trouble::Busy => ErrorClass::Unavailable,
+                Trouble::Full => ErrorClass::Exhausted,
+                Trouble::Damaged => ErrorClass::DataLoss,
+                Trouble::Denied => ErrorClass::Precondition,
+                Trouble::Interrupted => ErrorClass::Unavailable,
+                Trouble::Other => ErrorClass::Internal,
+            },
+            Self::TooNew { .. } | Self::ExportTooNew { .. } | Self::NotEmpty { .. } | Self::TrashEmptied { .. } => {
+                ErrorClass::Precondition
             }
-            Self::TooNew { .. } | Self::TrashEmptied { .. } => ErrorClass::Precondition,
+            Self::BackupDamaged { .. } => ErrorClass::DataLoss,
             Self::SqliteTooOld { .. } => ErrorClass::Internal,
             Self::FollowExists { .. } | Self::VolumeExists { .. } => ErrorClass::AlreadyExists,
             Self::FollowNotFound { .. }
@@ -136,22 +195,34 @@ impl Classify for CatalogueError {
             | Self::VolumeNotFound { .. }
             | Self::LibraryNotFound { .. }
             | Self::RemovalNotFound { .. }
+            | Self::BackupNotFound { .. }
             | Self::JobNotFound { .. } => ErrorClass::NotFound,
-            Self::AmbiguousName { .. } | Self::PageTokenInvalid => ErrorClass::InvalidInput,
+            Self::AmbiguousName { .. } | Self::PageTokenInvalid | Self::ImportInvalid { .. } => {
+                ErrorClass::InvalidInput
+            }
             Self::RequestIdReused { .. } => ErrorClass::Conflict,
         }
     }
 
     fn reason(&self) -> &'static str {
         match self {
-            Self::Open { .. } | Self::Migrate { .. } | Self::Query { .. } | Self::Corrupt { .. } => {
-                match self.storage_trouble() {
-                    Trouble::Full => reason::DISK_FULL,
-                    Trouble::Busy | Trouble::Damaged | Trouble::Other => reason::CATALOGUE_FAILED,
-                }
-            }
+            Self::Open { .. }
+            | Self::Unusable { .. }
+            | Self::Migrate { .. }
+            | Self::Query { .. }
+            | Self::Corrupt { .. }
+            | Self::NoRoomForBackup { .. }
+            | Self::File { .. } => match self.storage_trouble() {
+                Trouble::Full => reason::DISK_FULL,
+                Trouble::Interrupted => reason::SHUTTING_DOWN,
+                Trouble::Busy | Trouble::Damaged | Trouble::Denied | Trouble::Other => reason::CATALOGUE_FAILED,
+            },
             Self::SqliteTooOld { .. } => reason::CATALOGUE_FAILED,
-            Self::TooNew { .. } => reason::CATALOGUE_TOO_NEW,
+            Self::TooNew { .. } | Self::ExportTooNew { .. } => reason::CATALOGUE_TOO_NEW,
+            Self::BackupNotFound { .. } => reason::BACKUP_NOT_FOUND,
+            Self::BackupDamaged { .. } => reason::BACKUP_DAMAGED,
+            Self::NotEmpty { .. } => reason::CATALOGUE_NOT_EMPTY,
+            Self::ImportInvalid { .. } => reason::IMPORT_INVALID,
             Self::FollowExists { .. } => reason::FOLLOW_EXISTS,
             Self::FollowNotFound { .. } => reason::FOLLOW_NOT_FOUND,
             Self::ModelNotFound { .. } => reason::MODEL_NOT_FOUND,
@@ -171,15 +242,47 @@ impl Classify for CatalogueError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Open { .. } | Self::Migrate { .. } | Self::Query { .. } | Self::Corrupt { .. } => {
-                match self.storage_trouble() {
-                    Trouble::Full => "free some space on the volume that holds the catalogue",
-                    Trouble::Busy => "another program holds the catalogue; try again when it has finished",
-                    Trouble::Damaged => "the file is damaged; restore it from a backup, or move it away and sync again",
-                    Trouble::Other => return None,
-                }
+            Self::Open { backup, .. } | Self::Unusable { backup, .. } if self.is_damage() => {
+                return Some(restore_hint(backup.as_deref()));
             }
-            Self::TooNew { .. } => "start the newer Paintbox, or give this one another PAINTBOX_HOME",
+            Self::NoRoomForBackup { needed_bytes, .. } => {
+                return Some(format!(
+                    "free {needed_bytes} bytes on that disk, or move old backups away; nothing was changed"
+                ));
+            }
+            Self::Migrate { backup: Some(backup), .. } => {
+                return Some(format!("the copy that was made before is {}", backup.display()));
+            }
+            Self::Open { .. }
+            | Self::Unusable { .. }
+            | Self::Migrate { .. }
+            | Self::Query { .. }
+            | Self::Corrupt { .. }
+            | Self::File { .. } => match self.storage_trouble() {
+                Trouble::Full => "free some space on the volume that holds the catalogue",
+                Trouble::Busy => "another program holds the catalogue; try again when it has finished",
+                Trouble::Damaged => {
+                    "the file is damaged: `paintbox catalogue check` says how badly, `paintbox catalogue backups` lists \
+                     what can be restored"
+                }
+                Trouble::Denied => "see that the file and its folder belong to this user and may be written",
+                Trouble::Interrupted => "ask again when the daemon runs",
+                Trouble::Other => return None,
+            },
+            Self::TooNew { backup: Some(backup), .. } => {
+                return Some(format!(
+                    "start the newer Paintbox; or `paintbox catalogue restore {}` goes back to what it was before that one",
+                    backup.display()
+                ));
+            }
+            Self::ExportTooNew { .. } => "import it with the newer Paintbox",
+            Self::BackupNotFound { .. } => "`paintbox catalogue backups` lists them",
+            Self::BackupDamaged { .. } => "`paintbox catalogue backups` lists others; nothing was changed",
+            Self::NotEmpty { .. } => {
+                "--replace puts the export in its place; what is there now is kept beside the backups"
+            }
+            Self::ImportInvalid { .. } => "it may be cut short or edited; export it again; nothing was changed",
+            Self::TooNew { backup: None, .. } => "start the newer Paintbox, or give this one another PAINTBOX_HOME",
             Self::SqliteTooOld { .. } => "build with the SQLite that is bundled",
             Self::FollowExists { .. } => "`paintbox follows` shows it",
             Self::FollowNotFound { .. } => "`paintbox follows` lists what is followed",
@@ -201,10 +304,24 @@ impl Classify for CatalogueError {
 
     fn metadata(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Open { path, .. } | Self::Migrate { path, .. } => vec![("path", path.display().to_string())],
-            Self::TooNew { path, found, known } => {
-                vec![("path", path.display().to_string()), ("found", found.to_string()), ("known", known.to_string())]
+            Self::Open { path, backup, .. }
+            | Self::Unusable { path, backup, .. }
+            | Self::Migrate { path, backup, .. } => with_backup(path, backup.as_deref()),
+            Self::TooNew { path, found, known, backup } => {
+                let mut metadata = with_backup(path, backup.as_deref());
+                metadata.extend([("found", found.to_string()), ("known", known.to_string())]);
+                metadata
             }
+            Self::ExportTooNew { found, known } => vec![("found", found.to_string()), ("known", known.to_string())],
+            Self::NoRoomForBackup { folder, needed_bytes, free_bytes } => vec![
+                ("path", folder.display().to_string()),
+                ("needed_bytes", needed_bytes.to_string()),
+                ("free_bytes", free_bytes.to_string()),
+            ],
+            Self::File { path, .. } | Self::BackupDamaged { path, .. } => vec![("path", path.display().to_string())],
+            Self::BackupNotFound { backup } => vec![("backup", backup.clone())],
+            Self::NotEmpty { table } => vec![("table", table.clone())],
+            Self::ImportInvalid { line, .. } => vec![("line", line.to_string())],
             Self::SqliteTooOld { found, wanted } => vec![("found", found.clone()), ("wanted", (*wanted).to_owned())],
             Self::Query { attempt, .. } => vec![("attempt", (*attempt).to_owned())],
             Self::Corrupt { what, value } => vec![("what", (*what).to_owned()), ("value", value.clone())],
@@ -226,6 +343,26 @@ impl Classify for CatalogueError {
             Self::PageTokenInvalid => Vec::new(),
         }
     }
+}
+
+/// What puts a damaged catalogue right. The command works on a daemon that does not start, too.
+fn restore_hint(backup: Option<&Path>) -> String {
+    match backup {
+        Some(backup) => format!(
+            "nothing was deleted; `paintbox catalogue restore {}` puts the newest backup in its place and keeps this file",
+            backup.display()
+        ),
+        None => {
+            "nothing was deleted, and there is no backup of it; move the file away to begin with an empty catalogue"
+                .to_owned()
+        }
+    }
+}
+
+fn with_backup(path: &Path, backup: Option<&Path>) -> Vec<(&'static str, String)> {
+    let mut metadata = vec![("path", path.display().to_string())];
+    metadata.extend(backup.map(|backup| ("backup", backup.display().to_string())));
+    metadata
 }
 
 /// Turns a failed statement into an error that says what it was for.

@@ -1,11 +1,12 @@
 //! The catalogue as a whole: its numbers, whether it is sound, and what a start has to put right.
 
+use crate::check::CheckDepth;
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::open::Catalogue;
 use crate::statements::statements;
 use paintbox_domain::{ErrorClass, Failure, reason};
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, Row, SqliteConnection};
 
 /// How much there is of everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,9 @@ statements! {
     /// (`fts5IntegrityMethod` of SQLite 3.51 opens no cursor, which is what looks for changes). A look at the index does.
     LOOK_AT_SEARCH = "SELECT rowid FROM model_search LIMIT 1";
     INTEGRITY_CHECK = "PRAGMA integrity_check";
-    FOREIGN_KEY_CHECK = "PRAGMA foreign_key_check";
+    /// The same without comparing indexes with their tables.
+    QUICK_CHECK = "PRAGMA quick_check";
+    FOREIGN_KEY_CHECK = "SELECT \"table\", rowid, parent FROM pragma_foreign_key_check LIMIT 100";
     SEARCH_CHECK = "
         SELECT count(*) FROM model m
         WHERE NOT EXISTS (SELECT 1 FROM model_search_docsize d WHERE d.id = m.model_id)";
@@ -115,26 +118,46 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read at all.
     pub async fn check_integrity(&self) -> Result<Vec<String>, CatalogueError> {
-        let attempt = "check the catalogue";
-        let mut tx = self.read(attempt).await?;
-        sqlx::query(LOOK_AT_SEARCH).fetch_optional(&mut *tx).await.map_err(could_not(attempt))?;
-        let mut problems: Vec<String> =
-            sqlx::query_scalar(INTEGRITY_CHECK).fetch_all(&mut *tx).await.map_err(could_not(attempt))?;
-        problems.retain(|line| line != "ok");
-        let dangling = sqlx::query(FOREIGN_KEY_CHECK).fetch_all(&mut *tx).await.map_err(could_not(attempt))?;
-        for row in dangling {
-            let table: String = row.try_get(0).map_err(could_not(attempt))?;
-            let row_id: Option<i64> = row.try_get(1).map_err(could_not(attempt))?;
-            let parent: String = row.try_get(2).map_err(could_not(attempt))?;
-            let row_id = row_id.map_or_else(String::new, |id| format!(" row {id}"));
-            problems.push(format!("{table}{row_id} points at nothing in {parent}"));
-        }
-        let unindexed: i64 = sqlx::query_scalar(SEARCH_CHECK).fetch_one(&mut *tx).await.map_err(could_not(attempt))?;
-        if unindexed > 0 {
-            problems.push(format!("{unindexed} models are missing from the search index"));
-        }
-        Ok(problems)
+        let mut tx = self.read("be checked").await?;
+        problems(&mut tx, CheckDepth::Full).await
     }
+}
+
+/// What is wrong with the pages and rows of a database of any layout.
+pub(crate) async fn sound_pages(connection: &mut SqliteConnection) -> Result<Vec<String>, CatalogueError> {
+    let found: Result<Vec<String>, _> = sqlx::query_scalar(QUICK_CHECK).fetch_all(connection).await;
+    let mut problems = found.map_err(could_not("be checked"))?;
+    problems.retain(|line| line != "ok");
+    Ok(problems)
+}
+
+/// What is wrong with the database that a connection reads, a hundred problems of each sort at most.
+pub(crate) async fn problems(
+    connection: &mut SqliteConnection,
+    depth: CheckDepth,
+) -> Result<Vec<String>, CatalogueError> {
+    let attempt = "be checked";
+    let check = match depth {
+        CheckDepth::Quick => QUICK_CHECK,
+        CheckDepth::Full => INTEGRITY_CHECK,
+    };
+    sqlx::query(LOOK_AT_SEARCH).fetch_optional(&mut *connection).await.map_err(could_not(attempt))?;
+    let mut problems: Vec<String> =
+        sqlx::query_scalar(check).fetch_all(&mut *connection).await.map_err(could_not(attempt))?;
+    problems.retain(|line| line != "ok");
+    let dangling = sqlx::query(FOREIGN_KEY_CHECK).fetch_all(&mut *connection).await.map_err(could_not(attempt))?;
+    for row in dangling {
+        let table: String = row.try_get(0).map_err(could_not(attempt))?;
+        let row_id: Option<i64> = row.try_get(1).map_err(could_not(attempt))?;
+        let parent: String = row.try_get(2).map_err(could_not(attempt))?;
+        let row_id = row_id.map_or_else(String::new, |id| format!(" row {id}"));
+        problems.push(format!("{table}{row_id} points at nothing in {parent}"));
+    }
+    let unindexed: i64 = sqlx::query_scalar(SEARCH_CHECK).fetch_one(connection).await.map_err(could_not(attempt))?;
+    if unindexed > 0 {
+        problems.push(format!("{unindexed} models are missing from the search index"));
+    }
+    Ok(problems)
 }
 
 #[cfg(test)]

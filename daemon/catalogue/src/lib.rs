@@ -10,15 +10,23 @@
 //! cancel-safe, because a dropped transaction is rolled back.
 
 mod artifacts;
+mod aside;
 mod assets;
 mod at_rest;
+mod backups;
+mod beside;
+mod care;
+mod check;
 mod checkpoint;
 mod checks;
 mod codec;
+#[cfg(test)]
+mod damage;
 mod detail;
 mod downloads;
 mod error;
 mod evidence;
+mod export;
 mod files;
 mod follows;
 mod garbage;
@@ -26,15 +34,21 @@ mod generations;
 mod health;
 mod history;
 mod ids;
+mod import;
+mod install;
 mod libraries;
+mod migrate;
 mod notices;
 mod open;
 mod page;
 mod policy_json;
+mod portable;
 mod pulls;
 mod records;
 mod removals;
 mod resolve;
+#[cfg(test)]
+mod round_trip;
 #[cfg(test)]
 mod schema;
 mod search;
@@ -53,9 +67,13 @@ mod words;
 pub use artifacts::{ArtifactRecord, NewArtifact};
 pub use assets::{Asset, AssetOrigin, StoredPreview};
 pub use at_rest::{AtRest, AtRestQuery, NamedFile};
+pub use backups::{Backup, BackupKind};
+pub use care::{BackupDone, CatalogueCare, CatalogueHealth};
+pub use check::{CatalogueCheck, CheckDepth};
 pub use checks::{FollowCheck, ListRead};
 pub use downloads::{DownloadEnd, DownloadFilter, DownloadPage, DownloadQuery, DownloadRecord, NewDownload};
 pub use error::CatalogueError;
+pub use export::ExportPieces;
 pub use follows::{Follow, FollowState};
 pub use garbage::{OpenDownloadFile, UnusedPicture};
 pub use generations::{
@@ -68,6 +86,7 @@ pub use ids::{
     ArtifactId, AssetId, DownloadId, FileId, FollowId, LibraryFileId, LibraryId, ModelId, ObservationId, PreviewId,
     PullId, RemovalId, VersionId, VolumeId,
 };
+pub use import::{Import, Imported};
 pub use libraries::changes::{InspectedFile, LibraryChanges, LibraryPath, Placed, PlacedPath};
 pub use libraries::content::{LibraryFileRecord, ReadFile, UnlistedFile, UnreadFile};
 pub use libraries::page::LocalPage;

@@ -1,20 +1,22 @@
 //! Opening and closing: pools, pragmas, migrations, and the refusals that protect a catalogue from a build that
-//! would harm it.
+//! would harm it. A new catalogue is begun only where nothing speaks for an old one.
 
+use crate::aside::Aside;
+use crate::beside::{self, Beside, blocking};
 use crate::checkpoint::Checkpoints;
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::tags::TagIds;
+use crate::migrate::{self, Layout, MIGRATIONS};
 use crate::statements::statements;
+use crate::{backups, install};
 use paintbox_domain::{Clock, Timestamp, crash};
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// The first release without the WAL-reset bug, by which two connections could lose a committed write
 /// (sqlite.org/wal.html#walresetbug).
@@ -39,23 +41,50 @@ pub struct Catalogue {
     pub(crate) readers: SqlitePool,
     clock: Arc<dyn Clock>,
     path: Arc<PathBuf>,
+    pub(crate) aside: Arc<Aside>,
     pub(crate) tags: Arc<TagIds>,
     pub(crate) checkpoints: Checkpoints,
 }
 
 impl Catalogue {
     /// Opens the catalogue at `path`, creating it where none is (its folder must exist), and brings an older one to
-    /// this version's layout. `clock` gives the time of every fact that is recorded.
+    /// this version's layout, of which it makes a backup first. `clock` gives the time of every fact that is recorded.
+    /// A file that was staged to take the catalogue's place takes it now.
     ///
     /// # Errors
-    /// When the file is no catalogue, was written by a newer Paintbox, or cannot be read and written.
+    /// When the file is no catalogue, is damaged, was written by a newer Paintbox, or cannot be read and written; when
+    /// there is no room for the backup. The file is then as it was.
     pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, CatalogueError> {
-        let opening = |source| CatalogueError::Open { path: path.to_owned(), source };
+        Self::open_with(path, clock, &MIGRATIONS).await
+    }
+
+    pub(crate) async fn open_with(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        migrations: &Migrator,
+    ) -> Result<Self, CatalogueError> {
+        let beside = Beside::of(path);
+        let found = {
+            let (beside, now) = (beside.clone(), clock.now());
+            blocking(move || {
+                beside.sweep()?;
+                install::install(&beside, now)?;
+                examine(&beside, now)
+            })
+            .await?
+        };
+        // SQLite removes the log when the last connection is closed in order.
+        let was_left_open = beside::length(&beside.log()).is_some_and(|length| length > 0);
+        let layout = match found {
+            Found::Nothing => Layout::Empty,
+            Found::File => migrate::look(&beside, migrations).await?,
+        };
+        let opening = |source| CatalogueError::Open { path: path.to_owned(), backup: backups::newest(&beside), source };
         // FULL, because follows and generations live here too and cannot be fetched again. No memory map, because a
         // stray write through one would damage the file.
         let shared = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
+            .create_if_missing(found == Found::Nothing)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
@@ -91,7 +120,9 @@ impl Catalogue {
         if release_number(&found) < Some(WANTED_SQLITE.1) {
             return Err(CatalogueError::SqliteTooOld { found, wanted: WANTED_SQLITE.0 });
         }
-        migrate(&writer, path).await?;
+        let mut connection = writer.acquire().await.map_err(opening)?;
+        migrate::migrate(&mut connection, &layout, &beside, clock.now(), migrations).await?;
+        drop(connection);
 
         // Readers open once the layout stands, so that none of them prepares against an older one.
         let readers = SqlitePoolOptions::new()
@@ -99,6 +130,7 @@ impl Catalogue {
             .connect_with(shared.clone().create_if_missing(false).pragma("query_only", "on"))
             .await
             .map_err(opening)?;
+        let aside = Arc::new(Aside::new(beside.clone(), shared.clone(), was_left_open, clock.now()));
         let checkpoints =
             SqlitePoolOptions::new().max_connections(1).connect_lazy_with(shared.create_if_missing(false));
         tracing::debug!(path = %path.display(), sqlite = found, "catalogue open");
@@ -107,6 +139,7 @@ impl Catalogue {
             readers,
             clock,
             path: Arc::new(path.to_owned()),
+            aside,
             tags: Arc::default(),
             checkpoints: Checkpoints::new(checkpoints),
         })
@@ -115,6 +148,7 @@ impl Catalogue {
     /// Waits for running statements, refreshes SQLite's statistics and closes every connection; what is called on
     /// any clone afterwards fails.
     pub async fn close(&self) {
+        self.aside.close().await;
         self.checkpoints.close().await;
         self.readers.close().await;
         self.writer.close().await;
@@ -154,16 +188,46 @@ impl Catalogue {
     }
 }
 
-async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), CatalogueError> {
-    MIGRATIONS.run(writer).await.map_err(|source| {
-        let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-        match source {
-            MigrateError::VersionMissing(found) if found > known => {
-                CatalogueError::TooNew { path: path.to_owned(), found, known }
-            }
-            source => CatalogueError::Migrate { path: path.to_owned(), source },
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    File,
+}
+
+/// Looks at the catalogue's path before SQLite does, which would begin a new database in an empty file.
+///
+/// An empty file is what a start leaves that was killed in the moment of creating it, and it is as good as none; but not
+/// where a backup or a log shows that there was something in it.
+fn examine(beside: &Beside, now: Timestamp) -> Result<Found, CatalogueError> {
+    let path = beside.catalogue();
+    let has_log = beside::length(&beside.log()).is_some_and(|length| length > 0);
+    let unusable = |problem| {
+        let backup = backups::newest(beside);
+        Err(CatalogueError::Unusable { path: path.to_owned(), problem, backup })
+    };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && has_log => {
+            unusable("its log is there but the file is not")
         }
-    })
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if let Some(backup) = backups::newest(beside) {
+                tracing::warn!(newest_backup = %backup.display(), "there is no catalogue, so an empty one is begun");
+            }
+            Ok(Found::Nothing)
+        }
+        Err(source) => Err(beside::failed("look at", path)(source)),
+        Ok(found) if !found.is_file() => unusable("it is no file"),
+        Ok(found) if found.len() > 0 => {
+            if has_log && !beside::is_log(&beside.log())? {
+                let kept = backups::keep_log(beside, now)?;
+                tracing::error!(log = %kept.display(), "the catalogue's log cannot be read: what was written last is not there");
+            }
+            Ok(Found::File)
+        }
+        Ok(_) if has_log => unusable("it is empty though its log is not"),
+        Ok(_) if backups::newest(beside).is_some() => unusable("it is empty though there are backups of it"),
+        Ok(_) => Ok(Found::Nothing),
+    }
 }
 
 fn release_number(text: &str) -> Option<(u32, u32, u32)> {

@@ -1,6 +1,6 @@
 //! Tests of the migrations as a whole: what they add up to, and that every statement fits it.
 
-use crate::open::MIGRATIONS;
+use crate::migrate::MIGRATIONS;
 use crate::testing::opened;
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
 use std::path::Path;
@@ -55,6 +55,10 @@ async fn every_statement_prepares_against_the_schema() {
     let modules = [
         crate::artifacts::STATEMENTS,
         crate::assets::STATEMENTS,
+        crate::backups::STATEMENTS,
+        crate::migrate::STATEMENTS,
+        crate::import::STATEMENTS,
+        crate::portable::STATEMENTS,
         crate::at_rest::STATEMENTS,
         crate::garbage::STATEMENTS,
         crate::removals::STATEMENTS,

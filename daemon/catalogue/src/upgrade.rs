@@ -1,13 +1,16 @@
 //! Tests that a catalogue of an earlier release comes through today's migrations with everything that it held.
 
-use crate::open::MIGRATIONS;
+use crate::migrate::MIGRATIONS;
+use crate::migrate::{self, Layout};
 use crate::testing::{clock_at, model};
-use crate::{Catalogue, FollowState, ModelId};
+use crate::{BackupKind, Catalogue, CatalogueError, FollowState, ModelId, portable};
 use paintbox_domain::follow::{Backfill, FollowPolicy};
 use paintbox_domain::hub::HubModel;
-use paintbox_domain::{Failure, Hub, Timestamp};
-use sqlx::migrate::Migrator;
+use paintbox_domain::{Classify as _, Failure, Hub, Timestamp};
+use serde_json::Value;
+use sqlx::migrate::{Migration, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _, SqliteConnection};
 use std::path::Path;
 
 /// The first release's rows: follows of every kind, models with versions and pages, one of which the hub lost.
@@ -68,6 +71,166 @@ async fn upgraded(path: &Path) -> Catalogue {
     sqlx::raw_sql(FIRST_RELEASE).execute(&pool).await.unwrap();
     pool.close().await;
     Catalogue::open(path, clock_at(10_000)).await.unwrap()
+}
+
+/// What each later step could hold that the ones before could not.
+const ADDED: [(i64, &str); 4] = [
+    (
+        20_261_125_000_001,
+        "INSERT INTO follow_rename (follow_id, former_target, renamed_ms) VALUES (1, 'civitai:Conan', 2000);
+         INSERT INTO notice (notice_id, follow_id, version_id, announcer, created_ms, attempts, due_ms, told_ms)
+         VALUES (1, 1, 2, 'webhook', 2500, 3, 2600, NULL);
+         INSERT INTO artifact (artifact_id, sha256, blake3, size_bytes, format, kind, architecture, created_ms)
+         VALUES (1, randomblob(32), randomblob(32), 1234, 'safetensors', 'lora', 'sd1', 1000);
+         INSERT INTO observation (observation_id, artifact_id, path, first_seen_ms, last_seen_ms)
+         VALUES (1, 1, x'2fff2e', 1000, 2000);
+         INSERT INTO asset (asset_id, sha256, media_type, size_bytes, width, height, origin, created_ms)
+         VALUES (1, randomblob(32), 'image/png', 9, 1, 2, 'thumbnail', 1000);
+         UPDATE preview SET thumbnail_asset_id = 1;",
+    ),
+    (
+        20_261_127_000_001,
+        "INSERT INTO download (download_id, file_id, follow_id, hub, state, priority, created_ms, due_ms)
+         VALUES (7, 2, 1, 'civitai', 'failed', -1, 3000, 4000);
+         UPDATE download_queue SET paused = 1;",
+    ),
+    (20_261_127_000_002, "UPDATE preview SET small_thumbnail_asset_id = 1"),
+    (
+        20_261_127_000_003,
+        "INSERT INTO volume (volume_id, uid, label, path, kinds, everything_else, created_ms)
+         VALUES (3, 'u', 'fast', x'2f66617374', '[\"lora\"]', 1, 5000);
+         UPDATE observation SET volume_id = 3, checked_ms = 6000;
+         INSERT INTO removal (removal_id, reference, state, created_ms, expires_ms) VALUES (5, 'civitai:1', 'trashed', 1, 2);
+         INSERT INTO removed_file (removal_id, file_id, bytes, artifact_id, verified) VALUES (5, 1, 'trashed', 1, 1);",
+    ),
+];
+
+/// A catalogue of the layout `step`, with rows in everything that it has.
+async fn landed(path: &Path, step: i64) -> Vec<Value> {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version <= step) {
+        migrate::apply(&mut connection, &migrate::steps_to(migration.version).unwrap()).await.unwrap();
+        let rows = match ADDED.iter().find(|(added, _)| *added == migration.version) {
+            Some((_, rows)) => rows,
+            None => FIRST_RELEASE,
+        };
+        sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+    }
+    let held = rows_of(&mut connection).await;
+    connection.close().await.unwrap();
+    held
+}
+
+/// Every row of every table, as it is exported.
+async fn rows_of(connection: &mut SqliteConnection) -> Vec<Value> {
+    let mut lines = Vec::new();
+    for table in portable::tables(connection).await.unwrap() {
+        let rows = sqlx::query(AssertSqlSafe(table.select.clone())).fetch_all(&mut *connection).await.unwrap();
+        rows.iter().for_each(|row| portable::push_row(&mut lines, &table, row).unwrap());
+    }
+    lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn every_landed_layout_keeps_what_it_holds_and_gets_the_usual_values() {
+    // What the step after the first did away with is looked at below, one by one.
+    for (step, _) in ADDED {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("catalogue.db");
+        let held = landed(&path, step).await;
+        let catalogue = Catalogue::open(&path, clock_at(10_000)).await.unwrap();
+        let mut connection = catalogue.writer.acquire().await.unwrap();
+        let now = rows_of(&mut connection).await;
+        drop(connection);
+        for row in &held {
+            // A number that is never given again may have moved on.
+            let kept = now.iter().any(|found| {
+                let column = |(name, value): (&String, &Value)| found["row"].get(name) == Some(value);
+                found["table"] == row["table"] && row["row"].as_object().unwrap().iter().all(column)
+            });
+            assert!(kept, "{step}: {row} is not there any more");
+        }
+        let one = |sql: &'static str| sqlx::query_scalar::<_, Option<i64>>(sql).fetch_one(&catalogue.readers);
+        let paused = i64::from(step >= 20_261_127_000_001);
+        assert_eq!(one("SELECT paused FROM download_queue").await.unwrap(), Some(paused), "{step}");
+        let small = (step >= 20_261_127_000_002).then_some(1);
+        assert_eq!(one("SELECT small_thumbnail_asset_id FROM preview").await.unwrap(), small, "{step}");
+        let (volume, checked) = if step >= 20_261_127_000_003 { (Some(3), Some(6_000)) } else { (None, None) };
+        assert_eq!(one("SELECT volume_id FROM observation").await.unwrap(), volume, "{step}");
+        assert_eq!(one("SELECT checked_ms FROM observation").await.unwrap(), checked, "{step}");
+        assert_eq!(one("SELECT max(removed_ms) FROM file").await.unwrap(), None, "{step}");
+        assert_eq!(one("SELECT count(*) FROM removal").await.unwrap(), Some(volume.map_or(0, |_| 1)), "{step}");
+        assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new(), "{step}");
+        let next = MIGRATIONS.iter().map(|migration| migration.version).find(|version| *version > step);
+        let backups = catalogue.backups().await.unwrap();
+        assert_eq!(backups.iter().map(|backup| backup.kind).next(), next.map(BackupKind::BeforeMigration), "{step}");
+    }
+    let landed: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).skip(1).take(ADDED.len()).collect();
+    assert_eq!(landed, ADDED.map(|(step, _)| step), "a step in between is not tested");
+}
+
+#[tokio::test]
+async fn the_backup_from_before_is_the_old_catalogue() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("catalogue.db");
+    let held = landed(&path, 20_261_125_000_001).await;
+    let catalogue = Catalogue::open(&path, clock_at(10_000)).await.unwrap();
+    let [backup] = &catalogue.backups().await.unwrap()[..] else { panic!() };
+    assert!(backup.name().starts_with("catalogue-before-20261127000001-"), "{}", backup.name());
+    let options = SqliteConnectOptions::new().filename(&backup.path);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    assert_eq!(rows_of(&mut connection).await, held);
+    assert_eq!(Layout::of(&mut connection).await.unwrap().newest(), 20_261_125_000_001);
+}
+
+/// Today's steps, one more that does something, and one that cannot be taken.
+fn with_a_step_that_fails() -> Migrator {
+    let step = |version, sql: &'static str| {
+        let kind = sqlx::migrate::MigrationType::Simple;
+        Migration::new(version, "more".into(), kind, AssertSqlSafe(sql).into_sql_str(), false)
+    };
+    let mut steps: Vec<Migration> = MIGRATIONS.iter().cloned().collect();
+    steps.push(step(99_990_101_000_001, "CREATE TABLE half_done (x INTEGER) STRICT"));
+    steps.push(step(99_990_101_000_002, "INSERT INTO nowhere VALUES (1)"));
+    Migrator::with_migrations(steps)
+}
+
+#[tokio::test]
+async fn a_step_that_fails_leaves_the_catalogue_as_it_was_and_names_the_backup() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("catalogue.db");
+    let newest = MIGRATIONS.iter().last().unwrap().version;
+    Catalogue::open(&path, clock_at(1_000)).await.unwrap().close().await;
+    let error = Catalogue::open_with(&path, clock_at(2_000), &with_a_step_that_fails()).await.unwrap_err();
+    let CatalogueError::Migrate { backup: Some(backup), .. } = &error else { panic!("{error}") };
+    assert!(backup.to_string_lossy().contains("before-99990101000001") && backup.exists());
+    assert!(error.hint().unwrap().contains(&backup.display().to_string()));
+    // The build that knows no such steps still opens it.
+    let catalogue = Catalogue::open(&path, clock_at(3_000)).await.unwrap();
+    let mut connection = catalogue.writer.acquire().await.unwrap();
+    assert_eq!(Layout::of(&mut connection).await.unwrap().newest(), newest);
+    let half_done: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'half_done'")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    assert_eq!(half_done, 0);
+}
+
+#[tokio::test]
+async fn when_the_backup_cannot_be_made_nothing_is_migrated() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("catalogue.db");
+    Catalogue::open(&path, clock_at(1_000)).await.unwrap().close().await;
+    // Where the folder should be lies something else, so that the copy cannot be written.
+    std::fs::write(home.path().join("backups"), "a file").unwrap();
+    let error = Catalogue::open_with(&path, clock_at(2_000), &with_a_step_that_fails()).await.unwrap_err();
+    assert!(matches!(error, CatalogueError::File { .. }), "{error}");
+    assert!(Catalogue::open(&path, clock_at(3_000)).await.is_ok());
 }
 
 async fn history(catalogue: &Catalogue, model: i64) -> Vec<(i64, Option<String>)> {

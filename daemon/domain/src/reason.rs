@@ -102,4 +102,11 @@ reasons! {
     LIBRARY_AWAY,
     /// What somebody keeps in their own folder is theirs to remove.
     LIBRARY_IS_READ_ONLY,
+    BACKUP_NOT_FOUND,
+    /// The file that was to take the catalogue's place is no sound catalogue.
+    BACKUP_DAMAGED,
+    /// An import goes into an empty catalogue, unless it is to replace one.
+    CATALOGUE_NOT_EMPTY,
+    /// The export is cut short, was changed, or is none.
+    IMPORT_INVALID,
 }

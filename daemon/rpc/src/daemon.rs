@@ -65,6 +65,7 @@ impl DaemonService for Api {
 
     async fn get_status(&self, _request: Request<v1::GetStatusRequest>) -> Result<Response<v1::DaemonStatus>, Status> {
         let counts = self.catalogue.counts().await.map_err(|error| status(&error))?;
+        let health = self.catalogue.health().await.map_err(|error| status(&error))?;
         let store = self.store.clone();
         let free_bytes = tokio::task::spawn_blocking(move || store.free_bytes().unwrap_or_default()).await;
         Ok(Response::new(v1::DaemonStatus {
@@ -98,6 +99,7 @@ impl DaemonService for Api {
                 })
                 .collect(),
             sqlite_version: counts.sqlite_version,
+            catalogue: Some(self.catalogue_health(&health)),
         }))
     }
 

@@ -6,6 +6,7 @@
 mod asset;
 mod authority;
 mod catalogue;
+mod catalogue_care;
 mod convert;
 mod daemon;
 mod download;

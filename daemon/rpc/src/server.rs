@@ -9,6 +9,7 @@ use paintbox_domain::follow::FollowPolicy;
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_generation::Generations;
 use paintbox_proto::v1::asset_service_server::AssetServiceServer;
+use paintbox_proto::v1::catalogue_care_service_server::CatalogueCareServiceServer;
 use paintbox_proto::v1::catalogue_service_server::CatalogueServiceServer;
 use paintbox_proto::v1::daemon_service_server::DaemonServiceServer;
 use paintbox_proto::v1::download_service_server::DownloadServiceServer;
@@ -83,6 +84,7 @@ pub async fn serve(socket: Socket, api: Api) -> Result<(), Failure> {
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
         .add_service(service!(CatalogueServiceServer))
+        .add_service(service!(CatalogueCareServiceServer))
         .add_service(service!(FollowServiceServer))
         .add_service(service!(SyncServiceServer))
         .add_service(service!(DownloadServiceServer))

@@ -5,14 +5,14 @@ use crate::error::SyncError;
 use crate::service::Sync;
 use crate::throttle::Throttle;
 use crate::verify::{By, Problem};
-use paintbox_catalogue::{AtRestQuery, ObservationId};
+use paintbox_catalogue::{AtRestQuery, CatalogueCare, ObservationId};
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often it is looked whether there is something to do.
-const INTERVAL: Duration = Duration::from_secs(600);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(600);
 /// How often it is looked which volumes are there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// Files whose rows are read at once.
@@ -30,19 +30,27 @@ pub struct Care {
     pub reread_bytes_per_second: u64,
     /// Whether hubs are asked, by digest, about what lies in libraries.
     pub identify: bool,
+    /// How the catalogue's own file is.
+    pub catalogue: CatalogueCare,
 }
 
 impl Default for Care {
     /// A terabyte takes nine hours at this pace, of every ninety days; a disk that spins gives about five times as much.
     fn default() -> Self {
-        Self { trash_for: DAY * 30, reread_after: Some(DAY * 90), reread_bytes_per_second: 32 << 20, identify: true }
+        Self {
+            trash_for: DAY * 30,
+            reread_after: Some(DAY * 90),
+            reread_bytes_per_second: 32 << 20,
+            identify: true,
+            catalogue: CatalogueCare::default(),
+        }
     }
 }
 
 impl Sync {
     /// Runs until shutdown.
     pub async fn care(&self) {
-        futures::join!(self.mind_volumes(), self.mind_files());
+        futures::join!(self.mind_volumes(), self.mind_files(), self.mind_catalogue());
     }
 
     /// Notices disks that come and go.
@@ -117,7 +125,7 @@ impl Sync {
     }
 
     /// Waits while downloads are under way. False when the daemon ends.
-    async fn downloads_have_ended(&self) -> bool {
+    pub(crate) async fn downloads_have_ended(&self) -> bool {
         while self.inner.downloads.is_at_work() {
             tokio::select! {
                 () = tokio::time::sleep(YIELD) => {}

@@ -20,6 +20,7 @@
 
 mod cached;
 mod care;
+mod catalogue_care;
 mod check;
 mod choose;
 mod downloads;

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod canary;
+mod catalogue_safety;
 mod evidence;
 mod following;
 mod grpc;

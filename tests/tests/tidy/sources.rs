@@ -130,6 +130,9 @@ fn landed_migrations_are_never_edited() {
     let landed = [
         ("20261124000001_create_catalogue.sql", "67fc4c05b90ef5dce2cfcd40349044b7e8f20b6985d92135077c942f332d90ec"),
         ("20261125000001_follow_anything.sql", "6e6d5ff063644a6f927d85e7bcc2f4786a405a2a07b33ddde65e0064aa854375"),
+        ("20261127000001_downloads.sql", "ea7e5eaa831122aeb538945dee0a62eec0bec48557105895c11fd1ecbe747e20"),
+        ("20261127000002_preview_sizes.sql", "5a073de70cb8deaaca3f6ba0817ba430a4d13c1b8c8cf98f0484f971c88a048c"),
+        ("20261127000003_volumes.sql", "c933461a2c8f6674038d35afea080eb8af3f3fb4d22834ba9bb00ad1c5daccb1"),
     ];
     for (name, digest) in landed {
         let bytes = std::fs::read(root().join("migrations").join(name)).unwrap();

@@ -1,6 +1,6 @@
 //! The daemon and its hubs, as `daemon` and `config` print them.
 
-use super::known;
+use super::{HealthJson, known};
 use crate::render::units::rfc3339;
 use paintbox_proto::v1;
 use serde::Serialize;
@@ -37,6 +37,8 @@ pub(crate) struct StatusJson<'a> {
     free_bytes: u64,
     sqlite_version: &'a str,
     hubs: Vec<HubJson<'a>>,
+    /// How the catalogue's file is; null from a daemon that does not say.
+    catalogue: Option<HealthJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -87,6 +89,7 @@ impl<'a> StatusJson<'a> {
             free_bytes: status.free_bytes,
             sqlite_version: &status.sqlite_version,
             hubs: status.hubs.iter().map(Into::into).collect(),
+            catalogue: status.catalogue.as_ref().map(Into::into),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::ids::FollowId;
 use crate::statements::statements;
 use crate::{codec, words};
 use paintbox_domain::Timestamp;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::{Connection as _, FromRow, SqliteConnection};
 
 statements! {
     /// A follow may be deleted while its models arrive; they are kept all the same.
@@ -65,6 +65,7 @@ statements! {
             (SELECT coalesce(group_concat(words.value, ' '), '')
              FROM version v, json_each(v.trained_words) AS words WHERE v.model_id = m.model_id) AS trained_words
         FROM model m WHERE model_id IN (SELECT value FROM json_each(?1))";
+    MODELS_AFTER = "SELECT model_id FROM model WHERE model_id > ?1 ORDER BY model_id LIMIT 500";
     INDEX_MODELS = concat!(
         "INSERT INTO model_search (rowid, name, creator, tags, trained_words) SELECT * FROM ",
         given!("(?, ?, ?, ?, ?)"),
@@ -146,6 +147,19 @@ struct Indexed {
 /// Puts models into the search index that were not in it.
 pub(super) fn index_new<'a>(models: &'a [ModelRow<'_>]) -> impl Iterator<Item = Statement> + 'a {
     statements(INDEX_MODELS, models, |row, written| bind_indexed(row, &in_answer(written)))
+}
+
+/// Makes the search index of a catalogue whose rows came from elsewhere.
+pub(crate) async fn index_everything(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let mut last = i64::MIN;
+    loop {
+        let ids: Vec<i64> = sqlx::query_scalar(MODELS_AFTER).bind(last).fetch_all(&mut *connection).await?;
+        let Some(end) = ids.last() else { return Ok(()) };
+        last = *end;
+        let mut tx = connection.begin().await?;
+        index_again(&mut tx, &ids).await?;
+        tx.commit().await?;
+    }
 }
 
 /// Indexes models anew: from what the tables hold now, not from the answers, which may have left things out.

@@ -1,0 +1,40 @@
+//! The care of the catalogue's file, when nothing else is under way: a check if one is due, then the daily backup. Both run
+//! beside the daily work and are broken off when the daemon ends.
+
+use crate::care::INTERVAL;
+use crate::error::SyncError;
+use crate::service::Sync;
+
+impl Sync {
+    pub(crate) async fn mind_catalogue(&self) {
+        while self.downloads_have_ended().await {
+            let cared = async {
+                tokio::select! {
+                    cared = self.care_for_catalogue() => cared,
+                    () = self.inner.shutdown.cancelled() => Ok(()),
+                }
+            };
+            if let Err(error) = cared.await {
+                tracing::error!(%error, "cannot look after the catalogue");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = self.inner.shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    /// Does for the catalogue's file all that is due now. A file that is damaged is not backed up: the copy would be no
+    /// better, and would push a good one out.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read, or there is no room for the backup.
+    pub async fn care_for_catalogue(&self) -> Result<(), SyncError> {
+        let parts = &self.inner.parts;
+        parts.catalogue.check_if_due().await?;
+        if parts.catalogue.last_check().await?.is_none_or(|check| check.is_sound()) {
+            parts.catalogue.back_up_if_due(&parts.care.catalogue).await?;
+        }
+        Ok(())
+    }
+}
