@@ -4,6 +4,7 @@
 use crate::checkpoint::Checkpoints;
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::tags::TagIds;
+use crate::search::{Memory, Rest};
 use crate::statements::statements;
 use paintbox_domain::{Clock, Timestamp, crash};
 use sqlx::migrate::{MigrateError, Migrator};
@@ -41,6 +42,8 @@ pub struct Catalogue {
     path: Arc<PathBuf>,
     pub(crate) tags: Arc<TagIds>,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) search_memory: Arc<Memory>,
+    pub(crate) search_rest: Arc<Rest>,
 }
 
 impl Catalogue {
@@ -102,14 +105,18 @@ impl Catalogue {
         let checkpoints =
             SqlitePoolOptions::new().max_connections(1).connect_lazy_with(shared.create_if_missing(false));
         tracing::debug!(path = %path.display(), sqlite = found, "catalogue open");
-        Ok(Self {
+        let catalogue = Self {
             writer,
             readers,
             clock,
             path: Arc::new(path.to_owned()),
             tags: Arc::default(),
             checkpoints: Checkpoints::new(checkpoints),
-        })
+            search_memory: Arc::default(),
+            search_rest: Arc::default(),
+        };
+        catalogue.take_in_what_is_left().await?;
+        Ok(catalogue)
     }
 
     /// Waits for running statements, refreshes SQLite's statistics and closes every connection; what is called on
@@ -144,7 +151,7 @@ impl Catalogue {
     ) -> Result<u64, CatalogueError> {
         let mut tx = self.write(attempt).await?;
         let done = statement.execute(&mut *tx).await.map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))?;
+        self.commit(tx, attempt).await?;
         Ok(done.rows_affected())
     }
 

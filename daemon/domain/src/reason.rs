@@ -95,4 +95,6 @@ reasons! {
     REMOVAL_NOT_FOUND,
     /// What was removed is gone for good.
     TRASH_EMPTIED,
+    /// A search's filter that cannot be read; metadata `position` says where.
+    FILTER_INVALID,
 }
