@@ -177,14 +177,12 @@ impl Labels {
         self.places.iter().enumerate().filter(move |(_, (of, _))| *of == Some(wanted)).map(|(id, _)| id)
     }
 
-    /// A bit for every number of which one text is `wanted`, compared without case; an asterisk at its end stands for
-    /// any rest.
-    pub(crate) fn matching(&self, of: Label, wanted: &str) -> Vec<bool> {
+    /// Of every number: whether one of its texts is `wanted`, or where `open`, begins with it; compared without case.
+    pub(crate) fn matching(&self, of: Label, wanted: &str, open: bool) -> Vec<bool> {
         let wanted = wanted.to_lowercase();
-        let (wanted, open) = wanted.strip_suffix('*').map_or((wanted.as_str(), false), |begin| (begin, true));
         let mut matching = vec![false; self.len().max(1)];
         for id in self.of(of) {
-            matching[id] = self.texts(id).any(|text| same(text, wanted, open));
+            matching[id] = self.texts(id).any(|text| same(text, &wanted, open));
         }
         matching[NO_LABEL as usize] = false;
         matching

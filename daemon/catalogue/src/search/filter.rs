@@ -38,10 +38,11 @@ pub enum Condition {
     /// By the hub's short name, `local` for files that no hub is known of.
     Hub(String),
     State(ModelState),
-    /// One of the model's labels is this text, compared without case; an asterisk at the end stands for any rest.
+    /// One of the model's labels is this text, or where `open`, begins with it; compared without case.
     Label {
         of: Label,
         text: String,
+        open: bool,
     },
     /// Known to be so, or known not to be so; where it is not known, neither.
     Fact {
@@ -192,10 +193,10 @@ impl Filter {
         Self::label(Label::Architecture, architecture.as_str())
     }
 
-    /// A label as it stands; see [`Condition::Label`].
+    /// The whole label, whatever is in it.
     #[must_use]
     pub fn label(of: Label, text: &str) -> Self {
-        Condition::Label { of, text: text.to_owned() }.into()
+        Condition::Label { of, text: text.to_owned(), open: false }.into()
     }
 
     #[must_use]

@@ -108,7 +108,9 @@ impl Test {
             Condition::Kind(kind) => Self::Kind(kind_number(*kind)),
             Condition::Hub(hub) => Self::Hub(hub_number(hub)),
             Condition::State(state) => Self::State(state_number(*state)),
-            Condition::Label { of, text } => Self::Label { of: *of, matching: columns.labels.matching(*of, text) },
+            Condition::Label { of, text, open } => {
+                Self::Label { of: *of, matching: columns.labels.matching(*of, text, *open) }
+            }
             Condition::Fact { fact, holds } => fact_bit(*fact, *holds).map_or(Self::Constant(false), Self::Fact),
             Condition::Number { of, least, most } => {
                 let (least, most) = stored_bounds(*of, *least, *most);

@@ -91,7 +91,8 @@ pub(super) fn condition(name: &str, operator: Operator, value: &str) -> Result<F
                 Label::Format => one_of(name, value, FileFormat::from_name, FileFormat::ALL)?.as_str(),
                 Label::BaseModel | Label::Creator | Label::Precision => value,
             };
-            Condition::Label { of: *of, text: text.to_owned() }
+            let (text, open) = text.strip_suffix('*').map_or((text, false), |begin| (begin, true));
+            Condition::Label { of: *of, text: text.to_owned(), open }
         }
         Field::Fact(fact) => Condition::Fact { fact: *fact, holds: yes_or_no(name, value)? },
         Field::Words(Place::Name) if matches!(operator, Operator::Equal | Operator::NotEqual) => {

@@ -60,6 +60,7 @@ fn or_binds_more_tightly_than_and_and_not_most_of_all() {
         ("name=\"Dream Shaper\"", Condition::Named("Dream Shaper".into()).into()),
         ("name:dream", Condition::Words { place: Place::Name, text: "dream".into() }.into()),
         ("creator:-x", Filter::label(Label::Creator, "-x")),
+        ("base:sdxl*", Condition::Label { of: Label::BaseModel, text: "sdxl".into(), open: true }.into()),
         ("creator:AND", Filter::label(Label::Creator, "AND")),
     ] {
         assert_eq!(parsed(text), wanted, "{text}");
@@ -201,6 +202,10 @@ proptest! {
     #[test]
     fn a_quoted_value_is_taken_as_it_stands(value in "\\PC{0,40}") {
         let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
-        prop_assert_eq!(Filter::parse(&format!("base:\"{quoted}\"")), Ok(Filter::label(Label::BaseModel, &value)));
+        let wanted = match value.strip_suffix('*') {
+            Some(begin) => Condition::Label { of: Label::BaseModel, text: begin.to_owned(), open: true }.into(),
+            None => Filter::label(Label::BaseModel, &value),
+        };
+        prop_assert_eq!(Filter::parse(&format!("base:\"{quoted}\"")), Ok(wanted));
     }
 }
