@@ -20,8 +20,9 @@ CREATE TRIGGER search_changed_artifact AFTER UPDATE OF format, architecture, pre
 WHEN (old.format, old.architecture, old.precision, old.size_bytes)
   IS NOT (new.format, new.architecture, new.precision, new.size_bytes)
 BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id)
-        SELECT v.model_id FROM file f JOIN version v USING (version_id) WHERE f.artifact_id = new.artifact_id;
+    INSERT INTO search_dirty (model_id)
+        SELECT v.model_id FROM file f JOIN version v USING (version_id) WHERE f.artifact_id = new.artifact_id
+        ON CONFLICT DO NOTHING;
 END;
 
 CREATE INDEX artifact_by_auto_v3 ON artifact (auto_v3) WHERE auto_v3 IS NOT NULL;
@@ -111,11 +112,13 @@ CREATE TABLE file (
 CREATE TRIGGER search_changed_file AFTER UPDATE OF artifact_id, sha256 ON file
 WHEN old.artifact_id IS NOT new.artifact_id OR (new.artifact_id IS NOT NULL AND old.sha256 IS NOT new.sha256)
 BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id) SELECT model_id FROM version WHERE version_id = new.version_id;
+    INSERT INTO search_dirty (model_id) SELECT model_id FROM version WHERE version_id = new.version_id
+        ON CONFLICT DO NOTHING;
 END;
 
 CREATE TRIGGER search_new_file AFTER INSERT ON file WHEN new.artifact_id IS NOT NULL BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id) SELECT model_id FROM version WHERE version_id = new.version_id;
+    INSERT INTO search_dirty (model_id) SELECT model_id FROM version WHERE version_id = new.version_id
+        ON CONFLICT DO NOTHING;
 END;
 
 CREATE INDEX file_by_artifact ON file (artifact_id) WHERE artifact_id IS NOT NULL;
@@ -233,15 +236,15 @@ WHEN (old.answer, old.downloads, old.likes, old.gone_ms, old.name, old.kind, old
   IS NOT (new.answer, new.downloads, new.likes, new.gone_ms, new.name, new.kind, new.creator, new.nsfw_level,
       new.licence, new.state, new.published_ms, new.updated_ms, new.hub)
 BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id) VALUES (new.model_id);
+    INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
 END;
 
 CREATE TRIGGER search_deleted_model AFTER DELETE ON model BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id) VALUES (old.model_id);
+    INSERT INTO search_dirty (model_id) VALUES (old.model_id) ON CONFLICT DO NOTHING;
 END;
 
 CREATE TRIGGER search_new_model AFTER INSERT ON model BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id) VALUES (new.model_id);
+    INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
 END;
 
 CREATE INDEX model_by_age ON model (coalesce(published_ms, first_seen_ms), model_id);
@@ -317,14 +320,16 @@ CREATE TABLE observation (
 CREATE TRIGGER search_changed_observation AFTER UPDATE OF gone_ms, artifact_id ON observation
 WHEN old.gone_ms IS NOT new.gone_ms OR old.artifact_id IS NOT new.artifact_id
 BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id)
+    INSERT INTO search_dirty (model_id)
         SELECT v.model_id FROM file f JOIN version v USING (version_id)
-        WHERE f.artifact_id IN (old.artifact_id, new.artifact_id);
+        WHERE f.artifact_id IN (old.artifact_id, new.artifact_id)
+        ON CONFLICT DO NOTHING;
 END;
 
 CREATE TRIGGER search_new_observation AFTER INSERT ON observation BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id)
-        SELECT v.model_id FROM file f JOIN version v USING (version_id) WHERE f.artifact_id = new.artifact_id;
+    INSERT INTO search_dirty (model_id)
+        SELECT v.model_id FROM file f JOIN version v USING (version_id) WHERE f.artifact_id = new.artifact_id
+        ON CONFLICT DO NOTHING;
 END;
 
 CREATE INDEX observation_by_artifact ON observation (artifact_id);
@@ -466,11 +471,11 @@ CREATE TRIGGER search_changed_version AFTER UPDATE ON version
 WHEN (old.base_model, old.early_access, old.gone_ms, old.trained_words)
   IS NOT (new.base_model, new.early_access, new.gone_ms, new.trained_words)
 BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id) VALUES (new.model_id);
+    INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
 END;
 
 CREATE TRIGGER search_new_version AFTER INSERT ON version BEGIN
-    INSERT OR IGNORE INTO search_dirty (model_id) VALUES (new.model_id);
+    INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
 END;
 
 CREATE TABLE version (

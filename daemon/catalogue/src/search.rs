@@ -22,6 +22,8 @@ mod test;
 pub(crate) mod texts;
 
 #[cfg(test)]
+mod naive_tests;
+#[cfg(test)]
 mod tests;
 
 pub use facets::{Facet, FacetCounts};

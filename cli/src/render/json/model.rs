@@ -54,6 +54,26 @@ impl<'a> From<&'a v1::Model> for ModelJson<'a> {
     }
 }
 
+/// What is found divided by one thing, behind the models themselves: `{"facet":"kind","values":[…]}`.
+#[derive(Serialize)]
+pub(crate) struct FacetJson<'a> {
+    facet: &'a str,
+    values: Vec<FacetValueJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FacetValueJson<'a> {
+    value: &'a str,
+    models: i64,
+}
+
+impl<'a> From<&'a v1::FacetCounts> for FacetJson<'a> {
+    fn from(counts: &'a v1::FacetCounts) -> Self {
+        let values = counts.values.iter().map(|value| FacetValueJson { value: &value.value, models: value.models });
+        Self { facet: &counts.facet, values: values.collect() }
+    }
+}
+
 /// A model with everything in it.
 #[derive(Serialize)]
 pub(crate) struct ModelPageJson<'a> {
