@@ -3,7 +3,7 @@
 use crate::client::{LOCAL_DEADLINE, call};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::render::json::{FacetJson, ModelJson};
+use crate::render::json::{CorrectedJson, FacetJson, ModelJson};
 use crate::render::table::{Align, table};
 use crate::render::{sanitize, units};
 use crate::session::Session;
@@ -63,6 +63,9 @@ pub(crate) struct Arguments {
     /// Also count what is found by kind, base, creator, hub, architecture, nsfw, downloaded, year, state, format or precision
     #[arg(long, value_name = "FACETS", value_delimiter = ',')]
     facets: Vec<String>,
+    /// With --json: where a word occurs nowhere, look for nearly the same one and say so in an object behind the models
+    #[arg(long)]
+    corrections: bool,
     /// At most this many, 0 for all [default: 50 in a terminal, otherwise all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -129,6 +132,8 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
         order_by: arguments.sort.clone().unwrap_or_default(),
         facets: arguments.facets.clone(),
         facet_values: 0,
+        // Whoever reads JSON takes what comes for what was asked for.
+        as_written: session.json && !arguments.corrections,
         // The same on every page: a token belongs to the request it came from.
         page_size: i32::try_from(limit.min(PAGE_SIZE)).unwrap_or(0),
         page_token: String::new(),
@@ -141,7 +146,12 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
         let page = call("search the catalogue", LOCAL_DEADLINE, catalogue.search_models(request.clone())).await?;
         // Counts are of all pages, so the first says them all.
         if request.page_token.is_empty() {
-            found = Found { total: page.total_size, partial: page.partial, facets: page.facets };
+            found = Found {
+                total: page.total_size,
+                partial: page.partial,
+                facets: page.facets,
+                corrected: page.corrected_query,
+            };
             request.facets.clear();
         }
         let left = limit - shown;
@@ -164,7 +174,14 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     };
     if session.json {
         found.facets.iter().try_for_each(|facet| session.out.json(&FacetJson::from(facet)))?;
+        if !found.corrected.is_empty() {
+            session.out.json(&CorrectedJson { corrected_query: &found.corrected })?;
+        }
         return Ok(Exit::Done);
+    }
+    if !found.corrected.is_empty() {
+        let (asked, shown) = (sanitize::line(&request.query), sanitize::line(&found.corrected));
+        session.note(&format!("Nothing matches `{asked}`; showing `{shown}`."))?;
     }
     print(&models, session)?;
     print_facets(&found.facets, session)?;
@@ -187,6 +204,8 @@ struct Found {
     total: i64,
     partial: bool,
     facets: Vec<v1::FacetCounts>,
+    /// What was looked for instead; empty where it was what was asked for.
+    corrected: String,
 }
 
 fn print_facets(facets: &[v1::FacetCounts], session: &mut Session) -> Result<(), CliError> {

@@ -314,7 +314,8 @@ fn sync_run(state: &str, failed: u32) -> v1::SyncRun {
 impl v1::catalogue_service_server::CatalogueService for Fake {
     async fn search_models(&self, request: Request<v1::SearchModelsRequest>) -> Answer<v1::SearchModelsResponse> {
         self.note(request.get_ref());
-        let v1::SearchModelsRequest { page_size, page_token, query, facets, filter, .. } = request.into_inner();
+        let v1::SearchModelsRequest { page_size, page_token, query, facets, filter, as_written, .. } =
+            request.into_inner();
         if filter == "kin:lora" {
             return Err(refusal(Code::InvalidArgument, "FILTER_INVALID", "the filter cannot be read at character 1"));
         }
@@ -333,7 +334,14 @@ impl v1::catalogue_service_server::CatalogueService for Fake {
             .map(|(value, models)| v1::FacetValue { value: value.to_owned(), models });
         let facets = facets.into_iter().map(|facet| v1::FacetCounts { facet, values: values.to_vec() }).collect();
         let total_size = world.models.len() as i64;
-        answer(v1::SearchModelsResponse { models, next_page_token, total_size, facets, partial: query == "new" })
+        answer(v1::SearchModelsResponse {
+            models,
+            next_page_token,
+            total_size,
+            facets,
+            partial: query == "new",
+            corrected_query: if query == "draem" && !as_written { "dream\u{1b}[2J".to_owned() } else { String::new() },
+        })
     }
 
     async fn get_model(&self, _: Request<v1::GetModelRequest>) -> Answer<v1::Model> {

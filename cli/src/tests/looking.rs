@@ -189,6 +189,18 @@ async fn what_is_found_is_counted_behind_the_models() {
 }
 
 #[tokio::test]
+async fn words_that_were_put_right_are_said() {
+    let bench = Bench::new().await;
+    bench.world().models = vec![model(1)];
+    let notes = bench.run(&["search", "draem"]).await.notes;
+    assert!(notes.contains("Nothing matches `draem`; showing `dream"), "{notes}");
+    assert!(!notes.chars().any(|c| c != '\n' && is_hazard(c)), "{notes}");
+    assert_eq!(bench.json(&["search", "draem"]).await.objects().len(), 1);
+    let found = bench.json(&["search", "draem", "--corrections"]).await.objects();
+    assert_eq!((found.len(), &found[1]["corrected_query"]), (2, &json!("dream\u{1b}[2J")));
+}
+
+#[tokio::test]
 async fn pages_that_lead_to_themselves_end_the_search() {
     let bench = Bench::new().await;
     let ended = bench.json(&["search", "loop"]).await;

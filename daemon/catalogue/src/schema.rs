@@ -82,6 +82,7 @@ async fn every_statement_prepares_against_the_schema() {
         crate::search::by_name::STATEMENTS,
         crate::search::columns::STATEMENTS,
         crate::search::index::STATEMENTS,
+        crate::search::spelling::STATEMENTS,
         crate::search::texts::STATEMENTS,
         crate::sync_runs::STATEMENTS,
         crate::versions::STATEMENTS,

@@ -18,6 +18,7 @@ mod licence;
 mod memory;
 mod order;
 mod row;
+pub(crate) mod spelling;
 mod test;
 pub(crate) mod texts;
 
@@ -48,7 +49,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use test::{Sets, Source, Test};
 
-const ATTEMPT: &str = "search models";
+pub(crate) const ATTEMPT: &str = "search models";
 
 statements! {
     FOUND = concat!(
@@ -63,6 +64,8 @@ pub struct SearchQuery {
     /// Words, all of which must occur in the name, creator, tags or trained words; the last may be the beginning of
     /// a word. White space alone lists everything.
     pub text: String,
+    /// Where words of the text occur nowhere, nothing is found; otherwise nearly the same ones are looked for.
+    pub as_written: bool,
     /// What else must be true of a model.
     pub filter: Filter,
     /// By default the best when there is text, and the newest when there is none.
@@ -89,13 +92,15 @@ pub struct SearchPage {
     pub facets: Vec<FacetCounts>,
     /// Some models are still being made ready, such as after an upgrade, and are not found yet or as they were.
     pub partial: bool,
+    /// What was looked for instead of the text, whose words occur nowhere.
+    pub corrected: Option<String>,
 }
 
 impl SearchQuery {
     /// Equal exactly for queries that list the same models in the same order.
     fn identity(&self) -> String {
-        let Self { text, filter, order, facets: _, facet_values: _, page_size: _, page_token: _ } = self;
-        format!("search {:?}", (text, filter, order))
+        let Self { text, as_written, filter, order, facets: _, facet_values: _, page_size: _, page_token: _ } = self;
+        format!("search {:?}", (text, as_written, filter, order))
     }
 }
 
@@ -169,10 +174,18 @@ impl Catalogue {
 
         let mut tx = self.read(ATTEMPT).await?;
         let (state, columns) = self.search_memory.columns(&mut tx).await?;
-        let (filter, in_name) = sources_of(query, order);
-        let mut sources: Vec<Source> = in_name.clone().into_iter().collect();
-        test::sources(&filter, &mut sources);
-        let sets = self.sets(&mut tx, sources, state, &columns).await?;
+        let (mut filter, mut in_name, mut sets) =
+            self.ready(&mut tx, query, &query.text, order, state, &columns).await?;
+        let mut corrected = None;
+        if !browsing
+            && !query.as_written
+            && Test::new(&of_text(&query.text), &columns, &sets).candidates().is_none_or(|found| found.is_empty())
+        {
+            corrected = spelling::corrected(&mut tx, &query.text).await?;
+            if let Some(text) = &corrected {
+                (filter, in_name, sets) = self.ready(&mut tx, query, text, order, state, &columns).await?;
+            }
+        }
         let question = Question {
             test: Test::new(&filter, &columns, &sets),
             in_name: in_name.and_then(|source| sets.get(&source).cloned()),
@@ -210,7 +223,35 @@ impl Catalogue {
         if state.partial {
             self.take_in_rest();
         }
-        Ok(SearchPage { models, next_page_token, total: answer.total, facets: answer.facets, partial: state.partial })
+        Ok(SearchPage {
+            models,
+            next_page_token,
+            total: answer.total,
+            facets: answer.facets,
+            partial: state.partial,
+            corrected,
+        })
+    }
+
+    /// The words and filter of a query as one filter, which set of models holds the words in their names, where the
+    /// order wants to know it, and all sets that it takes.
+    async fn ready(
+        &self,
+        connection: &mut SqliteConnection,
+        query: &SearchQuery,
+        text: &str,
+        order: SearchOrder,
+        state: TableState,
+        columns: &Columns,
+    ) -> Result<(Filter, Option<Source>, Sets), CatalogueError> {
+        let filter = Filter::all([of_text(text), query.filter.clone()]);
+        let in_name = words::match_expression(text, words::Ending::Open)
+            .filter(|_| order.by == SortKey::Best)
+            .map(|expression| Source::Match(test::in_column("name", &expression)));
+        let mut sources: Vec<Source> = in_name.clone().into_iter().collect();
+        test::sources(&filter, &mut sources);
+        let sets = self.sets(connection, sources, state, columns).await?;
+        Ok((filter, in_name, sets))
     }
 
     /// Reads sets of models, of which those of texts are kept for the next search.
@@ -232,18 +273,12 @@ impl Catalogue {
     }
 }
 
-/// The query's words and filter as one filter, and where the order wants to know it, the set of models that hold the
-/// words in their names.
-fn sources_of(query: &SearchQuery, order: SearchOrder) -> (Filter, Option<Source>) {
-    if query.text.trim().is_empty() {
-        return (query.filter.clone(), None);
+/// A query's words as a filter. Its last word may go on; in a filter an asterisk says so.
+fn of_text(text: &str) -> Filter {
+    match text.trim_end() {
+        "" => Filter::default(),
+        text => Condition::Words { place: Place::Anywhere, text: format!("{text}*") }.into(),
     }
-    // In a query the last word may go on; in a filter an asterisk says so.
-    let text = Condition::Words { place: Place::Anywhere, text: format!("{}*", query.text.trim_end()) };
-    let in_name = words::match_expression(&query.text, words::Ending::Open)
-        .filter(|_| order.by == SortKey::Best)
-        .map(|expression| Source::Match(test::in_column("name", &expression)));
-    (Filter::All(vec![text.into(), query.filter.clone()]), in_name)
 }
 
 /// The lines of models, in this order.

@@ -92,6 +92,21 @@ pub(crate) fn match_expression(query: &str, ending: Ending) -> Option<String> {
     Some(terms.join(" AND "))
 }
 
+/// The terms of a query one by one, as many as count.
+pub(crate) fn query_terms(query: &str) -> Vec<String> {
+    let terms = runs(query, INDEXED_CHARS).into_iter().take(QUERY_TERMS);
+    terms
+        .map(|run| match run {
+            Run::Word(text) | Run::Cjk(text) => text,
+        })
+        .collect()
+}
+
+/// A word as the index's tokenizer leaves it: in lower case and without diacritics.
+pub(crate) fn folded(word: &str) -> String {
+    word.to_lowercase().nfd().filter(|c| !is_combining_mark(*c)).nfc().collect()
+}
+
 /// The letters and digits of a text in NFKC, in runs of one writing system.
 fn runs(text: &str, limit: usize) -> Vec<Run> {
     let mut runs = Vec::new();

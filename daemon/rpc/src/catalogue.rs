@@ -39,6 +39,7 @@ fn search_query(request: v1::SearchModelsRequest) -> Result<SearchQuery, Status>
     let facets = request.facets.iter().filter_map(|name| named("facets", name, Facet::from_name).transpose());
     Ok(SearchQuery {
         text: request.query,
+        as_written: request.as_written,
         filter: Filter::all(filters.into_iter().flatten()),
         order: named("order_by", &request.order_by, SearchOrder::from_name)?,
         facets: facets.collect::<Result<_, Status>>()?,
@@ -71,6 +72,7 @@ impl CatalogueService for Api {
             total_size: i64::try_from(page.total).unwrap_or(i64::MAX),
             facets: page.facets.into_iter().map(facet_counts).collect(),
             partial: page.partial,
+            corrected_query: page.corrected.unwrap_or_default(),
         }))
     }
 

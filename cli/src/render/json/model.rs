@@ -61,6 +61,12 @@ pub(crate) struct FacetJson<'a> {
     values: Vec<FacetValueJson<'a>>,
 }
 
+/// The last object, where other words were looked for than those that were given.
+#[derive(Serialize)]
+pub(crate) struct CorrectedJson<'a> {
+    pub(crate) corrected_query: &'a str,
+}
+
 #[derive(Serialize)]
 struct FacetValueJson<'a> {
     value: &'a str,

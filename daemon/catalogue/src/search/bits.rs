@@ -37,6 +37,10 @@ impl Bits {
         self.0.get(id / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
     pub(crate) fn remove_range(&mut self, range: std::ops::Range<usize>) {
         for id in range {
             if let Some(word) = self.0.get_mut(id / 64) {
@@ -84,6 +88,7 @@ mod tests {
             };
             let mut bits = of(&ids);
             prop_assert_eq!(bits.iter().collect::<BTreeSet<_>>(), ids.clone());
+            prop_assert_eq!(bits.is_empty(), ids.is_empty());
             for id in 0..5_100 {
                 prop_assert_eq!(bits.contains(id), ids.contains(&id));
             }

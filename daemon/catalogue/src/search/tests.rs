@@ -190,3 +190,55 @@ async fn a_token_belongs_to_its_query() {
         assert_eq!(catalogue.search(&wrong).await.unwrap_err().reason(), reason::PAGE_TOKEN_INVALID);
     }
 }
+
+#[tokio::test]
+async fn a_word_that_occurs_nowhere_is_taken_for_its_nearest() {
+    let (catalogue, _home) = opened().await;
+    let names = ["DreamShaper XL", "Dreams of Konan", "dreamy ink", "dreamy wash"];
+    let models: Vec<_> = (1_u32..).zip(names).map(|(id, name)| model(&id.to_string(), name)).collect();
+    catalogue.record_models(&models, None).await.unwrap();
+    for (query, corrected, found) in [
+        ("dreamshapre", Some("dreamshaper"), 1),
+        ("Dreamsahper xl", Some("dreamshaper xl"), 1),
+        ("dramy wash", Some("dreamy wash"), 1),
+        ("deramy", Some("dreamy"), 2),
+        ("dréamshapér", None, 1),
+        ("dreamy xl", None, 0),
+        ("nowherenear", None, 0),
+        ("xk", None, 0),
+        ("!!!", None, 0),
+    ] {
+        let page = catalogue.search(&text(query)).await.unwrap();
+        assert_eq!((page.corrected.as_deref(), page.total), (corrected, found), "{query}");
+    }
+    let as_written = SearchQuery { as_written: true, ..text("dreamshapre") };
+    assert_eq!(catalogue.search(&as_written).await.unwrap().total, 0);
+    // A filter that lets nothing through is no mistake in the words.
+    let filtered = SearchQuery { filter: Filter::kind(ModelKind::Vae), ..text("dreamy") };
+    assert_eq!(catalogue.search(&filtered).await.unwrap().corrected, None);
+}
+
+#[tokio::test]
+async fn what_is_left_to_do_is_said_and_done_in_the_background() {
+    let (catalogue, home) = opened().await;
+    catalogue.record_models(&[model("1", "One"), model("2", "Two")], None).await.unwrap();
+    // As an upgrade leaves it.
+    for statement in ["DELETE FROM search_rows", "INSERT INTO search_dirty SELECT model_id FROM model"] {
+        sqlx::query(statement).execute(&catalogue.writer).await.unwrap();
+    }
+    let before = catalogue.search(&SearchQuery::default()).await.unwrap();
+    assert_eq!((before.total, before.partial), (0, true));
+    let found = async |catalogue: &Catalogue| loop {
+        let page = catalogue.search(&SearchQuery::default()).await.unwrap();
+        if !page.partial {
+            break page.total;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(found(&catalogue).await, 2, "the search itself set it going");
+    sqlx::query("INSERT INTO search_dirty SELECT model_id FROM model").execute(&catalogue.writer).await.unwrap();
+    catalogue.close().await;
+    let path = home.path().join("catalogue.db");
+    let catalogue = Catalogue::open(&path, crate::testing::clock_at(2_000)).await.unwrap();
+    assert_eq!(found(&catalogue).await, 2);
+}
