@@ -23,6 +23,10 @@ const WANTED_SQLITE: (&str, (u32, u32, u32)) = ("3.51.3", (3, 51, 3));
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+/// KiB of pages that a connection keeps, as SQLite writes it. An import comes back to the same pages of the indexes; what
+/// searches come back to is kept in memory in a form of its own, and the system has the file's pages anyway.
+const WRITER_CACHE: &str = "-65536";
+const READER_CACHE: &str = "-8192";
 /// Pages in the write-ahead log before a commit moves them to the database file: the 64 MiB that the log may keep. An
 /// import has them moved earlier and beside it; see [`crate::checkpoint`].
 const CHECKPOINT_PAGES: &str = "16384";
@@ -68,7 +72,7 @@ impl Catalogue {
             .pragma("journal_size_limit", "67108864")
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("temp_store", "memory")
-            .pragma("cache_size", "-65536")
+            .pragma("cache_size", WRITER_CACHE)
             .pragma("mmap_size", "0");
         // A connection into this process cannot break off between two uses, so it is not asked whether it did.
         let writer = SqlitePoolOptions::new()
@@ -99,7 +103,9 @@ impl Catalogue {
         // Readers open once the layout stands, so that none of them prepares against an older one.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .connect_with(shared.clone().create_if_missing(false).pragma("query_only", "on"))
+            .connect_with(
+                shared.clone().create_if_missing(false).pragma("query_only", "on").pragma("cache_size", READER_CACHE),
+            )
             .await
             .map_err(opening)?;
         let checkpoints =

@@ -63,14 +63,21 @@ statements! {
 #[derive(Debug, Default)]
 pub(crate) struct Rest(AtomicBool);
 
+impl Rest {
+    fn is_busy(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 impl Catalogue {
-    /// Ends a write transaction that changed something which is searched for.
+    /// Ends a write transaction that changed something which is searched for. While much is made ready in the
+    /// background, what was changed waits for its turn there: nobody's click does the work of an upgrade.
     pub(crate) async fn commit(
         &self,
         mut tx: Transaction<'static, Sqlite>,
         attempt: &'static str,
     ) -> Result<(), CatalogueError> {
-        let more = take_in(&mut tx).await?;
+        let more = self.search_rest.is_busy() || take_in(&mut tx).await?;
         tx.commit().await.map_err(could_not(attempt))?;
         if more {
             self.take_in_rest();
@@ -85,11 +92,10 @@ impl Catalogue {
         }
         let catalogue = self.clone();
         drop(tokio::spawn(async move {
-            let done = catalogue.take_in_all().await;
-            catalogue.search_rest.0.store(false, Ordering::Release);
-            if let Err(error) = done {
-                // What is left waits for the next change, the next search or the next start.
+            if let Err(error) = catalogue.take_in_all().await {
+                // What is left waits for the next search or the next start.
                 tracing::debug!(%error, "not everything that changed could be made ready for searches");
+                catalogue.search_rest.0.store(false, Ordering::Release);
             }
         }));
     }
@@ -99,6 +105,10 @@ impl Catalogue {
         loop {
             let mut tx = self.write(ATTEMPT).await?;
             let more = take_in(&mut tx).await?;
+            if !more {
+                // There is one writer: who comes after this transaction does the work itself.
+                self.search_rest.0.store(false, Ordering::Release);
+            }
             tx.commit().await.map_err(could_not(ATTEMPT))?;
             if !more {
                 return Ok(());
