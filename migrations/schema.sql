@@ -16,6 +16,15 @@ CREATE TABLE artifact (
     created_ms   INTEGER NOT NULL
 ) STRICT;
 
+CREATE TRIGGER search_changed_artifact AFTER UPDATE OF format, architecture, precision, size_bytes ON artifact
+WHEN (old.format, old.architecture, old.precision, old.size_bytes)
+  IS NOT (new.format, new.architecture, new.precision, new.size_bytes)
+BEGIN
+    INSERT INTO search_dirty (model_id)
+        SELECT v.model_id FROM file f JOIN version v USING (version_id) WHERE f.artifact_id = new.artifact_id
+        ON CONFLICT DO NOTHING;
+END;
+
 CREATE INDEX artifact_by_auto_v3 ON artifact (auto_v3) WHERE auto_v3 IS NOT NULL;
 
 CREATE TABLE asset (
@@ -99,6 +108,18 @@ CREATE TABLE file (
     -- When the hub put other bytes under the same id; the newer row is the one without this.
     replaced_ms   INTEGER
 , removed_ms INTEGER, library_file_id INTEGER REFERENCES library_file (library_file_id)) STRICT;
+
+CREATE TRIGGER search_changed_file AFTER UPDATE OF artifact_id, sha256 ON file
+WHEN old.artifact_id IS NOT new.artifact_id OR (new.artifact_id IS NOT NULL AND old.sha256 IS NOT new.sha256)
+BEGIN
+    INSERT INTO search_dirty (model_id) SELECT model_id FROM version WHERE version_id = new.version_id
+        ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER search_new_file AFTER INSERT ON file WHEN new.artifact_id IS NOT NULL BEGIN
+    INSERT INTO search_dirty (model_id) SELECT model_id FROM version WHERE version_id = new.version_id
+        ON CONFLICT DO NOTHING;
+END;
 
 CREATE INDEX file_by_artifact ON file (artifact_id) WHERE artifact_id IS NOT NULL;
 
@@ -280,6 +301,23 @@ CREATE TABLE model (
     UNIQUE (hub, external_id)
 ) STRICT;
 
+CREATE TRIGGER search_changed_model AFTER UPDATE ON model
+WHEN (old.answer, old.downloads, old.likes, old.gone_ms, old.name, old.kind, old.creator, old.nsfw_level, old.licence,
+      old.state, old.published_ms, old.updated_ms, old.hub)
+  IS NOT (new.answer, new.downloads, new.likes, new.gone_ms, new.name, new.kind, new.creator, new.nsfw_level,
+      new.licence, new.state, new.published_ms, new.updated_ms, new.hub)
+BEGIN
+    INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER search_deleted_model AFTER DELETE ON model BEGIN
+    INSERT INTO search_dirty (model_id) VALUES (old.model_id) ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER search_new_model AFTER INSERT ON model BEGIN
+    INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
+END;
+
 CREATE INDEX model_by_age ON model (coalesce(published_ms, first_seen_ms), model_id);
 
 CREATE INDEX model_by_downloads ON model (coalesce(downloads, -1), model_id);
@@ -349,6 +387,21 @@ CREATE TABLE observation (
     last_seen_ms   INTEGER NOT NULL,
     gone_ms        INTEGER
 , volume_id INTEGER REFERENCES volume (volume_id), checked_ms INTEGER, library_id INTEGER REFERENCES library (library_id)) STRICT;
+
+CREATE TRIGGER search_changed_observation AFTER UPDATE OF gone_ms, artifact_id ON observation
+WHEN old.gone_ms IS NOT new.gone_ms OR old.artifact_id IS NOT new.artifact_id
+BEGIN
+    INSERT INTO search_dirty (model_id)
+        SELECT v.model_id FROM file f JOIN version v USING (version_id)
+        WHERE f.artifact_id IN (old.artifact_id, new.artifact_id)
+        ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER search_new_observation AFTER INSERT ON observation BEGIN
+    INSERT INTO search_dirty (model_id)
+        SELECT v.model_id FROM file f JOIN version v USING (version_id) WHERE f.artifact_id = new.artifact_id
+        ON CONFLICT DO NOTHING;
+END;
 
 CREATE INDEX observation_by_artifact ON observation (artifact_id);
 
@@ -440,6 +493,28 @@ CREATE INDEX removed_place_by_path ON removed_place (path);
 
 CREATE INDEX removed_place_by_volume ON removed_place (volume_id) WHERE volume_id IS NOT NULL;
 
+CREATE TABLE search_dirty (
+    model_id INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TABLE search_label (
+    label_id INTEGER PRIMARY KEY,
+    field    TEXT    NOT NULL,
+    text     TEXT    NOT NULL,
+    UNIQUE (field, text)
+) STRICT;
+
+CREATE TABLE search_rows (
+    chunk   INTEGER PRIMARY KEY,
+    -- Grows with every transaction: what was read before is told by it from what is new.
+    changed INTEGER NOT NULL,
+    rows    BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX search_rows_by_change ON search_rows (changed);
+
+CREATE VIRTUAL TABLE search_word USING fts5vocab('model_search', 'row');
+
 CREATE TABLE sync_run (
     sync_run_id  INTEGER PRIMARY KEY,
     uid          TEXT    NOT NULL UNIQUE,
@@ -464,6 +539,17 @@ CREATE TABLE tag (
     tag_id INTEGER PRIMARY KEY,
     name   TEXT NOT NULL UNIQUE
 ) STRICT;
+
+CREATE TRIGGER search_changed_version AFTER UPDATE ON version
+WHEN (old.base_model, old.early_access, old.gone_ms, old.trained_words)
+  IS NOT (new.base_model, new.early_access, new.gone_ms, new.trained_words)
+BEGIN
+    INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER search_new_version AFTER INSERT ON version BEGIN
+    INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
+END;
 
 CREATE TABLE version (
     version_id       INTEGER PRIMARY KEY,

@@ -3,7 +3,7 @@
 use crate::client::{LOCAL_DEADLINE, call};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::render::json::ModelJson;
+use crate::render::json::{CorrectedJson, FacetJson, ModelJson};
 use crate::render::table::{Align, table};
 use crate::render::{sanitize, units};
 use crate::session::Session;
@@ -19,6 +19,14 @@ const TERMINAL_LIMIT: usize = 50;
 pub(crate) struct Arguments {
     /// Words to look for; the last may be the beginning of one. Without any, everything is listed
     query: Vec<String>,
+    /// What must be true of a model, such as 'kind:lora base:"SDXL 1.0" nsfw<=soft created>2026-01 -tag:anime'
+    ///
+    /// Conditions side by side must all hold; OR, NOT (or -) and parentheses may be used, and OR binds more tightly than
+    /// AND. Fields: kind, base, creator, hub, architecture, downloaded, nsfw, license.commercial, license.sell,
+    /// license.derivatives, license.credit, tag, word, name, created, updated, downloads, likes, size, format,
+    /// precision, state, gone, early_access, followed. Each takes : or =, and what has an order also <, <=, > and >=.
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
     /// checkpoint, lora, textual_inversion, vae, controlnet, upscaler, text_encoder, network or other
     #[arg(long)]
     kind: Option<String>,
@@ -37,9 +45,71 @@ pub(crate) struct Arguments {
     /// Only models with a file on this machine
     #[arg(long)]
     downloaded: bool,
+    /// Only models with this tag; may be given more than once
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+    /// Nothing rated more strongly than this: pg, pg13 (or soft), r (or mature), x or xxx
+    #[arg(long, value_name = "RATING")]
+    nsfw: Option<String>,
+    /// Published then or later: a year, month, day or time, such as 2026-01
+    #[arg(long, value_name = "TIME")]
+    created_after: Option<String>,
+    /// Published before then
+    #[arg(long, value_name = "TIME")]
+    created_before: Option<String>,
+    /// What comes first; `name` and `size:asc` begin at the other end
+    #[arg(long, value_name = "best|newest|updated|downloads|likes|name|size", value_parser = order_by)]
+    sort: Option<String>,
+    /// Also count what is found by kind, base, creator, hub, architecture, nsfw, downloaded, year, state, format or precision
+    #[arg(long, value_name = "FACETS", value_delimiter = ',')]
+    facets: Vec<String>,
+    /// With --json: where a word occurs nowhere, look for nearly the same one and say so in an object behind the models
+    #[arg(long)]
+    corrections: bool,
     /// At most this many, 0 for all [default: 50 in a terminal, otherwise all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+}
+
+/// A way to sort in the daemon's words: the largest, newest and most come first unless asked otherwise, names in order.
+fn order_by(text: &str) -> Result<String, String> {
+    let (by, direction) = text.split_once(':').unwrap_or((text, ""));
+    let by = match by.to_ascii_lowercase().as_str() {
+        "newest" | "created" | "published" => "created",
+        "best" if direction.is_empty() => return Ok("best".to_owned()),
+        "updated" => "updated",
+        "downloads" => "downloads",
+        "likes" => "likes",
+        "name" => "name",
+        "size" => "size",
+        _ => return Err("there are best, newest, updated, downloads, likes, name and size".to_owned()),
+    };
+    match direction.to_ascii_lowercase().as_str() {
+        "" if by == "name" => Ok(by.to_owned()),
+        "" | "desc" => Ok(format!("{by} desc")),
+        "asc" => Ok(by.to_owned()),
+        _ => Err("behind the colon stands asc or desc".to_owned()),
+    }
+}
+
+impl Arguments {
+    /// The filter that was given, and what other arguments say in its language.
+    fn filter(&self) -> String {
+        let mut parts: Vec<String> = self.filter.iter().map(|filter| format!("({filter})")).collect();
+        parts.extend(self.tag.iter().map(|tag| format!("tag:{}", quoted(tag))));
+        parts.extend(self.nsfw.iter().map(|rating| format!("nsfw<={}", quoted(rating))));
+        parts.extend(self.created_after.iter().map(|time| format!("created>={}", quoted(time))));
+        parts.extend(self.created_before.iter().map(|time| format!("created<{}", quoted(time))));
+        match (self.filter.as_deref(), parts.as_slice()) {
+            // As it was written, so that the place of a mistake is counted in what was written.
+            (Some(alone), [_]) => alone.to_owned(),
+            _ => parts.join(" AND "),
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
@@ -58,15 +128,32 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
         creator: arguments.creator.clone().unwrap_or_default(),
         architecture: arguments.architecture.clone().unwrap_or_default(),
         downloaded: arguments.downloaded.then_some(true),
+        filter: arguments.filter(),
+        order_by: arguments.sort.clone().unwrap_or_default(),
+        facets: arguments.facets.clone(),
+        facet_values: 0,
+        // Whoever reads JSON takes what comes for what was asked for.
+        as_written: session.json && !arguments.corrections,
         // The same on every page: a token belongs to the request it came from.
         page_size: i32::try_from(limit.min(PAGE_SIZE)).unwrap_or(0),
         page_token: String::new(),
     };
+    let mut found = Found::default();
     let mut models: Vec<v1::Model> = Vec::new();
     let mut shown = 0;
     let more = loop {
         let mut catalogue = client.catalogue();
         let page = call("search the catalogue", LOCAL_DEADLINE, catalogue.search_models(request.clone())).await?;
+        // Counts are of all pages, so the first says them all.
+        if request.page_token.is_empty() {
+            found = Found {
+                total: page.total_size,
+                partial: page.partial,
+                facets: page.facets,
+                corrected: page.corrected_query,
+            };
+            request.facets.clear();
+        }
         let left = limit - shown;
         let more = page.models.len() > left || !page.next_page_token.is_empty();
         for model in page.models.into_iter().take(left) {
@@ -86,15 +173,54 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
         request.page_token = page.next_page_token;
     };
     if session.json {
+        found.facets.iter().try_for_each(|facet| session.out.json(&FacetJson::from(facet)))?;
+        if !found.corrected.is_empty() {
+            session.out.json(&CorrectedJson { corrected_query: &found.corrected })?;
+        }
         return Ok(Exit::Done);
     }
+    if !found.corrected.is_empty() {
+        let (asked, shown) = (sanitize::line(&request.query), sanitize::line(&found.corrected));
+        session.note(&format!("Nothing matches `{asked}`; showing `{shown}`."))?;
+    }
     print(&models, session)?;
+    print_facets(&found.facets, session)?;
     if models.is_empty() {
         session.note("No model fits.")?;
     } else if more {
-        session.note(&format!("The first {shown}; --limit 0 shows all."))?;
+        let of =
+            u64::try_from(found.total).map_or_else(|_| String::new(), |total| format!(" of {}", units::grouped(total)));
+        session.note(&format!("The first {shown}{of}; --limit 0 shows all."))?;
+    }
+    if found.partial {
+        session.note("The catalogue is still being made ready for searches; some models may be missing.")?;
     }
     Ok(Exit::Done)
+}
+
+/// What the first page says of all of them.
+#[derive(Default)]
+struct Found {
+    total: i64,
+    partial: bool,
+    facets: Vec<v1::FacetCounts>,
+    /// What was looked for instead; empty where it was what was asked for.
+    corrected: String,
+}
+
+fn print_facets(facets: &[v1::FacetCounts], session: &mut Session) -> Result<(), CliError> {
+    for facet in facets.iter().filter(|facet| !facet.values.is_empty()) {
+        session.out.line("")?;
+        let title = facet.facet.to_uppercase();
+        let titles = [(title.as_str(), Align::Flexible), ("MODELS", Align::Right)];
+        let count = |value: &v1::FacetValue| units::grouped(u64::try_from(value.models).unwrap_or(0));
+        let rows: Vec<Vec<String>> =
+            facet.values.iter().map(|value| vec![or_dash(&value.value), count(value)]).collect();
+        for line in table(&titles, &rows, session.terminal.columns) {
+            session.out.line(&line)?;
+        }
+    }
+    Ok(())
 }
 
 fn print(models: &[v1::Model], session: &mut Session) -> Result<(), CliError> {
@@ -152,4 +278,26 @@ fn narrowed(mut titles: Vec<(&str, Align)>, mut rows: Vec<Vec<String>>, columns:
 fn or_dash(text: &str) -> String {
     let text = sanitize::line(text);
     if text.is_empty() { "-".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::order_by;
+
+    #[test]
+    fn the_most_comes_first_unless_asked_otherwise() {
+        for (given, wanted) in [
+            ("best", Some("best")),
+            ("newest", Some("created desc")),
+            ("Downloads", Some("downloads desc")),
+            ("downloads:asc", Some("downloads")),
+            ("name", Some("name")),
+            ("name:desc", Some("name desc")),
+            ("best:asc", None),
+            ("colour", None),
+            ("name:up", None),
+        ] {
+            assert_eq!(order_by(given).ok().as_deref(), wanted, "{given}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) use catalogue::{BackupJson, CheckJson, ExportedJson, HealthJson, Inst
 pub(crate) use daemon::{DaemonJson, HubJson, StatusJson};
 pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};
-pub(crate) use model::{ModelJson, ModelPageJson};
+pub(crate) use model::{CorrectedJson, FacetJson, ModelJson, ModelPageJson};
 pub(crate) use store::{ForgottenVolumeJson, GarbageLine, RemovalJson, VerifyLine, VolumeJson};
 
 use crate::error::{CliError, Failure};

@@ -323,9 +323,14 @@ fn sync_run(state: &str, failed: u32) -> v1::SyncRun {
 impl v1::catalogue_service_server::CatalogueService for Fake {
     async fn search_models(&self, request: Request<v1::SearchModelsRequest>) -> Answer<v1::SearchModelsResponse> {
         self.note(request.get_ref());
-        let v1::SearchModelsRequest { page_size, page_token, query, .. } = request.into_inner();
+        let v1::SearchModelsRequest { page_size, page_token, query, facets, filter, as_written, .. } =
+            request.into_inner();
+        if filter == "kin:lora" {
+            return Err(refusal(Code::InvalidArgument, "FILTER_INVALID", "the filter cannot be read at character 1"));
+        }
         if query == "loop" {
-            return answer(v1::SearchModelsResponse { models: vec![], next_page_token: "again".to_owned() });
+            let next_page_token = "again".to_owned();
+            return answer(v1::SearchModelsResponse { next_page_token, ..Default::default() });
         }
         let at: usize = page_token.parse().unwrap_or(0);
         let world = self.world();
@@ -334,7 +339,18 @@ impl v1::catalogue_service_server::CatalogueService for Fake {
         let models: Vec<_> = world.models.iter().skip(at).take(size).cloned().collect();
         let next = at + models.len();
         let next_page_token = if next < world.models.len() { next.to_string() } else { String::new() };
-        answer(v1::SearchModelsResponse { models, next_page_token })
+        let values = [("lora", 1_200), ("a\u{1b}[2J", 3)]
+            .map(|(value, models)| v1::FacetValue { value: value.to_owned(), models });
+        let facets = facets.into_iter().map(|facet| v1::FacetCounts { facet, values: values.to_vec() }).collect();
+        let total_size = world.models.len() as i64;
+        answer(v1::SearchModelsResponse {
+            models,
+            next_page_token,
+            total_size,
+            facets,
+            partial: query == "new",
+            corrected_query: if query == "draem" && !as_written { "dream\u{1b}[2J".to_owned() } else { String::new() },
+        })
     }
 
     async fn get_model(&self, _: Request<v1::GetModelRequest>) -> Answer<v1::Model> {

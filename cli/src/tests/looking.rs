@@ -142,6 +142,65 @@ async fn search_reads_every_page_and_stops_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_search_says_what_it_means_in_one_filter() {
+    let bench = Bench::new().await;
+    bench.json(&["search", "--filter", "kind:lora OR kind:vae", "--sort", "newest"]).await;
+    let asked = bench.world().asked.last().unwrap().clone();
+    assert!(asked.contains(r#"filter: "kind:lora OR kind:vae", order_by: "created desc""#), "{asked}");
+    let arguments = [
+        "search",
+        "--filter",
+        "a",
+        "--tag",
+        "a \"b\"",
+        "--tag",
+        "c",
+        "--nsfw",
+        "soft",
+        "--created-after",
+        "2026-01",
+        "--created-before",
+        "2026",
+        "--sort",
+        "size:asc",
+    ];
+    bench.json(&arguments).await;
+    let asked = bench.world().asked.last().unwrap().clone();
+    let filter = r#"(a) AND tag:"a \"b\"" AND tag:"c" AND nsfw<="soft" AND created>="2026-01" AND created<"2026""#;
+    assert!(asked.contains(&format!("filter: {filter:?}, order_by: \"size\"")), "{asked}");
+    let ended = bench.json(&["search", "--filter", "kin:lora"]).await;
+    assert_eq!((ended.code, &ended.error()["reason"]), (2, &json!("FILTER_INVALID")));
+    assert_eq!(bench.run(&["search", "--sort", "colour"]).await.code, 2);
+}
+
+#[tokio::test]
+async fn what_is_found_is_counted_behind_the_models() {
+    let bench = Bench::new().await;
+    bench.world().models = (1..=5).map(model).collect();
+    let found = bench.json(&["search", "--facets", "kind,base"]).await.objects();
+    assert_eq!(found.len(), 7);
+    assert_eq!(found[6]["facet"], "base");
+    assert_eq!(found[5]["values"][0], json!({"value": "lora", "models": 1_200}));
+    let page = bench.run(&["search", "new", "--facets", "kind", "--limit", "1"]).await;
+    let lines: Vec<Vec<&str>> = page.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(lines.windows(2).any(|two| two == [["KIND", "MODELS"], ["lora", "1,200"]]), "{}", page.out);
+    assert!(page.notes.contains("The first 1 of 5") && page.notes.contains("still being made ready"), "{}", page.notes);
+    assert!(!bench.run(&["search"]).await.out.contains("MODELS"));
+}
+
+#[tokio::test]
+async fn words_that_were_put_right_are_said() {
+    let bench = Bench::new().await;
+    bench.world().models = vec![model(1)];
+    let notes = bench.run(&["search", "draem"]).await.notes;
+    assert!(notes.contains("Nothing matches `draem`; showing `dream"), "{notes}");
+    assert!(!notes.chars().any(|c| c != '\n' && is_hazard(c)), "{notes}");
+    assert_eq!(bench.json(&["search", "draem"]).await.objects().len(), 1);
+    let found = bench.json(&["search", "draem", "--corrections"]).await.objects();
+    assert_eq!((found.len(), &found[1]["corrected_query"]), (2, &json!("dream\u{1b}[2J")));
+}
+
+#[tokio::test]
 async fn pages_that_lead_to_themselves_end_the_search() {
     let bench = Bench::new().await;
     let ended = bench.json(&["search", "loop"]).await;

@@ -205,7 +205,7 @@ impl Catalogue {
             files::link_same_content(&mut tx, sha256, artifact, self.now()).await?;
             known += 1;
         }
-        tx.commit().await.map_err(could_not(attempt))?;
+        self.commit(tx, attempt).await?;
         Ok(known)
     }
 }

@@ -330,7 +330,7 @@ impl Catalogue {
             DownloadEnd::Failed { failure, .. } => files::record_failure(&mut tx, file, failure).await?,
             DownloadEnd::AlreadyHere => {}
         }
-        tx.commit().await.map_err(could_not(attempt))?;
+        self.commit(tx, attempt).await?;
         Ok(true)
     }
 

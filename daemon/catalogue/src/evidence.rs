@@ -108,7 +108,7 @@ impl Catalogue {
         if let Some(model) = marked {
             history::record_gone(&mut tx, model, now).await.map_err(could_not(attempt))?;
         }
-        tx.commit().await.map_err(could_not(attempt))?;
+        self.commit(tx, attempt).await?;
         Ok(marked.is_some())
     }
 
@@ -141,7 +141,7 @@ impl Catalogue {
         for answers in without_repetition(&answers) {
             ids.extend(self.record(&mut tx, answers, follow, now, &mut learned).await?.into_iter().map(ModelId));
         }
-        tx.commit().await.map_err(could_not(ATTEMPT))?;
+        self.commit(tx, ATTEMPT).await?;
         self.tags.remember(learned);
         self.written(models.len());
         Ok(ids)

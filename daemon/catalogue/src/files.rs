@@ -219,7 +219,7 @@ impl Catalogue {
         let attempt = "record a fetched file";
         let mut tx = self.write(attempt).await?;
         let artifact = record(&mut tx, file, content, verified, self.now()).await?;
-        tx.commit().await.map_err(could_not(attempt))?;
+        self.commit(tx, attempt).await?;
         Ok(artifact)
     }
 

@@ -97,7 +97,10 @@ pub use pulls::Pull;
 pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary, PreviewRecord, VersionRecord};
 pub use removals::{RemovalPage, RemovalRecord, RemovalState, RemovedBytes, RemovedFile, RemovedPlace};
 pub use resolve::Resolved;
-pub use search::{SearchOrder, SearchPage, SearchQuery};
+pub use search::{
+    Condition, Facet, FacetCounts, Fact, Filter, FilterProblem, Label, Number, Place, SearchOrder, SearchPage,
+    SearchQuery, SortKey,
+};
 pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};
 pub use volumes::{Held, NewVolume, VolumeRecord, VolumeRules};
 pub use wanted::{Extent, FollowInterest, Scope, WantedModel, WantedVersion};

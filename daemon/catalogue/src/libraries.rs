@@ -152,7 +152,7 @@ impl Catalogue {
             .fetch_one(&mut *tx)
             .await
             .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))?;
+        self.commit(tx, attempt).await?;
         Ok(LibraryId(id))
     }
 
@@ -188,7 +188,7 @@ impl Catalogue {
         for statement in [set, sqlx::query(TAKE_UP_SET_ASIDE).bind(library.0)] {
             statement.execute(&mut *tx).await.map_err(could_not(attempt))?;
         }
-        tx.commit().await.map_err(could_not(attempt))
+        self.commit(tx, attempt).await
     }
 
     /// # Errors
@@ -238,6 +238,6 @@ impl Catalogue {
         }
         changes::settle(&mut tx, &self.tags, &files, now).await?;
         sqlx::query(DELETE_LIBRARY).bind(library.0).execute(&mut *tx).await.map_err(&failed)?;
-        tx.commit().await.map_err(&failed)
+        self.commit(tx, attempt).await
     }
 }

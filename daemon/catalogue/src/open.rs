@@ -7,6 +7,7 @@ use crate::checkpoint::Checkpoints;
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::tags::TagIds;
 use crate::migrate::{self, Layout, MIGRATIONS};
+use crate::search::{Memory, Rest};
 use crate::statements::statements;
 use crate::{backups, install};
 use paintbox_domain::{Clock, Timestamp, crash};
@@ -24,6 +25,10 @@ const WANTED_SQLITE: (&str, (u32, u32, u32)) = ("3.51.3", (3, 51, 3));
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+/// KiB of pages that a connection keeps, as SQLite writes it. An import comes back to the same pages of the indexes; what
+/// searches come back to is kept in memory in a form of its own, and the system has the file's pages anyway.
+const WRITER_CACHE: &str = "-65536";
+const READER_CACHE: &str = "-8192";
 /// Pages in the write-ahead log before a commit moves them to the database file: the 64 MiB that the log may keep. An
 /// import has them moved earlier and beside it; see [`crate::checkpoint`].
 const CHECKPOINT_PAGES: &str = "16384";
@@ -44,6 +49,8 @@ pub struct Catalogue {
     pub(crate) aside: Arc<Aside>,
     pub(crate) tags: Arc<TagIds>,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) search_memory: Arc<Memory>,
+    pub(crate) search_rest: Arc<Rest>,
 }
 
 impl Catalogue {
@@ -94,7 +101,7 @@ impl Catalogue {
             .pragma("journal_size_limit", "67108864")
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("temp_store", "memory")
-            .pragma("cache_size", "-65536")
+            .pragma("cache_size", WRITER_CACHE)
             .pragma("mmap_size", "0");
         // A connection into this process cannot break off between two uses, so it is not asked whether it did.
         let writer = SqlitePoolOptions::new()
@@ -127,14 +134,16 @@ impl Catalogue {
         // Readers open once the layout stands, so that none of them prepares against an older one.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .connect_with(shared.clone().create_if_missing(false).pragma("query_only", "on"))
+            .connect_with(
+                shared.clone().create_if_missing(false).pragma("query_only", "on").pragma("cache_size", READER_CACHE),
+            )
             .await
             .map_err(opening)?;
         let aside = Arc::new(Aside::new(beside.clone(), shared.clone(), was_left_open, clock.now()));
         let checkpoints =
             SqlitePoolOptions::new().max_connections(1).connect_lazy_with(shared.create_if_missing(false));
         tracing::debug!(path = %path.display(), sqlite = found, "catalogue open");
-        Ok(Self {
+        let catalogue = Self {
             writer,
             readers,
             clock,
@@ -142,7 +151,11 @@ impl Catalogue {
             aside,
             tags: Arc::default(),
             checkpoints: Checkpoints::new(checkpoints),
-        })
+            search_memory: Arc::default(),
+            search_rest: Arc::default(),
+        };
+        catalogue.take_in_what_is_left().await?;
+        Ok(catalogue)
     }
 
     /// Waits for running statements, refreshes SQLite's statistics and closes every connection; what is called on
@@ -178,7 +191,7 @@ impl Catalogue {
     ) -> Result<u64, CatalogueError> {
         let mut tx = self.write(attempt).await?;
         let done = statement.execute(&mut *tx).await.map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))?;
+        self.commit(tx, attempt).await?;
         Ok(done.rows_affected())
     }
 

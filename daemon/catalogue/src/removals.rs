@@ -371,7 +371,7 @@ impl Catalogue {
         }
         let removal = removal(&mut tx, RemovalId(id)).await?;
         if !only_tell {
-            tx.commit().await.map_err(&failed)?;
+            self.commit(tx, attempt).await?;
         }
         Ok(Some(removal))
     }
@@ -455,7 +455,7 @@ impl Catalogue {
             .await
             .map_err(&failed)?;
         let restored = removal(&mut tx, id).await?;
-        tx.commit().await.map_err(&failed)?;
+        self.commit(tx, attempt).await?;
         Ok(restored)
     }
 
@@ -484,7 +484,7 @@ impl Catalogue {
                 paths.push(path.clone());
             }
         }
-        tx.commit().await.map_err(&failed)?;
+        self.commit(tx, attempt).await?;
         Ok(Some(paths))
     }
 

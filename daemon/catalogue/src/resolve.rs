@@ -311,7 +311,8 @@ async fn by_library_file(connection: &mut SqliteConnection, file: u64) -> Result
 
 async fn by_name(connection: &mut SqliteConnection, name: &str) -> Result<Resolved, CatalogueError> {
     let key = words::name_key(name);
-    let expression = words::match_expression(name).map(|expression| format!("name : ({expression})"));
+    let expression =
+        words::match_expression(name, words::Ending::Open).map(|expression| format!("name : ({expression})"));
     for (statement, argument) in
         [(MODELS_BY_NAME, Some(&key)), (MODELS_BY_NAME_PREFIX, Some(&key)), (MODELS_BY_NAME_WORDS, expression.as_ref())]
     {

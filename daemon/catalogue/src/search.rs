@@ -1,52 +1,83 @@
-//! Finding models by words and filters, page by page.
+//! Finding models by words and filters, page by page, with counts of what was found.
+//!
+//! Words are the full-text index's to tell, which gives a set of models. Everything else that is filtered, sorted or
+//! counted by stands in a packed row for each model, in the file as well as in memory ([`row`], [`index`], [`columns`]),
+//! so that a search is one look at the rows of that set; only the models of one page are read from the tables.
 //!
 //! Hits are not ranked by bm25: its scores shift with every row that is added, so pages would repeat and miss
 //! models, and over a large catalogue it has to score every hit. Instead hits whose name alone holds all the words
 //! come first, and among equals the more downloaded ones.
 
+mod bits;
+pub(crate) mod by_name;
+pub(crate) mod columns;
+mod facets;
+mod filter;
+pub(crate) mod index;
+mod licence;
+mod memory;
+mod order;
+mod row;
+pub(crate) mod spelling;
+mod test;
+pub(crate) mod texts;
+
+#[cfg(test)]
+mod naive_tests;
+#[cfg(test)]
+mod tests;
+
+pub use facets::{Facet, FacetCounts};
+pub use filter::{Condition, Fact, Filter, FilterProblem, Label, Number, Place};
+pub(crate) use index::Rest;
+pub(crate) use memory::Memory;
+pub use order::{SearchOrder, SortKey};
+
 use crate::codec;
-use crate::detail::{SummaryRow, local_weights, summary_columns};
+use crate::detail::{SummaryRow, summary_columns};
 use crate::error::{CatalogueError, could_not};
 use crate::open::Catalogue;
 use crate::records::ModelSummary;
 use crate::statements::statements;
 use crate::{page, words};
-use paintbox_domain::{Architecture, Hub, ModelKind};
-use sqlx::FromRow;
+use bits::Bits;
+use columns::{Columns, TableState};
+use facets::Counter;
+use order::First;
+use sqlx::SqliteConnection;
+use std::collections::HashMap;
+use std::sync::Arc;
+use test::{Sets, Source, Test};
 
-/// What to look for. Unset filters let everything through.
+pub(crate) const ATTEMPT: &str = "search models";
+
+statements! {
+    FOUND = concat!(
+        "SELECT ", summary_columns!(), " FROM json_each(?1) wanted JOIN model m ON m.model_id = wanted.value \
+         ORDER BY wanted.key"
+    );
+}
+
+/// What to look for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SearchQuery {
     /// Words, all of which must occur in the name, creator, tags or trained words; the last may be the beginning of
     /// a word. White space alone lists everything.
     pub text: String,
-    pub kind: Option<ModelKind>,
-    pub hub: Option<Hub>,
-    /// Models with a version for this label, compared without case.
-    pub base_model: Option<String>,
-    /// Compared without case.
-    pub creator: Option<String>,
-    /// As detected from weights on this machine.
-    pub architecture: Option<Architecture>,
-    pub downloaded: Option<bool>,
-    /// Models without any level above this one of CivitAI's bitmask (1 PG, 2 PG-13, 4 R, 8 X, 16 XXX). Unrated
-    /// models pass.
-    pub max_nsfw_level: Option<u32>,
+    /// Where words of the text occur nowhere, nothing is found; otherwise nearly the same ones are looked for.
+    pub as_written: bool,
+    /// What else must be true of a model.
+    pub filter: Filter,
     /// By default the best when there is text, and the newest when there is none.
     pub order: Option<SearchOrder>,
+    /// What to count all that is found by.
+    pub facets: Vec<Facet>,
+    /// Values of each facet; 0 means 10, more than 500 means 500.
+    pub facet_values: u32,
     /// 0 means 50; more than 500 means 500.
     pub page_size: u32,
-    /// `next_page_token` of the page before, with everything else unchanged; `page_size` may differ.
+    /// `next_page_token` of the page before, with the text, filter and order unchanged.
     pub page_token: Option<String>,
-}
-
-/// What comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SearchOrder {
-    /// Models with all the words in their name, then the most downloaded.
-    Best,
-    /// By publication, or where the hub does not tell it, by when the model was first seen here.
-    Newest,
 }
 
 /// One page of models.
@@ -55,105 +86,78 @@ pub struct SearchPage {
     pub models: Vec<ModelSummary>,
     /// None on the last page.
     pub next_page_token: Option<String>,
-}
-
-/// ?1 and ?2 are the words anywhere and in the name, ?3 to ?9 the filters, ?10 to ?12 the keys of the last row
-/// before this page, ?13 the number of rows. `best` and `key` are the columns sorted by, largest first.
-macro_rules! search {
-    (best $best:literal, sort $sort:literal, key $key:literal, match $match:literal, after $after:literal) => {
-        concat!(
-            "SELECT ",
-            summary_columns!(),
-            ", ",
-            $best,
-            " AS best, ",
-            $key,
-            " AS key FROM model m WHERE ",
-            $match,
-            " AND (?3 IS NULL OR m.kind = ?3) AND (?4 IS NULL OR m.hub = ?4) \
-              AND (?5 IS NULL OR EXISTS (SELECT 1 FROM version fv WHERE fv.model_id = m.model_id \
-                                         AND fv.base_model = ?5 COLLATE NOCASE)) \
-              AND (?6 IS NULL OR m.creator = ?6 COLLATE NOCASE) \
-              AND (?7 IS NULL OR EXISTS (SELECT 1 ",
-            local_weights!(),
-            " AND la.architecture = ?7)) \
-              AND (?8 IS NULL OR ?8 = EXISTS (SELECT 1 ",
-            local_weights!(),
-            ")) \
-              AND (?9 IS NULL OR m.nsfw_level < ?9) AND ",
-            $after,
-            // By expression and not by alias, so that the index over the same expression is seen to be in order.
-            " ORDER BY ",
-            $sort,
-            $key,
-            " DESC, m.model_id DESC LIMIT ?13"
-        )
-    };
-}
-
-statements! {
-    SEARCH_BEST = search!(
-        best "(m.model_id IN (SELECT rowid FROM model_search WHERE model_search MATCH ?2))",
-        sort "best DESC, ",
-        key "coalesce(m.downloads, -1)",
-        match "m.model_id IN (SELECT rowid FROM model_search WHERE model_search MATCH ?1)",
-        after "((m.model_id IN (SELECT rowid FROM model_search WHERE model_search MATCH ?2)), \
-                coalesce(m.downloads, -1), m.model_id) < (?10, ?11, ?12)"
-    );
-    SEARCH_NEWEST = search!(
-        best "0",
-        sort "",
-        key "coalesce(m.published_ms, m.first_seen_ms)",
-        match "m.model_id IN (SELECT rowid FROM model_search WHERE model_search MATCH ?1)",
-        after "(coalesce(m.published_ms, m.first_seen_ms), m.model_id) < (?11, ?12)"
-    );
-    BROWSE_BEST = search!(
-        best "0",
-        sort "",
-        key "coalesce(m.downloads, -1)",
-        match "true",
-        after "(coalesce(m.downloads, -1), m.model_id) < (?11, ?12)"
-    );
-    BROWSE_NEWEST = search!(
-        best "0",
-        sort "",
-        key "coalesce(m.published_ms, m.first_seen_ms)",
-        match "true",
-        after "(coalesce(m.published_ms, m.first_seen_ms), m.model_id) < (?11, ?12)"
-    );
-}
-
-#[derive(FromRow)]
-struct HitRow {
-    #[sqlx(flatten)]
-    summary: SummaryRow,
-    best: i64,
-    key: i64,
+    /// Models on all pages.
+    pub total: u64,
+    /// In the order asked for.
+    pub facets: Vec<FacetCounts>,
+    /// Some models are still being made ready, such as after an upgrade, and are not found yet or as they were.
+    pub partial: bool,
+    /// What was looked for instead of the text, whose words occur nowhere.
+    pub corrected: Option<String>,
 }
 
 impl SearchQuery {
     /// Equal exactly for queries that list the same models in the same order.
     fn identity(&self) -> String {
-        let Self {
-            text,
-            kind,
-            hub,
-            base_model,
-            creator,
-            architecture,
-            downloaded,
-            max_nsfw_level,
-            order,
-            page_size: _,
-            page_token: _,
-        } = self;
-        format!("search {:?}", (text, kind, hub, base_model, creator, architecture, downloaded, max_nsfw_level, order))
+        let Self { text, as_written, filter, order, facets: _, facet_values: _, page_size: _, page_token: _ } = self;
+        format!("search {:?}", (text, as_written, filter, order))
     }
 }
 
-/// The first level that is too much, as a limit for the whole bitmask.
-fn nsfw_limit(highest_allowed: u32) -> i64 {
-    i64::from(highest_allowed).checked_ilog2().map_or(1, |bit| 2_i64 << bit)
+/// A question that is ready to be asked of every row.
+struct Question {
+    columns: Arc<Columns>,
+    test: Test,
+    /// The models that hold the words of the text in their names.
+    in_name: Option<Arc<Bits>>,
+    order: SearchOrder,
+    facets: Vec<Facet>,
+    facet_values: u32,
+    wanted: usize,
+    after: Option<order::Place>,
+}
+
+struct Answer {
+    places: Vec<order::Place>,
+    /// Every model that was found, where their names are to be sorted.
+    all: Option<Bits>,
+    total: u64,
+    facets: Vec<FacetCounts>,
+}
+
+impl Question {
+    /// Looks at all rows that can be meant; takes milliseconds.
+    fn answer(self) -> Answer {
+        let mut counters: Vec<Counter> = self.facets.iter().map(|facet| Counter::new(*facet, &self.columns)).collect();
+        let mut first = First::new(self.wanted, self.after);
+        let mut all = (self.order.by == SortKey::Name).then(Bits::default);
+        let mut total = 0;
+        let mut look = |id: usize, row: &row::Row| {
+            if !row.is_present() || !self.test.passes(id, row) {
+                return;
+            }
+            total += 1;
+            counters.iter_mut().for_each(|counter| counter.count(row));
+            match &mut all {
+                Some(all) => all.insert(id),
+                None => {
+                    let in_name = self.in_name.as_ref().is_some_and(|models| models.contains(id));
+                    first.offer(order::place(self.order, id, row, in_name));
+                }
+            }
+        };
+        match self.test.candidates() {
+            Some(candidates) => {
+                candidates
+                    .iter()
+                    .filter_map(|id| Some((id, self.columns.row(id)?)))
+                    .for_each(|(id, row)| look(id, row));
+            }
+            None => self.columns.rows().for_each(|(id, row)| look(id, row)),
+        }
+        let facets = counters.into_iter().map(|counter| counter.finish(&self.columns, self.facet_values)).collect();
+        Answer { places: first.finish(), all, total, facets }
+    }
 }
 
 impl Catalogue {
@@ -163,248 +167,126 @@ impl Catalogue {
     /// `PAGE_TOKEN_INVALID` when the token is not from this query; when the catalogue cannot be read.
     pub async fn search(&self, query: &SearchQuery) -> Result<SearchPage, CatalogueError> {
         let identity = query.identity();
-        let after = page::keys::<3>(&identity, query.page_token.as_deref())?;
+        let after = page::keys::<2>(&identity, query.page_token.as_deref())?.map(|[key, id]| (key, id));
         let size = page::size(query.page_size);
         let browsing = query.text.trim().is_empty();
-        let expression = words::match_expression(&query.text);
-        if expression.is_none() && !browsing {
-            // Text without a letter or digit occurs in no name.
-            return Ok(SearchPage { models: Vec::new(), next_page_token: None });
+        let order = query.order.unwrap_or(if browsing { SearchOrder::NEWEST } else { SearchOrder::BEST });
+
+        let mut tx = self.read(ATTEMPT).await?;
+        let (state, columns) = self.search_memory.columns(&mut tx).await?;
+        let (mut filter, mut in_name, mut sets) =
+            self.ready(&mut tx, query, &query.text, order, state, &columns).await?;
+        let mut corrected = None;
+        if !browsing
+            && !query.as_written
+            && Test::new(&of_text(&query.text), &columns, &sets).candidates().is_none_or(|found| found.is_empty())
+        {
+            corrected = spelling::corrected(&mut tx, &query.text).await?;
+            if let Some(text) = &corrected {
+                (filter, in_name, sets) = self.ready(&mut tx, query, text, order, state, &columns).await?;
+            }
         }
-        let order = query.order.unwrap_or(if browsing { SearchOrder::Newest } else { SearchOrder::Best });
-        let statement = match (browsing, order) {
-            (false, SearchOrder::Best) => SEARCH_BEST,
-            (false, SearchOrder::Newest) => SEARCH_NEWEST,
-            (true, SearchOrder::Best) => BROWSE_BEST,
-            (true, SearchOrder::Newest) => BROWSE_NEWEST,
+        let question = Question {
+            test: Test::new(&filter, &columns, &sets),
+            in_name: in_name.and_then(|source| sets.get(&source).cloned()),
+            columns,
+            order,
+            facets: query.facets.clone(),
+            facet_values: query.facet_values,
+            // One model more than the page holds tells whether there is another page.
+            wanted: size + 1,
+            after,
         };
-        let [best, key, id] = after.unwrap_or([2, i64::MAX, i64::MAX]);
-        let mut rows: Vec<HitRow> = sqlx::query_as(statement)
-            .bind(&expression)
-            .bind(expression.as_ref().map(|expression| format!("name : ({expression})")))
-            .bind(query.kind.map(ModelKind::as_str))
-            .bind(query.hub.map(Hub::as_str))
-            .bind(&query.base_model)
-            .bind(&query.creator)
-            .bind(query.architecture.map(Architecture::as_str))
-            .bind(query.downloaded)
-            .bind(query.max_nsfw_level.map(nsfw_limit))
-            .bind(best)
-            .bind(key)
-            .bind(id)
-            // One row more than the page holds tells whether there is another page.
-            .bind(codec::position(size + 1))
-            .fetch_all(&self.readers)
+        // Away from the threads that serve requests.
+        let answer = tokio::task::spawn_blocking(move || question.answer())
             .await
-            .map_err(could_not("search models"))?;
-        let more = rows.len() > size;
-        rows.truncate(size);
-        let last = rows.last().map(|row| (row.best, row.key));
-        let models = rows.into_iter().map(|row| row.summary.summary()).collect::<Result<Vec<_>, _>>()?;
-        let next_page_token = match (last, models.last()) {
-            (Some((best, key)), Some(model)) if more => Some(page::token(&identity, [best, key, model.id.0])),
-            _ => None,
+            .map_err(|lost| could_not(ATTEMPT)(sqlx::Error::Io(lost.into())))?;
+
+        let mut places = match &answer.all {
+            None => answer.places,
+            Some(all) => {
+                let after = after.map(|place| order::model_at(SearchOrder::NEWEST, place));
+                by_name::first(&mut tx, all, answer.total, order.descending, after, size + 1)
+                    .await
+                    .map_err(could_not(ATTEMPT))?
+                    .into_iter()
+                    .map(|id| (0, id))
+                    .collect()
+            }
         };
-        Ok(SearchPage { models, next_page_token })
+        let more = places.len() > size;
+        places.truncate(size);
+        let next_page_token = places.last().filter(|_| more).map(|(key, id)| page::token(&identity, [*key, *id]));
+        // In the order of names a place is the model itself.
+        let of_place = if answer.all.is_some() { SearchOrder::NEWEST } else { order };
+        let models = found(&mut tx, places.into_iter().map(|place| order::model_at(of_place, place))).await?;
+        if state.partial {
+            self.take_in_rest();
+        }
+        Ok(SearchPage {
+            models,
+            next_page_token,
+            total: answer.total,
+            facets: answer.facets,
+            partial: state.partial,
+            corrected,
+        })
+    }
+
+    /// The words and filter of a query as one filter, which set of models holds the words in their names, where the
+    /// order wants to know it, and all sets that it takes.
+    async fn ready(
+        &self,
+        connection: &mut SqliteConnection,
+        query: &SearchQuery,
+        text: &str,
+        order: SearchOrder,
+        state: TableState,
+        columns: &Columns,
+    ) -> Result<(Filter, Option<Source>, Sets), CatalogueError> {
+        let filter = Filter::all([of_text(text), query.filter.clone()]);
+        let in_name = words::match_expression(text, words::Ending::Open)
+            .filter(|_| order.by == SortKey::Best)
+            .map(|expression| Source::Match(test::in_column("name", &expression)));
+        let mut sources: Vec<Source> = in_name.clone().into_iter().collect();
+        test::sources(&filter, &mut sources);
+        let sets = self.sets(connection, sources, state, columns).await?;
+        Ok((filter, in_name, sets))
+    }
+
+    /// Reads sets of models, of which those of texts are kept for the next search.
+    async fn sets(
+        &self,
+        connection: &mut SqliteConnection,
+        sources: Vec<Source>,
+        state: TableState,
+        columns: &Columns,
+    ) -> Result<Sets, CatalogueError> {
+        let mut sets: Sets = HashMap::with_capacity(sources.len());
+        for source in sources {
+            let kept = self.search_memory.text(&source).await;
+            let models = texts::read(connection, &source, kept, columns).await.map_err(could_not(ATTEMPT))?;
+            self.search_memory.keep_text(&source, state.changed, &models).await;
+            sets.insert(source, models);
+        }
+        Ok(sets)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{model, new_artifact, opened};
-    use paintbox_domain::{Classify, Timestamp, reason};
-
-    async fn names(catalogue: &Catalogue, query: SearchQuery) -> Vec<String> {
-        catalogue.search(&query).await.unwrap().models.into_iter().map(|model| model.name).collect()
+/// A query's words as a filter. Its last word may go on; in a filter an asterisk says so.
+fn of_text(text: &str) -> Filter {
+    match text.trim_end() {
+        "" => Filter::default(),
+        text => Condition::Words { place: Place::Anywhere, text: format!("{text}*") }.into(),
     }
+}
 
-    fn text(text: &str) -> SearchQuery {
-        SearchQuery { text: text.to_owned(), ..SearchQuery::default() }
-    }
-
-    #[test]
-    fn levels_include_themselves_and_what_is_below() {
-        assert_eq!([0, 1, 2, 4, 16, 31].map(nsfw_limit), [1, 2, 4, 8, 32, 32]);
-        assert_eq!(nsfw_limit(u32::MAX), 1 << 32);
-    }
-
-    #[tokio::test]
-    async fn words_prefixes_diacritics_and_cjk_find_names() {
-        let (catalogue, _home) = opened().await;
-        let mut models: Vec<_> =
-            ["some_thingXL_v12", "Café Dreams", "少女前線 LoRA", "DreamShaper XL", "NULL \"or\" name:*"]
-                .into_iter()
-                .enumerate()
-                .map(|(index, name)| model(&(index + 1).to_string(), name))
-                .collect();
-        models[3].tags = vec!["base model".into(), "dreams".into()];
-        models[3].versions[0].trained_words = vec!["dshpr style".into()];
-        models[1].creator = Some("Élodie_42".into());
-        catalogue.record_models(&models, None).await.unwrap();
-        for (query, wanted) in [
-            ("thing", vec!["some_thingXL_v12"]),
-            ("THINGXL", vec!["some_thingXL_v12"]),
-            ("v12", vec!["some_thingXL_v12"]),
-            ("12", vec!["some_thingXL_v12"]),
-            ("thi", vec!["some_thingXL_v12"]),
-            ("th", vec![]),
-            ("cafe", vec!["Café Dreams"]),
-            ("CAFÉ dre", vec!["Café Dreams"]),
-            ("elodie", vec!["Café Dreams"]),
-            ("少女", vec!["少女前線 LoRA"]),
-            ("女前", vec!["少女前線 LoRA"]),
-            ("女少", vec![]),
-            ("前線 lora", vec!["少女前線 LoRA"]),
-            ("ｄｒｅａｍｓｈａｐｅｒ", vec!["DreamShaper XL"]),
-            ("dshpr", vec!["DreamShaper XL"]),
-            ("dreams", vec!["DreamShaper XL", "Café Dreams"]),
-            ("dreams base", vec!["DreamShaper XL"]),
-            ("null \"or\"", vec!["NULL \"or\" name:*"]),
-            ("!!!", vec![]),
-        ] {
-            assert_eq!(names(&catalogue, text(query)).await, wanted, "{query}");
-        }
-        assert_eq!(names(&catalogue, text(" ")).await.len(), 5);
-    }
-
-    #[tokio::test]
-    async fn query_syntax_in_the_text_is_harmless() {
-        let (catalogue, _home) = opened().await;
-        catalogue.record_models(&[model("1", "plain")], None).await.unwrap();
-        for query in [
-            "\"",
-            "\"\"",
-            "*",
-            "^plain",
-            "name:plain",
-            "plain OR",
-            "NEAR(plain)",
-            "(plain",
-            "plain)",
-            "-plain",
-            "+ plain",
-            "{name} : plain",
-            "plain' --",
-            "AND",
-            "NOT plain",
-            "plain\u{0}x",
-            "'; DROP TABLE model; --",
-            "\u{202e}plain",
-        ] {
-            catalogue.search(&text(query)).await.unwrap_or_else(|error| panic!("{query}: {error}"));
-        }
-        assert_eq!(names(&catalogue, text("\"plain\"*")).await, ["plain"]);
-        assert_eq!(names(&catalogue, text("plain ^")).await, ["plain"]);
-        assert!(names(&catalogue, text(&"x ".repeat(100_000))).await.is_empty());
-    }
-
-    #[tokio::test]
-    async fn names_come_before_tags_and_downloads_decide_among_equals() {
-        let (catalogue, _home) = opened().await;
-        let mut models = [model("1", "Heart few"), model("2", "Heart many"), model("3", "Tagged")];
-        for (model, downloads) in models.iter_mut().zip([None, Some(10), Some(1_000)]) {
-            model.downloads = downloads;
-        }
-        models[2].tags = vec!["heart".into()];
-        catalogue.record_models(&models, None).await.unwrap();
-        assert_eq!(names(&catalogue, text("heart")).await, ["Heart many", "Heart few", "Tagged"]);
-        let best = SearchQuery { order: Some(SearchOrder::Best), ..SearchQuery::default() };
-        assert_eq!(names(&catalogue, best).await, ["Tagged", "Heart many", "Heart few"]);
-    }
-
-    #[tokio::test]
-    async fn filters_narrow_and_combine() {
-        let (catalogue, home) = opened().await;
-        let mut models = [model("1", "One"), model("2", "Two"), model("3", "Three")];
-        models[0].kind = ModelKind::Lora;
-        models[0].nsfw_level = 3;
-        models[1].creator = Some("Someone".into());
-        models[1].nsfw_level = 31;
-        models[1].versions[0].base_model = Some("SDXL 1.0".into());
-        models[2].hub = Hub::HuggingFace;
-        models[2].external_id = "org/three".into();
-        models[2].nsfw_level = 0;
-        let ids = catalogue.record_models(&models, None).await.unwrap();
-        let file = catalogue.model(ids[0]).await.unwrap().versions[0].files[0].clone();
-        catalogue.record_file(file.id, &new_artifact(file.sha256.unwrap(), home.path().join("x")), true).await.unwrap();
-
-        let all = SearchQuery::default;
-        for (query, wanted) in [
-            (SearchQuery { kind: Some(ModelKind::Lora), ..all() }, vec!["One"]),
-            (SearchQuery { hub: Some(Hub::HuggingFace), ..all() }, vec!["Three"]),
-            (SearchQuery { base_model: Some("sdxl 1.0".into()), ..all() }, vec!["Two"]),
-            (SearchQuery { creator: Some("SOMEONE".into()), ..all() }, vec!["Two"]),
-            (SearchQuery { architecture: Some(Architecture::Sd1), ..all() }, vec!["One"]),
-            (SearchQuery { downloaded: Some(true), ..all() }, vec!["One"]),
-            (SearchQuery { downloaded: Some(false), ..all() }, vec!["Three", "Two"]),
-            (SearchQuery { max_nsfw_level: Some(2), ..all() }, vec!["Three", "One"]),
-            (
-                SearchQuery { max_nsfw_level: Some(2), hub: Some(Hub::Civitai), text: "one".into(), ..all() },
-                vec!["One"],
-            ),
-            (SearchQuery { downloaded: Some(true), creator: Some("someone".into()), ..all() }, vec![]),
-        ] {
-            assert_eq!(names(&catalogue, query.clone()).await, wanted, "{query:?}");
-        }
-        let here = &catalogue.search(&SearchQuery { downloaded: Some(true), ..all() }).await.unwrap().models[0];
-        assert_eq!((here.architecture, here.downloaded), (Some(Architecture::Sd1), true));
-        assert_eq!(here.base_model.as_deref(), Some("SD 1.5"));
-    }
-
-    #[tokio::test]
-    async fn pages_neither_repeat_nor_miss_while_rows_come_and_go() {
-        let (catalogue, _home) = opened().await;
-        let models: Vec<_> = (1..=25)
-            .map(|number| {
-                let mut model = model(&number.to_string(), &format!("heart {number}"));
-                // Many equal keys, so that only the id tells rows apart.
-                model.downloads = Some(number % 3);
-                model.published_at = Some(Timestamp::from_unix_ms(i64::from(number % 2 == 0)));
-                model
-            })
-            .collect();
-        catalogue.record_models(&models, None).await.unwrap();
-        for order in [SearchOrder::Best, SearchOrder::Newest] {
-            for words in ["", "heart"] {
-                let mut query = SearchQuery { order: Some(order), page_size: 4, ..text(words) };
-                let whole = names(&catalogue, SearchQuery { page_size: 0, ..query.clone() }).await;
-                assert!(whole.len() >= 25);
-                let mut paged = Vec::new();
-                for number in 0.. {
-                    let page = catalogue.search(&query).await.unwrap();
-                    paged.extend(page.models.into_iter().map(|model| model.name));
-                    let Some(token) = page.next_page_token else { break };
-                    query.page_token = Some(token);
-                    if number == 2 {
-                        // Sorts before everything handed out so far.
-                        let id = format!("{}", 900 + whole.len());
-                        let mut newcomer = model(&id, &format!("heart new {id}"));
-                        newcomer.downloads = Some(1_000);
-                        newcomer.published_at = Some(Timestamp::from_unix_ms(1_000));
-                        catalogue.record_models(&[newcomer], None).await.unwrap();
-                    }
-                }
-                assert_eq!(paged, whole, "{order:?} {words:?}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_token_belongs_to_its_query() {
-        let (catalogue, _home) = opened().await;
-        catalogue.record_models(&[model("1", "heart one"), model("2", "heart two")], None).await.unwrap();
-        let first = SearchQuery { page_size: 1, ..text("heart") };
-        let token = catalogue.search(&first).await.unwrap().next_page_token;
-        assert!(token.is_some());
-        let bigger = SearchQuery { page_size: 9, page_token: token.clone(), ..first.clone() };
-        assert_eq!(names(&catalogue, bigger).await, ["heart one"]);
-        for wrong in [
-            SearchQuery { page_token: token.clone(), ..text("hearts") },
-            SearchQuery { page_token: token, hub: Some(Hub::Civitai), ..first.clone() },
-            SearchQuery { page_token: Some("nonsense".into()), ..first },
-        ] {
-            assert_eq!(catalogue.search(&wrong).await.unwrap_err().reason(), reason::PAGE_TOKEN_INVALID);
-        }
-    }
+/// The lines of models, in this order.
+async fn found(
+    connection: &mut SqliteConnection,
+    ids: impl IntoIterator<Item = i64>,
+) -> Result<Vec<ModelSummary>, CatalogueError> {
+    let rows: Vec<SummaryRow> =
+        sqlx::query_as(FOUND).bind(codec::id_list(ids)).fetch_all(connection).await.map_err(could_not(ATTEMPT))?;
+    rows.into_iter().map(SummaryRow::summary).collect()
 }

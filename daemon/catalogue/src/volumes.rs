@@ -204,7 +204,7 @@ impl Catalogue {
                 .await
                 .map_err(&failed)?;
         }
-        tx.commit().await.map_err(&failed)
+        self.commit(tx, attempt).await
     }
 
     /// Records that a volume went away, or that it is back. False when that is known.
@@ -229,7 +229,7 @@ impl Catalogue {
         forget.execute(&mut *tx).await.map_err(&failed)?;
         sqlx::query(FORGET_REMOVED).bind(volume.0).execute(&mut *tx).await.map_err(&failed)?;
         sqlx::query(DELETE_VOLUME).bind(volume.0).execute(&mut *tx).await.map_err(&failed)?;
-        tx.commit().await.map_err(&failed)
+        self.commit(tx, attempt).await
     }
 
     /// What lies on a volume, as far as is known.

@@ -58,9 +58,18 @@ pub(crate) fn index_text<'a>(fields: impl IntoIterator<Item = &'a str>) -> Strin
     text
 }
 
+/// What the last word of a query is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// A word.
+    Whole,
+    /// The beginning of one.
+    Open,
+}
+
 /// A query as an FTS5 expression in which every term is a quoted string, so that nothing in the text can be an
 /// operator; none if the text holds no letter or digit.
-pub(crate) fn match_expression(query: &str) -> Option<String> {
+pub(crate) fn match_expression(query: &str, ending: Ending) -> Option<String> {
     let mut terms: Vec<Run> = runs(query, INDEXED_CHARS);
     terms.truncate(QUERY_TERMS);
     let last = terms.len().checked_sub(1)?;
@@ -70,7 +79,8 @@ pub(crate) fn match_expression(query: &str) -> Option<String> {
         .map(|(index, run)| match run {
             Run::Word(word) => {
                 let word: String = word.chars().take(TERM_CHARS).collect();
-                let prefix = if index == last && word.chars().count() >= PREFIX_CHARS { " *" } else { "" };
+                let open = ending == Ending::Open && index == last && word.chars().count() >= PREFIX_CHARS;
+                let prefix = if open { " *" } else { "" };
                 format!("\"{word}\"{prefix}")
             }
             Run::Cjk(characters) => {
@@ -80,6 +90,21 @@ pub(crate) fn match_expression(query: &str) -> Option<String> {
         })
         .collect();
     Some(terms.join(" AND "))
+}
+
+/// The terms of a query one by one, as many as count.
+pub(crate) fn query_terms(query: &str) -> Vec<String> {
+    let terms = runs(query, INDEXED_CHARS).into_iter().take(QUERY_TERMS);
+    terms
+        .map(|run| match run {
+            Run::Word(text) | Run::Cjk(text) => text,
+        })
+        .collect()
+}
+
+/// A word as the index's tokenizer leaves it: in lower case and without diacritics.
+pub(crate) fn folded(word: &str) -> String {
+    word.to_lowercase().nfd().filter(|c| !is_combining_mark(*c)).nfc().collect()
 }
 
 /// The letters and digits of a text in NFKC, in runs of one writing system.
@@ -165,10 +190,11 @@ mod tests {
             ("  ", None),
             ("\"*\"", None),
         ] {
-            assert_eq!(match_expression(query).as_deref(), wanted, "{query}");
+            assert_eq!(match_expression(query, Ending::Open).as_deref(), wanted, "{query}");
         }
+        assert_eq!(match_expression("red heart", Ending::Whole).as_deref(), Some("\"red\" AND \"heart\""));
         let many = "word ".repeat(1000);
-        assert_eq!(match_expression(&many).unwrap().matches("AND").count(), QUERY_TERMS - 1);
+        assert_eq!(match_expression(&many, Ending::Open).unwrap().matches("AND").count(), QUERY_TERMS - 1);
     }
 
     #[test]
@@ -179,7 +205,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_query_is_only_quoted_words_whatever_was_typed(query in "\\PC{0,80}") {
-            if let Some(expression) = match_expression(&query) {
+            if let Some(expression) = match_expression(&query, Ending::Open) {
                 prop_assert_eq!(expression.matches('"').count() % 2, 0);
                 for outside in expression.split('"').step_by(2) {
                     prop_assert!(["", " AND ", " *", " * AND "].contains(&outside), "{:?}", outside);

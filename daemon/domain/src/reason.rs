@@ -109,4 +109,6 @@ reasons! {
     CATALOGUE_NOT_EMPTY,
     /// The export is cut short, was changed, or is none.
     IMPORT_INVALID,
+    /// A search's filter that cannot be read; metadata `position` says where.
+    FILTER_INVALID,
 }

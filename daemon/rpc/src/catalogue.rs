@@ -4,7 +4,9 @@ use crate::convert::{model_detail, model_summary, timestamp};
 use crate::names;
 use crate::server::{Api, page_size};
 use crate::status::{invalid, status};
-use paintbox_catalogue::{CatalogueError, ModelDetail, ModelId, SearchQuery};
+use paintbox_catalogue::{
+    CatalogueError, Facet, FacetCounts, Fact, Filter, Label, ModelDetail, ModelId, SearchOrder, SearchQuery,
+};
 use paintbox_domain::{Architecture, Hub, ModelKind, ModelRef, Timestamp};
 use paintbox_proto::v1;
 use paintbox_proto::v1::catalogue_service_server::CatalogueService;
@@ -19,30 +21,58 @@ pub(crate) fn named<T>(field: &str, text: &str, parse: fn(&str) -> Option<T>) ->
     value.map(Some).ok_or_else(|| invalid(field, format!("`{text}` is not a known {}", field.replace('_', " "))))
 }
 
+/// A request as the catalogue takes it. The fields that filter are parts of the same filter as its text.
+fn search_query(request: v1::SearchModelsRequest) -> Result<SearchQuery, Status> {
+    let label = |of, text: &str| (!text.is_empty()).then(|| Filter::label(of, text));
+    let filters = [
+        named("kind", &request.kind, ModelKind::from_name)?.map(Filter::kind),
+        named("hub", &request.hub, Hub::from_name)?.map(Filter::hub),
+        named("architecture", &request.architecture, Architecture::from_name)?.map(Filter::architecture),
+        label(Label::BaseModel, &request.base_model),
+        label(Label::Creator, &request.creator),
+        request.downloaded.map(|downloaded| Filter::fact(Fact::Downloaded, downloaded)),
+        Some(Filter::parse(&request.filter).map_err(|problem| status(&problem))?),
+    ];
+    if request.facets.len() > Facet::ALL.len() {
+        return Err(invalid("facets", format!("there are {} facets to choose from", Facet::ALL.len())));
+    }
+    let facets = request.facets.iter().filter_map(|name| named("facets", name, Facet::from_name).transpose());
+    Ok(SearchQuery {
+        text: request.query,
+        as_written: request.as_written,
+        filter: Filter::all(filters.into_iter().flatten()),
+        order: named("order_by", &request.order_by, SearchOrder::from_name)?,
+        facets: facets.collect::<Result<_, Status>>()?,
+        facet_values: u32::try_from(request.facet_values)
+            .map_err(|_| invalid("facet_values", format!("{} is negative", request.facet_values)))?,
+        page_size: page_size(request.page_size)?,
+        page_token: Some(request.page_token).filter(|token| !token.is_empty()),
+    })
+}
+
+fn facet_counts(counts: FacetCounts) -> v1::FacetCounts {
+    let values = counts
+        .values
+        .into_iter()
+        .map(|(value, models)| v1::FacetValue { value, models: i64::try_from(models).unwrap_or(i64::MAX) });
+    v1::FacetCounts { facet: counts.facet.as_str().to_owned(), values: values.collect() }
+}
+
 #[tonic::async_trait]
 impl CatalogueService for Api {
     async fn search_models(
         &self,
         request: Request<v1::SearchModelsRequest>,
     ) -> Result<Response<v1::SearchModelsResponse>, Status> {
-        let request = request.into_inner();
-        let optional = |text: String| Some(text).filter(|text| !text.is_empty());
-        let query = SearchQuery {
-            kind: named("kind", &request.kind, ModelKind::from_name)?,
-            hub: named("hub", &request.hub, Hub::from_name)?,
-            architecture: named("architecture", &request.architecture, Architecture::from_name)?,
-            text: request.query,
-            base_model: optional(request.base_model),
-            creator: optional(request.creator),
-            downloaded: request.downloaded,
-            page_size: page_size(request.page_size)?,
-            page_token: optional(request.page_token),
-            ..SearchQuery::default()
-        };
+        let query = search_query(request.into_inner())?;
         let page = self.catalogue.search(&query).await.map_err(|error| status(&error))?;
         Ok(Response::new(v1::SearchModelsResponse {
             models: page.models.iter().map(model_summary).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),
+            total_size: i64::try_from(page.total).unwrap_or(i64::MAX),
+            facets: page.facets.into_iter().map(facet_counts).collect(),
+            partial: page.partial,
+            corrected_query: page.corrected.unwrap_or_default(),
         }))
     }
 

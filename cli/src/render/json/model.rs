@@ -54,6 +54,32 @@ impl<'a> From<&'a v1::Model> for ModelJson<'a> {
     }
 }
 
+/// What is found divided by one thing, behind the models themselves: `{"facet":"kind","values":[…]}`.
+#[derive(Serialize)]
+pub(crate) struct FacetJson<'a> {
+    facet: &'a str,
+    values: Vec<FacetValueJson<'a>>,
+}
+
+/// The last object, where other words were looked for than those that were given.
+#[derive(Serialize)]
+pub(crate) struct CorrectedJson<'a> {
+    pub(crate) corrected_query: &'a str,
+}
+
+#[derive(Serialize)]
+struct FacetValueJson<'a> {
+    value: &'a str,
+    models: i64,
+}
+
+impl<'a> From<&'a v1::FacetCounts> for FacetJson<'a> {
+    fn from(counts: &'a v1::FacetCounts) -> Self {
+        let values = counts.values.iter().map(|value| FacetValueJson { value: &value.value, models: value.models });
+        Self { facet: &counts.facet, values: values.collect() }
+    }
+}
+
 /// A model with everything in it.
 #[derive(Serialize)]
 pub(crate) struct ModelPageJson<'a> {

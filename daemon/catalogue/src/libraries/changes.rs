@@ -267,7 +267,7 @@ impl Catalogue {
         let mut tx = self.write(attempt).await?;
         let affected = write(&mut tx, library, changes, now).await.map_err(could_not(attempt))?;
         settle(&mut tx, &self.tags, &affected.into_iter().collect::<Vec<_>>(), now).await?;
-        tx.commit().await.map_err(could_not(attempt))?;
+        self.commit(tx, attempt).await?;
         self.written(changes.placed.len() + changes.gone.len());
         Ok(())
     }

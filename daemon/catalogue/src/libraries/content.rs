@@ -195,7 +195,7 @@ impl Catalogue {
             if is_recorded { recorded.push(read.file.0) } else { left.push(read.file) }
         }
         settle(&mut tx, &self.tags, &recorded, now).await?;
-        tx.commit().await.map_err(could_not(attempt))?;
+        self.commit(tx, attempt).await?;
         Ok(left)
     }
 

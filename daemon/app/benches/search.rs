@@ -1,0 +1,175 @@
+//! How fast a search is over a catalogue as large as the hubs are, asked of the real daemon over its socket.
+//!
+//! `cargo bench -p paintbox-app --bench search [-- --models N] [--rounds N] [--seconds N]`, on Linux. The catalogue is
+//! made once, of every size, by what records a hub's answers, and kept in the folder for a benchmark's files of the
+//! target folder. Every class of question is asked with other words each time; first while nothing else goes on, then
+//! while new models are written to the same catalogue at 5,000 a second for `--seconds`.
+#![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
+#![expect(clippy::disallowed_methods, reason = "it measures a real process in real time")]
+
+#[path = "search/daemon.rs"]
+mod daemon;
+#[path = "search/questions.rs"]
+mod questions;
+#[path = "search/world.rs"]
+mod world;
+
+use daemon::Daemon;
+use paintbox_catalogue::Catalogue;
+use paintbox_domain::Timestamp;
+use paintbox_domain::clock::ManualClock;
+use questions::{Measured, Questions};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use world::World;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+const MODELS: u64 = 1_000_000;
+const ROUNDS: u64 = 300;
+const SECONDS: u64 = 20;
+/// Models of one transaction.
+const PAGE: u64 = 1_000;
+const WRITTEN_EVERY: Duration = Duration::from_millis(200);
+/// Later than everything in the world was published.
+const NOW_MS: i64 = 1_795_000_000_000;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let wanted = Wanted::read()?;
+    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("search-{}", wanted.models));
+    fill(&home, wanted.models).await?;
+    let size = std::fs::metadata(home.join("state/catalogue.db"))?.len();
+    println!("{} models, {:.1} GB; load {}", wanted.models, size as f64 / 1e9, load()?.trim());
+
+    let started = Instant::now();
+    let daemon = Daemon::start(&home)?;
+    let mut questions = Questions::new(daemon.client().await?, wanted.models);
+    questions.answered().await?;
+    println!("start to the first answer {:>28.0} ms", started.elapsed().as_secs_f64() * 1e3);
+    let started = Instant::now();
+    questions.first().await?;
+    println!("the first search of all   {:>28.0} ms", started.elapsed().as_secs_f64() * 1e3);
+    println!("resident then             {:>28.0} MB", daemon.resident_megabytes()?);
+
+    let quiet = questions.ask(wanted.rounds, 1).await?;
+    report("nothing else goes on", &quiet, None);
+    println!(
+        "resident                  {:>28.0} MB, at most {:.0} MB",
+        daemon.resident_megabytes()?,
+        daemon.peak_megabytes()?
+    );
+    let writing = Writing::start(&home, wanted.models, Duration::from_secs(wanted.seconds));
+    let busy = questions.ask_until(wanted.rounds, 2, || writing.0.is_finished()).await?;
+    let written = writing.0.await??;
+    report(&format!("while {:.0} models/s are written", written.rate), &busy, Some(&quiet));
+    println!(
+        "resident                  {:>28.0} MB, at most {:.0} MB",
+        daemon.resident_megabytes()?,
+        daemon.peak_megabytes()?
+    );
+    println!("load {}", load()?.trim());
+    Ok(())
+}
+
+struct Wanted {
+    models: u64,
+    rounds: u64,
+    seconds: u64,
+}
+
+impl Wanted {
+    fn read() -> Result<Self, Failure> {
+        let mut wanted = Self { models: MODELS, rounds: ROUNDS, seconds: SECONDS };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let value = match argument.as_str() {
+                // What cargo itself says to a benchmark.
+                "--bench" => continue,
+                "--models" => &mut wanted.models,
+                "--rounds" => &mut wanted.rounds,
+                "--seconds" => &mut wanted.seconds,
+                other => return Err(format!("{other}: only --models, --rounds and --seconds N are understood").into()),
+            };
+            *value = arguments.next().ok_or_else(|| format!("{argument} wants a number"))?.parse()?;
+        }
+        if wanted.models == 0 || wanted.rounds == 0 { Err("nothing to ask".into()) } else { Ok(wanted) }
+    }
+}
+
+/// The averages of one, five and fifteen minutes, of proc_loadavg(5).
+fn load() -> Result<String, Failure> {
+    Ok(std::fs::read_to_string("/proc/loadavg")?)
+}
+
+async fn opened(home: &Path) -> Result<Catalogue, Failure> {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(NOW_MS)));
+    Ok(Catalogue::open(&home.join("state/catalogue.db"), clock).await?)
+}
+
+/// Makes the catalogue, or goes on with one that was not finished.
+async fn fill(home: &Path, models: u64) -> Result<(), Failure> {
+    std::fs::create_dir_all(home.join("state"))?;
+    let catalogue = opened(home).await?;
+    let there = catalogue.counts().await?.models;
+    let mut world = World::new();
+    let started = Instant::now();
+    for first in (there..models).step_by(usize::try_from(PAGE)?) {
+        let page: Vec<_> = (first..models.min(first + PAGE)).map(|number| world.model(number)).collect();
+        catalogue.record_models(&page, None).await?;
+        if (first / PAGE).is_multiple_of(100) {
+            println!("{first} models after {:.0} s", started.elapsed().as_secs_f64());
+        }
+    }
+    catalogue.close().await;
+    Ok(())
+}
+
+struct Written {
+    /// Models a second.
+    rate: f64,
+}
+
+/// New models being written, by another process than the daemon: this one.
+struct Writing(tokio::task::JoinHandle<Result<Written, Failure>>);
+
+impl Writing {
+    fn start(home: &Path, models: u64, long: Duration) -> Self {
+        let home = home.to_owned();
+        Self(tokio::spawn(async move {
+            let catalogue = opened(&home).await?;
+            // Not where an earlier run of this benchmark wrote.
+            let mut next = models.max(catalogue.counts().await?.models);
+            let mut world = World::new();
+            let (started, mut written) = (Instant::now(), 0);
+            let mut turns = tokio::time::interval(WRITTEN_EVERY);
+            while started.elapsed() < long {
+                let page: Vec<_> = (next..next + PAGE).map(|number| world.model(number)).collect();
+                turns.tick().await;
+                catalogue.record_models(&page, None).await?;
+                (next, written) = (next + PAGE, written + PAGE);
+            }
+            let rate = written as f64 / started.elapsed().as_secs_f64();
+            catalogue.close().await;
+            Ok(Written { rate })
+        }))
+    }
+}
+
+/// A line for each class, and where there is something to compare with, how much longer it took.
+fn report(title: &str, measured: &[Measured], compared: Option<&[Measured]>) {
+    println!("{title}:");
+    for (index, class) in measured.iter().enumerate() {
+        let (half, most) = (class.percentile(0.5), class.percentile(0.95));
+        let before = compared.and_then(|before| before.get(index)).map(|before| before.percentile(0.95));
+        let times = before.map_or_else(String::new, |before| format!("   {:>5.1} x", most / before));
+        println!(
+            "  {:<44} p50 {half:>7.2} ms   p95 {most:>7.2} ms   of {:>4}, found {:>7}{times}",
+            class.name,
+            class.times_ms.len(),
+            class.found()
+        );
+    }
+}

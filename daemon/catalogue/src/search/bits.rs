@@ -1,0 +1,102 @@
+//! A set of models, one bit for each.
+
+/// Ids of models.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Bits(Vec<u64>);
+
+impl Bits {
+    /// Reads ids that SQLite put one after the other with commas between.
+    pub(crate) fn insert_list(&mut self, list: &str) {
+        // By hand, because there may be a million of them.
+        let mut id = 0_usize;
+        for byte in list.bytes() {
+            if byte.is_ascii_digit() {
+                id = id.saturating_mul(10).saturating_add(usize::from(byte - b'0'));
+            } else {
+                self.insert(id);
+                id = 0;
+            }
+        }
+        if !list.is_empty() {
+            self.insert(id);
+        }
+    }
+
+    pub(crate) fn insert(&mut self, id: usize) {
+        // No row has a higher one; see `index`.
+        if id >= 1 << 31 {
+            return;
+        }
+        if self.0.len() <= id / 64 {
+            self.0.resize((id / 64 + 1).next_multiple_of(1_024), 0);
+        }
+        self.0[id / 64] |= 1 << (id % 64);
+    }
+
+    pub(crate) fn contains(&self, id: usize) -> bool {
+        self.0.get(id / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    pub(crate) fn remove_range(&mut self, range: std::ops::Range<usize>) {
+        for id in range {
+            if let Some(word) = self.0.get_mut(id / 64) {
+                *word &= !(1 << (id % 64));
+            }
+        }
+    }
+
+    pub(crate) fn intersect(&mut self, other: &Self) {
+        self.0.truncate(other.0.len());
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros();
+                (left != 0).then(|| {
+                    left &= left - 1;
+                    at * 64 + bit as usize
+                })
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn it_is_a_set(
+            ids in prop::collection::btree_set(0_usize..5_000, 0..100),
+            others in prop::collection::btree_set(0_usize..5_000, 0..100),
+            range in (0_usize..5_000, 0_usize..5_000),
+        ) {
+            let of = |ids: &BTreeSet<usize>| {
+                let mut bits = Bits::default();
+                bits.insert_list(&ids.iter().map(usize::to_string).collect::<Vec<_>>().join(","));
+                bits
+            };
+            let mut bits = of(&ids);
+            prop_assert_eq!(bits.iter().collect::<BTreeSet<_>>(), ids.clone());
+            prop_assert_eq!(bits.is_empty(), ids.is_empty());
+            for id in 0..5_100 {
+                prop_assert_eq!(bits.contains(id), ids.contains(&id));
+            }
+            let mut common = bits.clone();
+            common.intersect(&of(&others));
+            prop_assert!(common.iter().eq(ids.intersection(&others).copied()));
+            bits.remove_range(range.0..range.1);
+            prop_assert!(bits.iter().eq(ids.into_iter().filter(|id| !(range.0..range.1).contains(id))));
+        }
+    }
+}
