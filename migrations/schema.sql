@@ -246,6 +246,8 @@ CREATE TABLE library_file (
     failure_json TEXT,
     -- Once all of it was read.
     artifact_id  INTEGER REFERENCES artifact (artifact_id),
+    -- When reading it to its end failed; it is not tried again until it looks otherwise.
+    unreadable_ms INTEGER,
     -- When the hubs were last asked whether they list it.
     asked_ms     INTEGER,
     -- Since when it has no name any more.
@@ -262,7 +264,7 @@ CREATE INDEX library_file_unasked ON library_file (coalesce(asked_ms, 0), librar
     WHERE artifact_id IS NOT NULL AND gone_ms IS NULL;
 
 CREATE INDEX library_file_unread ON library_file (size_bytes, library_file_id)
-    WHERE artifact_id IS NULL AND gone_ms IS NULL AND failure_json IS NULL;
+    WHERE artifact_id IS NULL AND gone_ms IS NULL AND unreadable_ms IS NULL;
 
 CREATE TABLE library_path (
     library_id      INTEGER NOT NULL REFERENCES library (library_id),
