@@ -382,7 +382,7 @@ def loras() -> dict[str, net.Listing]:
         "lora-auraflow-peft": lora(n["auraflow-diffusers"], peft, 16, r"transformer_blocks"),
         "lora-auraflow-comfy": lora(n["auraflow"], dit, 16, r"_layers"),
         "lora-pixart-peft": lora(n["pixart-sigma-diffusers"], peft, 16, r"transformer_blocks"),
-        "lora-pixart-original": lora(n["pixart-sigma"], dit, 16, r"blocks.*attn"),
+        "lora-pixart-original": lora(n["pixart-sigma"], dit, 16, r"blocks.*(attn|mlp)"),
         "lora-hunyuan-dit-kohya": lora(n["hunyuan-dit"], kohya, 16, r"blocks.*attn"),
         "lora-cosmos2-comfy": lora(n["cosmos2-2b"], dit, 16, r"blocks"),
         "lora-anima-comfy": lora(n["anima"], dit, 16, r"blocks"),

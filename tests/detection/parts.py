@@ -406,7 +406,7 @@ def lora(base: Listing, naming: str, rank: int, select: str, algorithm: str = "l
             case "oft":
                 x.tensor(f"{name}.oft_blocks", 4, outputs // 4, outputs // 4).tensor(f"{name}.alpha")
             case "glora":
-                x.tensor(f"{name}.{{a1,b1}}.weight", rank, inputs).tensor(f"{name}.{{a2,b2}}.weight", outputs, rank).tensor(f"{name}.alpha")
+                x.tensor(f"{name}.a1.weight", inputs, rank).tensor(f"{name}.{{a2,b2}}.weight", rank, inputs).tensor(f"{name}.b1.weight", outputs, rank).tensor(f"{name}.alpha")
     assert x.lines, (naming, select)
     return x
 

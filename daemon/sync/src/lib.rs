@@ -21,6 +21,7 @@ mod cached;
 mod care;
 mod check;
 mod choose;
+mod detected_json;
 mod downloads;
 mod error;
 mod feed;
