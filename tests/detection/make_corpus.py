@@ -15,8 +15,10 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-import listings as net  # noqa: E402
 import parts  # noqa: E402
+import transformers as net  # noqa: E402
+import unets  # noqa: E402
+from notation import Listing, span  # noqa: E402
 
 XL = dict(mult=(1, 2, 4), context=2048, linear=True, added=2816)
 SDXL = dict(XL, down=((0, 0), (2, 2), (10, 10)), middle=10)
@@ -29,35 +31,35 @@ ATTENTION = r"attn[12]\.|proj_|ff\.net"
 PLAIN_ATTENTION = r"attn[12]\."
 
 
-def networks() -> dict[str, net.Listing]:
+def networks() -> dict[str, Listing]:
     return {
         # runwayml/stable-diffusion-v1-5 and -inpainting, timbrooks/instruct-pix2pix [d, c]
-        "sd1-ldm": net.unet("ldm"),
-        "sd1-inpaint-ldm": net.unet("ldm", channels=9),
-        "sd1-ip2p-ldm": net.unet("ldm", channels=8),
-        "sd1-ip2p-diffusers": net.unet("diffusers", channels=8),
+        "sd1-ldm": unets.unet("ldm"),
+        "sd1-inpaint-ldm": unets.unet("ldm", channels=9),
+        "sd1-ip2p-ldm": unets.unet("ldm", channels=8),
+        "sd1-ip2p-diffusers": unets.unet("diffusers", channels=8),
         # segmind/tiny-sd: one block a level, no middle [s VERSION_SD1_TINY_UNET]
-        "sd1-tiny-diffusers": net.unet("diffusers", **TINY),
+        "sd1-tiny-diffusers": unets.unet("diffusers", **TINY),
         # stabilityai/stable-diffusion-2-1, -2-inpainting, -2-depth, -2-1-unclip(-small), -x4-upscaler [c, d]
-        "sd2-ldm": net.unet("ldm", **SD2),
-        "sd2-inpaint-ldm": net.unet("ldm", channels=9, **SD2),
-        "sd2-depth-ldm": net.unet("ldm", channels=5, **SD2),
-        "sd2-unclip-ldm": net.unet("ldm", added=2048, **SD2),
-        "sd2-unclip-l-ldm": net.unet("ldm", added=1536, **SD2),
+        "sd2-ldm": unets.unet("ldm", **SD2),
+        "sd2-inpaint-ldm": unets.unet("ldm", channels=9, **SD2),
+        "sd2-depth-ldm": unets.unet("ldm", channels=5, **SD2),
+        "sd2-unclip-ldm": unets.unet("ldm", added=2048, **SD2),
+        "sd2-unclip-l-ldm": unets.unet("ldm", added=1536, **SD2),
         # stabilityai/stable-diffusion-xl-base-1.0, -refiner-1.0, diffusers/…-inpainting-0.1, sdxl-instructpix2pix-768 [c]
-        "sdxl-ldm": net.unet("ldm", **SDXL),
-        "sdxl-inpaint-ldm": net.unet("ldm", channels=9, **SDXL),
-        "sdxl-ip2p-diffusers": net.unet("diffusers", channels=8, **SDXL),
-        "refiner-ldm": net.unet("ldm", **REFINER),
+        "sdxl-ldm": unets.unet("ldm", **SDXL),
+        "sdxl-inpaint-ldm": unets.unet("ldm", channels=9, **SDXL),
+        "sdxl-ip2p-diffusers": unets.unet("diffusers", channels=8, **SDXL),
+        "refiner-ldm": unets.unet("ldm", **REFINER),
         # segmind/SSD-1B, segmind/Segmind-Vega, etri-vilab/koala-700m and -1b [c SSD_1B, Segmind_Vega, KOALA_700M, KOALA_1B]
-        "ssd-1b-ldm": net.unet("ldm", **SSD),
-        "ssd-1b-diffusers": net.unet("diffusers", **SSD),
-        "vega-ldm": net.unet("ldm", **VEGA),
-        "vega-diffusers": net.unet("diffusers", **VEGA),
-        "koala-700m-diffusers": net.unet("diffusers", down=((0,), (2,), (5,)), middle=-2, **XL),
-        "koala-1b-diffusers": net.unet("diffusers", down=((0,), (2,), (6,)), middle=6, **XL),
+        "ssd-1b-ldm": unets.unet("ldm", **SSD),
+        "ssd-1b-diffusers": unets.unet("diffusers", **SSD),
+        "vega-ldm": unets.unet("ldm", **VEGA),
+        "vega-diffusers": unets.unet("diffusers", **VEGA),
+        "koala-700m-diffusers": unets.unet("diffusers", down=((0,), (2,), (5,)), middle=-2, **XL),
+        "koala-1b-diffusers": unets.unet("diffusers", down=((0,), (2,), (6,)), middle=6, **XL),
         # Kwai-Kolors/Kolors: text states projected from 4096, size embedding with 4096 pooled [d unet_2d_condition]
-        "kolors-ldm": net.unet("ldm", **dict(SDXL, added=5632)),
+        "kolors-ldm": unets.unet("ldm", **dict(SDXL, added=5632)),
         # stabilityai/stable-video-diffusion-img2vid [c video_model; s VERSION_SVD; d unet_spatio_temporal_condition]
         "svd-ldm": svd("ldm"),
         "svd-diffusers": svd("diffusers"),
@@ -160,26 +162,28 @@ def networks() -> dict[str, net.Listing]:
     }
 
 
-def svd(naming: str) -> net.Listing:
-    x = net.unet(naming, context=1024, linear=True, channels=8, added=768)
+def svd(naming: str) -> Listing:
+    x = unets.unet(naming, context=1024, linear=True, channels=8, added=768)
     if naming == "ldm":
         x.conv("input_blocks.{1,2,4,5,7,8}.0.time_stack.in_layers.2", 320, 320, 3, 1, 1).tensor("input_blocks.{1,2,4,5,7,8}.0.time_mixer.mix_factor", 1)
         return x.tensor("input_blocks.{1,2,4,5,7,8}.1.time_stack.0.attn1.to_{q,k,v}.weight", 320, 320)
     x.lines = [line.replace(".norm1", ".spatial_res_block.norm1") if ".resnets." in line else line for line in x.lines]
     x.lines = [line.replace(".conv", ".spatial_res_block.conv") if ".resnets." in line else line for line in x.lines]
     x.conv("{down,up}_blocks.0.resnets.{0,1}.temporal_res_block.conv{1,2}", 320, 320, 3, 1, 1)
-    return x.tensor("down_blocks.0.attentions.{0,1}.temporal_transformer_blocks.0.attn1.to_{q,k,v}.weight", 320, 320)
+    for place, width in (("down_blocks.0", 320), ("down_blocks.1", 640), ("down_blocks.2", 1280), ("up_blocks.1", 1280), ("up_blocks.2", 640), ("up_blocks.3", 320)):
+        x.tensor(f"{place}.attentions.{{0,1}}.temporal_transformer_blocks.0.attn1.to_{{q,k,v}}.weight", width, width)
+    return x
 
 
-def kandinsky22() -> net.Listing:
-    x = net.unet("diffusers", width=384, mult=(1, 2, 3, 4), down=((0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)), middle=-1, out=8)
+def kandinsky22() -> Listing:
+    x = unets.unet("diffusers", width=384, mult=(1, 2, 3, 4), down=((0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)), middle=-1, out=8)
     x.linear("add_embedding.image_proj", 1536, 1280).norm("add_embedding.image_norm", 1536).linear("encoder_hid_proj.image_embeds", 7680, 1280)
     return x.linear("down_blocks.{1-3}.attentions.{0-2}.{to_q,to_k,to_v,to_out.0}", 768, 768).linear("down_blocks.{1-3}.attentions.{0-2}.add_{k,v}_proj", 768, 768)
 
 
-def companions() -> dict[str, net.Listing]:
+def companions() -> dict[str, Listing]:
     gemma = "{input_layernorm,post_attention_layernorm,pre_feedforward_layernorm,post_feedforward_layernorm}"
-    vision = net.Listing().conv("visual.patch_embed.proj", 1280, 3, 2, 14, 14, bias=False).linear("visual.blocks.{0-31}.attn.qkv", 3840, 1280).linear("visual.merger.mlp.0", 5120, 5120)
+    vision = Listing().conv("visual.patch_embed.proj", 1280, 3, 2, 14, 14, bias=False).linear("visual.blocks.{0-31}.attn.qkv", 3840, 1280).linear("visual.merger.mlp.0", 5120, 5120)
     return {
         # openai/clip-vit-large-patch14, laion/CLIP-ViT-bigG-14 and -H-14, google/t5-v1_1-xxl, google/umt5-xxl, EleutherAI/pile-t5-xl
         "clip-l": parts.clip(768, 12),
@@ -227,13 +231,13 @@ def companions() -> dict[str, net.Listing]:
         "vae-taesd": parts.taesd(4, False),
         "vae-stage-a": parts.stage_a(),
         # lllyasviel/control_v11p_sd15_canny, diffusers/controlnet-canny-sdxl-1.0(-mid, -small), xinsir/controlnet-union-sdxl-1.0 [d]
-        "control-sd1-ldm": net.control_ldm(),
-        "control-sd2-ldm": net.control_ldm(**SD2),
-        "control-sd1-diffusers": net.control_diffusers([320] * 4 + [640] * 3 + [1280] * 5),
-        "control-sdxl-diffusers": net.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, **SDXL),
-        "control-sdxl-mid": net.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, **dict(XL, down=((0, 0), (0, 0), (1, 1)), middle=1)),
-        "control-sdxl-small": net.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, **dict(XL, down=((0, 0), (0, 0), (0, 0)), middle=-1)),
-        "control-sdxl-union": net.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, union=True, **SDXL),
+        "control-sd1-ldm": unets.control_ldm(),
+        "control-sd2-ldm": unets.control_ldm(**SD2),
+        "control-sd1-diffusers": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 5),
+        "control-sdxl-diffusers": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, **SDXL),
+        "control-sdxl-mid": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, **dict(XL, down=((0, 0), (0, 0), (1, 1)), middle=1)),
+        "control-sdxl-small": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, **dict(XL, down=((0, 0), (0, 0), (0, 0)), middle=-1)),
+        "control-sdxl-union": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, union=True, **SDXL),
         "control-lora-sdxl": parts.control_lora(),
         # InstantX/FLUX.1-dev-Controlnet-Canny, Shakker-Labs/…-Union-Pro-2.0, XLabs-AI/flux-controlnet-canny, InstantX/SD3-Controlnet-Canny
         "control-flux-instantx": parts.flux_control(5, 10, True),
@@ -272,42 +276,42 @@ def companions() -> dict[str, net.Listing]:
         "no-resnet": parts.resnet50(),
         "no-vit": parts.vit(),
         "no-ldm-unconditional": parts.ldm_class_conditional(),
-        "no-random": net.Listing().tensor("{alpha,beta,gamma}.{0-9}.w", 17, 23).tensor("zeta", 5),
-        "no-empty": net.Listing(),
-        "mark-v-pred": net.Listing().tensor("v_pred", 0),
-        "mark-ztsnr": net.Listing().tensor("ztsnr", 0),
-        "mark-edm": net.Listing().tensor("edm_{mean,std}:F32", 1, 4, 1, 1),
-        "mark-cosxl": net.Listing().tensor("edm_vpred.sigma_{max,min}:F32"),
-        "mark-scaled-fp8": net.Listing().tensor("scaled_fp8:F8_E4M3", 2).tensor("double_blocks.{0-18}.img_attn.qkv.scale_weight:F32"),
-        "mark-bnb-nf4": net.Listing().tensor("double_blocks.0.img_attn.qkv.weight.absmax:F32", 9216).tensor("double_blocks.0.img_attn.qkv.weight.quant_state.bitsandbytes__nf4:U8", 116),
+        "no-random": Listing().tensor("{alpha,beta,gamma}.{0-9}.w", 17, 23).tensor("zeta", 5),
+        "no-empty": Listing(),
+        "mark-v-pred": Listing().tensor("v_pred", 0),
+        "mark-ztsnr": Listing().tensor("ztsnr", 0),
+        "mark-edm": Listing().tensor("edm_{mean,std}:F32", 1, 4, 1, 1),
+        "mark-cosxl": Listing().tensor("edm_vpred.sigma_{max,min}:F32"),
+        "mark-scaled-fp8": Listing().tensor("scaled_fp8:F8_E4M3", 2).tensor("double_blocks.{0-18}.img_attn.qkv.scale_weight:F32"),
+        "mark-bnb-nf4": Listing().tensor("double_blocks.0.img_attn.qkv.weight.absmax:F32", 9216).tensor("double_blocks.0.img_attn.qkv.weight.quant_state.bitsandbytes__nf4:U8", 116),
         # textual inversions: A1111, SDXL pair, diffusers, several vectors
-        "ti-sd1": net.Listing().tensor("emb_params", 8, 768),
-        "ti-sd2": net.Listing().tensor("emb_params", 2, 1024),
-        "ti-sdxl": net.Listing().tensor("clip_g", 4, 1280).tensor("clip_l", 4, 768),
-        "ti-token": net.Listing().tensor("<cat-toy>", 1, 768),
-        "ti-string-to-param": net.Listing().tensor("string_to_param.*", 1, 768),
+        "ti-sd1": Listing().tensor("emb_params", 8, 768),
+        "ti-sd2": Listing().tensor("emb_params", 2, 1024),
+        "ti-sdxl": Listing().tensor("clip_g", 4, 1280).tensor("clip_l", 4, 768),
+        "ti-token": Listing().tensor("<cat-toy>", 1, 768),
+        "ti-string-to-param": Listing().tensor("string_to_param.*", 1, 768),
         # nunchaku-tech/nunchaku-flux.1-dev: svdquant names [transformer_blocks.*.qweight]
         "nunchaku-flux": nunchaku(),
     }
 
 
-def nunchaku() -> net.Listing:
-    x = net.Listing()
+def nunchaku() -> Listing:
+    x = Listing()
     for stem, count in (("transformer_blocks", 19), ("single_transformer_blocks", 38)):
         for layer in ("qkv_proj", "out_proj", "mlp_fc1", "mlp_fc2"):
-            block = f"{stem}.{net.span(count)}.{layer}"
+            block = f"{stem}.{span(count)}.{layer}"
             x.tensor(f"{block}.qweight:I8", 3072, 1536).tensor(f"{block}.wscales", 48, 3072).tensor(f"{block}.proj_{{down,up}}", 3072, 32).tensor(f"{block}.smooth_factor", 3072)
-        x.tensor(f"{stem}.{net.span(count)}.norm_{{q,k}}.weight", 128)
+        x.tensor(f"{stem}.{span(count)}.norm_{{q,k}}.weight", 128)
     x.linear("x_embedder", 3072, 64).linear("context_embedder", 3072, 4096)
     for kind, first in (("timestep", 256), ("guidance", 256), ("text", 768)):
         x.linear(f"time_text_embed.{kind}_embedder.linear_1", 3072, first).linear(f"time_text_embed.{kind}_embedder.linear_2", 3072, 3072)
     return x.linear("norm_out.linear", 6144, 3072).linear("proj_out", 64, 3072)
 
 
-def loras() -> dict[str, net.Listing]:
+def loras() -> dict[str, Listing]:
     n = networks()
-    sd1 = net.unet("diffusers")
-    sdxl = net.unet("diffusers", **SDXL)
+    sd1 = unets.unet("diffusers")
+    sdxl = unets.unet("diffusers", **SDXL)
     te1, te2 = parts.clip(768, 12), parts.clip(1280, 32)
     te_select = r"self_attn|mlp"
     lora = parts.lora
@@ -334,8 +338,8 @@ def loras() -> dict[str, net.Listing]:
         "lora-sd1-glora": lora(sd1, kohya, 8, ATTENTION, "glora"),
         "lora-sd1-text": lora(te1, "lora_te_|_", 16, te_select),
         "lora-lcm-sd1": lora(sd1, kohya, 64, r"attn|proj|ff|conv|sampler", conv=True),
-        "lora-sd2-kohya": lora(net.unet("diffusers", **SD2), kohya, 16, ATTENTION),
-        "lora-sd2-peft": lora(net.unet("diffusers", **SD2), "unet.|.", 16, PLAIN_ATTENTION),
+        "lora-sd2-kohya": lora(unets.unet("diffusers", **SD2), kohya, 16, ATTENTION),
+        "lora-sd2-peft": lora(unets.unet("diffusers", **SD2), "unet.|.", 16, PLAIN_ATTENTION),
         "lora-sdxl-kohya": with_te(lora(sdxl, kohya, 32, ATTENTION), lora(te1, "lora_te1_|_", 32, te_select), lora(te2, "lora_te2_|_", 32, te_select)),
         "lora-sdxl-unet": lora(sdxl, kohya, 32, ATTENTION),
         "lora-sdxl-ldm": lora(n["sdxl-ldm"], kohya, 32, ATTENTION),
@@ -397,9 +401,9 @@ def loras() -> dict[str, net.Listing]:
     }
 
 
-def cascade_c() -> net.Listing:
+def cascade_c() -> Listing:
     """Blocks of stage C's full prior: attention blocks with kv mappers [d unet_stable_cascade]."""
-    x = net.Listing()
+    x = Listing()
     return x.linear("down_blocks.{0,1}.{2,5,8}.kv_mapper.1", 2048, 2048).linear("down_blocks.{0,1}.{2,5,8}.attention.attn.to_{q,k,v}", 2048, 2048).linear("up_blocks.{0,1}.{2,5,8}.kv_mapper.1", 2048, 2048)
 
 

@@ -1,9 +1,10 @@
 """Tensor listings of everything that is no denoising network: text encoders, VAEs, upscalers, adapters, and files that
-have nothing to do with painting. The notation is that of `listings.py`."""
+have nothing to do with painting. The notation is that of `notation.py`."""
 
 import re
 
-from listings import Listing, span
+from notation import Listing, span
+from transformers import flux_diffusers, flux_double, qwen_image, sd3_diffusers
 
 # --- Text encoders ---------------------------------------------------------------------------------------------------
 
@@ -178,8 +179,6 @@ def stage_a() -> Listing:
 
 
 def flux_control(depth: int, single: int, union: bool, hint: bool = False) -> Listing:
-    from listings import flux_diffusers
-
     x = flux_diffusers(depth=depth, single=single or 1)
     x.lines = [line for line in x.lines if not line.startswith(("norm_out", "proj_out")) and (single or not line.startswith("single_"))]
     x.linear("controlnet_x_embedder", 3072, 64).linear(f"controlnet_blocks.{span(depth)}", 3072, 3072)
@@ -189,8 +188,6 @@ def flux_control(depth: int, single: int, union: bool, hint: bool = False) -> Li
 
 
 def flux_control_xlabs() -> Listing:
-    from listings import flux_double
-
     x = Listing().linear("img_in", 3072, 64).linear("txt_in", 3072, 4096).linear("time_in.in_layer", 3072, 256).linear("vector_in.in_layer", 3072, 768).linear("guidance_in.in_layer", 3072, 256)
     flux_double(x, 2, 3072, 12288, "lin", "scale", True, False)
     x.linear("controlnet_blocks.{0,1}", 3072, 3072).linear("pos_embed_input", 3072, 64).conv("input_hint_block.0", 16, 3, 3, 3)
@@ -198,16 +195,12 @@ def flux_control_xlabs() -> Listing:
 
 
 def sd3_control(width: int, layers: int) -> Listing:
-    from listings import sd3_diffusers
-
     x = sd3_diffusers(width, 36864)
     x.lines = [line for line in x.lines if not line.startswith(("norm_out", "proj_out"))]
     return x.linear(f"controlnet_blocks.{span(layers)}", width, width).conv("pos_embed_input.proj", width, 16, 2, 2)
 
 
 def qwen_control(layers: int) -> Listing:
-    from listings import qwen_image
-
     x = qwen_image(layers)
     x.lines = [line for line in x.lines if not line.startswith(("norm_out", "proj_out"))]
     return x.linear("controlnet_x_embedder", 3072, 64).linear(f"controlnet_blocks.{span(layers)}", 3072, 3072)

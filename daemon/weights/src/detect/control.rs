@@ -6,7 +6,7 @@
 
 use super::marks::Mark::{Name, Prefix, Shape, Size};
 use super::marks::{ANY, Signature};
-use super::{Finding, Listing, NETWORK_PREFIXES, Scope, unet};
+use super::{Finding, Listing, Scope, unet};
 use paintbox_domain::{Architecture, ModelKind};
 
 const PREFIXES: [&str; 3] = ["control_model.", "controlnet.", ""];
@@ -115,9 +115,9 @@ pub(super) fn other_adapters(listing: &Listing<'_>) -> Option<Finding> {
     if is_t2i {
         return Some(t2i_adapter(&scope));
     }
-    let is_network = NETWORK_PREFIXES.iter().any(|prefix| unet::find(&listing.scope(prefix)).is_some());
-    let motion = (!is_network).then(|| listing.tensors().find(|(name, _)| name.contains(".motion_modules."))).flatten();
-    motion.map(|_| motion_module(&scope))
+    // A whole network that was trained with its motion modules is a network.
+    let has_motion = scope.any("down_blocks.0.motion_modules.") || scope.any("up_blocks.1.motion_modules.");
+    (has_motion && unet::find(&scope).is_none()).then(|| motion_module(&scope))
 }
 
 /// Text attention of 2.x and XL is as wide as SDXL's own in both adapters of the same size, so only widths that one

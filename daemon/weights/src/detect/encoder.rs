@@ -127,9 +127,9 @@ fn language_model(listing: &Listing<'_>) -> Option<Finding> {
 }
 
 fn is_middle_of_language_model(scope: &Scope<'_>) -> bool {
-    scope.listing.names().any(|name| name.ends_with(".mlp.gate_proj.weight"))
+    scope.any("layers.")
+        && scope.listing.names().any(|name| name.ends_with(".mlp.gate_proj.weight"))
         && scope.listing.names().any(|name| name.ends_with(".post_attention_layernorm.weight"))
-        && scope.any("layers.")
 }
 
 fn vision(listing: &Listing<'_>) -> Option<Finding> {

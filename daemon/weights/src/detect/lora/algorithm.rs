@@ -30,68 +30,53 @@ pub(super) enum Part {
     GloraOther,
 }
 
-/// Leaves of names beside plain LoRA's, without their dot.
-const LEAVES: [(&str, Part); 31] = [
-    ("hada_w1_b", Part::LohaDown),
-    ("hada_w1_a", Part::LohaOther),
-    ("hada_w2_a", Part::LohaOther),
-    ("hada_w2_b", Part::LohaOther),
-    ("hada_t1", Part::LohaOther),
-    ("hada_t2", Part::LohaOther),
-    ("lokr_w1", Part::LokrFirst),
-    ("lokr_w1_a", Part::LokrOther),
-    ("lokr_w1_b", Part::LokrFirst),
-    ("lokr_w2", Part::LokrSecond),
-    ("lokr_w2_a", Part::LokrOther),
-    ("lokr_w2_b", Part::LokrDown),
-    ("lokr_t2", Part::LokrOther),
-    ("dora_scale", Part::DoraScale),
-    ("lora_magnitude_vector", Part::DoraScale),
-    ("diff", Part::Difference),
-    ("diff_b", Part::Difference),
-    ("w_norm", Part::Difference),
-    ("b_norm", Part::Difference),
-    ("oft_blocks", Part::Oft),
-    ("oft_diag", Part::Oft),
-    ("oft_R", Part::Oft),
-    ("on_input", Part::Ia3),
-    ("a1.weight", Part::GloraOther),
-    ("a2.weight", Part::GloraDown),
-    ("b1.weight", Part::GloraOther),
-    ("b2.weight", Part::GloraDown),
-    // XLabs numbers the adapters of the two streams of a block.
-    ("qkv_lora1.down.weight", Part::Role(Role::Down)),
-    ("qkv_lora2.down.weight", Part::Role(Role::Down)),
-    ("proj_lora1.down.weight", Part::Role(Role::Down)),
-    ("proj_lora2.down.weight", Part::Role(Role::Down)),
-];
-
-/// Up halves of the same.
-const XLABS_UP: [&str; 4] =
-    ["qkv_lora1.up.weight", "qkv_lora2.up.weight", "proj_lora1.up.weight", "proj_lora2.up.weight"];
-
-/// The module and what the tensor is to it. A module keeps the name of XLabs' processors, which has no layer behind it.
+/// The module and what the tensor is to it. A module of XLabs' keeps its processor's name, which no layer stands behind.
+///
+/// Asked of every tensor of every file, so the last word of a name decides first: most are no adapter's.
 pub(super) fn part_of(name: &str) -> Option<(&str, Part)> {
-    if let Some((module, role)) = module_and_role(name) {
-        return Some((module, Part::Role(role)));
-    }
-    // Norms of a kohya file have an underscore where their siblings have a dot, so the dot is part of the leaf here.
-    if let Some((leaf, part)) = LEAVES.iter().find(|(leaf, _)| ends_with_leaf(name, leaf)) {
-        let is_xlabs = matches!(part, Part::Role(_));
-        let end = name.len() - leaf.len() - usize::from(!is_xlabs);
-        let module = if is_xlabs { name } else { &name[..end] };
-        return Some((module, *part));
-    }
-    if XLABS_UP.iter().any(|leaf| ends_with_leaf(name, leaf)) {
-        return Some((name, Part::Role(Role::Up)));
-    }
-    // A layer of (IA)³ has one vector called `weight`; only its neighbour `on_input` tells what it is.
-    let module = name.strip_prefix("lora_").and_then(|_| name.strip_suffix(".weight"))?;
-    Some((module, Part::Vector))
+    let (module, leaf) = name.rsplit_once('.')?;
+    let part = match leaf {
+        "bias" => return None,
+        "weight" => return weight_of(name, module),
+        "alpha" => Part::Role(Role::Alpha),
+        "hada_w1_b" => Part::LohaDown,
+        "hada_w1_a" | "hada_w2_a" | "hada_w2_b" | "hada_t1" | "hada_t2" => Part::LohaOther,
+        "lokr_w1" | "lokr_w1_b" => Part::LokrFirst,
+        "lokr_w2" => Part::LokrSecond,
+        "lokr_w2_b" => Part::LokrDown,
+        "lokr_w1_a" | "lokr_w2_a" | "lokr_t2" => Part::LokrOther,
+        "dora_scale" | "lora_magnitude_vector" => Part::DoraScale,
+        "diff" | "diff_b" | "w_norm" | "b_norm" => Part::Difference,
+        "oft_blocks" | "oft_diag" | "oft_R" => Part::Oft,
+        "on_input" => Part::Ia3,
+        _ => return None,
+    };
+    Some((module, part))
 }
 
-fn ends_with_leaf(name: &str, leaf: &str) -> bool {
-    name.len() > leaf.len() && name.ends_with(leaf) && name.as_bytes().get(name.len() - leaf.len() - 1) == Some(&b'.')
+/// The same for names that end in `.weight`.
+fn weight_of<'n>(name: &'n str, stem: &'n str) -> Option<(&'n str, Part)> {
+    let (module, leaf) = stem.rsplit_once('.').unwrap_or(("", stem));
+    let glora = match leaf {
+        "a1" | "b1" => Some(Part::GloraOther),
+        "a2" | "b2" => Some(Part::GloraDown),
+        // XLabs numbers the adapters of the two streams of a block.
+        "down" if is_xlabs(module) => return Some((module, Part::Role(Role::Down))),
+        "up" if is_xlabs(module) => return Some((module, Part::Role(Role::Up))),
+        "lora_down" | "lora_up" | "lora_mid" | "lora_A" | "lora_B" | "default" | "down" | "up" => {
+            return module_and_role(name).map(|(module, role)| (module, Part::Role(role)));
+        }
+        _ => None,
+    };
+    match glora {
+        Some(part) => Some((module, part)),
+        // A layer of (IA)³ has one vector called `weight`; only its neighbour `on_input` tells what it is.
+        None => name.starts_with("lora_").then_some((stem, Part::Vector)),
+    }
+}
+
+fn is_xlabs(module: &str) -> bool {
+    ["_lora1", "_lora2"].iter().any(|ending| module.ends_with(ending)) && module.contains(".processor.")
 }
 
 /// Which parts were seen, and how wide.

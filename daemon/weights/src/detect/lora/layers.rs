@@ -32,6 +32,7 @@ pub(super) struct Layers {
     /// The buffers that spellings are made in, and the module of the last tensor.
     spelling: String,
     previous: String,
+    previous_is_read: bool,
 }
 
 impl Layers {
@@ -40,9 +41,15 @@ impl Layers {
             self.previous.clear();
             self.previous.push_str(module);
             self.kronecker = None;
+            self.previous_is_read = false;
             self.see_place(module, shape);
             *self.modules.entry(target(module)).or_default() += 1;
         }
+        // The other halves of a product have nothing to add.
+        if self.previous_is_read && !says_inputs(part) {
+            return;
+        }
+        self.previous_is_read = true;
         let first_number = spell(without_prefix(module), &mut self.spelling);
         if !self.spellings.contains_key(&self.spelling) {
             self.spellings.insert(self.spelling.clone(), Layer::default());
@@ -157,6 +164,19 @@ fn is_deep_place(place: &str) -> bool {
     ];
     let place = place.replace('.', "_");
     DEEP.iter().any(|deep| place.contains(deep)) || place.contains("output_blocks_1_1")
+}
+
+fn says_inputs(part: Part) -> bool {
+    matches!(
+        part,
+        Part::Role(Role::Down)
+            | Part::LohaDown
+            | Part::Difference
+            | Part::GloraDown
+            | Part::LokrFirst
+            | Part::LokrSecond
+            | Part::LokrDown
+    )
 }
 
 /// A layer's name without what says only that it is one of the denoising network's.
