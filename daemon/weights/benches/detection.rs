@@ -5,6 +5,7 @@
 //! trainer writes; then the three largest headers alone. Printed are headers and tensors a second of all threads together.
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 
+#[expect(dead_code, reason = "what the labels expect is for the tests")]
 #[path = "../tests/corpus/mod.rs"]
 mod corpus;
 

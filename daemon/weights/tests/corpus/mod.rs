@@ -80,11 +80,13 @@ fn listing(name: &str, prefix: &str, into: &mut Tensors) {
     };
     for line in read(&path).lines() {
         let mut words = line.split(' ');
-        let (pattern, dtype) = match words.next().unwrap().rsplit_once(':') {
+        let word = words.next().unwrap_or_default();
+        let (pattern, dtype) = match word.rsplit_once(':') {
             Some((pattern, dtype)) => (pattern, Some(dtype.to_owned())),
-            None => (line.split(' ').next().unwrap(), None),
+            None => (word, None),
         };
-        let shape: Vec<u64> = words.map(|word| word.parse().unwrap()).collect();
+        let size = |word: &str| word.parse().unwrap_or_else(|error| panic!("{name}: {line:?}: {error}"));
+        let shape: Vec<u64> = words.map(size).collect();
         let mut names = Vec::new();
         expand(pattern, &mut names);
         for name in names {
@@ -154,7 +156,7 @@ pub(crate) fn safetensors(tensors: &Tensors, dtype: &str, metadata: &BTreeMap<St
         entries.insert(name.clone(), info);
         start = end;
     }
-    let json = serde_json::to_vec(&entries).unwrap();
+    let json = serde_json::Value::Object(entries).to_string().into_bytes();
     let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
     bytes.extend(json);
     let file_len = bytes.len() as u64 + start;
