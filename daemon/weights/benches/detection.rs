@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p paintbox-weights --bench detection [-- --threads N]`. Each header of the detection corpus that is as
 //! large as an adapter's or smaller (up to 1,000 tensors) is judged again and again from memory, with the metadata that a
-//! trainer writes; then the three largest headers alone. Printed are headers and tensors a second of all threads together.
+//! trainer writes; then the three largest headers alone. Printed are headers a second of all threads together, and of one processor's own time.
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 
 #[expect(dead_code, reason = "what the labels expect is for the tests")]
@@ -46,28 +46,38 @@ fn samples() -> Vec<Sample> {
         .collect()
 }
 
-/// Runs a job over the samples on so many threads, whole rounds until the time is up; prints the rate.
+/// Time that this thread has had a processor for, where the system tells: other work on the machine is left out.
+fn processor_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
+}
+
+/// Runs a job over the samples on so many threads, whole rounds until the time is up; prints the rate by the clock, and
+/// that of one processor.
 fn measure(what: &str, samples: &[&Sample], threads: usize, job: impl Fn(&Sample) + Sync) {
     let started = Instant::now();
-    let rounds: usize = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut rounds = 0;
-                    while rounds == 0 || started.elapsed() < MEASURED {
-                        samples.iter().for_each(|sample| job(sample));
-                        rounds += 1;
-                    }
-                    rounds
-                })
-            })
-            .collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or(0)).sum()
+    let work = || {
+        let before = processor_time();
+        let mut rounds = 0;
+        while rounds == 0 || started.elapsed() < MEASURED {
+            samples.iter().for_each(|sample| job(sample));
+            rounds += 1;
+        }
+        (rounds, before.zip(processor_time()).map(|(before, after)| after.saturating_sub(before)))
+    };
+    let done: Vec<(usize, Option<Duration>)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
     });
-    let seconds = started.elapsed().as_secs_f64();
-    let headers = (rounds * samples.len()) as f64 / seconds;
-    let tensors = rounds as f64 * samples.iter().map(|sample| sample.tensors).sum::<usize>() as f64 / seconds;
-    println!("{what:44} {headers:10.0} headers/s {:10.2} M tensors/s", tensors / 1e6);
+    let rounds: usize = done.iter().map(|(rounds, _)| rounds).sum();
+    let headers = (rounds * samples.len()) as f64;
+    let by_clock = headers / started.elapsed().as_secs_f64();
+    let tensors = samples.iter().map(|sample| sample.tensors).sum::<usize>() as f64 / samples.len() as f64;
+    let busy: Option<Duration> = done.iter().map(|(_, busy)| *busy).sum();
+    let by_processor = busy.map_or_else(|| "-".to_owned(), |busy| format!("{:.0}", headers / busy.as_secs_f64()));
+    println!(
+        "{what:40} {tensors:6.0} tensors each {by_clock:8.0} headers/s {by_processor:>8} headers/s of one processor"
+    );
 }
 
 fn whole(sample: &Sample) {
@@ -100,14 +110,9 @@ fn main() {
         .iter()
         .filter_map(|sample| read_header(&mut Cursor::new(&sample.beginning.bytes), sample.beginning.file_len).ok())
         .collect();
-    let started = Instant::now();
-    let mut judged = 0_u64;
-    while started.elapsed() < MEASURED {
-        for header in &headers {
-            std::hint::black_box(detect(&Listing::of_safetensors(header)));
-            judged += 1;
-        }
-    }
-    let rate = judged as f64 / started.elapsed().as_secs_f64();
-    println!("{:44} {rate:10.0} headers/s on one thread", "small headers, judged only");
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    measure("small headers, judged only", &small, 1, |_| {
+        let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % headers.len();
+        std::hint::black_box(detect(&Listing::of_safetensors(&headers[index])));
+    });
 }

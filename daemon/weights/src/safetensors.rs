@@ -316,7 +316,7 @@ fn check(raw: RawHeader, data_start: u64, file_len: u64) -> Result<Header, Heade
     }
     let mut tensors = Vec::with_capacity(raw.tensors.len());
     for (name, tensor) in raw.tensors {
-        let info = check_tensor(&name, &tensor, data_start, file_len)?;
+        let info = check_tensor(&name, tensor, data_start, file_len)?;
         tensors.push((name, info));
     }
     // Files are written in the order of names as a rule, so that this and the map made of it cost one look at each.
@@ -329,29 +329,22 @@ fn check(raw: RawHeader, data_start: u64, file_len: u64) -> Result<Header, Heade
     Ok(header)
 }
 
-fn check_tensor(name: &str, raw: &RawTensor, data_start: u64, file_len: u64) -> Result<TensorInfo, HeaderError> {
+fn check_tensor(name: &str, raw: RawTensor, data_start: u64, file_len: u64) -> Result<TensorInfo, HeaderError> {
     let tensor = || for_message(name);
-    let dtype = match &raw.dtype {
-        RawDtype::Known(dtype) => *dtype,
-        RawDtype::Unknown(dtype) => return Err(HeaderError::UnknownDtype { tensor: tensor(), dtype: dtype.clone() }),
+    let dtype = match raw.dtype {
+        RawDtype::Known(dtype) => dtype,
+        RawDtype::Unknown(dtype) => return Err(HeaderError::UnknownDtype { tensor: tensor(), dtype }),
     };
-    if raw.shape.too_long {
+    let RawShape { dimensions: shape, too_long, too_large } = raw.shape;
+    if too_long {
         return Err(HeaderError::TooManyDimensions { tensor: tensor(), limit: MAX_RANK });
     }
-    let overflow = || HeaderError::ShapeOverflow { tensor: tensor() };
-    let shape = raw
-        .shape
-        .dimensions()
+    let bits = shape
         .iter()
-        .map(|&dimension| usize::try_from(dimension).map_err(|_| overflow()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let bits = raw
-        .shape
-        .dimensions()
-        .iter()
-        .try_fold(1_u64, |product, &dimension| product.checked_mul(dimension))
+        .try_fold(1_u64, |product, &dimension| product.checked_mul(dimension as u64))
         .and_then(|elements| elements.checked_mul(dtype.bits()))
-        .ok_or_else(overflow)?;
+        .filter(|_| !too_large)
+        .ok_or_else(|| HeaderError::ShapeOverflow { tensor: tensor() })?;
     if bits % 8 != 0 {
         return Err(HeaderError::NotWholeBytes { tensor: tensor(), bits });
     }
@@ -466,17 +459,11 @@ impl<'de> Deserialize<'de> for RawDtype {
 }
 
 /// At most [`MAX_RANK`] dimensions are kept, however long the list is.
-#[derive(Default)]
 struct RawShape {
-    kept: [u64; MAX_RANK],
-    rank: usize,
+    dimensions: Vec<usize>,
     too_long: bool,
-}
-
-impl RawShape {
-    fn dimensions(&self) -> &[u64] {
-        &self.kept[..self.rank]
-    }
+    /// A dimension that this machine cannot count to.
+    too_large: bool,
 }
 
 impl<'de> Deserialize<'de> for RawShape {
@@ -490,14 +477,14 @@ impl<'de> Deserialize<'de> for RawShape {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawShape, A::Error> {
-                let mut shape = RawShape::default();
+                let mut shape = RawShape { dimensions: Vec::new(), too_long: false, too_large: false };
                 while let Some(dimension) = list.next_element::<u64>()? {
-                    match shape.kept.get_mut(shape.rank) {
-                        Some(place) => {
-                            *place = dimension;
-                            shape.rank += 1;
-                        }
-                        None => shape.too_long = true,
+                    if shape.dimensions.len() == MAX_RANK {
+                        shape.too_long = true;
+                    } else if let Ok(dimension) = usize::try_from(dimension) {
+                        shape.dimensions.push(dimension);
+                    } else {
+                        shape.too_large = true;
                     }
                 }
                 Ok(shape)

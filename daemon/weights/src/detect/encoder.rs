@@ -74,15 +74,15 @@ const LANGUAGE_MODELS: [(usize, usize, &str); 11] = [
     (151_552, 4096, "GLM 4 9B"),
 ];
 
-/// Whether a text encoder lies beside other parts.
-pub(super) fn is_inside(listing: &Listing<'_>) -> bool {
+/// Whether a text encoder lies beside other parts, or is what was found `alone`.
+pub(super) fn is_inside(listing: &Listing<'_>, alone: Option<&Finding>) -> bool {
     INSIDE_CHECKPOINTS.iter().any(|prefix| {
         // A lone `logit_scale` is left over from an encoder that was taken out; an adapter of one is no encoder.
         listing.any(prefix)
             && listing
                 .names()
                 .any(|name| name.starts_with(prefix) && name.ends_with(".weight") && !name.contains("lora"))
-    }) || find(listing).is_some_and(|finding| finding.kind == ModelKind::TextEncoder)
+    }) || alone.is_some_and(|finding| finding.kind == ModelKind::TextEncoder)
 }
 
 /// An encoder or language model alone.

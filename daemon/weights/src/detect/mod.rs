@@ -124,15 +124,9 @@ const NETWORK_PREFIXES: [&str; 8] =
 /// Says what the tensors are.
 #[must_use]
 pub fn detect(listing: &Listing<'_>) -> Detected {
-    let (finding, lora) = find(listing);
+    let Found { finding, lora, has_text_encoder, has_vae } = find(listing);
     let (precision, parameters) = listing.measure();
     let is_model = matches!(finding.kind, ModelKind::Checkpoint | ModelKind::Network);
-    let (has_text_encoder, has_vae) = match finding.kind {
-        ModelKind::Checkpoint | ModelKind::Network | ModelKind::Unknown | ModelKind::Vae | ModelKind::TextEncoder => {
-            (encoder::is_inside(listing), vae::find(listing).is_some())
-        }
-        _ => (false, false),
-    };
     Detected {
         kind: finding.kind,
         architecture: finding.architecture,
@@ -154,21 +148,43 @@ pub fn detect(listing: &Listing<'_>) -> Detected {
     }
 }
 
-fn find(listing: &Listing<'_>) -> (Finding, Option<LoraFacts>) {
+/// What all questions together found out.
+struct Found {
+    finding: Finding,
+    lora: Option<LoraFacts>,
+    has_text_encoder: bool,
+    has_vae: bool,
+}
+
+impl Found {
+    /// An adapter, which has no parts of a model inside.
+    const fn adapter(finding: Finding, lora: Option<LoraFacts>) -> Self {
+        Self { finding, lora, has_text_encoder: false, has_vae: false }
+    }
+}
+
+fn find(listing: &Listing<'_>) -> Found {
     if let Some(finding) = control::find(listing) {
-        return (finding, None);
+        return Found::adapter(finding, None);
     }
     if let Some(found) = lora::find(listing) {
-        return (found.finding, Some(found.facts));
+        return Found::adapter(found.finding, Some(found.facts));
     }
-    let finding = control::other_adapters(listing)
-        .or_else(|| network(listing))
-        .or_else(|| vae::find(listing))
-        .or_else(|| encoder::find(listing))
+    if let Some(finding) = control::other_adapters(listing) {
+        return Found::adapter(finding, None);
+    }
+    let (vae, encoder) = (vae::find(listing), encoder::find(listing));
+    let has_text_encoder = encoder::is_inside(listing, encoder.as_ref());
+    let is_whole = has_text_encoder || vae.is_some();
+    let finding = network(listing)
+        // A network that comes with a text encoder or a VAE is a checkpoint.
+        .map(|finding| if is_whole { Finding { kind: ModelKind::Checkpoint, ..finding } } else { finding })
+        .or(vae)
+        .or(encoder)
         .or_else(|| upscaler::find(listing))
         .or_else(|| embedding::find(listing))
         .unwrap_or(Finding::new(ModelKind::Unknown, Architecture::Unknown));
-    (finding, None)
+    Found { finding, lora: None, has_text_encoder, has_vae: vae.is_some() }
 }
 
 /// The denoising network, behind whichever prefix. Networks of several families in one file are a mixture that nothing
@@ -190,11 +206,7 @@ fn network(listing: &Listing<'_>) -> Option<Finding> {
             }
         }
     }
-    // A network that comes with a text encoder or a VAE is a checkpoint.
-    found.map(|finding| {
-        let is_checkpoint = encoder::is_inside(listing) || vae::find(listing).is_some();
-        if is_checkpoint { Finding { kind: ModelKind::Checkpoint, ..finding } } else { finding }
-    })
+    found
 }
 
 #[cfg(test)]

@@ -9,8 +9,11 @@ use crate::adapter::Role;
 use std::collections::BTreeMap;
 
 /// What is known of the layers of one spelling.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Layer {
+    /// The part of the model it belongs to.
+    target: &'static str,
+    modules: u32,
     /// Inputs, of the first that says so.
     inputs: Option<usize>,
     /// The largest number in the name's first place.
@@ -20,7 +23,6 @@ struct Layer {
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     spellings: BTreeMap<String, Layer>,
-    modules: BTreeMap<&'static str, u32>,
     /// A spelling that only the whole of XL has, see [`is_deep_place`].
     deep: bool,
     /// Whether any spatial transformer has more than one block.
@@ -32,32 +34,30 @@ pub(super) struct Layers {
     /// The buffers that spellings are made in, and the module of the last tensor.
     spelling: String,
     previous: String,
-    previous_is_read: bool,
 }
 
 impl Layers {
     pub(super) fn see(&mut self, module: &str, part: Part, shape: &[usize]) {
-        if self.previous != module {
+        let is_new = self.previous != module;
+        if is_new {
             self.previous.clear();
             self.previous.push_str(module);
             self.kronecker = None;
-            self.previous_is_read = false;
             self.see_place(module, shape);
-            *self.modules.entry(target(module)).or_default() += 1;
-        }
-        // The other halves of a product have nothing to add.
-        if self.previous_is_read && !says_inputs(part) {
+        } else if !says_inputs(part) {
+            // The other halves of a product have nothing to add.
             return;
         }
-        self.previous_is_read = true;
-        let first_number = spell(without_prefix(module), &mut self.spelling);
-        if !self.spellings.contains_key(&self.spelling) {
-            self.spellings.insert(self.spelling.clone(), Layer::default());
-        }
+        let first_number = spell(without_prefix(module), &mut self.spelling).unwrap_or(0);
         let inputs = self.inputs(part, shape);
-        let Some(layer) = self.spellings.get_mut(&self.spelling) else { return };
-        layer.inputs = layer.inputs.or(inputs);
-        layer.last = layer.last.max(first_number.unwrap_or(0));
+        if let Some(layer) = self.spellings.get_mut(&self.spelling) {
+            layer.modules = layer.modules.saturating_add(u32::from(is_new));
+            layer.inputs = layer.inputs.or(inputs);
+            layer.last = layer.last.max(first_number);
+        } else {
+            let layer = Layer { target: target(module), modules: 1, inputs, last: first_number };
+            self.spellings.insert(self.spelling.clone(), layer);
+        }
     }
 
     /// What a tensor says of its layer's inputs: `[rank, in, …]` of a first factor, `[out, in, …]` of a difference, and
@@ -147,7 +147,12 @@ impl Layers {
     }
 
     pub(super) fn targets(&self) -> Vec<(&'static str, u32)> {
-        self.modules.iter().map(|(name, count)| (*name, *count)).collect()
+        let mut sums: BTreeMap<&'static str, u32> = BTreeMap::new();
+        for layer in self.spellings.values() {
+            let sum = sums.entry(layer.target).or_default();
+            *sum = sum.saturating_add(layer.modules);
+        }
+        sums.into_iter().collect()
     }
 }
 
