@@ -51,21 +51,61 @@ closed_names! {
 
 closed_names! {
     /// The network architecture that we detect from tensor names and shapes; never taken from a label.
+    ///
+    /// Merges and fine-tunes share every name with what they were made of: Pony, Illustrious and NoobAI are `sdxl`,
+    /// Turbo and Lightning are what they were distilled from. A hub's label says more, and is kept beside this.
     Architecture {
         Sd1 = "sd1",
         Sd2 = "sd2",
+        /// Stable Diffusion 2.1 that paints from an image's CLIP embedding.
+        Sd2Unclip = "sd2_unclip",
+        SdX4Upscaler = "sd_x4_upscaler",
         Sdxl = "sdxl",
         SdxlRefiner = "sdxl_refiner",
+        /// SDXL with fewer transformer blocks, which its adapters do not fit.
+        Ssd1b = "ssd_1b",
+        SegmindVega = "segmind_vega",
+        Koala = "koala",
+        Kolors = "kolors",
+        Svd = "svd",
         Sd3 = "sd3",
         Flux1 = "flux1",
         Flux2 = "flux2",
         Chroma = "chroma",
+        OvisImage = "ovis_image",
+        LongCatImage = "longcat_image",
+        AuraFlow = "auraflow",
         PixArt = "pixart",
+        Sana = "sana",
+        LuminaNext = "lumina_next",
         Lumina2 = "lumina2",
         ZImage = "z_image",
+        OmniGen2 = "omnigen2",
+        HunyuanDit = "hunyuan_dit",
+        HunyuanImage = "hunyuan_image",
+        HunyuanVideo = "hunyuan_video",
+        Wuerstchen = "wuerstchen",
         StableCascade = "stable_cascade",
+        Kandinsky2 = "kandinsky2",
+        Kandinsky5 = "kandinsky5",
+        CogView3 = "cogview3",
+        CogView4 = "cogview4",
+        CogVideoX = "cogvideox",
+        HiDream = "hidream",
+        /// Cosmos 1.0 and Predict 2.
+        Cosmos = "cosmos",
+        Anima = "anima",
+        /// LTX-Video, picture only.
+        Ltx = "ltx_video",
+        /// LTX-2, picture and sound.
+        Ltx2 = "ltx2",
+        Mochi = "mochi",
+        /// Wan 2.1 and 2.2.
         Wan = "wan",
         QwenImage = "qwen_image",
+        Krea2 = "krea2",
+        ErnieImage = "ernie_image",
+        StableAudio = "stable_audio",
         Unknown = "unknown",
     }
 }

@@ -23,6 +23,7 @@ mod care;
 mod catalogue_care;
 mod check;
 mod choose;
+mod detected_json;
 mod downloads;
 mod error;
 mod feed;

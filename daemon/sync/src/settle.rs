@@ -1,5 +1,6 @@
 //! From bytes that are all here to a file under its name: looked at, compared with what the hub lists, named.
 
+use crate::detected_json::detail_json;
 use crate::error::SyncError;
 use paintbox_catalogue::{FileRecord, NewArtifact};
 use paintbox_domain::hub::FileSize;
@@ -105,9 +106,9 @@ pub(crate) fn artifact(
         format: inspection.map_or(format, |inspection| inspection.format),
         kind: detected.map_or(ModelKind::Other, |detected| detected.kind),
         architecture: detected.map_or(Architecture::Unknown, |detected| detected.architecture),
-        precision: detected.and_then(|detected| detected.precision.clone()),
+        precision: detected.and_then(|detected| detected.precision.map(str::to_owned)),
         parameters: detected.map(|detected| detected.parameters),
-        detail_json: None,
+        detail_json: detected.map(detail_json),
         path,
     }
 }

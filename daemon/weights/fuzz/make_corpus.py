@@ -66,6 +66,45 @@ def files() -> dict[str, bytes]:
         "model.diffusion_model.time_embed.0.weight": tensor([1, 1], [16, 20]),
         "model.diffusion_model.output_blocks.0.0.in_layers.2.weight": tensor([1, 1, 1, 1], [20, 24]),
     }
+    half = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    nothing = 1 << 63
+    hostile_lora = {
+        f"{half}.lora_down.weight": tensor([0, nothing], [0, 0]),
+        f"{half}.lora_up.weight": tensor([nothing, 0], [0, 0]),
+        "lycoris_blocks_0.lokr_w1": tensor([0, nothing], [0, 0]),
+        "lycoris_blocks_0.lokr_w2": tensor([0, nothing], [0, 0]),
+        "lora_unet_blocks_99999999999999999999999_cross_attn_q.lora_down.weight": tensor([0, 1], [0, 0]),
+        "lora_unet_.hada_w1_b": tensor([], [0, 4]),
+        ".lora_down.weight": tensor([0], [4, 4]),
+    }
+    hostile_networks = {
+        f"{prefix}{name}": tensor(shape, [0, 0])
+        for prefix in ("model.diffusion_model.", "net.", "unet.", "transformer.", "model.", "")
+        for name, shape in (
+            ("input_blocks.0.0.weight", [0, nothing, nothing, nothing]),
+            ("time_embed.0.weight", [0]),
+            ("output_blocks.0.", [0]),
+            ("double_blocks.0.img_attn.norm.key_norm.scale", [0, 0, 0, 0, 0, 0, 0, 0]),
+            ("img_in.weight", [0]),
+            ("patch_embedding.weight", [nothing, 0, 1, 2, 2]),
+            ("head.modulation", []),
+        )
+        if shape
+    }
+    training = {
+        "ss_tag_frequency": '{"1_a": ' + '{"a": ' * 3_000,
+        "ss_dataset_dirs": '{"1_a": {"img_count": -1}, "2_b": []}',
+        "ss_network_dim": "-" + "9" * 400,
+        "ss_network_alpha": "NaN",
+        "ss_resolution": "(99999999999999999999, 0)",
+        "ss_training_started_at": "1e400",
+        "ss_output_name": "\u0000\u001b[2J\u202e" * 200,
+        "modelspec.title": "\n\t ",
+        "modelspec.thumbnail": "data:image/png;base64," + "A" * 10_000,
+        "modelspec.resolution": "x",
+        "": "",
+    }
+    odd_tags = '{"1_a": {"a": 1, "b": 18446744073709551615, "b": 5, "c": 1.5, "d": "7"}, "2_b": 3}'
     weird = {"first_stage_model.decoder.up.99999999999999999999.block.0.conv1.weight": tensor([1], [0, 4])}
     return {
         "not-a-model-empty": b"",
@@ -81,6 +120,23 @@ def files() -> dict[str, bytes]:
         "ok-one-tensor": safetensors(json.dumps({"__metadata__": {"format": "pt"}, "a": one}), bytes(4)),
         "ok-lora": safetensors(json.dumps(lora), bytes(32)),
         "ok-unet": safetensors(json.dumps(unet), bytes(24)),
+        "ok-lora-of-nothing": safetensors(json.dumps(hostile_lora), bytes(4)),
+        "ok-networks-of-nothing-behind-every-prefix": safetensors(json.dumps(hostile_networks)),
+        "ok-training-metadata-of-a-stranger": safetensors(json.dumps({"__metadata__": training})),
+        "ok-tags-of-all-types": safetensors(json.dumps({"__metadata__": {"ss_tag_frequency": odd_tags}})),
+        "ok-many-tags": safetensors(
+            json.dumps({"__metadata__": {"ss_tag_frequency": json.dumps({"a": {f"t{n}": n for n in range(4_000)}})}})
+        ),
+        "ok-name-of-nothing": safetensors(json.dumps({"": one}), bytes(4)),
+        "malformed-length-of-100-megabytes": safetensors(json.dumps({"a": one}), bytes(4), length=100_000_000),
+        "malformed-length-beyond-100-megabytes": safetensors(json.dumps({"a": one}), bytes(4), length=100_000_001),
+        "malformed-duplicate-training-metadata": safetensors('{"__metadata__":{"ss_steps":"1","ss_steps":"2"}}'),
+        "malformed-lora-rank-beyond-memory": safetensors(
+            json.dumps({f"{half}.lora_down.weight": tensor([1 << 62, 1 << 62], [0, 8])}), bytes(8)
+        ),
+        "ok-gguf-with-a-long-architecture": gguf(
+            0, 1, text("general.architecture") + struct.pack("<IQ", 8, 9_000) + b"f" * 9_000
+        ),
         "ok-odd-index": safetensors(json.dumps(weird), bytes(4)),
         "ok-header-of-640-bytes": safetensors(json.dumps({"a": one}).ljust(640), bytes(4)),
         "malformed-length-2-to-the-63": safetensors("{}", length=1 << 63),

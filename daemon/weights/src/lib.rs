@@ -15,10 +15,12 @@ mod shapes;
 mod sniff;
 #[cfg(test)]
 mod test_files;
+mod training;
 
 pub use adapter::{Adapter, AdapterError, LoraTensors};
-pub use detect::{Detected, Listing, detect};
+pub use detect::{Detected, Listing, LoraFacts, Prediction, detect};
 pub use inspect::{InspectError, Inspection, inspect};
 pub use safetensors::{Dtype, Header, HeaderError, TensorInfo, read_header};
 pub use shapes::TensorShapes;
 pub use sniff::{Sniffed, sniff};
+pub use training::TrainingMetadata;

@@ -314,38 +314,37 @@ fn check(raw: RawHeader, data_start: u64, file_len: u64) -> Result<Header, Heade
         }
         header.metadata.insert(key, value);
     }
+    let mut tensors = Vec::with_capacity(raw.tensors.len());
     for (name, tensor) in raw.tensors {
-        if header.tensors.contains_key(&name) {
-            return Err(HeaderError::DuplicateName { name: for_message(&name) });
-        }
-        let info = check_tensor(&name, &tensor, data_start, file_len)?;
-        header.tensors.insert(name, info);
+        let info = check_tensor(&name, tensor, data_start, file_len)?;
+        tensors.push((name, info));
     }
-    check_coverage(&header, file_len)?;
+    // Files are written in the order of names as a rule, so that this and the map made of it cost one look at each.
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if let Some([(name, _), _]) = tensors.array_windows().find(|[(a, _), (b, _)]| a == b) {
+        return Err(HeaderError::DuplicateName { name: for_message(name) });
+    }
+    check_coverage(&tensors, data_start, file_len)?;
+    header.tensors = tensors.into_iter().collect();
     Ok(header)
 }
 
-fn check_tensor(name: &str, raw: &RawTensor, data_start: u64, file_len: u64) -> Result<TensorInfo, HeaderError> {
+fn check_tensor(name: &str, raw: RawTensor, data_start: u64, file_len: u64) -> Result<TensorInfo, HeaderError> {
     let tensor = || for_message(name);
-    let dtype = Dtype::from_name(&raw.dtype)
-        .ok_or_else(|| HeaderError::UnknownDtype { tensor: tensor(), dtype: for_message(&raw.dtype) })?;
-    if raw.shape.too_long {
+    let dtype = match raw.dtype {
+        RawDtype::Known(dtype) => dtype,
+        RawDtype::Unknown(dtype) => return Err(HeaderError::UnknownDtype { tensor: tensor(), dtype }),
+    };
+    let RawShape { dimensions: shape, too_long, too_large } = raw.shape;
+    if too_long {
         return Err(HeaderError::TooManyDimensions { tensor: tensor(), limit: MAX_RANK });
     }
-    let overflow = || HeaderError::ShapeOverflow { tensor: tensor() };
-    let shape = raw
-        .shape
-        .dimensions
+    let bits = shape
         .iter()
-        .map(|&dimension| usize::try_from(dimension).map_err(|_| overflow()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let bits = raw
-        .shape
-        .dimensions
-        .iter()
-        .try_fold(1_u64, |product, &dimension| product.checked_mul(dimension))
+        .try_fold(1_u64, |product, &dimension| product.checked_mul(dimension as u64))
         .and_then(|elements| elements.checked_mul(dtype.bits()))
-        .ok_or_else(overflow)?;
+        .filter(|_| !too_large)
+        .ok_or_else(|| HeaderError::ShapeOverflow { tensor: tensor() })?;
     if bits % 8 != 0 {
         return Err(HeaderError::NotWholeBytes { tensor: tensor(), bits });
     }
@@ -364,10 +363,10 @@ fn check_tensor(name: &str, raw: &RawTensor, data_start: u64, file_len: u64) -> 
 }
 
 /// Every byte after the header belongs to exactly one tensor: nothing is read twice, nothing can hide between.
-fn check_coverage(header: &Header, file_len: u64) -> Result<(), HeaderError> {
-    let mut order: Vec<(&String, &TensorInfo)> = header.tensors.iter().collect();
+fn check_coverage(tensors: &[(String, TensorInfo)], data_start: u64, file_len: u64) -> Result<(), HeaderError> {
+    let mut order: Vec<&(String, TensorInfo)> = tensors.iter().collect();
     order.sort_by_key(|(_, info)| (info.start, info.end));
-    let mut reached = header.data_start;
+    let mut reached = data_start;
     let mut previous = "";
     for (name, info) in order {
         if info.start < reached {
@@ -430,15 +429,41 @@ impl<'de> Deserialize<'de> for RawHeader {
 
 #[derive(Deserialize)]
 struct RawTensor {
-    dtype: String,
+    dtype: RawDtype,
     shape: RawShape,
     data_offsets: (u64, u64),
 }
 
+/// A type by name, without a copy of the names that are known.
+enum RawDtype {
+    Known(Dtype),
+    Unknown(String),
+}
+
+impl<'de> Deserialize<'de> for RawDtype {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DtypeVisitor;
+        impl Visitor<'_> for DtypeVisitor {
+            type Value = RawDtype;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a type")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<RawDtype, E> {
+                Ok(Dtype::from_name(name).map_or_else(|| RawDtype::Unknown(for_message(name)), RawDtype::Known))
+            }
+        }
+        deserializer.deserialize_str(DtypeVisitor)
+    }
+}
+
 /// At most [`MAX_RANK`] dimensions are kept, however long the list is.
 struct RawShape {
-    dimensions: Vec<u64>,
+    dimensions: Vec<usize>,
     too_long: bool,
+    /// A dimension that this machine cannot count to.
+    too_large: bool,
 }
 
 impl<'de> Deserialize<'de> for RawShape {
@@ -452,12 +477,14 @@ impl<'de> Deserialize<'de> for RawShape {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawShape, A::Error> {
-                let mut shape = RawShape { dimensions: Vec::new(), too_long: false };
+                let mut shape = RawShape { dimensions: Vec::new(), too_long: false, too_large: false };
                 while let Some(dimension) = list.next_element::<u64>()? {
-                    if shape.dimensions.len() < MAX_RANK {
+                    if shape.dimensions.len() == MAX_RANK {
+                        shape.too_long = true;
+                    } else if let Ok(dimension) = usize::try_from(dimension) {
                         shape.dimensions.push(dimension);
                     } else {
-                        shape.too_long = true;
+                        shape.too_large = true;
                     }
                 }
                 Ok(shape)

@@ -1,7 +1,9 @@
 //! Real listings and real architectures, each under the prefixes it is handed out with.
 
 use super::*;
+use crate::gguf;
 use crate::inspect;
+use crate::safetensors::{Dtype, Header};
 use crate::test_files::{bytes_of, fixture, header_of, listing, made_of};
 use paintbox_domain::FileFormat;
 use proptest::prelude::*;
@@ -14,6 +16,10 @@ fn detected(header: &Header) -> Detected {
 fn what(header: &Header) -> (ModelKind, Architecture, Option<&'static str>) {
     let detected = detected(header);
     (detected.kind, detected.architecture, detected.family)
+}
+
+fn highest_rank(detected: &Detected) -> Option<u32> {
+    detected.lora.as_ref()?.ranks.map(|(_, highest)| highest)
 }
 
 fn join(headers: impl IntoIterator<Item = Header>) -> Header {
@@ -35,14 +41,20 @@ fn the_tiny_checkpoint_is_sd1_by_its_structure() {
             kind: ModelKind::Checkpoint,
             architecture: Architecture::Sd1,
             family: None,
-            precision: Some("fp16".to_owned()),
+            variant: None,
+            precision: Some("fp16"),
+            quantisation: None,
             parameters: 8_006_507,
-            lora_rank: None,
+            lora: None,
+            prediction: Prediction::default(),
             title: Some("tiny-emoji".to_owned()),
             resolution: Some((64, 64)),
             in_channels: Some(4),
+            latent_channels: None,
+            serves: &[],
             has_text_encoder: true,
             has_vae: true,
+            declared: inspection.detected.declared.clone(),
         }
     );
 }
@@ -50,11 +62,11 @@ fn the_tiny_checkpoint_is_sd1_by_its_structure() {
 #[test]
 fn the_tiny_adapters_are_for_sd1_or_undecided() {
     let kohya = detected(&header_of("tiny-model/lora/greyscale.safetensors"));
-    assert_eq!((kohya.kind, kohya.architecture, kohya.lora_rank), (ModelKind::Lora, Architecture::Sd1, Some(4)));
+    assert_eq!((kohya.kind, kohya.architecture, highest_rank(&kohya)), (ModelKind::Lora, Architecture::Sd1, Some(4)));
     assert_eq!((kohya.title.as_deref(), kohya.resolution), (Some("greyscale"), Some((64, 64))));
     assert!(!kohya.has_text_encoder && !kohya.has_vae);
     let peft = detected(&header_of("tiny-model/lora/greyscale-diffusers.safetensors"));
-    assert_eq!((peft.kind, peft.architecture, peft.lora_rank), (ModelKind::Lora, Architecture::Sd1, Some(4)));
+    assert_eq!((peft.kind, peft.architecture, highest_rank(&peft)), (ModelKind::Lora, Architecture::Sd1, Some(4)));
     assert!(!peft.has_text_encoder);
     let lantern = detected(&header_of("tiny-model/embedding/lantern.safetensors"));
     assert_eq!((lantern.kind, lantern.architecture), (ModelKind::TextualInversion, Architecture::Unknown));
@@ -88,8 +100,8 @@ fn unets_of_the_real_families_are_told_apart() {
         ("sd2-unet", Architecture::Sd2, None, 4),
         ("sdxl-unet", Architecture::Sdxl, None, 4),
         ("sdxl-refiner-unet", Architecture::SdxlRefiner, None, 4),
-        ("x4-upscaler-unet", Architecture::Unknown, Some("the Stable Diffusion x4 upscaler"), 7),
-        ("kolors-unet", Architecture::Unknown, Some("Kolors"), 4),
+        ("x4-upscaler-unet", Architecture::SdX4Upscaler, None, 7),
+        ("kolors-unet", Architecture::Kolors, None, 4),
     ] {
         for prefix in ["", "unet.", "diffusion_model."] {
             let found = detected(&listing(name, prefix));
@@ -116,8 +128,8 @@ fn transformers_are_refused_by_name_or_known() {
         ("wan-transformer", Architecture::Wan, None),
         ("stable-cascade-decoder", Architecture::StableCascade, None),
         ("stable-cascade-prior", Architecture::StableCascade, None),
-        ("hunyuan-dit-transformer", Architecture::Unknown, Some("Hunyuan-DiT")),
-        ("mochi-transformer", Architecture::Unknown, Some("Mochi")),
+        ("hunyuan-dit-transformer", Architecture::HunyuanDit, None),
+        ("mochi-transformer", Architecture::Mochi, None),
     ] {
         for prefix in ["", "model.diffusion_model."] {
             assert_eq!(what(&listing(name, prefix)), (ModelKind::Network, architecture, family), "{prefix}{name}");
@@ -141,22 +153,40 @@ fn transformers_in_their_original_names_are_known_too() {
     let chroma =
         with(vec![("distilled_guidance_layer.in_proj.weight", vec![5120, 64])], &["vector_in.in_layer.weight"]);
     assert_eq!(what(&chroma).1, Architecture::Chroma);
-    let flux2 = with(vec![("double_stream_modulation_img.lin.weight", vec![36864, 6144])], &[]);
-    assert_eq!(what(&flux2).1, Architecture::Flux2);
-    let ovis = with(vec![("double_blocks.0.img_mlp.gate_proj.weight", vec![8, 8])], &[]);
-    assert_eq!(what(&ovis), (ModelKind::Network, Architecture::Unknown, Some("Ovis-Image")));
+    // Marks of two families at once are neither.
+    let mixed = with(vec![("double_stream_modulation_img.lin.weight", vec![36864, 6144])], &[]);
+    assert_eq!(what(&mixed).1, Architecture::Unknown);
+    let flux2 = made_of([
+        ("double_stream_modulation_img.lin.weight", vec![36864, 6144]),
+        ("single_stream_modulation.lin.weight", vec![18432, 6144]),
+        ("img_in.weight", vec![6144, 128]),
+    ]);
+    assert_eq!(what(&flux2), (ModelKind::Network, Architecture::Flux2, None));
+    let ovis = made_of([
+        ("double_blocks.0.img_attn.norm.key_norm.weight", vec![128]),
+        ("double_blocks.0.img_mlp.gate_proj.weight", vec![12288, 3072]),
+        ("txt_in.weight", vec![3072, 2048]),
+    ]);
+    assert_eq!(what(&ovis), (ModelKind::Network, Architecture::OvisImage, None));
     let stranger = with(vec![], &["vector_in.in_layer.weight"]);
     assert_eq!(what(&stranger).1, Architecture::Unknown);
 
     let sd3 = [
         ("joint_blocks.0.context_block.adaLN_modulation.1.bias", vec![9216]),
+        ("joint_blocks.0.x_block.attn.qkv.bias", vec![4608]),
         ("x_embedder.proj.weight", vec![1536, 16, 2, 2]),
     ];
     assert_eq!(what(&made_of(sd3)).1, Architecture::Sd3);
-    let z_image = [("cap_embedder.1.weight", vec![3840, 2560]), ("noise_refiner.0.attention.k_norm.weight", vec![128])];
-    assert_eq!(what(&made_of(z_image)).1, Architecture::ZImage);
-    let lumina = [("cap_embedder.1.weight", vec![2304, 2304]), ("noise_refiner.0.attention.k_norm.weight", vec![96])];
-    assert_eq!(what(&made_of(lumina)).1, Architecture::Lumina2);
+    let next = |width: usize, states: usize| {
+        what(&made_of([
+            ("cap_embedder.1.weight", vec![width, states]),
+            ("noise_refiner.0.attention.k_norm.weight", vec![128]),
+            ("layers.0.attention.qkv.weight", vec![3 * width, width]),
+        ]))
+    };
+    assert_eq!(next(3840, 2560).1, Architecture::ZImage);
+    assert_eq!(next(2304, 2304).1, Architecture::Lumina2);
+    assert_eq!(next(2304, 2560), (ModelKind::Network, Architecture::Unknown, Some("a relative of Lumina 2")));
 }
 
 /// LDM names at real size, made of the diffusers listings by the map that the tiny model proves.
@@ -248,32 +278,56 @@ fn what_is_nearly_sd1_is_not_called_sd1() {
     assert_eq!(video.1, Architecture::Unknown);
 }
 
-/// The deciding tensors of the other LDM families, whose whole listings exist in diffusers names above.
+/// The deciding tensors of the other LDM families; `tests/detection` has them whole.
 #[test]
-fn the_other_ldm_families_are_known_by_width_and_added_embedding() {
-    let ldm = |channels: usize, adm: Option<usize>, context: usize, linear: bool, tower: &'static str| {
+fn the_other_ldm_families_are_known_by_width_added_embedding_and_depth() {
+    let ldm = |(channels, context): (usize, usize),
+               adm: Option<usize>,
+               linear: bool,
+               tower: &str,
+               depths: &[usize],
+               middle| {
+        let network = |name: &str| format!("model.diffusion_model.{name}");
         let projection = if linear { vec![channels, channels] } else { vec![channels, channels, 1, 1] };
         let mut tensors = vec![
-            ("model.diffusion_model.input_blocks.0.0.weight", vec![channels, 4, 3, 3]),
-            ("model.diffusion_model.time_embed.0.weight", vec![4 * channels, channels]),
-            ("model.diffusion_model.input_blocks.1.0.in_layers.2.weight", vec![channels, channels, 3, 3]),
-            ("model.diffusion_model.middle_block.1.proj_in.weight", projection),
-            ("model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight", vec![channels, context]),
-            ("model.diffusion_model.output_blocks.0.0.in_layers.2.weight", vec![channels, channels, 3, 3]),
-            (tower, vec![context, context]),
+            (network("input_blocks.0.0.weight"), vec![channels, 4, 3, 3]),
+            (network("time_embed.0.weight"), vec![4 * channels, channels]),
+            (network("output_blocks.0.0.in_layers.2.weight"), vec![channels, channels, 3, 3]),
+            (tower.to_owned(), vec![context, context]),
         ];
-        tensors.extend(adm.map(|adm| ("model.diffusion_model.label_emb.0.0.weight", vec![4 * channels, adm])));
-        what(&made_of(tensors))
+        tensors.extend(adm.map(|adm| (network("label_emb.0.0.weight"), vec![4 * channels, adm])));
+        let mut attend = |place: String, depth: usize| {
+            for block in 0..depth {
+                let key = format!("{place}.transformer_blocks.{block}.attn2.to_k.weight");
+                tensors.push((network(&key), vec![channels, context]));
+            }
+            tensors.push((network(&format!("{place}.proj_in.weight")), projection.clone()));
+        };
+        for (level, depth) in depths.iter().enumerate() {
+            attend(format!("input_blocks.{}.1", 3 * level + 1), *depth);
+        }
+        attend("middle_block.1".to_owned(), middle);
+        for index in 1..3 * depths.len() {
+            let leaf = if index % 3 == 0 { "0.op.weight" } else { "0.in_layers.2.weight" };
+            tensors.push((network(&format!("input_blocks.{index}.{leaf}")), vec![channels, channels, 3, 3]));
+        }
+        what(&made_of(tensors.iter().map(|(name, shape)| (name.as_str(), shape.clone()))))
     };
     let open_clip = "cond_stage_model.model.transformer.resblocks.0.attn.out_proj.weight";
     let two = "conditioner.embedders.1.model.transformer.resblocks.0.attn.out_proj.weight";
     let refiner = "conditioner.embedders.0.model.transformer.resblocks.0.attn.out_proj.weight";
-    assert_eq!(ldm(320, None, 1024, true, open_clip), (ModelKind::Checkpoint, Architecture::Sd2, None));
-    assert_eq!(ldm(320, Some(2816), 2048, true, two), (ModelKind::Checkpoint, Architecture::Sdxl, None));
-    assert_eq!(ldm(384, Some(2560), 1280, true, refiner), (ModelKind::Checkpoint, Architecture::SdxlRefiner, None));
-    assert_eq!(ldm(320, Some(1536), 1024, true, open_clip).1, Architecture::Unknown);
-    assert_eq!(ldm(320, None, 1024, false, open_clip).1, Architecture::Unknown);
-    assert_eq!(ldm(64, None, 128, true, open_clip).1, Architecture::Unknown);
+    let checkpoint = |architecture| (ModelKind::Checkpoint, architecture, None);
+    let flat = &[1, 1, 1, 0];
+    assert_eq!(ldm((320, 1024), None, true, open_clip, flat, 1), checkpoint(Architecture::Sd2));
+    assert_eq!(ldm((320, 1024), Some(1536), true, open_clip, flat, 1), checkpoint(Architecture::Sd2Unclip));
+    assert_eq!(ldm((320, 1024), Some(1500), true, open_clip, flat, 1).1, Architecture::Unknown);
+    assert_eq!(ldm((320, 1024), None, false, open_clip, flat, 1).1, Architecture::Unknown);
+    assert_eq!(ldm((64, 128), None, true, open_clip, flat, 1).1, Architecture::Unknown);
+    assert_eq!(ldm((384, 1280), Some(2560), true, refiner, &[0, 4, 4, 0], 4), checkpoint(Architecture::SdxlRefiner));
+    assert_eq!(ldm((320, 2048), Some(2816), true, two, &[0, 2, 10], 10), checkpoint(Architecture::Sdxl));
+    assert_eq!(ldm((320, 2048), Some(2816), true, two, &[0, 2, 4], 0), checkpoint(Architecture::Ssd1b));
+    assert_eq!(ldm((320, 2048), Some(2816), true, two, &[0, 1, 2], 0), checkpoint(Architecture::SegmindVega));
+    assert_eq!(ldm((320, 2048), Some(2816), true, two, &[0, 2, 9], 10).1, Architecture::Unknown);
 }
 
 #[test]
@@ -282,16 +336,16 @@ fn real_files_of_other_kinds_are_told_apart() {
         ("sd1-lora-shinkai-makoto", (ModelKind::Lora, Architecture::Sd1, None)),
         ("sd1-embedding-easynegative", (ModelKind::TextualInversion, Architecture::Sd1, None)),
         ("sd1-controlnet-canny", (ModelKind::ControlNet, Architecture::Sd1, None)),
-        ("sd1-ip-adapter", (ModelKind::Other, Architecture::Unknown, Some("IP-Adapter"))),
-        ("sd1-ip-adapter-plus-face", (ModelKind::Other, Architecture::Unknown, Some("IP-Adapter"))),
+        ("sd1-ip-adapter", (ModelKind::Other, Architecture::Sd1, Some("IP-Adapter"))),
+        ("sd1-ip-adapter-plus-face", (ModelKind::Other, Architecture::Sd1, Some("IP-Adapter"))),
         ("sdxl-vae-juggernaut", (ModelKind::Vae, Architecture::Unknown, None)),
         ("sd1-vae", (ModelKind::Vae, Architecture::Unknown, None)),
         ("sd3-vae", (ModelKind::Vae, Architecture::Unknown, None)),
-        ("sdxl-text-encoder-juggernaut", (ModelKind::TextEncoder, Architecture::Unknown, Some("CLIP"))),
+        ("sdxl-text-encoder-juggernaut", (ModelKind::TextEncoder, Architecture::Unknown, Some("CLIP-L"))),
     ] {
         assert_eq!(what(&listing(name, "")), expected, "{name}");
     }
-    assert_eq!(detected(&listing("sd1-lora-shinkai-makoto", "")).lora_rank, Some(128));
+    assert_eq!(highest_rank(&detected(&listing("sd1-lora-shinkai-makoto", ""))), Some(128));
 }
 
 #[test]
@@ -303,10 +357,12 @@ fn loras_are_known_by_the_width_of_the_text_states() {
     let attention = "input_blocks_4_1_transformer_blocks_0_attn2_to_k";
     assert_eq!(unet(attention, 768), Architecture::Sd1);
     assert_eq!(unet(attention, 1024), Architecture::Sd2);
-    assert_eq!(unet(attention, 2048), Architecture::Sdxl);
+    // The first blocks of XL are those of SSD-1B too; the tenth is its own.
+    assert_eq!(unet(attention, 2048), Architecture::Unknown);
+    assert_eq!(unet("middle_block_1_transformer_blocks_9_attn2_to_k", 2048), Architecture::Sdxl);
     assert_eq!(unet(attention, 4096), Architecture::Unknown);
     let loha =
-        made_of([("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.hada_w1_b", vec![8, 2048])]);
+        made_of([("lora_unet_down_blocks_2_attentions_0_transformer_blocks_9_attn2_to_k.hada_w1_b", vec![8, 2048])]);
     assert_eq!(what(&loha), (ModelKind::Lora, Architecture::Sdxl, None));
     let modulated = made_of([
         ("lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight", vec![8, 3072]),
@@ -319,7 +375,7 @@ fn loras_are_known_by_the_width_of_the_text_states() {
         ("double_blocks.0.img_attn_qkv.lora_A.weight", vec![8, 3072]),
         ("double_blocks.0.img_mod.linear.lora_A.weight", vec![8, 3072]),
     ]);
-    assert_eq!(what(&hunyuan), (ModelKind::Lora, Architecture::Unknown, Some("FLUX.1 or a relative")));
+    assert_eq!(what(&hunyuan), (ModelKind::Lora, Architecture::HunyuanVideo, None));
     let video = made_of([
         ("unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight", vec![8, 1024]),
         ("unet.down_blocks.0.attentions.0.temporal_transformer_blocks.0.attn2.to_k.lora_A.weight", vec![8, 1024]),
@@ -391,7 +447,7 @@ fn gguf_files_are_detected_from_the_same_names() {
     header.tensors.insert("double_blocks.0.img_attn.norm.key_norm.scale".to_owned(), scale);
     let detected = detect(&Listing::of_gguf(&header));
     assert_eq!((detected.kind, detected.architecture), (ModelKind::Network, Architecture::Flux1));
-    assert_eq!(detected.precision.as_deref(), Some("q4_k"));
+    assert_eq!(detected.precision, Some("q4_k"));
 }
 
 proptest! {

@@ -1,0 +1,33 @@
+//! How weights were made smaller, by the tensors that each method leaves beside them.
+//!
+//! Names: ComfyUI's scaled fp8 (`scaled_fp8`, `.scale_weight`, later `.weight_scale` and `.comfy_quant`; see
+//! `comfy/ops.py`), bitsandbytes (`.absmax`, `.quant_state.bitsandbytes__nf4`), nunchaku's SVDQuant (`.qweight`,
+//! `.wscales`, `.smooth_factor`), torchao and GPTQ (`.qzeros`).
+
+use super::Listing;
+
+/// The method, if one left its mark; plain fp8, fp4 and integers are told by the precision alone.
+pub(super) fn find(listing: &Listing<'_>) -> Option<&'static str> {
+    if listing.is_gguf() {
+        return Some("gguf");
+    }
+    // A file has one method, and its mark stands in the first block at the latest, so most names are never looked at.
+    let mut is_svdquant = false;
+    for name in listing.names() {
+        let leaf = name.rsplit('.').next().unwrap_or(name);
+        let method = match leaf {
+            "scaled_fp8" | "scale_weight" => Some("scaled_fp8"),
+            "weight_scale" | "comfy_quant" => Some("scaled"),
+            "bitsandbytes__nf4" => Some("nf4"),
+            "bitsandbytes__fp4" => Some("fp4"),
+            "qzeros" => Some("gptq"),
+            "wscales" | "smooth_factor" if is_svdquant => Some("svdquant"),
+            _ => None,
+        };
+        is_svdquant |= leaf == "qweight" || leaf == "proj_down";
+        if method.is_some() {
+            return method;
+        }
+    }
+    None
+}
