@@ -62,7 +62,9 @@ impl Catalogue {
     /// When the file is no catalogue, is damaged, was written by a newer Paintbox, or cannot be read and written; when
     /// there is no room for the backup. The file is then as it was.
     pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, CatalogueError> {
-        Self::open_with(path, clock, &MIGRATIONS).await
+        let catalogue = Self::open_with(path, clock, &MIGRATIONS).await?;
+        catalogue.take_in_what_is_left().await?;
+        Ok(catalogue)
     }
 
     pub(crate) async fn open_with(
@@ -143,7 +145,7 @@ impl Catalogue {
         let checkpoints =
             SqlitePoolOptions::new().max_connections(1).connect_lazy_with(shared.create_if_missing(false));
         tracing::debug!(path = %path.display(), sqlite = found, "catalogue open");
-        let catalogue = Self {
+        Ok(Self {
             writer,
             readers,
             clock,
@@ -153,9 +155,7 @@ impl Catalogue {
             checkpoints: Checkpoints::new(checkpoints),
             search_memory: Arc::default(),
             search_rest: Arc::default(),
-        };
-        catalogue.take_in_what_is_left().await?;
-        Ok(catalogue)
+        })
     }
 
     /// Waits for running statements, refreshes SQLite's statistics and closes every connection; what is called on

@@ -1,12 +1,13 @@
 //! The beginning of a library's file: what it is, what it says of itself, and a few bytes to know it again by.
 
+use crate::detected_json::detail_json;
 use paintbox_catalogue::{InspectedFile, LocalPage};
 use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, FileLook, ModelKind, reason};
 use paintbox_store::library::beside::draw_things::{self, FIRST_BYTES};
 use paintbox_store::library::beside::{Beside, Claims, Siblings};
 use paintbox_store::library::layout::Layout;
 use paintbox_store::library::sample;
-use paintbox_weights::{InspectError, inspect};
+use paintbox_weights::{InspectError, TrainingMetadata, inspect};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -80,8 +81,10 @@ impl Source {
                 found.format = inspection.format;
                 found.kind = detected.kind;
                 found.architecture = detected.architecture;
-                found.precision = detected.precision;
+                found.precision = detected.precision.map(str::to_owned);
                 found.parameters = Some(detected.parameters);
+                found.detail_json = Some(detail_json(&detected));
+                take(&mut found.page, detected.declared);
             }
             Err(InspectError::NotAModel { .. }) if is_database(&file) => {
                 found.format = FileFormat::Other;
@@ -128,6 +131,30 @@ impl Source {
     }
 }
 
+/// Tags that are kept of those which a trainer counted.
+const TRAINED_TAGS: usize = 12;
+
+/// Fills what the notes beside a file leave open with what its own metadata says.
+fn take(page: &mut LocalPage, said: TrainingMetadata) {
+    let words = |text: &str| -> Vec<String> {
+        text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+    };
+    if page.version_name.is_empty() {
+        page.version_name = said.title.or(said.output_name).unwrap_or_default();
+    }
+    page.creator = page.creator.take().or(said.author);
+    page.base_model = page.base_model.take().or(said.base_model_version);
+    page.description = page.description.take().or(said.description).or(said.comment);
+    page.licence = page.licence.take().or(said.license);
+    if page.trained_words.is_empty() {
+        page.trained_words = said.trigger_phrase.as_deref().map(words).unwrap_or_default();
+    }
+    if page.tags.is_empty() {
+        let counted = || said.tags.into_iter().map(|(tag, _)| tag).take(TRAINED_TAGS).collect();
+        page.tags = said.declared_tags.as_deref().map(words).unwrap_or_else(counted);
+    }
+}
+
 /// Draw Things keeps tensors in databases that it names like checkpoints.
 fn is_database(file: &File) -> bool {
     let mut head = [0; FIRST_BYTES.len()];
@@ -143,6 +170,7 @@ pub(crate) fn sample_of(path: &Path, look: &FileLook) -> Option<Blake3> {
 mod tests {
     use super::*;
     use paintbox_store::library::walk;
+    use paintbox_testkit::libraries::{self, Shelved};
 
     fn source(root: &Path) -> (Source, Vec<(PathBuf, FileLook)>) {
         let layout = Layout::of(root);
@@ -191,15 +219,52 @@ mod tests {
     }
 
     #[test]
-    fn notes_beside_a_file_and_its_folder_describe_it() {
-        let folder = tempfile::tempdir().unwrap();
-        for kept in paintbox_testkit::libraries::comfyui(folder.path()).unwrap() {
-            assert!(kept.path.exists());
+    fn every_tools_folder_is_found_as_it_is() {
+        for (tool, make) in [
+            (Layout::ComfyUi, libraries::comfyui as fn(&Path) -> std::io::Result<Vec<Shelved>>),
+            (Layout::A1111, libraries::a1111),
+            (Layout::InvokeAi, libraries::invokeai),
+            (Layout::SwarmUi, libraries::swarmui),
+            (Layout::DrawThings, libraries::draw_things),
+            (Layout::StabilityMatrix, libraries::stability_matrix),
+            (Layout::HfCache, libraries::hf_cache),
+            (Layout::Plain, libraries::plain),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut shelved = make(folder.path()).unwrap();
+            shelved.sort_by(|left, right| left.path.as_os_str().cmp(right.path.as_os_str()));
+            let (source, files) = source(folder.path());
+            assert_eq!(source.layout, tool);
+            let wanted: Vec<&PathBuf> = shelved.iter().map(|model| &model.path).collect();
+            assert_eq!(files.iter().map(|(path, _)| path).collect::<Vec<_>>(), wanted, "{tool}");
+            for (model, found) in shelved.iter().zip(inspect_all(&source, &files)) {
+                let path = model.path.display();
+                assert_eq!((found.look.size_bytes, found.kind), (model.size_bytes, model.kind), "{tool}: {path}");
+                assert_eq!(found.failure.is_none(), model.readable, "{tool}: {path}");
+                if let Some(name) = model.name {
+                    assert_eq!(found.page.name, name, "{tool}: {path}");
+                }
+            }
         }
-        let (source, files) = source(folder.path());
-        assert_eq!(source.layout, Layout::ComfyUi);
-        let found = inspect_all(&source, &files);
-        assert!(found.iter().any(|file| !file.page.name.is_empty() && !file.page.trained_words.is_empty()));
-        assert!(found.iter().all(|file| file.page.kind_label.is_some()), "each lies in a folder of its kind");
+    }
+
+    #[test]
+    fn notes_come_before_what_a_file_says_of_itself() {
+        let said = || TrainingMetadata {
+            title: Some("Title".into()),
+            author: Some("Trainer".into()),
+            trigger_phrase: Some("inkwash, , wet ink".into()),
+            tags: (0..40).map(|at| (format!("tag {at}"), 40 - at)).collect(),
+            ..TrainingMetadata::default()
+        };
+        let mut page = LocalPage { creator: Some("Konan".into()), ..LocalPage::default() };
+        take(&mut page, said());
+        assert_eq!((page.creator.as_deref(), page.version_name.as_str()), (Some("Konan"), "Title"));
+        assert_eq!(page.trained_words, ["inkwash", "wet ink"]);
+        assert_eq!((page.tags.len(), page.tags[0].as_str()), (TRAINED_TAGS, "tag 0"));
+        let mut page = LocalPage::default();
+        take(&mut page, TrainingMetadata { declared_tags: Some("style,ink".into()), ..said() });
+        assert_eq!(page.tags, ["style", "ink"]);
+        assert_eq!(page.creator.as_deref(), Some("Trainer"));
     }
 }
