@@ -114,6 +114,7 @@ async fn doctor_and_status_tell_how_the_file_is() {
     assert_fits(&text, 60);
     let sound = v1::CatalogueCheck { sound: true, problems: Vec::new(), ..damaged() };
     bench.world().health = Some(v1::CatalogueHealth { check: Some(sound), backup_problem: String::new(), ..health });
+    bench.columns = None;
     let text = bench.run(&["doctor"]).await;
     assert_eq!(text.code, 0);
     assert!(text.out.contains("found sound 2 hours ago; the daemon before"), "{text:?}");
