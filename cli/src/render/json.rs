@@ -6,12 +6,14 @@
 mod daemon;
 mod download;
 mod follow;
+mod library;
 mod model;
 mod store;
 
 pub(crate) use daemon::{DaemonJson, HubJson, StatusJson};
 pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};
+pub(crate) use library::{ForgottenLibraryJson, LibraryJson, ScanLine};
 pub(crate) use model::{ModelJson, ModelPageJson};
 pub(crate) use store::{ForgottenVolumeJson, GarbageLine, RemovalJson, VerifyLine, VolumeJson};
 

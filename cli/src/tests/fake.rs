@@ -1,6 +1,7 @@
 //! A daemon with a scripted world behind the real wire: the generated services over a real Unix socket.
 
 mod downloads;
+mod libraries;
 mod store;
 
 use super::NOW_SECONDS;
@@ -52,6 +53,7 @@ pub(super) struct World {
     pub(super) hubs: Vec<v1::HubStatus>,
     pub(super) operations: Vec<v1::PlanOperation>,
     pub(super) store: store::Store,
+    pub(super) libraries: libraries::Libraries,
     /// Every request with something in it, as `Debug` prints it.
     pub(super) asked: Vec<String>,
     pub(super) uploaded_bytes: usize,
@@ -81,6 +83,7 @@ impl Fake {
                 .add_service(v1::asset_service_server::AssetServiceServer::new(fake.clone()))
                 .add_service(v1::download_service_server::DownloadServiceServer::new(fake.clone()))
                 .add_service(v1::store_service_server::StoreServiceServer::new(fake.clone()))
+                .add_service(v1::library_service_server::LibraryServiceServer::new(fake.clone()))
                 .add_service(v1::daemon_service_server::DaemonServiceServer::new(fake))
                 .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
                     // A sender that is dropped unused means that nobody stops it.
