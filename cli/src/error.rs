@@ -130,6 +130,8 @@ pub(crate) enum CliError {
     CancelledHere,
     #[error("stopped; what was read is on record ({files_done} of {})", units::count(*files_total, "file"))]
     StoppedVerifying { files_done: u64, files_total: u64 },
+    #[error("stopped waiting; the daemon goes on looking through {what}")]
+    StoppedScanning { what: String },
     #[error(
         "{target} would bring {}, {}, and only {} are free",
         units::count((*files).into(), "file"), units::bytes(*bytes), units::bytes(*free_bytes)
@@ -191,7 +193,7 @@ impl CliError {
             Self::Usage { .. } | Self::Argument { .. } => "INVALID_ARGUMENT",
             Self::Io { .. } | Self::Stream { .. } => reason::LOCAL_IO_FAILED,
             Self::JobCancelled { .. } | Self::CancelledHere | Self::StoppedVerifying { .. } => "CANCELLED",
-            Self::StoppedWaiting { .. } => reason::STOPPED_WAITING,
+            Self::StoppedWaiting { .. } | Self::StoppedScanning { .. } => reason::STOPPED_WAITING,
             Self::DamagedPicture { .. } => "DIGEST_MISMATCH",
             Self::DoesNotFit { .. } => "DISK_FULL",
             Self::NotRestored { .. } | Self::CatalogueDamaged { .. } => "CATALOGUE_FAILED",
@@ -250,6 +252,7 @@ impl CliError {
                  read today"
                     .to_owned(),
             ),
+            Self::StoppedScanning { .. } => Some("`paintbox library list` says what it found so far".to_owned()),
             Self::Unexplained { .. }
             | Self::Handshake { .. }
             | Self::AnswerCutShort { .. }
@@ -302,6 +305,7 @@ impl CliError {
                 ("files_done".to_owned(), files_done.to_string()),
                 ("files_total".to_owned(), files_total.to_string()),
             ]),
+            Self::StoppedScanning { what } => one("what", what.clone()),
             Self::DamagedPicture { wanted, .. } => one("asset", wanted.clone()),
             Self::DoesNotFit { target, files, bytes, free_bytes } => BTreeMap::from([
                 ("target".to_owned(), target.clone()),
@@ -344,7 +348,10 @@ impl CliError {
             | Self::EndedAtOnce { .. }
             | Self::NotStarted { .. } => Exit::Unreachable,
             Self::Usage { .. } | Self::Argument { .. } => Exit::Usage,
-            Self::StoppedWaiting { .. } | Self::CancelledHere | Self::StoppedVerifying { .. } => Exit::Interrupted,
+            Self::StoppedWaiting { .. }
+            | Self::StoppedScanning { .. }
+            | Self::CancelledHere
+            | Self::StoppedVerifying { .. } => Exit::Interrupted,
             Self::Unexplained { .. }
             | Self::AnswerCutShort { .. }
             | Self::Nonsense { .. }

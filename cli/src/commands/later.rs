@@ -10,11 +10,7 @@ pub(crate) struct Words {
 }
 
 pub(crate) fn refusal(verb: &'static str) -> CliError {
-    let instead = match verb {
-        "library" => "models of your own cannot be adopted yet; `paintbox pull` fetches models from a hub",
-        _ => {
-            "`paintbox daemon run` under launchd or systemd does the same; other commands start the daemon by themselves"
-        }
-    };
+    let instead =
+        "`paintbox daemon run` under launchd or systemd does the same; other commands start the daemon by themselves";
     CliError::NotInThisRelease { verb, instead }
 }

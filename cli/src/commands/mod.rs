@@ -13,6 +13,7 @@ mod generate;
 mod job;
 mod jobs;
 mod later;
+mod library;
 mod login;
 mod logout;
 mod logs;
@@ -73,6 +74,8 @@ pub(crate) enum Verb {
     Downloads(downloads::Arguments),
     /// List the folders that files lie in; add, change or forget one
     Volumes(volumes::Arguments),
+    /// Adopt folders of models you already have, where they are
+    Library(library::Arguments),
     /// Read files again and compare them with their digests
     Verify(verify::Arguments),
     /// Put the files of a model, a version or a file into the trash, or take them out again
@@ -101,15 +104,12 @@ pub(crate) enum Verb {
     Doctor,
     /// Print a shell's completion script
     Completions(completions::Arguments),
-    /// Adopt models you already have (not in this release)
-    Library(later::Words),
 }
 
 impl Verb {
     /// Words that no option was read from.
     pub(crate) fn unread_words(&self) -> &[OsString] {
         match self {
-            Self::Library(later) => &later.words,
             Self::Daemon(daemon::Action::Install(later) | daemon::Action::Uninstall(later)) => &later.words,
             _ => &[],
         }
@@ -130,6 +130,7 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Generate(arguments) => generate::run(arguments, session).await,
         Verb::Downloads(arguments) => downloads::run(arguments, session).await,
         Verb::Volumes(arguments) => volumes::run(arguments, session).await,
+        Verb::Library(arguments) => library::run(arguments, session).await,
         Verb::Verify(arguments) => verify::run(arguments, session).await,
         Verb::Rm(arguments) => rm::run(arguments, session).await,
         Verb::Gc(arguments) => gc::run(arguments, session).await,
@@ -143,6 +144,5 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Config => config::run(session).await,
         Verb::Doctor => doctor::run(session).await,
         Verb::Completions(arguments) => completions::run(arguments, session),
-        Verb::Library(_) => Err(later::refusal("library")),
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// A model or version
     #[arg(value_name = "REF")]
     reference: String,
-    /// Open the folder that its files are in, instead of its page
+    /// Open the folder that its files are in, instead of its page; what no hub lists has no page, only a folder
     #[arg(long)]
     folder: bool,
 }
@@ -30,7 +30,8 @@ struct OpenJson<'a> {
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
     let client = session.connect().await?;
     let (model, version) = resolve(&client, &arguments.reference).await?;
-    let place = if arguments.folder {
+    let is_folder = arguments.folder || model.hub == "local";
+    let place = if is_folder {
         folder(&model, &version)
             .ok_or_else(|| refuse(&arguments.reference, "none of its files is on this machine".to_owned()))?
     } else {
@@ -40,7 +41,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
             .ok_or_else(|| refuse(&arguments.reference, format!("no page is known for {}", model.r#ref)))?
     };
     if session.json {
-        let (url, path) = if arguments.folder { (None, Some(&*place)) } else { (Some(&*place), None) };
+        let (url, path) = if is_folder { (None, Some(&*place)) } else { (Some(&*place), None) };
         session.out.json(&OpenJson { url, path })?;
         return Ok(Exit::Done);
     }

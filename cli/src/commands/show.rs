@@ -13,7 +13,8 @@ use paintbox_proto::v1;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A model, version or file: civitai:4384, hf:org/repo, a digest, a page's address, or a unique name
+    /// A model, version or file: civitai:4384, hf:org/repo, local:17, path:/…, a digest, a page's address, or a
+    /// unique name
     #[arg(value_name = "REF")]
     reference: String,
     /// Show it as it was known then: a date (UTC), a time, or words such as "3 days ago"

@@ -160,7 +160,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
 }
 
 /// A folder as the daemon wants it, which does not know from where it was called.
-fn absolute(argument: &'static str, folder: &Path) -> Result<String, CliError> {
+pub(super) fn absolute(argument: &'static str, folder: &Path) -> Result<String, CliError> {
     let refuse = |problem: String| CliError::Argument { argument, given: folder.display().to_string(), problem };
     let whole = std::path::absolute(folder).map_err(|error| refuse(error.to_string()))?;
     let text = whole.to_str().ok_or_else(|| refuse("its name is not Unicode".to_owned()))?;
@@ -245,7 +245,7 @@ async fn list(session: &mut Session) -> Result<Exit, CliError> {
 fn row(volume: &v1::Volume, session: &Session) -> Vec<String> {
     vec![
         sanitize::line(short(&volume.name)),
-        state(volume, session),
+        presence(&volume.state, volume.away_since_time.as_ref(), session),
         takes(volume),
         units::grouped(volume.files),
         units::bytes(volume.file_bytes),
@@ -266,7 +266,7 @@ fn tell(volume: &v1::Volume, session: &mut Session) -> Result<Exit, CliError> {
     let about = [
         ("volume", sanitize::line(short(&volume.name))),
         ("path", sanitize::line(&volume.path)),
-        ("state", state(volume, session)),
+        ("state", presence(&volume.state, volume.away_since_time.as_ref(), session)),
         ("takes", takes(volume)),
         ("holds", files),
         ("free", volume.free_bytes.map(units::bytes).unwrap_or_default()),
@@ -278,9 +278,10 @@ fn tell(volume: &v1::Volume, session: &mut Session) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn state(volume: &v1::Volume, session: &Session) -> String {
-    let since = units::relative(volume.away_since_time.as_ref(), session.now);
-    match (volume.state.as_str(), since.strip_suffix(" ago")) {
+/// Whether a folder is there: `present`, `away for 3 days`.
+pub(super) fn presence(state: &str, away_since: Option<&prost_types::Timestamp>, session: &Session) -> String {
+    let since = units::relative(away_since, session.now);
+    match (state, since.strip_suffix(" ago")) {
         ("away", Some(time)) => format!("away for {time}"),
         (state, _) => sanitize::line(state),
     }

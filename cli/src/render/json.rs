@@ -7,6 +7,7 @@ mod catalogue;
 mod daemon;
 mod download;
 mod follow;
+mod library;
 mod model;
 mod store;
 
@@ -14,6 +15,7 @@ pub(crate) use catalogue::{BackupJson, CheckJson, ExportedJson, HealthJson, Inst
 pub(crate) use daemon::{DaemonJson, HubJson, StatusJson};
 pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};
+pub(crate) use library::{ForgottenLibraryJson, LibraryJson, ScanLine};
 pub(crate) use model::{CorrectedJson, FacetJson, ModelJson, ModelPageJson};
 pub(crate) use store::{ForgottenVolumeJson, GarbageLine, RemovalJson, VerifyLine, VolumeJson};
 

@@ -2,6 +2,7 @@
 
 mod catalogue_care;
 mod downloads;
+mod libraries;
 mod store;
 
 use super::NOW_SECONDS;
@@ -60,6 +61,7 @@ pub(super) struct World {
     /// What an export consists of.
     pub(super) exported: Vec<&'static [u8]>,
     pub(super) imported: Vec<u8>,
+    pub(super) libraries: libraries::Libraries,
     /// Every request with something in it, as `Debug` prints it.
     pub(super) asked: Vec<String>,
     pub(super) uploaded_bytes: usize,
@@ -90,6 +92,7 @@ impl Fake {
                 .add_service(v1::asset_service_server::AssetServiceServer::new(fake.clone()))
                 .add_service(v1::download_service_server::DownloadServiceServer::new(fake.clone()))
                 .add_service(v1::store_service_server::StoreServiceServer::new(fake.clone()))
+                .add_service(v1::library_service_server::LibraryServiceServer::new(fake.clone()))
                 .add_service(v1::daemon_service_server::DaemonServiceServer::new(fake))
                 .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
                     // A sender that is dropped unused means that nobody stops it.

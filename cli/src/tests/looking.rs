@@ -310,6 +310,18 @@ async fn open_prints_the_page_or_the_folder() {
 }
 
 #[tokio::test]
+async fn a_file_that_no_hub_lists_has_a_folder_and_no_page() {
+    let bench = Bench::new().await;
+    let mut local = model(17);
+    (local.hub, local.r#ref) = ("local".into(), "local:17".into());
+    bench.world().models = vec![local];
+    assert_eq!(bench.run(&["open", "local:17"]).await.out, "/store/a b\n");
+    assert_eq!(bench.json(&["open", "local:17"]).await.object(), json!({ "path": "/store/a b" }));
+    let page = bench.run(&["show", "local:17"]).await.out;
+    assert!(page.contains("\nhub         none is known to list it\n"), "{page}");
+}
+
+#[tokio::test]
 async fn an_unknown_model_is_an_error_with_a_reason() {
     let bench = Bench::new().await;
     let ended = bench.json(&["show", "civitai:9"]).await;

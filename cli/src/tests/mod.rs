@@ -7,6 +7,7 @@ mod doing;
 mod fake;
 mod following;
 mod hubs;
+mod libraries;
 mod lifecycle;
 mod looking;
 mod planning;

@@ -13,6 +13,7 @@ mod hub_down;
 mod hugging_face;
 mod interruption;
 mod keeping;
+mod library;
 mod main_line;
 mod webhook;
 

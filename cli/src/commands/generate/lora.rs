@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// The last word of a reference's scheme: what follows it is part of the reference, however much it looks like a
 /// weight. `civitai:4384` is model 4384 at weight 1.
-const SCHEMES: [&str; 5] = ["civitai", "hf", "huggingface", "path", "sha256"];
+const SCHEMES: [&str; 6] = ["civitai", "hf", "huggingface", "local", "path", "sha256"];
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LoraArgument {
@@ -51,6 +51,8 @@ mod tests {
         for (text, model, weight) in [
             ("civitai:4384", "civitai:4384", 1.0),
             ("civitai:4384:0.8", "civitai:4384", 0.8),
+            ("local:17", "local:17", 1.0),
+            ("local:17:0.8", "local:17", 0.8),
             ("CivitAI:4384:1", "CivitAI:4384", 1.0),
             ("civitai:4384@128713", "civitai:4384@128713", 1.0),
             ("civitai:4384@128713:-0.5", "civitai:4384@128713", -0.5),

@@ -64,6 +64,9 @@ fn about(model: &v1::Model, at: Option<&prost_types::Timestamp>, session: &Sessi
         ("licence", licence::words(&model.licence)),
         ("tags", sanitize::line(&model.tags.join(", "))),
     ];
+    if model.hub == "local" {
+        rows.push(("hub", "none is known to list it".to_owned()));
+    }
     if model.state != "published" {
         rows.push(("state", sanitize::line(&model.state).replace('_', " ")));
     }
