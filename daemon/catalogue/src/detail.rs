@@ -24,23 +24,30 @@ macro_rules! local_weights {
 }
 pub(crate) use local_weights;
 
-/// The columns of a [`SummaryRow`], for a model row `m`.
+/// The columns of a [`SummaryRow`], for a model row `m`. Where `if` is false, it is known that no weights are here: looking
+/// for them is most of the work.
 macro_rules! summary_columns {
     () => {
+        $crate::detail::summary_columns!(if "true")
+    };
+    (if $here:literal) => {
         concat!(
             "m.model_id, m.hub, m.external_id, m.name, m.kind, m.kind_label, m.creator, m.nsfw_level, m.downloads, \
              m.state, m.published_ms, m.gone_ms, \
              (SELECT bv.base_model FROM version bv WHERE bv.model_id = m.model_id AND bv.base_model IS NOT NULL \
               ORDER BY bv.gone_ms IS NOT NULL, bv.position LIMIT 1) AS base_model, \
              iif(m.hub = 'local', (SELECT nullif(lf.architecture, 'unknown') FROM library_file lf \
-                WHERE lf.library_file_id = CAST(m.external_id AS INTEGER)), \
-             (SELECT la.architecture ",
+                WHERE lf.library_file_id = CAST(m.external_id AS INTEGER)), iif(",
+            $here,
+            ", (SELECT la.architecture ",
             $crate::detail::local_weights!(),
             " AND la.architecture <> 'unknown' \
-              ORDER BY lf.is_primary DESC, lv.gone_ms IS NOT NULL, lv.position, lf.position LIMIT 1)) AS architecture, \
-             m.hub = 'local' OR EXISTS (SELECT 1 ",
+              ORDER BY lf.is_primary DESC, lv.gone_ms IS NOT NULL, lv.position, lf.position LIMIT 1), NULL)) \
+              AS architecture, m.hub = 'local' OR iif(",
+            $here,
+            ", EXISTS (SELECT 1 ",
             $crate::detail::local_weights!(),
-            ") AS downloaded, \
+            "), 0) AS downloaded, \
              (SELECT json_group_array(name) FROM (SELECT t.name FROM model_tag mt JOIN tag t USING (tag_id) \
               WHERE mt.model_id = m.model_id ORDER BY mt.position)) AS tags"
         )

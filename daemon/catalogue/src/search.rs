@@ -33,7 +33,6 @@ pub(crate) use index::Rest;
 pub(crate) use memory::Memory;
 pub use order::{SearchOrder, SortKey};
 
-use crate::codec;
 use crate::detail::{SummaryRow, summary_columns};
 use crate::error::{CatalogueError, could_not};
 use crate::open::Catalogue;
@@ -53,8 +52,9 @@ pub(crate) const ATTEMPT: &str = "search models";
 
 statements! {
     FOUND = concat!(
-        "SELECT ", summary_columns!(), " FROM json_each(?1) wanted JOIN model m ON m.model_id = wanted.value \
-         ORDER BY wanted.key"
+        "SELECT ",
+        summary_columns!(if "wanted.value ->> 1"),
+        " FROM json_each(?1) wanted JOIN model m ON m.model_id = wanted.value ->> 0 ORDER BY wanted.key"
     );
 }
 
@@ -189,7 +189,7 @@ impl Catalogue {
         let question = Question {
             test: Test::new(&filter, &columns, &sets),
             in_name: in_name.and_then(|source| sets.get(&source).cloned()),
-            columns,
+            columns: Arc::clone(&columns),
             order,
             facets: query.facets.clone(),
             facet_values: query.facet_values,
@@ -219,7 +219,8 @@ impl Catalogue {
         let next_page_token = places.last().filter(|_| more).map(|(key, id)| page::token(&identity, [*key, *id]));
         // In the order of names a place is the model itself.
         let of_place = if answer.all.is_some() { SearchOrder::NEWEST } else { order };
-        let models = found(&mut tx, places.into_iter().map(|place| order::model_at(of_place, place))).await?;
+        let ids = places.into_iter().map(|place| order::model_at(of_place, place));
+        let models = found(&mut tx, ids, &columns, state.partial).await?;
         if state.partial {
             self.take_in_rest();
         }
@@ -281,12 +282,20 @@ fn of_text(text: &str) -> Filter {
     }
 }
 
-/// The lines of models, in this order.
+/// The lines of models, in this order. Weights are looked for where the rows tell of some, or may not tell yet.
 async fn found(
     connection: &mut SqliteConnection,
-    ids: impl IntoIterator<Item = i64>,
+    ids: impl Iterator<Item = i64>,
+    columns: &Columns,
+    partial: bool,
 ) -> Result<Vec<ModelSummary>, CatalogueError> {
-    let rows: Vec<SummaryRow> =
-        sqlx::query_as(FOUND).bind(codec::id_list(ids)).fetch_all(connection).await.map_err(could_not(ATTEMPT))?;
+    let row = |id: i64| usize::try_from(id).ok().and_then(|id| columns.row(id));
+    let wanted: Vec<(i64, bool)> =
+        ids.map(|id| (id, partial || row(id).is_some_and(row::Row::is_downloaded))).collect();
+    let rows: Vec<SummaryRow> = sqlx::query_as(FOUND)
+        .bind(serde_json::json!(wanted).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(could_not(ATTEMPT))?;
     rows.into_iter().map(SummaryRow::summary).collect()
 }

@@ -97,7 +97,8 @@ impl Columns {
             let columns = Arc::make_mut(this);
             let mut chunks = sqlx::query_as(CHANGED_CHUNKS).bind(columns.changed).fetch(&mut *connection);
             while let Some((chunk, changed, rows)) = chunks.try_next().await.map_err(&failed)? {
-                columns.set_chunk(chunk, changed, rows)?;
+                let rows: Vec<u8> = rows;
+                columns.set_chunk(chunk, changed, &rows)?;
             }
             columns.changed = state.changed;
         }
@@ -123,7 +124,7 @@ impl Columns {
         Ok(())
     }
 
-    fn set_chunk(&mut self, chunk: i64, changed: i64, bytes: Vec<u8>) -> Result<(), CatalogueError> {
+    fn set_chunk(&mut self, chunk: i64, changed: i64, bytes: &[u8]) -> Result<(), CatalogueError> {
         let place = usize::try_from(chunk).ok().filter(|_| bytes.len() == CHUNK_ROWS * ROW_BYTES);
         let Some(place) = place else {
             return Err(CatalogueError::Corrupt { what: "rows that are searched", value: format!("chunk {chunk}") });

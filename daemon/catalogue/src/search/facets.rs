@@ -1,8 +1,8 @@
 //! How many of the models that a search finds have which value.
 
 use super::columns::Columns;
-use super::filter::{Fact, Label};
-use super::row::{HUBS, Row, fact_bit, hub_number, kind_number, state_number};
+use super::filter::Label;
+use super::row::{HUBS, Row, hub_number, kind_number, state_number};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use paintbox_domain::ModelKind;
@@ -106,7 +106,7 @@ impl Counter {
             Facet::Hub => usize::from(row.hub),
             Facet::State => usize::from(row.state),
             Facet::Nsfw => usize::from(row.nsfw),
-            Facet::Downloaded => usize::from(fact_bit(Fact::Downloaded, true).is_some_and(|bit| row.has(bit))),
+            Facet::Downloaded => usize::from(row.is_downloaded()),
             Facet::Year => self.years.partition_point(|begin| *begin <= row.created).saturating_sub(1),
             Facet::Label(of) => row.label(of) as usize,
         };

@@ -186,7 +186,7 @@ async fn take_in(connection: &mut SqliteConnection) -> Result<bool, CatalogueErr
         return Ok(false);
     }
     let facts: Vec<Facts> = sqlx::query_as(FACTS).bind(&dirty).fetch_all(&mut *connection).await.map_err(&failed)?;
-    let rows: Vec<(i64, Row, Texts)> = facts.into_iter().map(packed).collect::<Result<_, _>>()?;
+    let rows: Vec<(i64, Row, Texts)> = facts.iter().map(packed).collect::<Result<_, _>>()?;
     let wanted = rows.iter().flat_map(|(_, _, texts)| texts).filter(|(_, text)| !text.is_empty());
     let labels = intern(connection, wanted.map(|(of, text)| (*of, text.as_str())).collect()).await?;
 
@@ -208,7 +208,7 @@ async fn take_in(connection: &mut SqliteConnection) -> Result<bool, CatalogueErr
 }
 
 /// A row of everything but its labels, and the texts of those.
-fn packed(facts: Facts) -> Result<(i64, Row, Texts), CatalogueError> {
+fn packed(facts: &Facts) -> Result<(i64, Row, Texts), CatalogueError> {
     let what = "what is searched for";
     let listed = codec::texts(what, &facts.listed)?;
     let here = codec::texts(what, &facts.here)?;

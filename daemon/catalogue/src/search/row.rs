@@ -47,6 +47,10 @@ impl Row {
         self.flags & PRESENT != 0
     }
 
+    pub(crate) fn is_downloaded(&self) -> bool {
+        fact_bit(Fact::Downloaded, true).is_some_and(|bit| self.has(bit))
+    }
+
     /// What is known of a fact: a bit for "it holds" and one for "it does not".
     pub(crate) fn state_fact(&mut self, fact: Fact, known: Option<bool>) {
         if let (Some(holds), Some(bit)) = (known, fact_bit(fact, true)) {
