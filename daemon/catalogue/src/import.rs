@@ -30,6 +30,9 @@ const LONGEST_LINE_BYTES: usize = 256 << 20;
 const ATTEMPT: &str = "be built from what was given";
 
 statements! {
+    /// Rows for searches are made in the background, as after an upgrade.
+    PACK_EVERYTHING = "
+        INSERT INTO search_dirty (model_id) SELECT model_id FROM model WHERE true ON CONFLICT DO NOTHING";
     TRIGGERS = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name";
 }
 
@@ -248,6 +251,7 @@ impl Import {
         sqlx::query("COMMIT").execute(&mut connection).await.map_err(&failed)?;
         migrate::apply(&mut connection, &MIGRATIONS).await.map_err(|source| self.catalogue.not_migrated(source))?;
         links::index_everything(&mut connection).await.map_err(&failed)?;
+        sqlx::query(PACK_EVERYTHING).execute(&mut connection).await.map_err(&failed)?;
         let problems = health::problems(&mut connection, CheckDepth::Full).await?;
         if let Some(first) = problems.into_iter().next() {
             return Err(self.invalid(format!("its rows do not fit together: {first}")));

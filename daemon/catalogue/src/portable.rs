@@ -15,7 +15,7 @@
 //! `inf` and `-inf`, and `{"text":"…"}`, again base64, for a TEXT that is no UTF-8.
 //!
 //! Every table that is not derived is there, whichever it is, so a new one needs no word here. Derived are indexes,
-//! virtual tables with what they keep, and SQLite's statistics; an import makes them anew. The same catalogue always gives
+//! virtual tables with what they keep, what searches have packed (`search_…`), and SQLite's statistics; an import makes them anew. The same catalogue always gives
 //! the same bytes.
 
 use crate::error::{CatalogueError, could_not};
@@ -40,6 +40,7 @@ statements! {
         SELECT name, wr FROM pragma_table_list
         WHERE schema = 'main' AND type = 'table' AND name <> '_sqlx_migrations'
             AND (name NOT LIKE 'sqlite\\_%' ESCAPE '\\' OR name = 'sqlite_sequence')
+            AND name NOT LIKE 'search\\_%' ESCAPE '\\'
         ORDER BY name = 'sqlite_sequence', name";
     /// Computed columns are not listed.
     COLUMNS = "SELECT name, pk FROM pragma_table_info(?1) ORDER BY cid";
