@@ -15,8 +15,10 @@ mod at_rest;
 mod checkpoint;
 mod checks;
 mod codec;
+mod companions;
 mod detail;
 mod downloads;
+mod duplicates;
 mod error;
 mod evidence;
 mod files;
@@ -38,11 +40,15 @@ mod resolve;
 #[cfg(test)]
 mod schema;
 mod search;
+#[cfg(test)]
+mod shelf_tests;
 mod snapshot;
 mod statements;
+mod stats;
 mod sync_runs;
 #[cfg(test)]
 mod testing;
+mod updates;
 #[cfg(test)]
 mod upgrade;
 mod versions;
@@ -54,7 +60,9 @@ pub use artifacts::{ArtifactRecord, NewArtifact};
 pub use assets::{Asset, AssetOrigin, StoredPreview};
 pub use at_rest::{AtRest, AtRestQuery, NamedFile};
 pub use checks::{FollowCheck, ListRead};
+pub use companions::{Companion, Companions};
 pub use downloads::{DownloadEnd, DownloadFilter, DownloadPage, DownloadQuery, DownloadRecord, NewDownload};
+pub use duplicates::{Duplicate, DuplicatePage, DuplicatePlace};
 pub use error::CatalogueError;
 pub use follows::{Follow, FollowState};
 pub use garbage::{OpenDownloadFile, UnusedPicture};
@@ -79,6 +87,8 @@ pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary,
 pub use removals::{RemovalPage, RemovalRecord, RemovalState, RemovedBytes, RemovedFile, RemovedPlace};
 pub use resolve::Resolved;
 pub use search::{SearchOrder, SearchPage, SearchQuery};
+pub use stats::{HubModels, NamedShare, PlaceShare, Share, Stats};
 pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};
+pub use updates::{ModelUpdate, NewerVersion, UpdatePage};
 pub use volumes::{Held, NewVolume, VolumeRecord, VolumeRules};
 pub use wanted::{Extent, FollowInterest, Scope, WantedModel, WantedVersion};

@@ -76,10 +76,11 @@ macro_rules! search {
               AND (?6 IS NULL OR m.creator = ?6 COLLATE NOCASE) \
               AND (?7 IS NULL OR EXISTS (SELECT 1 ",
             local_weights!(),
-            " AND la.architecture = ?7)) \
-              AND (?8 IS NULL OR ?8 = EXISTS (SELECT 1 ",
+            " AND la.architecture = ?7) OR m.hub = 'local' AND EXISTS (SELECT 1 FROM library_file lf \
+                WHERE lf.library_file_id = CAST(m.external_id AS INTEGER) AND lf.architecture = ?7)) \
+              AND (?8 IS NULL OR ?8 = (m.hub = 'local' OR EXISTS (SELECT 1 ",
             local_weights!(),
-            ")) \
+            "))) \
               AND (?9 IS NULL OR m.nsfw_level < ?9) AND ",
             $after,
             // By expression and not by alias, so that the index over the same expression is seen to be in order.

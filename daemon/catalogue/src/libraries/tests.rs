@@ -87,6 +87,15 @@ async fn a_file_is_found_and_shown_before_any_of_its_bytes_are_read() {
     assert_eq!(found(&catalogue, "").await, ["local:1 a", "local:2 b"]);
     assert_eq!(found(&catalogue, "inkwash").await, ["local:1 a"]);
     assert_eq!(found(&catalogue, "ink").await, ["local:1 a"]);
+    for (architecture, downloaded, wanted) in [
+        (None, Some(true), 2),
+        (None, Some(false), 0),
+        (Some(Architecture::Sdxl), None, 2),
+        (Some(Architecture::Sd1), None, 0),
+    ] {
+        let query = SearchQuery { architecture, downloaded, ..SearchQuery::default() };
+        assert_eq!(catalogue.search(&query).await.unwrap().models.len(), wanted, "{architecture:?} {downloaded:?}");
+    }
     let reference: ModelRef = "local:1".parse().unwrap();
     for reference in [reference, ModelRef::Path("/models/loras/a.safetensors".into())] {
         let resolved = catalogue.resolve(&reference).await.unwrap();
