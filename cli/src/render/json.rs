@@ -8,6 +8,7 @@ mod download;
 mod follow;
 mod library;
 mod model;
+mod shelf;
 mod store;
 
 pub(crate) use daemon::{DaemonJson, HubJson, StatusJson};
@@ -15,6 +16,7 @@ pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};
 pub(crate) use library::{ForgottenLibraryJson, LibraryJson, ScanLine};
 pub(crate) use model::{ModelJson, ModelPageJson};
+pub(crate) use shelf::{CompanionsJson, DuplicateJson, StatsJson, UpdateJson};
 pub(crate) use store::{ForgottenVolumeJson, GarbageLine, RemovalJson, VerifyLine, VolumeJson};
 
 use crate::error::{CliError, Failure};
