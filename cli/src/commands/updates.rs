@@ -10,7 +10,7 @@ use crate::render::{sanitize, units};
 use crate::session::Session;
 use paintbox_proto::v1;
 
-const PAGE_SIZE: usize = 200;
+const PAGE_SIZE: i32 = 200;
 /// More than this scrolls past whoever reads.
 const TERMINAL_LIMIT: usize = 50;
 /// A page that was looked at longer ago may have more by now.
@@ -77,8 +77,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
 /// The first of them, and whether there are more.
 async fn fetch(client: &Client, same_base: bool, limit: usize) -> Result<(Vec<v1::ModelUpdate>, bool), CliError> {
     let mut found: Vec<v1::ModelUpdate> = Vec::new();
-    let mut request = v1::ListUpdatesRequest::default();
-    request.page_size = i32::try_from(PAGE_SIZE).unwrap_or(0);
+    let mut request = v1::ListUpdatesRequest { page_size: PAGE_SIZE, page_token: String::new() };
     loop {
         let mut shelf = client.shelf();
         let page = call("look for newer versions", DISK_DEADLINE, shelf.list_updates(request.clone())).await?;

@@ -131,7 +131,7 @@ mod tests {
     fn a_picture_is_sent_whole_and_as_png() {
         let webp = webp(64);
         let kitty = Protocol::Kitty.draw(&webp, 32).unwrap();
-        assert!(kitty.starts_with("\x1b_Ga=T,f=100,c=32,q=2,m=1;") && kitty.ends_with("\x1b\\"), "{:.60}", kitty);
+        assert!(kitty.starts_with("\x1b_Ga=T,f=100,c=32,q=2,m=1;") && kitty.ends_with("\x1b\\"), "{kitty:.60}");
         let chunks: Vec<&str> = kitty.split("\x1b\\").filter(|chunk| !chunk.is_empty()).collect();
         let text: String = chunks.iter().map(|chunk| chunk.split_once(';').unwrap().1).collect();
         assert!(chunks.len() > 1 && chunks.iter().all(|chunk| chunk.split_once(';').unwrap().1.len() <= CHUNK_BYTES));
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(image::load_from_memory_with_format(&png, ImageFormat::Png).unwrap(), wanted);
         let iterm = Protocol::Iterm.draw(&webp, 32).unwrap();
         let wanted = format!("\x1b]1337;File=inline=1;size={};width=32;", png.len());
-        assert!(iterm.starts_with(&wanted) && iterm.ends_with('\x07'), "{:.60}", iterm);
+        assert!(iterm.starts_with(&wanted) && iterm.ends_with('\x07'), "{iterm:.60}");
     }
 
     #[test]
