@@ -10,7 +10,8 @@ use crate::render::{sanitize, units};
 use crate::session::Session;
 use paintbox_proto::v1;
 
-const PAGE_SIZE: i32 = 200;
+/// Models of one page; each may have fifty versions.
+const PAGE_SIZE: i32 = 50;
 /// More than this scrolls past whoever reads.
 const TERMINAL_LIMIT: usize = 50;
 /// A page that was looked at longer ago may have more by now.

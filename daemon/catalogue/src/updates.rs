@@ -11,6 +11,8 @@ use sqlx::FromRow;
 use std::cmp::Reverse;
 
 const QUERY: &str = "updates";
+/// Versions of one model that are told: some repositories have thousands of commits.
+const MOST_NEWER: usize = 50;
 
 /// A model of which there is something newer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub struct ModelUpdate {
     pub have_published_at: Option<Timestamp>,
     /// When its page was last looked at: nobody knows what came since.
     pub last_seen_at: Timestamp,
-    /// Those for a base model that one has it for come first, then the newest.
+    /// Those for a base model that one has it for come first, then the newest; fifty at most.
     pub newer: Vec<NewerVersion>,
 }
 
@@ -156,7 +158,7 @@ impl Group<'_> {
             have_base_model: first.have_base_model.clone(),
             have_published_at: codec::time(first.have_published_ms),
             last_seen_at: Timestamp::from_unix_ms(first.last_seen_ms),
-            newer: self.rows.iter().map(newer).collect(),
+            newer: self.rows.iter().take(MOST_NEWER).map(newer).collect(),
         })
     }
 }
