@@ -33,6 +33,7 @@ type AssetService = v1::asset_service_client::AssetServiceClient<Channel>;
 type DownloadService = v1::download_service_client::DownloadServiceClient<Channel>;
 type StoreService = v1::store_service_client::StoreServiceClient<Channel>;
 type LibraryService = v1::library_service_client::LibraryServiceClient<Channel>;
+type ShelfService = v1::shelf_service_client::ShelfServiceClient<Channel>;
 type DaemonService = v1::daemon_service_client::DaemonServiceClient<Channel>;
 
 /// A connected daemon.
@@ -100,6 +101,10 @@ impl Client {
 
     pub(crate) fn libraries(&self) -> LibraryService {
         LibraryService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
+    }
+
+    pub(crate) fn shelf(&self) -> ShelfService {
+        ShelfService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
     }
 
     pub(crate) fn daemon(&self) -> DaemonService {

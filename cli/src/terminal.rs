@@ -1,6 +1,7 @@
 //! What is known about the terminal, asked once at the start.
 
 use crate::paths::variable;
+use crate::render::picture::Protocol;
 use std::io::IsTerminal as _;
 
 /// Columns assumed when nothing says otherwise.
@@ -20,6 +21,8 @@ pub(crate) struct Terminal {
     pub(crate) styled: bool,
     /// Columns of the terminal behind standard output; none when it is a file or a pipe.
     pub(crate) columns: Option<usize>,
+    /// How pictures are drawn on standard output; none where it shows none, and without styles.
+    pub(crate) pictures: Option<Protocol>,
     /// Something can show a page or a folder.
     pub(crate) desktop: bool,
 }
@@ -29,13 +32,15 @@ impl Terminal {
         let output = std::io::stdout().is_terminal();
         let notes = std::io::stderr().is_terminal();
         let dumb = variable("TERM").is_none_or(|kind| kind == "dumb");
+        let styled = output && !dumb && variable("NO_COLOR").is_none();
         let columns = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
         Self {
             input: std::io::stdin().is_terminal(),
             output,
             notes,
             progress: notes && !dumb,
-            styled: output && !dumb && variable("NO_COLOR").is_none(),
+            styled,
+            pictures: if styled { Protocol::of(variable) } else { None },
             columns: columns.filter(|columns| output && *columns >= 20),
             desktop: cfg!(target_os = "macos")
                 || variable("DISPLAY").is_some()

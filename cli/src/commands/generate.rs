@@ -12,6 +12,7 @@ use crate::session::Session;
 use lora::LoraArgument;
 use paintbox_proto::v1;
 use pictures::Target;
+pub(crate) use pictures::fetch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -116,7 +117,7 @@ async fn paint(
     let generation = painting::follow(events, name, session).await?;
     let mut written = Vec::new();
     for (index, image) in generation.images.iter().enumerate() {
-        let bytes = pictures::fetch(client, image).await?;
+        let bytes = fetch(client, &image.asset).await?;
         written.push(target.write(index, image.seed, &bytes)?);
     }
     if session.json {

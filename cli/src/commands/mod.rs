@@ -6,6 +6,7 @@ mod config;
 mod daemon;
 mod doctor;
 mod downloads;
+mod dupes;
 mod follow;
 mod follows;
 mod gc;
@@ -24,9 +25,11 @@ mod pull;
 mod rm;
 mod search;
 mod show;
+mod stats;
 mod sync;
 mod sync_run;
 mod unfollow;
+mod updates;
 mod verify;
 mod volumes;
 
@@ -76,6 +79,12 @@ pub(crate) enum Verb {
     Volumes(volumes::Arguments),
     /// Adopt folders of models you already have, where they are
     Library(library::Arguments),
+    /// List newer versions of what is here
+    Updates(updates::Arguments),
+    /// List content that lies at several places, and what one file of each would win
+    Dupes(dupes::Arguments),
+    /// Say how much there is of everything
+    Stats,
     /// Read files again and compare them with their digests
     Verify(verify::Arguments),
     /// Put the files of a model, a version or a file into the trash, or take them out again
@@ -130,6 +139,9 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Generate(arguments) => generate::run(arguments, session).await,
         Verb::Downloads(arguments) => downloads::run(arguments, session).await,
         Verb::Volumes(arguments) => volumes::run(arguments, session).await,
+        Verb::Updates(arguments) => updates::run(arguments, session).await,
+        Verb::Dupes(arguments) => dupes::run(arguments, session).await,
+        Verb::Stats => stats::run(session).await,
         Verb::Library(arguments) => library::run(arguments, session).await,
         Verb::Verify(arguments) => verify::run(arguments, session).await,
         Verb::Rm(arguments) => rm::run(arguments, session).await,

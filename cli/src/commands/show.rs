@@ -1,7 +1,9 @@
 //! `paintbox show`.
 
+mod companions;
 mod history;
 mod page;
+mod picture;
 
 use crate::client::{Client, HUB_DEADLINE, call};
 use crate::error::CliError;
@@ -23,6 +25,9 @@ pub(crate) struct Arguments {
     /// Show when and how what the hub says of it changed
     #[arg(long)]
     history: bool,
+    /// Draw no example image, where the terminal can show one; of what is rated beyond PG-13 none is drawn anyway
+    #[arg(long)]
+    no_pictures: bool,
 }
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
@@ -30,13 +35,31 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     let client = session.connect().await?;
     let (model, version) = resolve_at(&client, &arguments.reference, at).await?;
     let changes = if arguments.history { Some(history::ask(&client, &model.name).await?) } else { None };
+    let companions = match (&at, &changes) {
+        (None, None) => Some(companions::ask(&client, &model.name).await?),
+        // What goes with it is only known of now.
+        _ => None,
+    };
     if session.json {
-        session.out.json(&ModelPageJson::new(&model, &version, at.as_ref(), changes.as_deref()))?;
+        let (changes, companions) = (changes.as_deref(), companions.as_deref());
+        session.out.json(&ModelPageJson::new(&model, &version, at.as_ref(), changes, companions))?;
         return Ok(Exit::Done);
     }
     let lines = match &changes {
         Some(changes) => history::lines(&model, changes, session),
-        None => page::lines(&model, &version, at.as_ref(), session),
+        None => {
+            if !arguments.no_pictures
+                && let Some(drawn) = picture::drawn(&client, &model, &version, session).await
+            {
+                session.out.line(&drawn)?;
+            }
+            let mut lines = page::lines(&model, &version, at.as_ref(), session);
+            lines.extend(companions::lines(&model, &companions.unwrap_or_default(), session));
+            if at.is_none() {
+                lines.extend(page::history_hint(&model, session));
+            }
+            lines
+        }
     };
     for line in lines {
         session.out.line(&line)?;

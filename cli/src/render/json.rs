@@ -9,6 +9,7 @@ mod download;
 mod follow;
 mod library;
 mod model;
+mod shelf;
 mod store;
 
 pub(crate) use catalogue::{BackupJson, CheckJson, ExportedJson, HealthJson, InstalledJson};
@@ -17,6 +18,7 @@ pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};
 pub(crate) use library::{ForgottenLibraryJson, LibraryJson, ScanLine};
 pub(crate) use model::{CorrectedJson, FacetJson, ModelJson, ModelPageJson};
+pub(crate) use shelf::{CompanionsJson, DuplicateJson, StatsJson, UpdateJson};
 pub(crate) use store::{ForgottenVolumeJson, GarbageLine, RemovalJson, VerifyLine, VolumeJson};
 
 use crate::error::{CliError, Failure};

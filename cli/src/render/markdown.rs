@@ -344,7 +344,16 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     fn terminal(columns: Option<usize>, styled: bool) -> Terminal {
-        Terminal { input: false, output: true, notes: false, progress: false, styled, columns, desktop: false }
+        Terminal {
+            input: false,
+            output: true,
+            notes: false,
+            progress: false,
+            styled,
+            columns,
+            pictures: None,
+            desktop: false,
+        }
     }
 
     fn text(markdown: &str) -> String {

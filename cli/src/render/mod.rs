@@ -7,6 +7,7 @@ pub(crate) mod json;
 pub(crate) mod licence;
 pub(crate) mod markdown;
 pub(crate) mod output;
+pub(crate) mod picture;
 pub(crate) mod policy;
 pub(crate) mod progress;
 pub(crate) mod sanitize;

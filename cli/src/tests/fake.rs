@@ -3,6 +3,7 @@
 mod catalogue_care;
 mod downloads;
 mod libraries;
+mod shelf;
 mod store;
 
 use super::NOW_SECONDS;
@@ -62,9 +63,12 @@ pub(super) struct World {
     pub(super) exported: Vec<&'static [u8]>,
     pub(super) imported: Vec<u8>,
     pub(super) libraries: libraries::Libraries,
+    pub(super) shelf: shelf::Shelf,
     /// Every request with something in it, as `Debug` prints it.
     pub(super) asked: Vec<String>,
     pub(super) uploaded_bytes: usize,
+    /// In the place of `PICTURE`.
+    pub(super) picture: Vec<u8>,
     /// Stops listening when told to.
     pub(super) stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
@@ -92,6 +96,7 @@ impl Fake {
                 .add_service(v1::asset_service_server::AssetServiceServer::new(fake.clone()))
                 .add_service(v1::download_service_server::DownloadServiceServer::new(fake.clone()))
                 .add_service(v1::store_service_server::StoreServiceServer::new(fake.clone()))
+                .add_service(v1::shelf_service_server::ShelfServiceServer::new(fake.clone()))
                 .add_service(v1::library_service_server::LibraryServiceServer::new(fake.clone()))
                 .add_service(v1::daemon_service_server::DaemonServiceServer::new(fake))
                 .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
@@ -493,7 +498,9 @@ impl v1::asset_service_server::AssetService for Fake {
 
     async fn read_asset(&self, _: Request<v1::ReadAssetRequest>) -> Answer<Self::ReadAssetStream> {
         let part = |data: &[u8]| v1::ReadAssetResponse { asset: None, data: data.to_vec() };
-        events(vec![part(&PICTURE[..10]), part(&PICTURE[10..])], false)
+        let world = self.world();
+        let picture = if world.picture.is_empty() { PICTURE } else { &world.picture };
+        events(vec![part(&picture[..10]), part(&picture[10..])], false)
     }
 
     async fn upload_asset(&self, request: Request<v1::UploadAssetRequest>) -> Answer<v1::Asset> {

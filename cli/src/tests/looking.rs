@@ -296,8 +296,10 @@ async fn show_reads_as_a_page() {
          \x20 tiny.safetensors  16.6 MB  safetensors  verified  74720ba1e6\n\
          \x20   /store/a b/tiny.safetensors\n\
          \x20 4 example images, 3 of them here, 3 with a recipe (--json prints it)\n\
+         \x20 prompt: x\n\
          \n\
-         1 other version: `paintbox show civitai:1`\n"
+         1 other version: `paintbox show civitai:1`\n\
+         `paintbox show civitai:1 --history` says when and how its page changed\n"
     );
 }
 

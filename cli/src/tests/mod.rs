@@ -13,11 +13,13 @@ mod looking;
 mod planning;
 mod queueing;
 mod removing;
+mod shelf;
 mod verifying;
 mod volumes;
 
 use crate::paths::Paths;
 use crate::render::output::Output;
+use crate::render::picture::Protocol;
 use crate::session::{Interrupts, Session};
 use crate::terminal::Terminal;
 use crate::{Parsed, execute, parse, session, usage_error};
@@ -95,6 +97,7 @@ struct Bench {
     /// Somebody sits at the terminal: sees questions and can answer them.
     company: bool,
     styled: bool,
+    pictures: Option<Protocol>,
     _server: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -111,6 +114,7 @@ impl Bench {
             columns: None,
             company: false,
             styled: false,
+            pictures: None,
             _server: None,
         }
     }
@@ -185,6 +189,7 @@ impl Bench {
                 progress: false,
                 styled: self.styled,
                 columns: self.columns,
+                pictures: self.pictures,
                 desktop: false,
             },
             now: Timestamp::from_second(NOW_SECONDS).unwrap(),

@@ -20,10 +20,12 @@ mod check;
 mod checkpoint;
 mod checks;
 mod codec;
+mod companions;
 #[cfg(test)]
 mod damage;
 mod detail;
 mod downloads;
+mod duplicates;
 mod error;
 mod evidence;
 mod export;
@@ -52,11 +54,15 @@ mod round_trip;
 #[cfg(test)]
 mod schema;
 mod search;
+#[cfg(test)]
+mod shelf_tests;
 mod snapshot;
 mod statements;
+mod stats;
 mod sync_runs;
 #[cfg(test)]
 mod testing;
+mod updates;
 #[cfg(test)]
 mod upgrade;
 mod versions;
@@ -71,7 +77,9 @@ pub use backups::{Backup, BackupKind};
 pub use care::{BackupDone, CatalogueCare, CatalogueHealth};
 pub use check::{CatalogueCheck, CheckDepth};
 pub use checks::{FollowCheck, ListRead};
+pub use companions::{Companion, Companions};
 pub use downloads::{DownloadEnd, DownloadFilter, DownloadPage, DownloadQuery, DownloadRecord, NewDownload};
+pub use duplicates::{Duplicate, DuplicatePage, DuplicatePlace};
 pub use error::CatalogueError;
 pub use export::ExportPieces;
 pub use follows::{Follow, FollowState};
@@ -101,6 +109,8 @@ pub use search::{
     Condition, Facet, FacetCounts, Fact, Filter, FilterProblem, Label, Number, Place, SearchOrder, SearchPage,
     SearchQuery, SortKey,
 };
+pub use stats::{HubModels, NamedShare, PlaceShare, Share, Stats};
 pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};
+pub use updates::{ModelUpdate, NewerVersion, UpdatePage};
 pub use volumes::{Held, NewVolume, VolumeRecord, VolumeRules};
 pub use wanted::{Extent, FollowInterest, Scope, WantedModel, WantedVersion};

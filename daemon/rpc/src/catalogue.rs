@@ -118,7 +118,7 @@ impl CatalogueService for Api {
 
 impl Api {
     /// The row behind `models/…`.
-    async fn model_by_name(&self, name: &str) -> Result<ModelId, Status> {
+    pub(crate) async fn model_by_name(&self, name: &str) -> Result<ModelId, Status> {
         let (hub, external_id) = names::parse_model(name)?;
         let found = self.catalogue.find_model(hub, &external_id).await.map_err(|error| status(&error))?;
         let reference = || format!("{}:{external_id}", hub.map_or("local", Hub::as_str));

@@ -17,6 +17,7 @@ mod listener;
 mod names;
 mod policy;
 mod server;
+mod shelf;
 mod status;
 mod store;
 mod sync;

@@ -16,6 +16,7 @@ use paintbox_proto::v1::download_service_server::DownloadServiceServer;
 use paintbox_proto::v1::follow_service_server::FollowServiceServer;
 use paintbox_proto::v1::generation_service_server::GenerationServiceServer;
 use paintbox_proto::v1::library_service_server::LibraryServiceServer;
+use paintbox_proto::v1::shelf_service_server::ShelfServiceServer;
 use paintbox_proto::v1::store_service_server::StoreServiceServer;
 use paintbox_proto::v1::sync_service_server::SyncServiceServer;
 use paintbox_store::Store;
@@ -90,6 +91,7 @@ pub async fn serve(socket: Socket, api: Api) -> Result<(), Failure> {
         .add_service(service!(DownloadServiceServer))
         .add_service(service!(StoreServiceServer))
         .add_service(service!(LibraryServiceServer))
+        .add_service(service!(ShelfServiceServer))
         .add_service(service!(GenerationServiceServer))
         .add_service(service!(AssetServiceServer))
         .add_service(service!(DaemonServiceServer));

@@ -45,7 +45,7 @@ async fn a_folder_of_models_is_adopted_known_from_the_hub_and_painted_from() {
     let done = added.last().unwrap();
     assert_eq!((&done["event"], &done["files"], &done["refused_files"]), (&"done".into(), &3.into(), &1.into()));
     assert_eq!(done["path"], models.to_str().unwrap());
-    let found = ok(&installed, &["search", "--downloaded", "own"]);
+    let found = ok(&installed, &["search", "--downloaded", "--kind", "lora"]);
     assert_eq!((found.len(), &found[0]["hub"], &found[0]["kind"]), (1, &"local".into(), &"lora".into()), "{found:?}");
 
     // Its bytes are read, and the hub is asked which of them it lists.
@@ -98,6 +98,16 @@ async fn a_folder_of_models_is_adopted_known_from_the_hub_and_painted_from() {
     .await;
     let scanned = ok(&installed, &["library", "scan", models.to_str().unwrap()]);
     assert_eq!((&scanned[0]["arrived"], &scanned[0]["gone"]), (&0.into(), &0.into()), "{scanned:?}");
+
+    // A copy is noticed, and what it costs.
+    std::fs::copy(&moved, models.join("copy.safetensors")).unwrap();
+    until(&installed, "the copy", &["dupes"], |found| {
+        found.len() == 1 && found[0]["ref"] == *reference && found[0]["spare_bytes"] == tiny.len()
+    })
+    .await;
+    let stats = &ok(&installed, &["stats"])[0];
+    assert_eq!((&stats["total"]["files"], &stats["refused"]["files"]), (&3.into(), &1.into()), "{stats:#}");
+    assert!(ok(&installed, &["updates"]).is_empty());
 
     // Forgotten, and nothing in it was touched.
     ok(&installed, &["library", "remove", "1"]);

@@ -103,9 +103,9 @@ fn numbered(file: &Path, number: usize) -> PathBuf {
 }
 
 /// The bytes of a picture, whose digest is its name.
-pub(crate) async fn fetch(client: &Client, image: &v1::GeneratedImage) -> Result<Vec<u8>, CliError> {
+pub(crate) async fn fetch(client: &Client, asset: &str) -> Result<Vec<u8>, CliError> {
     let lost = |status| CliError::of_status(DOING, status);
-    let request = v1::ReadAssetRequest { name: image.asset.clone(), offset: 0 };
+    let request = v1::ReadAssetRequest { name: asset.to_owned(), offset: 0 };
     let mut parts = client.assets().read_asset(request).await.map_err(lost)?.into_inner();
     let mut bytes = Vec::new();
     while let Some(part) = parts.message().await.map_err(lost)? {
@@ -115,7 +115,7 @@ pub(crate) async fn fetch(client: &Client, image: &v1::GeneratedImage) -> Result
         bytes.extend_from_slice(&part.data);
     }
     let got = format!("{:x}", Sha256::digest(&bytes));
-    let wanted = image.asset.strip_prefix("assets/").unwrap_or(&image.asset);
+    let wanted = asset.strip_prefix("assets/").unwrap_or(asset);
     if got == wanted { Ok(bytes) } else { Err(CliError::DamagedPicture { wanted: wanted.to_owned(), got }) }
 }
 

@@ -1,10 +1,14 @@
 //! A model as a page of text.
 
-use crate::render::table::{Align, facts, table, wrap};
+use crate::render::table::{Align, facts, fit, table, wrap};
 use crate::render::{html, licence, markdown, sanitize, units};
 use crate::session::Session;
 use paintbox_proto::v1;
 use unicode_width::UnicodeWidthStr as _;
+
+/// Prompts of one version that are shown, and how much of each, in columns.
+const MOST_PROMPTS: usize = 2;
+const LONGEST_PROMPT: usize = 300;
 
 /// The page: facts, description, and the chosen version, or every one when none was chosen. `at` is the time as of
 /// which the model is told, if that is not now.
@@ -39,6 +43,16 @@ pub(super) fn lines(
 fn wrapped_bold(text: &str, session: &Session) -> Vec<String> {
     let width = session.terminal.columns.unwrap_or(usize::MAX);
     wrap(&sanitize::line(text), width).iter().map(|line| session.terminal.bold(line)).collect()
+}
+
+/// How to see what changed. Of what no hub lists nothing is kept.
+pub(super) fn history_hint(model: &v1::Model, session: &Session) -> Vec<String> {
+    if model.hub == "local" {
+        return Vec::new();
+    }
+    let reference = sanitize::line(&model.r#ref);
+    let hint = format!("`paintbox show {reference} --history` says when and how its page changed");
+    wrap(&hint, session.terminal.text_columns()).iter().map(|line| session.terminal.dim(line)).collect()
 }
 
 /// Hugging Face writes Markdown, CivitAI HTML.
@@ -154,7 +168,29 @@ fn release(version: &v1::ModelVersion, session: &Session) -> Vec<String> {
         let words = format!("{images}, {here} of them here, {with_recipe} with a recipe (--json prints it)");
         lines.extend(indented(&words, 2, session));
     }
+    for prompt in prompts(version) {
+        lines.extend(indented(&format!("prompt: {}", fit(&sanitize::line(&prompt), LONGEST_PROMPT)), 2, session));
+    }
     lines
+}
+
+/// The first different prompts that example images were painted from.
+fn prompts(version: &v1::ModelVersion) -> Vec<String> {
+    let mut prompts = Vec::new();
+    for preview in &version.previews {
+        let recipe: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&preview.generation_json).unwrap_or_default();
+        match recipe.get("prompt").and_then(serde_json::Value::as_str) {
+            Some(prompt) if !prompt.trim().is_empty() && !prompts.iter().any(|known| known == prompt) => {
+                prompts.push(prompt.to_owned());
+            }
+            _ => {}
+        }
+        if prompts.len() == MOST_PROMPTS {
+            break;
+        }
+    }
+    prompts
 }
 
 /// The version's name, reference, base model and age: on one line if that fits, else the rest below the name.

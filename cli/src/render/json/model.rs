@@ -1,6 +1,6 @@
 //! Models with their versions, files and example images, as `search` and `show` print them.
 
-use super::{ErrorJson, asset_sha256, known};
+use super::{CompanionsJson, ErrorJson, asset_sha256, known};
 use crate::render::units::rfc3339;
 use paintbox_proto::v1;
 use serde::Serialize;
@@ -96,6 +96,9 @@ pub(crate) struct ModelPageJson<'a> {
     /// With `--history`: oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<ChangeJson<'a>>>,
+    /// Without either: what of everything that is here goes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    companions: Option<Vec<CompanionsJson<'a>>>,
 }
 
 impl<'a> ModelPageJson<'a> {
@@ -104,6 +107,7 @@ impl<'a> ModelPageJson<'a> {
         selected_version: &str,
         at: Option<&prost_types::Timestamp>,
         history: Option<&'a [v1::ModelChange]>,
+        companions: Option<&'a [v1::Companions]>,
     ) -> Self {
         let selected = model.versions.iter().find(|version| version.name == selected_version);
         Self {
@@ -114,6 +118,7 @@ impl<'a> ModelPageJson<'a> {
             versions: model.versions.iter().map(Into::into).collect(),
             at: rfc3339(at),
             history: history.map(|changes| changes.iter().map(Into::into).collect()),
+            companions: companions.map(|kinds| kinds.iter().map(Into::into).collect()),
         }
     }
 }

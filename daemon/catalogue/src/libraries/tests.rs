@@ -5,7 +5,7 @@ use super::changes::{InspectedFile, LibraryChanges, Placed, PlacedPath};
 use super::content::ReadFile;
 use super::page::LocalPage;
 use crate::open::Catalogue;
-use crate::search::SearchQuery;
+use crate::search::{Filter, SearchQuery};
 use crate::testing::{file, model, opened, sha, version};
 use crate::{FileState, LibraryFileId};
 use paintbox_domain::{
@@ -87,6 +87,17 @@ async fn a_file_is_found_and_shown_before_any_of_its_bytes_are_read() {
     assert_eq!(found(&catalogue, "").await, ["local:1 a", "local:2 b"]);
     assert_eq!(found(&catalogue, "inkwash").await, ["local:1 a"]);
     assert_eq!(found(&catalogue, "ink").await, ["local:1 a"]);
+    for (filter, wanted) in [
+        ("downloaded:true", 2),
+        ("downloaded:false", 0),
+        ("architecture:sdxl", 2),
+        ("architecture:sd1", 0),
+        ("hub:local kind:lora", 1),
+        ("precision:fp16 format:safetensors", 2),
+    ] {
+        let query = SearchQuery { filter: Filter::parse(filter).unwrap(), ..SearchQuery::default() };
+        assert_eq!(catalogue.search(&query).await.unwrap().models.len(), wanted, "{filter}");
+    }
     let reference: ModelRef = "local:1".parse().unwrap();
     for reference in [reference, ModelRef::Path("/models/loras/a.safetensors".into())] {
         let resolved = catalogue.resolve(&reference).await.unwrap();
