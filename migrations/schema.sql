@@ -27,6 +27,8 @@ END;
 
 CREATE INDEX artifact_by_auto_v3 ON artifact (auto_v3) WHERE auto_v3 IS NOT NULL;
 
+CREATE INDEX artifact_by_kind ON artifact (kind, architecture);
+
 CREATE TABLE asset (
     asset_id   INTEGER PRIMARY KEY,
     sha256     BLOB    NOT NULL UNIQUE CHECK (length(sha256) = 32),
@@ -266,6 +268,9 @@ CREATE INDEX library_file_unasked ON library_file (coalesce(asked_ms, 0), librar
 CREATE INDEX library_file_unread ON library_file (size_bytes, library_file_id)
     WHERE artifact_id IS NULL AND gone_ms IS NULL AND unreadable_ms IS NULL;
 
+CREATE INDEX library_file_unread_by_kind ON library_file (kind, architecture)
+    WHERE artifact_id IS NULL AND gone_ms IS NULL;
+
 CREATE TABLE library_path (
     library_id      INTEGER NOT NULL REFERENCES library (library_id),
     -- Below the library.
@@ -327,6 +332,8 @@ CREATE INDEX model_by_downloads ON model (coalesce(downloads, -1), model_id);
 CREATE INDEX model_by_external_id ON model (hub, external_id COLLATE NOCASE);
 
 CREATE INDEX model_by_name ON model (name_key);
+
+CREATE INDEX model_gone ON model (hub) WHERE gone_ms IS NOT NULL;
 
 CREATE TABLE model_change (
     model_change_id INTEGER PRIMARY KEY,

@@ -439,9 +439,9 @@ fn embedding(note: &str) -> io::Result<Vec<u8>> {
     noted(&std::fs::read(TinyModel::embedding())?, note)
 }
 
-/// A tiny autoencoder: as few tensors as tell it from everything else.
+/// A VAE: as few tensors as tell it from everything else.
 fn vae(note: &str) -> io::Result<Vec<u8>> {
-    small(&[("decoder.layers.0.weight", &[4, 4, 3, 3]), ("encoder.layers.0.weight", &[4, 3, 3, 3])], note)
+    small(&[("decoder.conv_in.weight", &[8, 4, 3, 3]), ("decoder.mid.block_1.conv1.weight", &[8, 8, 3, 3])], note)
 }
 
 fn control_net(note: &str) -> io::Result<Vec<u8>> {
