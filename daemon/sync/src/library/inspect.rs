@@ -151,7 +151,7 @@ fn take(page: &mut LocalPage, said: TrainingMetadata) {
     }
     if page.tags.is_empty() {
         let counted = || said.tags.into_iter().map(|(tag, _)| tag).take(TRAINED_TAGS).collect();
-        page.tags = said.declared_tags.as_deref().map(words).unwrap_or_else(counted);
+        page.tags = said.declared_tags.as_deref().map_or_else(counted, words);
     }
 }
 

@@ -78,7 +78,7 @@ async fn what_a_hub_lists_gets_its_page_from_there_and_the_rest_has_one_of_its_o
     let model = world.catalogue.model(world.model(published.id).await).await.unwrap();
     let file = &model.versions[0].files[0];
     assert_eq!(file.state, FileState::Verified);
-    assert_eq!(file.artifact.as_ref().unwrap().paths, [path.clone()]);
+    assert_eq!(file.artifact.as_ref().unwrap().paths, std::slice::from_ref(&path));
     assert_eq!(file.artifact.as_ref().unwrap().sha256, digest(&weights(1)));
     let by_path = world.catalogue.resolve(&ModelRef::Path(path)).await.unwrap();
     assert_eq!(by_path.model, model.summary.id);
