@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Files in the library, and what is done to them between two looks; `PAINTBOX_BURST=seed` repeats one run.
 const FILES: u64 = 10_000;
-const BURSTS: u64 = 3;
+const BURSTS: u64 = 2;
 const DEEDS: u64 = 400;
 
 struct Tree {
