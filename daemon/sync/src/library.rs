@@ -25,6 +25,7 @@ use crate::settle::blocking;
 use futures::Stream;
 use paintbox_catalogue::{LibraryCounts, LibraryId, LibraryRecord};
 use paintbox_store::library::Root;
+use paintbox_store::library::layout::Layout;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -107,14 +108,18 @@ impl Sync {
     pub async fn libraries(&self) -> Result<Vec<Library>, SyncError> {
         let mut found = Vec::new();
         for record in self.inner.parts.catalogue.libraries().await? {
-            found.push(self.library_as_it_is(record.id).await?);
+            found.push(self.counted(record).await?);
         }
         Ok(found)
     }
 
     async fn library_as_it_is(&self, id: LibraryId) -> Result<Library, SyncError> {
-        let catalogue = &self.inner.parts.catalogue;
-        Ok(Library { record: catalogue.library(id).await?, counts: catalogue.library_counts(id).await? })
+        self.counted(self.inner.parts.catalogue.library(id).await?).await
+    }
+
+    async fn counted(&self, record: LibraryRecord) -> Result<Library, SyncError> {
+        let counts = self.inner.parts.catalogue.library_counts(record.id).await?;
+        Ok(Library { record, counts })
     }
 
     /// Takes a folder for a library. It is looked at by [`Self::scan_libraries`] and by itself.
@@ -151,7 +156,7 @@ impl Sync {
         let at = path.clone();
         let root = blocking(move || Root::of(&at)).await?;
         let root = root.map_err(|_| SyncError::LibraryAway { path: path.clone() })?;
-        let id = parts.catalogue.add_library(&path, "plain", root.device, root.inode).await?;
+        let id = parts.catalogue.add_library(&path, Layout::Plain.as_str(), root.device, root.inode).await?;
         tracing::info!(library = %path.display(), "a library was added");
         self.inner.libraries.changed.notify_one();
         self.library_as_it_is(id).await

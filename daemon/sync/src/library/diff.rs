@@ -7,6 +7,7 @@
 use paintbox_catalogue::{LibraryFileId, LibraryPath};
 use paintbox_domain::FileLook;
 use paintbox_store::library::{SeenFile, Walked};
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,8 @@ pub(crate) fn difference(known: &[LibraryPath], walked: &Walked, like: &Known) -
     let seen: HashSet<&OsStr> = walked.files.iter().map(|file| file.path.as_os_str()).collect();
     let is_gone = |path: &Path| !seen.contains(path.as_os_str()) && !walked.is_uncertain(path);
     found.gone = known.iter().filter(|known| is_gone(&known.path)).map(|known| known.path.clone()).collect();
-    let looks: HashSet<&FileLook> = walked.files.iter().map(|file| &file.look).collect();
+    // Only a doubt asks for it.
+    let looks = LazyCell::new(|| walked.files.iter().map(|file| &file.look).collect::<HashSet<_>>());
     for file in &walked.files {
         let before = by_path.get(file.path.as_os_str());
         if let Some(before) = before.filter(|before| before.look.is_same_file(&file.look)) {

@@ -134,7 +134,6 @@ impl Sync {
     /// the next are read.
     async fn record_new_files(&self, look: &Look<'_>, new: &[Arrival], scanned: &mut Scanned) -> Result<(), SyncError> {
         let Look { library, tell, .. } = *look;
-        let catalogue = &self.inner.parts.catalogue;
         let mut order: Vec<&Arrival> = new.iter().collect();
         order.sort_by_key(|arrival| (arrival.look, arrival.path.as_os_str()));
         let by_file: Vec<&[&Arrival]> = order.chunk_by(|left, right| left.look == right.look).collect();
@@ -161,8 +160,7 @@ impl Sync {
                 Some(LibraryChanges { placed: names.collect(), new_files: inspected, ..LibraryChanges::default() });
         }
         if let Some(changes) = recording {
-            catalogue.record_library_changes(library, &changes).await?;
-            scanned.recorded += changes.placed.len() as u64;
+            scanned.recorded += self.record_lot(library, &changes).await?;
             tell(*scanned);
         }
         Ok(())

@@ -67,8 +67,14 @@ impl Sync {
             let next = due.values().map(|due| due.at).min();
             let look = Instant::now() + LOOK_INTERVAL;
             tokio::select! {
-                told = told.recv() => match told {
-                    Some(told) => watched.put_off(&libraries, told, &mut due),
+                first = told.recv() => match first {
+                    Some(first) => {
+                        watched.put_off(&libraries, first, &mut due);
+                        // A copy of a thousand files tells a thousand times, and once is enough to ask what libraries there are.
+                        while let Ok(more) = told.try_recv() {
+                            watched.put_off(&libraries, more, &mut due);
+                        }
+                    }
                     None => return,
                 },
                 () = tokio::time::sleep_until(next.map_or(look, |next| next.min(look))), if !libraries.is_empty() => {}
