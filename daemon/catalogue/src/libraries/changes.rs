@@ -72,17 +72,6 @@ pub struct LibraryChanges {
     pub described: Vec<(LibraryFileId, PathBuf, u64, LocalPage)>,
 }
 
-impl LibraryChanges {
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.gone.is_empty()
-            && self.placed.is_empty()
-            && self.new_files.is_empty()
-            && self.looks.is_empty()
-            && self.described.is_empty()
-    }
-}
-
 statements! {
     PATHS_OF_LIBRARY = "
         SELECT p.path, p.beside, f.library_file_id, f.device, f.inode, f.size_bytes, f.modified_ns
@@ -170,17 +159,24 @@ statements! {
             AND NOT EXISTS (SELECT 1 FROM file WHERE file.library_file_id = library_file.library_file_id)";
 }
 
+/// What a file looked like, as its columns hold it.
 #[derive(FromRow)]
-struct LookRow {
-    library_file_id: i64,
+pub(super) struct LookColumns {
     device: i64,
     inode: i64,
     size_bytes: i64,
     modified_ns: i64,
 }
 
-impl LookRow {
-    fn look(&self) -> FileLook {
+#[derive(FromRow)]
+struct LookRow {
+    library_file_id: i64,
+    #[sqlx(flatten)]
+    columns: LookColumns,
+}
+
+impl LookColumns {
+    pub(super) fn look(&self) -> FileLook {
         FileLook {
             device: self.device.cast_unsigned(),
             inode: self.inode.cast_unsigned(),
@@ -212,7 +208,7 @@ impl Catalogue {
         let known = rows.into_iter().map(|row| LibraryPath {
             path: codec::path(&row.path),
             file: LibraryFileId(row.file.library_file_id),
-            look: row.file.look(),
+            look: row.file.columns.look(),
             beside: row.beside.cast_unsigned(),
         });
         Ok(known.collect())
@@ -235,7 +231,7 @@ impl Catalogue {
                 asked.bind(look.inode.cast_signed()).bind(codec::count(look.size_bytes));
             }
             let rows: Vec<LookRow> = fetch(&mut tx, asked).await.map_err(could_not(attempt))?;
-            found.extend(rows.iter().map(|row| (LibraryFileId(row.library_file_id), row.look())));
+            found.extend(rows.iter().map(|row| (LibraryFileId(row.library_file_id), row.columns.look())));
         }
         Ok(found)
     }

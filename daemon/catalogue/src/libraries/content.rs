@@ -1,6 +1,6 @@
 //! From files of libraries to content: which are to be read, what was read, and which the hubs are to be asked about.
 
-use super::changes::settle;
+use super::changes::{LookColumns, settle};
 use crate::artifacts::{self, NewArtifact};
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
@@ -107,18 +107,14 @@ struct UnreadRow {
     library_file_id: i64,
     library: Vec<u8>,
     path: Vec<u8>,
-    device: i64,
-    inode: i64,
-    size_bytes: i64,
-    modified_ns: i64,
+    #[sqlx(flatten)]
+    columns: LookColumns,
 }
 
 #[derive(FromRow)]
 struct DescribedRow {
-    device: i64,
-    inode: i64,
-    size_bytes: i64,
-    modified_ns: i64,
+    #[sqlx(flatten)]
+    columns: LookColumns,
     format: String,
     kind: String,
     architecture: String,
@@ -152,15 +148,6 @@ struct PathRow {
     away: bool,
 }
 
-fn look(device: i64, inode: i64, size_bytes: i64, modified_ns: i64) -> FileLook {
-    FileLook {
-        device: device.cast_unsigned(),
-        inode: inode.cast_unsigned(),
-        size_bytes: codec::counted(size_bytes),
-        modified_ns,
-    }
-}
-
 impl Catalogue {
     /// Files that are to be read to their end, the smallest first, each at one of its names.
     ///
@@ -175,7 +162,7 @@ impl Catalogue {
         let unread = rows.into_iter().map(|row| UnreadFile {
             file: LibraryFileId(row.library_file_id),
             path: codec::path(&row.library).join(codec::path(&row.path)),
-            look: look(row.device, row.inode, row.size_bytes, row.modified_ns),
+            look: row.columns.look(),
         });
         Ok(unread.collect())
     }
@@ -266,7 +253,7 @@ async fn record_read(
     let row: Option<DescribedRow> =
         sqlx::query_as(FILE_TO_READ).bind(read.file.0).fetch_optional(&mut *connection).await.map_err(&failed)?;
     let Some(row) = row else { return Ok(false) };
-    if !look(row.device, row.inode, row.size_bytes, row.modified_ns).is_same_file(&read.look) {
+    if !row.columns.look().is_same_file(&read.look) {
         return Ok(false);
     }
     let content = NewArtifact {
