@@ -3,7 +3,7 @@
 
 use crate::error::CatalogueError;
 use paintbox_domain::{ErrorClass, Failure, Hub, ModelRef, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -90,6 +90,16 @@ pub(crate) fn text_list(texts: &[String]) -> String {
 
 pub(crate) fn texts(what: &'static str, json: &str) -> Result<Vec<String>, CatalogueError> {
     serde_json::from_str(json).map_err(|_| CatalogueError::Corrupt { what, value: json.to_owned() })
+}
+
+/// What SQLite put into one answer.
+pub(crate) fn list<'a, T: Deserialize<'a>>(what: &'static str, json: &'a str) -> Result<Vec<T>, CatalogueError> {
+    serde_json::from_str(json).map_err(|error| CatalogueError::Corrupt { what, value: error.to_string() })
+}
+
+/// SQLite's truth within JSON.
+pub(crate) fn truth<'a, D: Deserializer<'a>>(number: D) -> Result<bool, D::Error> {
+    i64::deserialize(number).map(|number| number != 0)
 }
 
 /// What stands for a hub on the pages of files that no hub lists.

@@ -9,6 +9,7 @@ use crate::statements::statements;
 use crate::versions;
 use paintbox_domain::hub::ModelState;
 use paintbox_domain::{Architecture, Hub, ModelKind, Timestamp};
+use serde::Deserialize;
 use sqlx::{FromRow, SqliteConnection};
 
 /// A file row `lf` of version `lv` with weights `la` that are on this machine and are not others than the hub lists,
@@ -93,7 +94,7 @@ struct RecordRow {
     tags: String,
 }
 
-#[derive(FromRow)]
+#[derive(FromRow, Deserialize)]
 pub(crate) struct SummaryRow {
     model_id: i64,
     hub: String,
@@ -109,6 +110,7 @@ pub(crate) struct SummaryRow {
     gone_ms: Option<i64>,
     base_model: Option<String>,
     architecture: Option<String>,
+    #[serde(deserialize_with = "codec::truth")]
     downloaded: bool,
     tags: String,
 }

@@ -18,6 +18,7 @@ mod licence;
 mod memory;
 mod order;
 mod row;
+mod segment;
 pub(crate) mod spelling;
 mod test;
 pub(crate) mod texts;
@@ -38,7 +39,7 @@ use crate::error::{CatalogueError, could_not};
 use crate::open::Catalogue;
 use crate::records::ModelSummary;
 use crate::statements::statements;
-use crate::{page, words};
+use crate::{codec, page};
 use bits::Bits;
 use columns::{Columns, TableState};
 use facets::Counter;
@@ -51,10 +52,12 @@ use test::{Sets, Source, Test};
 pub(crate) const ATTEMPT: &str = "search models";
 
 statements! {
+    // In one answer, because handing over a row costs as much as looking it up.
     FOUND = concat!(
-        "SELECT ",
+        "SELECT json_group_array(json_array(model_id, hub, external_id, name, kind, kind_label, creator, nsfw_level, \
+            downloads, state, published_ms, gone_ms, base_model, architecture, downloaded, tags)) FROM (SELECT ",
         summary_columns!(if "wanted.value ->> 1"),
-        " FROM json_each(?1) wanted JOIN model m ON m.model_id = wanted.value ->> 0 ORDER BY wanted.key"
+        " FROM json_each(?1) wanted JOIN model m ON m.model_id = wanted.value ->> 0 ORDER BY wanted.key)"
     );
 }
 
@@ -132,28 +135,19 @@ impl Question {
         let mut first = First::new(self.wanted, self.after);
         let mut all = (self.order.by == SortKey::Name).then(Bits::default);
         let mut total = 0;
-        let mut look = |id: usize, row: &row::Row| {
-            if !row.is_present() || !self.test.passes(id, row) {
-                return;
+        // The latest first, which are most often the first.
+        for (number, segment) in self.columns.segments().iter().enumerate().rev() {
+            let mut models = segment.present;
+            self.test.narrow(number, segment, &mut models);
+            if models.is_empty() {
+                continue;
             }
-            total += 1;
-            counters.iter_mut().for_each(|counter| counter.count(row));
+            total += models.len();
+            counters.iter_mut().for_each(|counter| counter.count(segment, &models));
             match &mut all {
-                Some(all) => all.insert(id),
-                None => {
-                    let in_name = self.in_name.as_ref().is_some_and(|models| models.contains(id));
-                    first.offer(order::place(self.order, id, row, in_name));
-                }
+                Some(all) => models.iter().for_each(|at| all.insert(number * segment::SEGMENT_ROWS + at)),
+                None => first.offer_all(self.order, number, segment, &models, self.in_name.as_deref()),
             }
-        };
-        match self.test.candidates() {
-            Some(candidates) => {
-                candidates
-                    .iter()
-                    .filter_map(|id| Some((id, self.columns.row(id)?)))
-                    .for_each(|(id, row)| look(id, row));
-            }
-            None => self.columns.rows().for_each(|(id, row)| look(id, row)),
         }
         let facets = counters.into_iter().map(|counter| counter.finish(&self.columns, self.facet_values)).collect();
         Answer { places: first.finish(), all, total, facets }
@@ -188,7 +182,7 @@ impl Catalogue {
         }
         let question = Question {
             test: Test::new(&filter, &columns, &sets),
-            in_name: in_name.and_then(|source| sets.get(&source).cloned()),
+            in_name: all_of(&in_name, &sets),
             columns: Arc::clone(&columns),
             order,
             facets: query.facets.clone(),
@@ -234,8 +228,8 @@ impl Catalogue {
         })
     }
 
-    /// The words and filter of a query as one filter, which set of models holds the words in their names, where the
-    /// order wants to know it, and all sets that it takes.
+    /// The words and filter of a query as one filter, which sets hold the models with the words in their names, where
+    /// the order wants to know it, and all sets that it takes.
     async fn ready(
         &self,
         connection: &mut SqliteConnection,
@@ -244,12 +238,11 @@ impl Catalogue {
         order: SearchOrder,
         state: TableState,
         columns: &Columns,
-    ) -> Result<(Filter, Option<Source>, Sets), CatalogueError> {
+    ) -> Result<(Filter, Vec<Source>, Sets), CatalogueError> {
         let filter = Filter::all([of_text(text), query.filter.clone()]);
-        let in_name = words::match_expression(text, words::Ending::Open)
-            .filter(|_| order.by == SortKey::Best)
-            .map(|expression| Source::Match(test::in_column("name", &expression)));
-        let mut sources: Vec<Source> = in_name.clone().into_iter().collect();
+        let wanted = order.by == SortKey::Best;
+        let in_name = if wanted { test::of_words(Place::Name, &open(text)) } else { Vec::new() };
+        let mut sources = in_name.clone();
         test::sources(&filter, &mut sources);
         let sets = self.sets(connection, sources, state, columns).await?;
         Ok((filter, in_name, sets))
@@ -265,6 +258,9 @@ impl Catalogue {
     ) -> Result<Sets, CatalogueError> {
         let mut sets: Sets = HashMap::with_capacity(sources.len());
         for source in sources {
+            if sets.contains_key(&source) {
+                continue;
+            }
             let kept = self.search_memory.text(&source).await;
             let models = texts::read(connection, &source, kept, columns).await.map_err(could_not(ATTEMPT))?;
             self.search_memory.keep_text(&source, state.changed, &models).await;
@@ -278,8 +274,20 @@ impl Catalogue {
 fn of_text(text: &str) -> Filter {
     match text.trim_end() {
         "" => Filter::default(),
-        text => Condition::Words { place: Place::Anywhere, text: format!("{text}*") }.into(),
+        text => Condition::Words { place: Place::Anywhere, text: open(text) }.into(),
     }
+}
+
+fn open(text: &str) -> String {
+    format!("{}*", text.trim_end())
+}
+
+/// The models that are in all of these sets, if there are any.
+fn all_of(sources: &[Source], sets: &Sets) -> Option<Arc<Bits>> {
+    let mut sets = sources.iter().filter_map(|source| sets.get(source));
+    let mut all = Arc::clone(sets.next()?);
+    sets.for_each(|set| Arc::make_mut(&mut all).intersect(set));
+    Some(all)
 }
 
 /// The lines of models, in this order. Weights are looked for where the rows tell of some, or may not tell yet.
@@ -289,13 +297,13 @@ async fn found(
     columns: &Columns,
     partial: bool,
 ) -> Result<Vec<ModelSummary>, CatalogueError> {
-    let row = |id: i64| usize::try_from(id).ok().and_then(|id| columns.row(id));
-    let wanted: Vec<(i64, bool)> =
-        ids.map(|id| (id, partial || row(id).is_some_and(row::Row::is_downloaded))).collect();
-    let rows: Vec<SummaryRow> = sqlx::query_as(FOUND)
+    let downloaded = |id: i64| usize::try_from(id).is_ok_and(|id| columns.is_downloaded(id));
+    let wanted: Vec<(i64, bool)> = ids.map(|id| (id, partial || downloaded(id))).collect();
+    let rows: String = sqlx::query_scalar(FOUND)
         .bind(serde_json::json!(wanted).to_string())
-        .fetch_all(connection)
+        .fetch_one(connection)
         .await
         .map_err(could_not(ATTEMPT))?;
+    let rows: Vec<SummaryRow> = codec::list("models that were found", &rows)?;
     rows.into_iter().map(SummaryRow::summary).collect()
 }

@@ -70,26 +70,34 @@ pub(crate) enum Ending {
 /// A query as an FTS5 expression in which every term is a quoted string, so that nothing in the text can be an
 /// operator; none if the text holds no letter or digit.
 pub(crate) fn match_expression(query: &str, ending: Ending) -> Option<String> {
+    let expressions = match_expressions(query, ending);
+    (!expressions.is_empty()).then(|| expressions.join(" AND "))
+}
+
+/// The same as up to two expressions, all of which must hold: whole words, and the beginning of one. FTS5 gathers
+/// everything that goes on from a beginning before it looks at the other words.
+pub(crate) fn match_expressions(query: &str, ending: Ending) -> Vec<String> {
     let mut terms: Vec<Run> = runs(query, INDEXED_CHARS);
     terms.truncate(QUERY_TERMS);
-    let last = terms.len().checked_sub(1)?;
-    let terms: Vec<String> = terms
+    let mut begun = None;
+    if let (Ending::Open, Some(Run::Word(last))) = (ending, terms.last())
+        && last.chars().count() >= PREFIX_CHARS
+    {
+        begun = Some(format!("\"{}\" *", last.chars().take(TERM_CHARS).collect::<String>()));
+        terms.pop();
+    }
+    let whole: Vec<String> = terms
         .into_iter()
-        .enumerate()
-        .map(|(index, run)| match run {
-            Run::Word(word) => {
-                let word: String = word.chars().take(TERM_CHARS).collect();
-                let open = ending == Ending::Open && index == last && word.chars().count() >= PREFIX_CHARS;
-                let prefix = if open { " *" } else { "" };
-                format!("\"{word}\"{prefix}")
-            }
+        .map(|run| match run {
+            Run::Word(word) => format!("\"{}\"", word.chars().take(TERM_CHARS).collect::<String>()),
             Run::Cjk(characters) => {
                 let characters: Vec<String> = characters.chars().take(TERM_CHARS).map(String::from).collect();
                 format!("\"{}\"", characters.join(" "))
             }
         })
         .collect();
-    Some(terms.join(" AND "))
+    let whole = (!whole.is_empty()).then(|| whole.join(" AND "));
+    whole.into_iter().chain(begun).collect()
 }
 
 /// The terms of a query one by one, as many as count.
@@ -192,6 +200,7 @@ mod tests {
         ] {
             assert_eq!(match_expression(query, Ending::Open).as_deref(), wanted, "{query}");
         }
+        assert_eq!(match_expressions("big red heart", Ending::Open), ["\"big\" AND \"red\"", "\"heart\" *"]);
         assert_eq!(match_expression("red heart", Ending::Whole).as_deref(), Some("\"red\" AND \"heart\""));
         let many = "word ".repeat(1000);
         assert_eq!(match_expression(&many, Ending::Open).unwrap().matches("AND").count(), QUERY_TERMS - 1);

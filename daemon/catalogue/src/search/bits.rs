@@ -41,6 +41,10 @@ impl Bits {
         self.0.iter().all(|word| *word == 0)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     pub(crate) fn remove_range(&mut self, range: std::ops::Range<usize>) {
         for id in range {
             if let Some(word) = self.0.get_mut(id / 64) {
@@ -54,18 +58,28 @@ impl Bits {
         self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
     }
 
+    /// Bit 0 of the first word is the model with id 0.
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.0
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().enumerate().flat_map(|(at, word)| {
-            let mut left = *word;
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros();
-                (left != 0).then(|| {
-                    left &= left - 1;
-                    at * 64 + bit as usize
-                })
+        places(&self.0)
+    }
+}
+
+/// The places of the bits that are set, in order.
+pub(crate) fn places(words: &[u64]) -> impl Iterator<Item = usize> {
+    words.iter().enumerate().flat_map(|(at, word)| {
+        let mut left = *word;
+        std::iter::from_fn(move || {
+            let bit = left.trailing_zeros();
+            (left != 0).then(|| {
+                left &= left - 1;
+                at * 64 + bit as usize
             })
         })
-    }
+    })
 }
 
 #[cfg(test)]
@@ -88,7 +102,7 @@ mod tests {
             };
             let mut bits = of(&ids);
             prop_assert_eq!(bits.iter().collect::<BTreeSet<_>>(), ids.clone());
-            prop_assert_eq!(bits.is_empty(), ids.is_empty());
+            prop_assert_eq!((bits.len(), bits.is_empty()), (ids.len(), ids.is_empty()));
             for id in 0..5_100 {
                 prop_assert_eq!(bits.contains(id), ids.contains(&id));
             }

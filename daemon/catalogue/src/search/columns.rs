@@ -5,16 +5,14 @@
 
 use super::filter::Label;
 use super::index::{LABEL_FIELDS, SEPARATOR, field_name};
-use super::row::{CHUNK_ROWS, NO_LABEL, ROW_BYTES, Row};
+use super::row::{CHUNK_ROWS, DOWNLOADED, NO_LABEL, ROW_BYTES};
+use super::segment::{SEGMENT_CHUNKS, SEGMENT_ROWS, Segment};
 use crate::error::{CatalogueError, could_not};
 use crate::statements::statements;
 use futures::TryStreamExt as _;
 use sqlx::{FromRow, SqliteConnection};
 use std::sync::Arc;
 
-/// Chunks that are copied as one: 240 KiB.
-const SEGMENT_CHUNKS: usize = 64;
-const SEGMENT_ROWS: usize = SEGMENT_CHUNKS * CHUNK_ROWS;
 /// Labels that come in one answer.
 const LABELS_AT_ONCE: i64 = 8_192;
 
@@ -23,7 +21,7 @@ statements! {
         SELECT (SELECT coalesce(max(changed), 0) FROM search_rows) AS changed,
                (SELECT coalesce(max(label_id), 0) FROM search_label) AS label,
                EXISTS (SELECT 1 FROM search_dirty) AS partial";
-    CHANGED_CHUNKS = "SELECT chunk, changed, rows FROM search_rows WHERE changed > ?1";
+    CHANGED_CHUNKS = "SELECT chunk, renewed, rows FROM search_rows WHERE changed > ?1";
     NEXT_LABELS = "
         SELECT coalesce(max(label_id), ?1) AS last, json_group_array(json_array(label_id, field, text)) AS labels
         FROM (SELECT label_id, field, text FROM search_label WHERE label_id > ?1 ORDER BY label_id LIMIT ?2)";
@@ -38,13 +36,6 @@ pub(crate) struct TableState {
     pub(crate) partial: bool,
 }
 
-#[derive(Debug, Clone)]
-struct Segment {
-    rows: Vec<Row>,
-    /// When each chunk changed.
-    changed: [i64; SEGMENT_CHUNKS],
-}
-
 /// All rows, and the texts of their labels.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Columns {
@@ -56,23 +47,21 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// The rows by their models' ids.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (usize, &Row)> {
-        self.segments.iter().zip(0..).flat_map(|(segment, number)| {
-            let first = number * SEGMENT_ROWS;
-            segment.rows.iter().enumerate().map(move |(at, row)| (first + at, row))
-        })
+    /// The rows, by their models' ids.
+    pub(crate) fn segments(&self) -> &[Arc<Segment>] {
+        &self.segments
     }
 
-    pub(crate) fn row(&self, id: usize) -> Option<&Row> {
-        self.segments.get(id / SEGMENT_ROWS)?.rows.get(id % SEGMENT_ROWS)
+    pub(crate) fn is_downloaded(&self, id: usize) -> bool {
+        let segment = self.segments.get(id / SEGMENT_ROWS);
+        segment.is_some_and(|segment| segment.flags[id % SEGMENT_ROWS] & DOWNLOADED != 0)
     }
 
-    /// The ids of models that may have changed after `since`, in ranges.
-    pub(crate) fn changed_after(&self, since: i64) -> Vec<std::ops::Range<usize>> {
+    /// The ids of models of which more than counters may have changed after `since`, in ranges.
+    pub(crate) fn renewed_after(&self, since: i64) -> Vec<std::ops::Range<usize>> {
         let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
-        let chunks = self.segments.iter().flat_map(|segment| &segment.changed).enumerate();
-        for (chunk, _) in chunks.filter(|(_, changed)| **changed > since) {
+        let chunks = self.segments.iter().flat_map(|segment| &segment.renewed).enumerate();
+        for (chunk, _) in chunks.filter(|(_, renewed)| **renewed > since) {
             let range = chunk * CHUNK_ROWS..(chunk + 1) * CHUNK_ROWS;
             match ranges.last_mut() {
                 Some(last) if last.end == range.start => last.end = range.end,
@@ -96,9 +85,9 @@ impl Columns {
         if state.changed > this.changed {
             let columns = Arc::make_mut(this);
             let mut chunks = sqlx::query_as(CHANGED_CHUNKS).bind(columns.changed).fetch(&mut *connection);
-            while let Some((chunk, changed, rows)) = chunks.try_next().await.map_err(&failed)? {
+            while let Some((chunk, renewed, rows)) = chunks.try_next().await.map_err(&failed)? {
                 let rows: Vec<u8> = rows;
-                columns.set_chunk(chunk, changed, &rows)?;
+                columns.set_chunk(chunk, renewed, &rows)?;
             }
             columns.changed = state.changed;
         }
@@ -124,22 +113,16 @@ impl Columns {
         Ok(())
     }
 
-    fn set_chunk(&mut self, chunk: i64, changed: i64, bytes: &[u8]) -> Result<(), CatalogueError> {
+    fn set_chunk(&mut self, chunk: i64, renewed: i64, bytes: &[u8]) -> Result<(), CatalogueError> {
         let place = usize::try_from(chunk).ok().filter(|_| bytes.len() == CHUNK_ROWS * ROW_BYTES);
         let Some(place) = place else {
             return Err(CatalogueError::Corrupt { what: "rows that are searched", value: format!("chunk {chunk}") });
         };
         let (segment, place) = (place / SEGMENT_CHUNKS, place % SEGMENT_CHUNKS);
         while self.segments.len() <= segment {
-            let empty = Segment { rows: vec![Row::default(); SEGMENT_ROWS], changed: [0; SEGMENT_CHUNKS] };
-            self.segments.push(Arc::new(empty));
+            self.segments.push(Arc::new(Segment::new()));
         }
-        let segment = Arc::make_mut(&mut self.segments[segment]);
-        segment.changed[place] = changed;
-        let rows = &mut segment.rows[place * CHUNK_ROWS..(place + 1) * CHUNK_ROWS];
-        for (row, bytes) in rows.iter_mut().zip(bytes.as_chunks::<ROW_BYTES>().0) {
-            *row = Row::read_from(bytes);
-        }
+        Arc::make_mut(&mut self.segments[segment]).set_chunk(place, renewed, bytes);
         Ok(())
     }
 }
@@ -178,16 +161,28 @@ impl Labels {
         self.places.iter().enumerate().filter(move |(_, (of, _))| *of == Some(wanted)).map(|(id, _)| id)
     }
 
-    /// Of every number: whether one of its texts is `wanted`, or where `open`, begins with it; compared without case.
-    pub(crate) fn matching(&self, of: Label, wanted: &str, open: bool) -> Vec<bool> {
+    /// The numbers of which a text is `wanted`, or where `open`, begins with it; compared without case.
+    pub(crate) fn matching(&self, of: Label, wanted: &str, open: bool) -> Matching {
         let wanted = wanted.to_lowercase();
-        let mut matching = vec![false; self.len().max(1)];
-        for id in self.of(of) {
-            matching[id] = self.texts(id).any(|text| same(text, &wanted, open));
+        let mut each = vec![false; self.len().max(1)];
+        for id in self.of(of).filter(|id| *id != NO_LABEL as usize) {
+            each[id] = self.texts(id).any(|text| same(text, &wanted, open));
         }
-        matching[NO_LABEL as usize] = false;
-        matching
+        let mut few = each.iter().zip(0..).filter(|(matches, _)| **matches).map(|(_, number)| number);
+        let first = [(); 4].map(|()| few.next());
+        // No row has the highest number; NO_LABEL would be that of rows without one.
+        let few = few.next().is_none().then(|| first.map(|number| number.unwrap_or(u32::MAX)));
+        Matching { each, few }
     }
+}
+
+/// Numbers of labels.
+#[derive(Debug)]
+pub(crate) struct Matching {
+    /// Of every number: whether it is one of them.
+    pub(crate) each: Vec<bool>,
+    /// All of them where there are no more than these, filled up with a number that no row has.
+    pub(crate) few: Option<[u32; 4]>,
 }
 
 /// `wanted` is in lower case.

@@ -2,7 +2,8 @@
 
 use super::columns::Columns;
 use super::filter::Label;
-use super::row::{HUBS, Row, hub_number, kind_number, state_number};
+use super::row::{DOWNLOADED, HUBS, hub_number, kind_number, state_number};
+use super::segment::{Mask, Segment};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use paintbox_domain::ModelKind;
@@ -100,18 +101,22 @@ impl Counter {
         Self { facet, counts: vec![0; numbers], years }
     }
 
-    pub(crate) fn count(&mut self, row: &Row) {
-        let number = match self.facet {
-            Facet::Kind => usize::from(row.kind),
-            Facet::Hub => usize::from(row.hub),
-            Facet::State => usize::from(row.state),
-            Facet::Nsfw => usize::from(row.nsfw),
-            Facet::Downloaded => usize::from(row.is_downloaded()),
-            Facet::Year => self.years.partition_point(|begin| *begin <= row.created).saturating_sub(1),
-            Facet::Label(of) => row.label(of) as usize,
-        };
-        if let Some(count) = self.counts.get_mut(number) {
-            *count += 1;
+    /// Counts these models of a segment.
+    pub(crate) fn count(&mut self, segment: &Segment, models: &Mask) {
+        let Self { facet, counts, years } = self;
+        match facet {
+            Facet::Kind => tally(counts, models, |at| segment.kind[at].into()),
+            Facet::Hub => tally(counts, models, |at| segment.hub[at].into()),
+            Facet::State => tally(counts, models, |at| segment.state[at].into()),
+            Facet::Nsfw => tally(counts, models, |at| segment.nsfw[at].into()),
+            Facet::Downloaded => tally(counts, models, |at| (segment.flags[at] & DOWNLOADED != 0).into()),
+            Facet::Year => tally(counts, models, |at| {
+                years.partition_point(|begin| *begin <= segment.created[at]).saturating_sub(1)
+            }),
+            Facet::Label(of) => {
+                let labels = segment.labels(*of);
+                tally(counts, models, |at| labels[at] as usize);
+            }
         }
     }
 
@@ -128,6 +133,14 @@ impl Counter {
         values.sort_unstable_by(|(a, many), (b, more)| more.cmp(many).then_with(|| a.cmp(b)));
         values.truncate(limit as usize);
         FacetCounts { facet: self.facet, values }
+    }
+}
+
+fn tally(counts: &mut [u32], models: &Mask, number: impl Fn(usize) -> usize) {
+    for at in models.iter() {
+        if let Some(count) = counts.get_mut(number(at)) {
+            *count += 1;
+        }
     }
 }
 

@@ -14,8 +14,9 @@ use crate::open::Catalogue;
 use crate::statements::statements;
 use paintbox_domain::ModelKind;
 use paintbox_domain::hub::ModelState;
-use sqlx::{FromRow, Sqlite, SqliteConnection, Transaction};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use serde::Deserialize;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// More models than a page of any list has, and 50 to 100 ms of work.
@@ -28,42 +29,46 @@ const HIGHEST_ID: i64 = 1 << 31;
 statements! {
     DIRTY = "SELECT json_group_array(model_id) FROM (SELECT model_id FROM search_dirty ORDER BY model_id LIMIT ?1)";
     CLEAN = "DELETE FROM search_dirty WHERE model_id IN (SELECT value FROM json_each(?1))";
+    COUNTED = "
+        SELECT json_group_array(json_array(model_id, downloads, likes))
+        FROM (SELECT model_id FROM search_counted ORDER BY model_id LIMIT ?1) JOIN model USING (model_id)";
+    ALL_COUNTED = "DELETE FROM search_counted WHERE model_id IN (SELECT model_id FROM search_counted ORDER BY model_id LIMIT ?1)";
+    // In one answer, because handing over a row costs as much as looking it up. What is there twice is told apart here.
     FACTS = concat!(
-        "SELECT m.model_id, m.hub, m.kind, m.state, m.creator, m.nsfw_level, m.licence, m.downloads, m.likes, \
-            coalesce(m.published_ms, m.first_seen_ms) AS created_ms, \
-            coalesce(m.updated_ms, m.published_ms, m.first_seen_ms) AS updated_ms, m.gone_ms IS NOT NULL AS gone, \
-            (SELECT json_group_array(DISTINCT v.base_model) FROM version v \
-             WHERE v.model_id = m.model_id AND v.base_model IS NOT NULL) AS base_models, \
+        "SELECT json_group_array(json_array(m.model_id, m.hub, m.kind, m.state, m.creator, m.nsfw_level, m.licence, \
+            m.downloads, m.likes, coalesce(m.published_ms, m.first_seen_ms), \
+            coalesce(m.updated_ms, m.published_ms, m.first_seen_ms), m.gone_ms IS NOT NULL, \
+            (SELECT group_concat(v.base_model, char(31)) FROM version v WHERE v.model_id = m.model_id), \
             coalesce((SELECT v.early_access FROM version v WHERE v.model_id = m.model_id AND v.gone_ms IS NULL \
-                      ORDER BY v.position LIMIT 1), 0) AS early_access, \
-            (SELECT json_group_array(DISTINCT f.format || '/' || coalesce(f.precision, '')) \
+                      ORDER BY v.position LIMIT 1), 0), \
+            (SELECT group_concat(f.format || '/' || coalesce(f.precision, ''), char(31)) \
              FROM version v JOIN file f USING (version_id) \
-             WHERE v.model_id = m.model_id AND f.gone_ms IS NULL AND f.replaced_ms IS NULL) AS listed, \
-            (SELECT json_group_array(DISTINCT weights) FROM ( \
-                SELECT la.artifact_id || '/' || la.size_bytes || '/' || la.architecture || '/' \
-                    || coalesce(la.precision, '') AS weights ",
+             WHERE v.model_id = m.model_id AND f.gone_ms IS NULL AND f.replaced_ms IS NULL), \
+            (SELECT group_concat(la.artifact_id || '/' || la.size_bytes || '/' || la.architecture || '/' \
+                || coalesce(la.precision, ''), char(31)) ",
         crate::detail::local_weights!(),
+        "), ",
         // Files of libraries of which not all was read yet, and which have no artifact.
-        " UNION ALL \
-                SELECT 'unread ' || u.library_file_id || '/' || u.size_bytes || '/' || u.architecture || '/' \
-                    || coalesce(u.precision, '') \
-                FROM version uv JOIN file uf ON uf.version_id = uv.version_id \
-                JOIN library_file u ON u.library_file_id = uf.library_file_id \
-                WHERE uv.model_id = m.model_id AND uf.artifact_id IS NULL)) AS here FROM model m WHERE m.model_id IN (SELECT value FROM json_each(?1))"
+        "(SELECT group_concat('unread ' || u.library_file_id || '/' || u.size_bytes || '/' || u.architecture || '/' \
+                || coalesce(u.precision, ''), char(31)) \
+             FROM version uv JOIN file uf ON uf.version_id = uv.version_id \
+             JOIN library_file u ON u.library_file_id = uf.library_file_id \
+             WHERE uv.model_id = m.model_id AND uf.artifact_id IS NULL))) \
+         FROM json_each(?1) dirty JOIN model m ON m.model_id = dirty.value"
     );
-    CHUNKS = "SELECT chunk, rows FROM search_rows WHERE chunk IN (SELECT value FROM json_each(?1))";
+    CHUNKS = "SELECT chunk, renewed, rows FROM search_rows WHERE chunk IN (SELECT value FROM json_each(?1))";
     LAST_CHANGE = "SELECT coalesce(max(changed), 0) FROM search_rows";
     SET_CHUNKS = concat!(
-        "INSERT OR REPLACE INTO search_rows (chunk, changed, rows) SELECT * FROM ",
-        given!("(?, ?, ?)"),
+        "INSERT OR REPLACE INTO search_rows (chunk, changed, renewed, rows) SELECT * FROM ",
+        given!("(?, ?, ?, ?)"),
         " WHERE column1 IS NOT NULL"
     );
     LABELS = "
-        SELECT l.label_id, l.field, l.text FROM json_each(?1) wanted
+        SELECT json_group_array(json_array(l.label_id, l.field, l.text)) FROM json_each(?1) wanted
         JOIN search_label l ON l.field = wanted.value ->> 0 AND l.text = wanted.value ->> 1";
     NEW_LABELS = "
         INSERT INTO search_label (field, text) SELECT value ->> 0, value ->> 1 FROM json_each(?1)";
-    IS_DIRTY = "SELECT EXISTS (SELECT 1 FROM search_dirty)";
+    IS_DIRTY = "SELECT EXISTS (SELECT 1 FROM search_dirty) OR EXISTS (SELECT 1 FROM search_counted)";
 }
 
 /// Whether the task in the background is at work.
@@ -134,8 +139,10 @@ impl Catalogue {
 }
 
 const ATTEMPT: &str = "make ready what is searched for";
+const WHAT: &str = "what is searched for";
 
-#[derive(FromRow)]
+/// As [`FACTS`] lists them. Lists are texts with [`SEPARATOR`] between, or nothing.
+#[derive(Deserialize)]
 struct Facts {
     model_id: i64,
     hub: String,
@@ -148,16 +155,24 @@ struct Facts {
     likes: Option<i64>,
     created_ms: i64,
     updated_ms: i64,
+    #[serde(deserialize_with = "codec::truth")]
     gone: bool,
-    base_models: String,
+    base_models: Option<String>,
+    #[serde(deserialize_with = "codec::truth")]
     early_access: bool,
     /// Format and precision of every file that the hub lists.
-    listed: String,
+    listed: Option<String>,
     /// Id, bytes, architecture and precision of all weights that are on this machine.
-    here: String,
+    here: Option<String>,
+    /// The same of files that were not read to their end yet.
+    unread: Option<String>,
 }
 
-/// Weights that are on this machine; content that two files have is counted once.
+fn list(text: &Option<String>) -> impl Iterator<Item = &str> {
+    text.iter().flat_map(|text| text.split(SEPARATOR)).filter(|text| !text.is_empty())
+}
+
+/// Weights that are on this machine.
 struct Weights<'a> {
     bytes: u64,
     architecture: &'a str,
@@ -175,44 +190,59 @@ impl<'a> Weights<'a> {
 /// The texts of a row's labels, each as [`super::columns::Labels`] holds it.
 type Texts = [(Label, String); 5];
 
+/// How a model's row changes.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    To(Row),
+    Counters { downloads: Option<i64>, likes: Option<i64> },
+}
+
 /// Makes the rows of models that changed, up to [`MODELS_AT_ONCE`]; whether there are more.
 async fn take_in(connection: &mut SqliteConnection) -> Result<bool, CatalogueError> {
     let failed = could_not(ATTEMPT);
-    let dirty: String =
+    let counted: String =
+        sqlx::query_scalar(COUNTED).bind(MODELS_AT_ONCE).fetch_one(&mut *connection).await.map_err(&failed)?;
+    let counted: Vec<(i64, Option<i64>, Option<i64>)> = codec::list(WHAT, &counted)?;
+    let ids: String =
         sqlx::query_scalar(DIRTY).bind(MODELS_AT_ONCE).fetch_one(&mut *connection).await.map_err(&failed)?;
-    let ids: Vec<i64> = serde_json::from_str(&dirty)
-        .map_err(|_| CatalogueError::Corrupt { what: "a list of models", value: dirty.clone() })?;
-    if ids.is_empty() {
+    let dirty: Vec<i64> = codec::list(WHAT, &ids)?;
+    if dirty.is_empty() && counted.is_empty() {
         return Ok(false);
     }
-    let facts: Vec<Facts> = sqlx::query_as(FACTS).bind(&dirty).fetch_all(&mut *connection).await.map_err(&failed)?;
-    let rows: Vec<(i64, Row, Texts)> = facts.iter().map(packed).collect::<Result<_, _>>()?;
-    let wanted = rows.iter().flat_map(|(_, _, texts)| texts).filter(|(_, text)| !text.is_empty());
-    let labels = intern(connection, wanted.map(|(of, text)| (*of, text.as_str())).collect()).await?;
 
-    // A model that is no more has a row of nothing.
-    let mut changed: BTreeMap<i64, Row> = ids.iter().map(|id| (*id, Row::default())).collect();
-    for (id, mut row, texts) in rows {
-        let [base_models, creator, architectures, formats, precisions] =
-            texts.map(|(of, text)| labels.get(&(of, text)).copied().unwrap_or(NO_LABEL));
-        row.base_models = base_models;
-        row.creator = creator;
-        row.architectures = architectures;
-        row.formats = formats;
-        row.precisions = precisions;
-        changed.insert(id, row);
+    let number_of_dirty = codec::position(dirty.len());
+    let mut changes: BTreeMap<i64, Change> = BTreeMap::new();
+    changes.extend(counted.into_iter().map(|(id, downloads, likes)| (id, Change::Counters { downloads, likes })));
+    if !dirty.is_empty() {
+        let facts: String = sqlx::query_scalar(FACTS).bind(&ids).fetch_one(&mut *connection).await.map_err(&failed)?;
+        let facts: Vec<Facts> = codec::list(WHAT, &facts)?;
+        let rows: Vec<(i64, Row, Texts)> = facts.iter().map(packed).collect();
+        let wanted = rows.iter().flat_map(|(_, _, texts)| texts).filter(|(_, text)| !text.is_empty());
+        let labels = intern(connection, wanted.map(|(of, text)| (*of, text.as_str())).collect()).await?;
+        // A model that is no more has a row of nothing.
+        changes.extend(dirty.into_iter().map(|id| (id, Change::To(Row::default()))));
+        for (id, mut row, texts) in rows {
+            let [base_models, creator, architectures, formats, precisions] =
+                texts.map(|(of, text)| labels.get(&(of, text)).copied().unwrap_or(NO_LABEL));
+            row.base_models = base_models;
+            row.creator = creator;
+            row.architectures = architectures;
+            row.formats = formats;
+            row.precisions = precisions;
+            changes.insert(id, Change::To(row));
+        }
+        sqlx::query(CLEAN).bind(&ids).execute(&mut *connection).await.map_err(&failed)?;
     }
-    write(connection, &changed).await.map_err(&failed)?;
-    sqlx::query(CLEAN).bind(&dirty).execute(&mut *connection).await.map_err(&failed)?;
-    Ok(codec::position(ids.len()) == MODELS_AT_ONCE)
+    write(connection, &changes).await.map_err(&failed)?;
+    let settled = sqlx::query(ALL_COUNTED).bind(MODELS_AT_ONCE).execute(&mut *connection).await.map_err(&failed)?;
+    Ok(number_of_dirty == MODELS_AT_ONCE || settled.rows_affected() == MODELS_AT_ONCE.cast_unsigned())
 }
 
 /// A row of everything but its labels, and the texts of those.
-fn packed(facts: &Facts) -> Result<(i64, Row, Texts), CatalogueError> {
-    let what = "what is searched for";
-    let listed = codec::texts(what, &facts.listed)?;
-    let here = codec::texts(what, &facts.here)?;
-    let here: Vec<Weights<'_>> = here.iter().filter_map(|one| Weights::read(one)).collect();
+fn packed(facts: &Facts) -> (i64, Row, Texts) {
+    // Content that two files have is counted once.
+    let here: BTreeSet<&str> = list(&facts.here).chain(list(&facts.unread)).collect();
+    let here: Vec<Weights<'_>> = here.into_iter().filter_map(Weights::read).collect();
     let permissions = facts.licence.as_deref().map(permissions).unwrap_or_default();
     let mut row = Row::present();
     row.kind = kind_number(ModelKind::from_name(&facts.kind).unwrap_or(ModelKind::Unknown));
@@ -236,21 +266,20 @@ fn packed(facts: &Facts) -> Result<(i64, Row, Texts), CatalogueError> {
         row.state_fact(fact, known);
     }
     let (formats, listed_precisions): (Vec<&str>, Vec<&str>) =
-        listed.iter().filter_map(|both| both.split_once('/')).unzip();
-    let base_models = codec::texts(what, &facts.base_models)?;
+        list(&facts.listed).filter_map(|both| both.split_once('/')).unzip();
     let precisions: Vec<String> = listed_precisions
         .into_iter()
         .chain(here.iter().map(|weights| weights.precision))
         .map(str::to_lowercase)
         .collect();
     let texts = [
-        (Label::BaseModel, joined(base_models.iter().map(String::as_str))),
+        (Label::BaseModel, joined(list(&facts.base_models))),
         (Label::Creator, joined(facts.creator.as_deref())),
         (Label::Architecture, joined(here.iter().map(|weights| weights.architecture))),
         (Label::Format, joined(formats)),
         (Label::Precision, joined(precisions.iter().map(String::as_str))),
     ];
-    Ok((facts.model_id, row, texts))
+    (facts.model_id, row, texts)
 }
 
 /// Texts as one: each once, in order.
@@ -298,9 +327,9 @@ async fn find_labels(
     wanted: &HashSet<(Label, &str)>,
     found: &mut HashMap<(Label, String), u32>,
 ) -> Result<(), CatalogueError> {
-    let rows: Vec<(i64, String, String)> =
-        sqlx::query_as(LABELS).bind(label_list(wanted)).fetch_all(connection).await.map_err(could_not(ATTEMPT))?;
-    for (id, field, text) in rows {
+    let rows: String =
+        sqlx::query_scalar(LABELS).bind(label_list(wanted)).fetch_one(connection).await.map_err(could_not(ATTEMPT))?;
+    for (id, field, text) in codec::list::<(i64, String, String)>(WHAT, &rows)? {
         let of = LABEL_FIELDS.into_iter().find(|of| field_name(*of) == field);
         let id = u32::try_from(id).ok();
         let (Some(of), Some(id)) = (of, id) else {
@@ -317,26 +346,39 @@ fn label_list(labels: &HashSet<(Label, &str)>) -> String {
 }
 
 /// Puts rows into their chunks.
-async fn write(connection: &mut SqliteConnection, rows: &BTreeMap<i64, Row>) -> Result<(), sqlx::Error> {
-    let places = rows.iter().filter(|(id, _)| (0..HIGHEST_ID).contains(*id)).filter_map(|(id, row)| {
+async fn write(connection: &mut SqliteConnection, changes: &BTreeMap<i64, Change>) -> Result<(), sqlx::Error> {
+    let places = changes.iter().filter(|(id, _)| (0..HIGHEST_ID).contains(*id)).filter_map(|(id, change)| {
         let id = usize::try_from(*id).ok()?;
-        Some((codec::position(id / CHUNK_ROWS), id % CHUNK_ROWS, row))
+        Some((codec::position(id / CHUNK_ROWS), id % CHUNK_ROWS, *change))
     });
-    let mut chunks: BTreeMap<i64, Vec<u8>> =
-        places.clone().map(|(chunk, _, _)| (chunk, vec![0; CHUNK_ROWS * ROW_BYTES])).collect();
-    let known: Vec<(i64, Vec<u8>)> =
+    let mut chunks: BTreeMap<i64, (i64, Vec<u8>)> =
+        places.clone().map(|(chunk, _, _)| (chunk, (0, vec![0; CHUNK_ROWS * ROW_BYTES]))).collect();
+    let known: Vec<(i64, i64, Vec<u8>)> =
         sqlx::query_as(CHUNKS).bind(codec::id_list(chunks.keys().copied())).fetch_all(&mut *connection).await?;
-    chunks.extend(known.into_iter().filter(|(_, rows)| rows.len() == CHUNK_ROWS * ROW_BYTES));
-    for (chunk, slot, row) in places {
-        let bytes = chunks.get_mut(&chunk).and_then(|rows| rows.as_chunks_mut::<ROW_BYTES>().0.get_mut(slot));
-        if let Some(bytes) = bytes {
-            row.write_to(bytes);
-        }
-    }
+    let sound = known.into_iter().filter(|(_, _, rows)| rows.len() == CHUNK_ROWS * ROW_BYTES);
+    chunks.extend(sound.map(|(chunk, renewed, rows)| (chunk, (renewed, rows))));
     let last: i64 = sqlx::query_scalar(LAST_CHANGE).fetch_one(&mut *connection).await?;
-    let chunks: Vec<(i64, Vec<u8>)> = chunks.into_iter().collect();
-    let set = many(SET_CHUNKS, &chunks, |statement, (chunk, rows)| {
-        statement.bind(*chunk).bind(last.saturating_add(1)).bytes(rows.as_slice());
+    let now = last.saturating_add(1);
+    for (chunk, slot, change) in places {
+        let Some((renewed, rows)) = chunks.get_mut(&chunk) else { continue };
+        let Some(bytes) = rows.as_chunks_mut::<ROW_BYTES>().0.get_mut(slot) else { continue };
+        let row = match change {
+            Change::To(row) => {
+                *renewed = now;
+                row
+            }
+            Change::Counters { downloads, likes } => {
+                let mut row = Row::read_from(bytes);
+                row.downloads = stored_count(downloads);
+                row.likes = stored_count(likes);
+                row
+            }
+        };
+        row.write_to(bytes);
+    }
+    let chunks: Vec<(i64, (i64, Vec<u8>))> = chunks.into_iter().collect();
+    let set = many(SET_CHUNKS, &chunks, |statement, (chunk, (renewed, rows))| {
+        statement.bind(*chunk).bind(now).bind(*renewed).bytes(rows.as_slice());
     });
     run(connection, set).await
 }

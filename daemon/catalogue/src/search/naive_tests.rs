@@ -184,7 +184,7 @@ fn key(order: SortKey, model: &ModelDetail) -> (u64, String) {
             let here: BTreeMap<Sha256, u64> = here.map(|content| (content.sha256, content.size_bytes)).collect();
             here.values().sum::<u64>().div_ceil(1_024)
         }
-        SortKey::Name => return (0, words::name_key(&model.summary.name)),
+        SortKey::Name => return (0, crate::words::name_key(&model.summary.name)),
     };
     (number, String::new())
 }

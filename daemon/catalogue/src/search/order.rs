@@ -1,9 +1,8 @@
 //! What comes first.
 
+use super::bits::Bits;
 use super::filter::Number;
-use super::row::Row;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use super::segment::{Mask, SEGMENT_ROWS, Segment};
 
 /// By what, and which end first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,18 +76,9 @@ const TURN: i64 = 1 << 40;
 /// What a name that holds all the words is worth; larger than any number of downloads.
 const IN_NAME: i64 = 1 << 33;
 
-/// The place of a row. Among equals the one that is known for longer comes last, or first when turned round.
-pub(crate) fn place(order: SearchOrder, id: usize, row: &Row, in_name: bool) -> Place {
-    let key = match order.by {
-        SortKey::Best => i64::from(row.number(Number::Downloads)) + if in_name { IN_NAME } else { 0 },
-        SortKey::Downloads => i64::from(row.number(Number::Downloads)),
-        SortKey::Likes => i64::from(row.number(Number::Likes)),
-        SortKey::Created => i64::from(row.number(Number::Created)),
-        SortKey::Updated => i64::from(row.number(Number::Updated)),
-        SortKey::Size => i64::from(row.number(Number::Size)),
-        // The tables tell; see `by_name`.
-        SortKey::Name => 0,
-    };
+/// The place of a model. Among equals the one that is known for longer comes last, or first when turned round.
+fn place(order: SearchOrder, id: usize, number: u32, in_name: bool) -> Place {
+    let key = i64::from(number) + if in_name { IN_NAME } else { 0 };
     let id = i64::try_from(id).unwrap_or(TURN);
     if order.descending { (key, id) } else { (TURN - key, TURN - id) }
 }
@@ -102,31 +92,75 @@ pub(crate) fn model_at(order: SearchOrder, place: Place) -> i64 {
 pub(crate) struct First {
     wanted: usize,
     after: Option<Place>,
-    /// The last of them on top.
-    found: BinaryHeap<Reverse<Place>>,
+    /// What is not larger does not belong to them.
+    floor: Option<Place>,
+    /// Those that may; now and then only the largest of them stay. A heap would move its entries for every place that
+    /// is offered where they come in rising order, as new models do.
+    found: Vec<Place>,
 }
+
+/// Places between two reductions, beside those that are wanted.
+const SPARE: usize = 4_096;
 
 impl First {
     /// The `wanted` places behind `after`.
     pub(crate) fn new(wanted: usize, after: Option<Place>) -> Self {
-        Self { wanted, after, found: BinaryHeap::with_capacity(wanted + 1) }
+        Self { wanted, after, floor: None, found: Vec::with_capacity(wanted + SPARE) }
     }
 
-    pub(crate) fn offer(&mut self, place: Place) {
-        if self.after.is_some_and(|after| place >= after) {
+    /// Offers these models of a segment, the one of this number. `in_name` holds the models whose names hold the text.
+    pub(crate) fn offer_all(
+        &mut self,
+        order: SearchOrder,
+        number: usize,
+        segment: &Segment,
+        models: &Mask,
+        in_name: Option<&Bits>,
+    ) {
+        let of = match order.by {
+            SortKey::Best | SortKey::Downloads => Number::Downloads,
+            SortKey::Likes => Number::Likes,
+            SortKey::Created => Number::Created,
+            SortKey::Updated => Number::Updated,
+            SortKey::Size => Number::Size,
+            // The tables tell; see `by_name`.
+            SortKey::Name => return,
+        };
+        let Some(keys) = segment.numbers(of) else { return };
+        let mut models = *models;
+        if let (Some((floor, _)), None) = (self.floor, in_name) {
+            // Most fall here, many at a time.
+            let floor = u32::try_from(if order.descending { floor } else { TURN - floor }).unwrap_or_default();
+            models.narrow(keys, |key| if order.descending { key >= floor } else { key <= floor });
+        }
+        for at in models.iter() {
+            let id = number * SEGMENT_ROWS + at;
+            self.offer(place(order, id, keys[at], in_name.is_some_and(|models| models.contains(id))));
+        }
+    }
+
+    fn offer(&mut self, place: Place) {
+        if self.floor.is_some_and(|floor| place <= floor) || self.after.is_some_and(|after| place >= after) {
             return;
         }
-        if self.found.len() == self.wanted {
-            if self.found.peek().is_none_or(|Reverse(last)| place <= *last) {
-                return;
-            }
-            self.found.pop();
+        self.found.push(place);
+        if self.found.len() == self.wanted + SPARE {
+            self.reduce();
         }
-        self.found.push(Reverse(place));
     }
 
-    pub(crate) fn finish(self) -> Vec<Place> {
-        self.found.into_sorted_vec().into_iter().map(|Reverse(place)| place).collect()
+    /// Lets go of all but those that are wanted.
+    fn reduce(&mut self) {
+        let Some(last) = self.wanted.checked_sub(1).filter(|last| *last < self.found.len()) else { return };
+        let (_, floor, _) = self.found.select_nth_unstable_by(last, |one, other| other.cmp(one));
+        self.floor = Some(*floor);
+        self.found.truncate(self.wanted);
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<Place> {
+        self.reduce();
+        self.found.sort_unstable_by(|one, other| other.cmp(one));
+        self.found
     }
 }
 
@@ -138,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_first_are_those_of_a_sorted_list(
-            places in prop::collection::btree_set((0_i64..9, 0_i64..99), 0..60),
+            places in prop::collection::btree_set((0_i64..9, 0_i64..9_999), 0..6_000),
             wanted in 1_usize..9,
             after in prop::option::of((0_i64..9, 0_i64..99)),
         ) {

@@ -1,6 +1,6 @@
 //! What a search knows of one model without asking the tables: a row of fixed length, in memory and in `search_rows`.
 
-use crate::search::filter::{Fact, Label, Number};
+use crate::search::filter::{Fact, Number};
 use paintbox_domain::ModelKind;
 use paintbox_domain::hub::ModelState;
 
@@ -9,6 +9,8 @@ pub(crate) const CHUNK_ROWS: usize = 80;
 pub(crate) const ROW_BYTES: usize = 48;
 
 const PRESENT: u32 = 1;
+/// The bit of models of which weights are on this machine; see [`fact_bit`].
+pub(crate) const DOWNLOADED: u32 = 2;
 /// Of texts that no model has.
 pub(crate) const NO_LABEL: u32 = 0;
 const BYTES_PER_KIB: u64 = 1024;
@@ -16,7 +18,7 @@ const BYTES_PER_KIB: u64 = 1024;
 /// One model. Numbers that the hub may not tell are one more than what it says, and 0 where it says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Row {
-    flags: u32,
+    pub(crate) flags: u32,
     pub(crate) kind: u8,
     pub(crate) hub: u8,
     pub(crate) state: u8,
@@ -47,39 +49,10 @@ impl Row {
         self.flags & PRESENT != 0
     }
 
-    pub(crate) fn is_downloaded(&self) -> bool {
-        fact_bit(Fact::Downloaded, true).is_some_and(|bit| self.has(bit))
-    }
-
     /// What is known of a fact: a bit for "it holds" and one for "it does not".
     pub(crate) fn state_fact(&mut self, fact: Fact, known: Option<bool>) {
         if let (Some(holds), Some(bit)) = (known, fact_bit(fact, true)) {
             self.flags |= if holds { bit } else { bit << 1 };
-        }
-    }
-
-    pub(crate) fn has(&self, bits: u32) -> bool {
-        self.flags & bits != 0
-    }
-
-    pub(crate) fn label(&self, of: Label) -> u32 {
-        match of {
-            Label::BaseModel => self.base_models,
-            Label::Creator => self.creator,
-            Label::Architecture => self.architectures,
-            Label::Format => self.formats,
-            Label::Precision => self.precisions,
-        }
-    }
-
-    pub(crate) fn number(&self, of: Number) -> u32 {
-        match of {
-            Number::Downloads => self.downloads,
-            Number::Likes => self.likes,
-            Number::Size => self.size_kib,
-            Number::Created => self.created,
-            Number::Updated => self.updated,
-            Number::Nsfw => u32::from(self.nsfw),
         }
     }
 
@@ -243,6 +216,7 @@ mod tests {
             Fact::Credit,
             Fact::Sell,
         ];
+        assert_eq!(fact_bit(Fact::Downloaded, true), Some(DOWNLOADED));
         let mut seen = PRESENT;
         for fact in facts {
             for holds in [true, false] {
@@ -251,7 +225,7 @@ mod tests {
                 seen |= bit;
                 let mut row = Row::present();
                 row.state_fact(fact, Some(holds));
-                assert!(row.has(bit) && !row.has(fact_bit(fact, !holds).unwrap()));
+                assert_eq!(row.flags, PRESENT | bit);
             }
         }
         let mut row = Row::present();

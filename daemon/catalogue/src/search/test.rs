@@ -1,9 +1,10 @@
 //! A filter made ready to be asked of a million rows: names became numbers, texts became sets of models.
 
 use super::bits::Bits;
-use super::columns::Columns;
+use super::columns::{Columns, Matching};
 use super::filter::{Condition, Fact, Filter, Label, Number, Place};
-use super::row::{Row, fact_bit, hub_number, kind_number, state_number, stored_bounds};
+use super::row::{fact_bit, hub_number, kind_number, state_number, stored_bounds};
+use super::segment::{Mask, Segment};
 use crate::words;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub(crate) enum Source {
 
 pub(crate) type Sets = HashMap<Source, Arc<Bits>>;
 
-/// A question to one row.
+/// A question to every row.
 #[derive(Debug)]
 pub(crate) enum Test {
     Constant(bool),
@@ -32,7 +33,7 @@ pub(crate) enum Test {
     State(u8),
     Label {
         of: Label,
-        matching: Vec<bool>,
+        matching: Matching,
     },
     Fact(u32),
     Number {
@@ -45,12 +46,13 @@ pub(crate) enum Test {
     Not(Box<Test>),
 }
 
-/// The set that a condition needs, if it is one of those that rows do not tell. None within: it finds nothing.
-fn source(condition: &Condition) -> Option<Option<Source>> {
+/// The sets that a condition needs, all of which hold what it finds, if it is one of those that rows do not tell. None
+/// of them: it finds nothing.
+fn of_condition(condition: &Condition) -> Option<Vec<Source>> {
     match condition {
-        Condition::Words { place, text } => Some(words_source(*place, text)),
-        Condition::Named(name) => Some(Some(Source::Named(words::name_key(name)))),
-        Condition::Fact { fact: Fact::Followed, .. } => Some(Some(Source::Followed)),
+        Condition::Words { place, text } => Some(of_words(*place, text)),
+        Condition::Named(name) => Some(vec![Source::Named(words::name_key(name))]),
+        Condition::Fact { fact: Fact::Followed, .. } => Some(vec![Source::Followed]),
         Condition::Kind(_)
         | Condition::Hub(_)
         | Condition::State(_)
@@ -60,19 +62,20 @@ fn source(condition: &Condition) -> Option<Option<Source>> {
     }
 }
 
-fn words_source(place: Place, text: &str) -> Option<Source> {
+/// The sets that hold all words of a text; the last is the beginning of one if an asterisk follows it.
+pub(crate) fn of_words(place: Place, text: &str) -> Vec<Source> {
     let ending = if text.ends_with('*') { words::Ending::Open } else { words::Ending::Whole };
-    let expression = words::match_expression(text, ending)?;
-    Some(Source::Match(match place {
+    let within = |expression: String| match place {
         Place::Anywhere => expression,
         Place::Name => in_column("name", &expression),
         Place::Tags => in_column("tags", &expression),
         Place::TrainedWords => in_column("trained_words", &expression),
-    }))
+    };
+    words::match_expressions(text, ending).into_iter().map(|expression| Source::Match(within(expression))).collect()
 }
 
 /// An expression that is looked for in one column only.
-pub(crate) fn in_column(column: &str, expression: &str) -> String {
+fn in_column(column: &str, expression: &str) -> String {
     format!("{column} : ({expression})")
 }
 
@@ -81,7 +84,7 @@ pub(crate) fn sources(filter: &Filter, into: &mut Vec<Source>) {
     match filter {
         Filter::All(parts) | Filter::Any(parts) => parts.iter().for_each(|part| sources(part, into)),
         Filter::Not(part) => sources(part, into),
-        Filter::Is(condition) => into.extend(source(condition).flatten().filter(|source| !into.contains(source))),
+        Filter::Is(condition) => into.extend(of_condition(condition).into_iter().flatten()),
     }
 }
 
@@ -98,11 +101,12 @@ impl Test {
     }
 
     fn of(condition: &Condition, columns: &Columns, sets: &Sets) -> Self {
-        if let Some(source) = source(condition) {
-            let among = source.and_then(|source| sets.get(&source)).map(|set| Self::Among(Arc::clone(set)));
-            let among = among.unwrap_or(Self::Constant(false));
+        if let Some(sources) = of_condition(condition) {
+            let among = |source| sets.get(source).map_or(Self::Constant(false), |set| Self::Among(Arc::clone(set)));
+            let all =
+                if sources.is_empty() { Self::Constant(false) } else { Self::All(sources.iter().map(among).collect()) };
             let turned = matches!(condition, Condition::Fact { holds: false, .. });
-            return if turned { Self::Not(Box::new(among)) } else { among };
+            return if turned { Self::Not(Box::new(all)) } else { all };
         }
         match condition {
             Condition::Kind(kind) => Self::Kind(kind_number(*kind)),
@@ -120,20 +124,48 @@ impl Test {
         }
     }
 
-    /// Whether the row of the model with this id passes.
-    pub(crate) fn passes(&self, id: usize, row: &Row) -> bool {
+    /// Leaves those models of a segment, the one of this number, that pass.
+    pub(crate) fn narrow(&self, number: usize, segment: &Segment, models: &mut Mask) {
         match self {
-            Self::Constant(constant) => *constant,
-            Self::Among(models) => models.contains(id),
-            Self::Kind(kind) => row.kind == *kind,
-            Self::Hub(hub) => row.hub == *hub,
-            Self::State(state) => row.state == *state,
-            Self::Label { of, matching } => matching.get(row.label(*of) as usize).copied().unwrap_or(false),
-            Self::Fact(bit) => row.has(*bit),
-            Self::Number { of, least, most } => (*least..=*most).contains(&u64::from(row.number(*of))),
-            Self::All(tests) => tests.iter().all(|test| test.passes(id, row)),
-            Self::Any(tests) => tests.iter().any(|test| test.passes(id, row)),
-            Self::Not(test) => !test.passes(id, row),
+            Self::Constant(true) => {}
+            Self::Constant(false) => *models = Mask::NONE,
+            Self::Among(among) => models.keep(among.words(), number),
+            Self::Kind(kind) => models.narrow(&segment.kind, |of| of == *kind),
+            Self::Hub(hub) => models.narrow(&segment.hub, |of| of == *hub),
+            Self::State(state) => models.narrow(&segment.state, |of| of == *state),
+            Self::Label { of, matching } => {
+                let labels = segment.labels(*of);
+                match matching.few {
+                    Some([only, u32::MAX, ..]) => models.narrow(labels, |label| label == only),
+                    Some([a, b, c, d]) => {
+                        models.narrow(labels, |label| (label == a) | (label == b) | (label == c) | (label == d));
+                    }
+                    None => models.narrow(labels, |label| matching.each.get(label as usize).copied().unwrap_or(false)),
+                }
+            }
+            Self::Fact(bit) => models.narrow(&segment.flags, |flags| flags & bit != 0),
+            Self::Number { of, least, most } => {
+                let within = |number: u32| (*least..=*most).contains(&u64::from(number));
+                match segment.numbers(*of) {
+                    Some(numbers) => models.narrow(numbers, within),
+                    None => models.narrow(&segment.nsfw, |nsfw| within(nsfw.into())),
+                }
+            }
+            Self::All(tests) => tests.iter().for_each(|test| test.narrow(number, segment, models)),
+            Self::Any(tests) => {
+                let mut any = Mask::NONE;
+                for test in tests {
+                    let mut some = *models;
+                    test.narrow(number, segment, &mut some);
+                    any.add(&some);
+                }
+                *models = any;
+            }
+            Self::Not(test) => {
+                let mut passed = *models;
+                test.narrow(number, segment, &mut passed);
+                models.remove(&passed);
+            }
         }
     }
 

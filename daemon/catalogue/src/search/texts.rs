@@ -1,6 +1,6 @@
-//! Which models hold which words, as the full-text index tells it: the slowest part of a search, because SQLite hands
-//! over one model after the other. So the sets of the last few texts are kept, and of what changed since only that is
-//! asked again.
+//! Which models hold which words, as the full-text index tells it: the slowest part of a search, because SQLite looks at
+//! one model after the other. So the sets of words that many models hold are kept, and of what changed since only that
+//! is asked again.
 
 use super::bits::Bits;
 use super::columns::Columns;
@@ -11,7 +11,9 @@ use sqlx::SqliteConnection;
 use std::sync::Arc;
 
 /// Of a million models each takes 128 KiB.
-const KEPT: usize = 48;
+const KEPT: usize = 128;
+/// Fewer models are found again in about a millisecond.
+const KEPT_FROM: usize = 4_096;
 /// More pieces of what changed are not worth asking for one by one.
 const MOST_RANGES: usize = 12;
 
@@ -32,7 +34,7 @@ struct Text {
     models: Arc<Bits>,
 }
 
-/// The sets of the last few texts, the latest last.
+/// The sets of the last texts that many models hold, the latest last.
 #[derive(Debug, Default)]
 pub(crate) struct Texts(Vec<Text>);
 
@@ -47,6 +49,9 @@ impl Texts {
     }
 
     pub(crate) fn keep(&mut self, expression: &str, changed: i64, models: Arc<Bits>) {
+        if models.len() < KEPT_FROM {
+            return;
+        }
         match self.0.iter_mut().find(|text| text.expression == expression) {
             Some(text) if text.changed >= changed => {}
             Some(text) => (text.changed, text.models) = (changed, models),
@@ -70,7 +75,7 @@ pub(crate) async fn read(
     let (statement, text) = match source {
         Source::Match(expression) => {
             if let Some((changed, models)) = kept {
-                let ranges = columns.changed_after(changed);
+                let ranges = columns.renewed_after(changed);
                 if ranges.is_empty() {
                     return Ok(models);
                 }
