@@ -12,8 +12,9 @@ use paintbox_domain::{Architecture, ModelKind};
 const PREFIXES: [&str; 3] = ["control_model.", "controlnet.", ""];
 
 /// Names that a ControlNet has, of whichever network.
-const CONTROL: [&str; 8] = [
+const CONTROL: [&str; 9] = [
     "controlnet_cond_embedding.conv_in.weight",
+    "controlnet_down_blocks.0.weight",
     "input_hint_block.0.weight",
     "controlnet_x_embedder.weight",
     "controlnet_blocks.0.weight",

@@ -28,7 +28,7 @@ const FLUX_BLOCK: super::marks::Mark = Either(&[
 ]);
 
 /// At most one of these fits a sound file; if two of different families do, the file is a mixture and nothing is said.
-const FAMILIES: [Signature<Answer>; 64] = [
+const FAMILIES: [Signature<Answer>; 69] = [
     // FLUX.1: modulation in every block, a pooled CLIP vector, T5 states. Its descendants lack one of the three.
     family(
         Architecture::Flux1,
@@ -142,7 +142,7 @@ const FAMILIES: [Signature<Answer>; 64] = [
             Shape("x_embedder.proj.weight", &[ANY, ANY, ANY, ANY, ANY]),
             Prefix("transformer_blocks.0.attn."),
         ],
-        &[],
+        &["clean_x_embedder."],
     ),
     family(
         Architecture::Sd3,
@@ -309,7 +309,7 @@ const FAMILIES: [Signature<Answer>; 64] = [
                 Shape("patch_embedding.weight", &[ANY, 1, 2, 2]),
             ]),
         ],
-        &[],
+        &["condition_embedder.delta_embedder.", "patch_long."],
     ),
     family(
         Architecture::Ltx,
@@ -417,7 +417,7 @@ const FAMILIES: [Signature<Answer>; 64] = [
             Name("time_condition_embed.condition_embedder.linear_1.weight"),
             Size("transformer_blocks.0.attn1.to_q.weight", 0, &[4096]),
         ],
-        &["patch_embed.pos_embed"],
+        &[],
     ),
     family(
         Architecture::CogView3,
@@ -436,7 +436,7 @@ const FAMILIES: [Signature<Answer>; 64] = [
             Size("time_embedding.linear_1.weight", 0, &[512]),
             Name("norm_final.weight"),
         ],
-        &[],
+        &["perceiver_cross_attention."],
     ),
     family(
         Architecture::Kandinsky5,
@@ -497,6 +497,12 @@ const FAMILIES: [Signature<Answer>; 64] = [
         &[Name("cond_mapper.0.weight"), Name("blocks.0.depthwise.weight"), Name("projection.weight")],
         &[],
     ),
+    // Würstchen's stage B puts a picture's semantics in at six places, Cascade's at one.
+    family(
+        Architecture::Wuerstchen,
+        &[Name("clf.1.weight"), Name("clip_mapper.weight"), Prefix("effnet_mappers.1."), Prefix("down_blocks.0.0.")],
+        &[],
+    ),
     named("Kandinsky 2 prior", &[Name("prd_embedding"), Name("clip_mean"), Prefix("transformer_blocks.0.attn1.")]),
     named("DiT", &[Name("transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight")]),
     named("OmniGen", &[Prefix("patch_embedding.output_image_proj."), Prefix("patch_embedding.input_image_proj.")]),
@@ -504,6 +510,11 @@ const FAMILIES: [Signature<Answer>; 64] = [
     named("HiDream O1", &[Name("x_embedder.proj1.weight"), Name("language_model.layers.0.self_attn.q_proj.weight")]),
     named("ACE-Step", &[Name("genre_embedder.weight"), Prefix("transformer_blocks.0.")]),
     named("MiniMax H3", &[Name("video_patch_proj.weight"), Name("audio_patch_proj.weight")]),
+    // What grew out of a family and added inputs that the family's network cannot take.
+    named("AnyFlow", &[Prefix("condition_embedder.delta_embedder."), Prefix("blocks.0.attn2.")]),
+    named("Helios", &[Prefix("patch_long."), Prefix("condition_embedder."), Prefix("blocks.0.attn2.")]),
+    named("ConsisID", &[Prefix("perceiver_cross_attention."), Prefix("patch_embed.text_proj.")]),
+    named("FramePack", &[Prefix("clean_x_embedder."), Prefix("context_embedder.token_refiner.")]),
     named("PRX", &[Prefix("blocks.0.attention.img_qkv_proj."), Name("txt_in.weight")]),
     named("Z-Image in pixel space", &[Prefix("dec_net.cond_embed."), Prefix("noise_refiner.0.")]),
 ];

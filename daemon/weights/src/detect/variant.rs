@@ -91,6 +91,7 @@ pub(super) fn of_transformer(scope: &Scope<'_>, finding: Finding) -> Finding {
             let is_stage_c = scope.has("clip_txt_mapper.weight");
             (Some(if is_stage_c { "stage_c" } else { "stage_b" }), None)
         }
+        Architecture::Wuerstchen => (Some(if scope.has("cond_mapper.0.weight") { "prior" } else { "decoder" }), None),
         Architecture::Ltx => {
             let width = scope.dim("patchify_proj.weight", 0).or_else(|| scope.dim("proj_in.weight", 0));
             (

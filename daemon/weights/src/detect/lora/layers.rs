@@ -156,19 +156,22 @@ impl Layers {
     }
 }
 
-/// Where ten transformer blocks stand in XL and in nothing cut out of it: the way down, the middle, and the second place
-/// of the way up. SSD-1B has ten in the first place of the way up alone.
+/// Where ten transformer blocks stand in XL and in nothing cut out of it: the way down, the middle, and the first two
+/// places of the way up. SSD-1B has ten in the third alone (ComfyUI `comfy/model_detection.py` at a125cd84, `SSD_1B`, whose
+/// `transformer_depth_output` is read from its end).
 fn is_deep_place(place: &str) -> bool {
-    const DEEP: [&str; 6] = [
+    const DEEP: [&str; 7] = [
         "down_blocks_2_attentions_",
         "input_blocks_7_1",
         "input_blocks_8_1",
         "mid_block_attentions_0",
         "middle_block_1",
+        "up_blocks_0_attentions_0",
         "up_blocks_0_attentions_1",
     ];
     let place = place.replace('.', "_");
-    DEEP.iter().any(|deep| place.contains(deep)) || place.contains("output_blocks_1_1")
+    DEEP.iter().any(|deep| place.contains(deep))
+        || ["output_blocks_0_1", "output_blocks_1_1"].iter().any(|deep| place.contains(deep))
 }
 
 fn says_inputs(part: Part) -> bool {
