@@ -6,7 +6,7 @@
 Standard library only. Nothing here knows what detection answers: what each file is stands in `labels.tsv`, written by
 hand from the identity of the repository that the numbers come from. Each listing below names that repository; the numbers
 are its `config.json`'s or the defaults of the class that reads it, the names those of the code in brackets:
-[c] ComfyUI `comfy/model_detection.py` at 006dd0ae, [d] diffusers at 58eb52c0 (`models/`, `scripts/convert_*.py`,
+[c] Comfy-Org/ComfyUI `comfy/model_detection.py` at 0b61ce5b and `comfy/ldm/` at a125cd84, [d] diffusers at 58eb52c0 (`models/`, `scripts/convert_*.py`,
 `loaders/single_file_utils.py`, `loaders/lora_conversion_utils.py`), [s] stable-diffusion.cpp at 97d29908 (`src/model/`).
 """
 

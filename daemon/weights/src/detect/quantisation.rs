@@ -1,8 +1,9 @@
 //! How weights were made smaller, by the tensors that each method leaves beside them.
 //!
-//! Names: ComfyUI's scaled fp8 (`scaled_fp8`, `.scale_weight`, later `.weight_scale` and `.comfy_quant`; see
-//! `comfy/ops.py`), bitsandbytes (`.absmax`, `.quant_state.bitsandbytes__nf4`), nunchaku's SVDQuant (`.qweight`,
-//! `.wscales`, `.smooth_factor`), torchao and GPTQ (`.qzeros`).
+//! Names: ComfyUI's scaled fp8 (`scaled_fp8`, `.scale_weight`: Comfy-Org/ComfyUI `comfy/ops.py` and
+//! `comfy/model_detection.py` at a125cd84; `.weight_scale` and `.comfy_quant` since then), bitsandbytes (`.absmax`,
+//! `.quant_state.bitsandbytes__nf4`), nunchaku's SVDQuant (`.qweight`, `.wscales`, `.smooth_factor`: diffusers
+//! `src/diffusers/quantizers/nunchaku/utils.py` at 58eb52c0), GPTQ (`.qzeros`).
 
 use super::Listing;
 

@@ -178,13 +178,19 @@ fn transformers_in_their_original_names_are_known_too() {
     ];
     assert_eq!(what(&made_of(sd3)).1, Architecture::Sd3);
     let next = |width: usize, states: usize| {
-        what(&made_of([
+        [
             ("cap_embedder.1.weight", vec![width, states]),
             ("noise_refiner.0.attention.k_norm.weight", vec![128]),
             ("layers.0.attention.qkv.weight", vec![3 * width, width]),
-        ]))
+        ]
     };
-    assert_eq!(next(3840, 2560).1, Architecture::ZImage);
+    let z_image = next(3840, 2560).into_iter().chain([("cap_pad_token", vec![1, 3840])]);
+    assert_eq!(what(&made_of(z_image.clone())).1, Architecture::ZImage);
+    // Ming-Image has all of it but the token, or a mark beside it.
+    assert_eq!(what(&made_of(next(3840, 2560))).1, Architecture::Unknown);
+    let marked = made_of(z_image.chain([("__ming_image__", vec![0])]));
+    assert_eq!(what(&marked), (ModelKind::Network, Architecture::Unknown, Some("Ming Image")));
+    let next = |width, states| what(&made_of(next(width, states)));
     assert_eq!(next(2304, 2304).1, Architecture::Lumina2);
     assert_eq!(next(2304, 2560), (ModelKind::Network, Architecture::Unknown, Some("a relative of Lumina 2")));
 }

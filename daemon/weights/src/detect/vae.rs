@@ -1,7 +1,7 @@
 //! VAEs: what they decode, and whose latents those are, as far as shapes tell.
 //!
-//! Names and channels are those of diffusers' `models/autoencoders/` at 58eb52c0 and stable-diffusion.cpp's
-//! `src/model/vae/` at 97d29908. Four channels serve SD 1.x, 2.x and XL alike and sixteen serve SD3 and FLUX.1: scale and
+//! Names and channels are those of diffusers' `src/diffusers/models/autoencoders/` at 58eb52c0, leejet/stable-diffusion.cpp's
+//! `src/model/vae/` at 97d29908, and Comfy-Org/ComfyUI's `comfy/taesd/taesd.py` and `comfy/ldm/` at a125cd84. Four channels serve SD 1.x, 2.x and XL alike and sixteen serve SD3 and FLUX.1: scale and
 //! shift differ, but they stand in no header, so the list of families is what shapes allow, not what sounds best.
 
 use super::marks::Mark::{Either, Name, Prefix, Shape};

@@ -1,7 +1,8 @@
 //! Which member of its family a network is, where shapes tell, and how it predicts, where marker tensors say so.
 //!
 //! Turbo, Lightning, Hyper, LCM and every merge share all names and shapes with their base, so they have no variant.
-//! Markers are empty tensors that trainers and merge tools write for loaders (ComfyUI `comfy/supported_models.py`):
+//! Markers are empty tensors that trainers and merge tools write for loaders (Comfy-Org/ComfyUI
+//! `comfy/supported_models.py` at a125cd84, `SDXL.model_type`):
 //! `v_pred`, `ztsnr`, Playground 2.5's `edm_mean` and `edm_std`, CosXL's `edm_vpred.sigma_max`.
 
 use super::{Finding, Listing, Scope};

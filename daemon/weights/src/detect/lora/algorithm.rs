@@ -1,7 +1,8 @@
 //! What a tensor is to its adapter, and which algorithm a set of tensors is.
 //!
-//! Names: kohya-ss/sd-scripts `networks/lora.py`, KohakuBlueleaf/LyCORIS `lycoris/modules`, huggingface/peft, XLabs-AI's
-//! FLUX.1 adapters, as ComfyUI `comfy/lora.py` and diffusers `loaders/lora_conversion_utils.py` (58eb52c0) read them.
+//! Names: kohya-ss/sd-scripts `networks/lora.py` at 48d368fa, KohakuBlueleaf/LyCORIS `lycoris/modules/` (each `weight_list`) at
+//! f49d30d6, huggingface/peft, XLabs-AI's FLUX.1 adapters, as Comfy-Org/ComfyUI `comfy/lora.py` and `comfy/weight_adapter/` at
+//! a125cd84 and diffusers `src/diffusers/loaders/lora_conversion_utils.py` at 58eb52c0 read them.
 
 use crate::adapter::{Role, module_and_role};
 
