@@ -8,7 +8,7 @@ use std::fmt::Write;
 /// A header as a writer puts it down: with or without space, and with the keys in an order of its own.
 fn json(name: &str, style: usize) -> String {
     let header = listing(name, "model.");
-    let space = if style % 2 == 0 { "" } else { " " };
+    let space = if style.is_multiple_of(2) { "" } else { " " };
     let mut json = format!("{{\"__metadata__\":{space}{{\"format\":\"pt\",\"ss_tags\":\"{{\\\"a\\\": \\u00e9}}\"}}");
     for (name, info) in &header.tensors {
         let (shape, span) = (format!("{:?}", info.shape), format!("[{},{space}{}]", info.start, info.end));

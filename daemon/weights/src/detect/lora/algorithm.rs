@@ -5,6 +5,7 @@
 //! a125cd84 and diffusers `src/diffusers/loaders/lora_conversion_utils.py` at 58eb52c0 read them.
 
 use crate::adapter::{Role, module_and_role};
+use crate::shapes::split_last;
 
 /// What a tensor of an adapter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub(super) enum Part {
 ///
 /// Asked of every tensor of every file, so the last word of a name decides first: most are no adapter's.
 pub(super) fn part_of(name: &str) -> Option<(&str, Part)> {
-    let (module, leaf) = name.rsplit_once('.')?;
+    let (module, leaf) = split_last(name)?;
     let part = match leaf {
         "bias" => return None,
         "weight" => return weight_of(name, module),
@@ -57,7 +58,7 @@ pub(super) fn part_of(name: &str) -> Option<(&str, Part)> {
 
 /// The same for names that end in `.weight`.
 fn weight_of<'n>(name: &'n str, stem: &'n str) -> Option<(&'n str, Part)> {
-    let (module, leaf) = stem.rsplit_once('.').unwrap_or(("", stem));
+    let (module, leaf) = split_last(stem).unwrap_or(("", stem));
     let glora = match leaf {
         "a1" | "b1" => Some(Part::GloraOther),
         "a2" | "b2" => Some(Part::GloraDown),

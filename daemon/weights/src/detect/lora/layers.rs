@@ -204,13 +204,16 @@ fn without_prefix(module: &str) -> &str {
 }
 
 /// Writes a name's one spelling into `into`; gives the first number in it.
-fn spell(name: &str, into: &mut String) -> Option<usize> {
+fn spell(whole: &str, into: &mut String) -> Option<usize> {
     into.clear();
-    let mut first = None;
-    for (index, segment) in name.split(['.', '_']).enumerate() {
-        if index > 0 {
+    let (mut first, mut rest) = (None, Some(whole));
+    while let Some(name) = rest {
+        if name.len() < whole.len() {
             into.push('_');
         }
+        let end = name.bytes().position(|byte| matches!(byte, b'.' | b'_')).unwrap_or(name.len());
+        let segment = name.get(..end).unwrap_or(name);
+        rest = name.get(end + 1..);
         if !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()) {
             // Text encoders and experts have numbers in other places; the first is the block's.
             first = first.or_else(|| segment.parse().ok());
