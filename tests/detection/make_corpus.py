@@ -203,7 +203,6 @@ def companions() -> dict[str, Listing]:
         "vae-sd-diffusers": parts.kl_vae_diffusers(4, True),
         "vae-flux": parts.kl_vae_ldm(16, False),
         "vae-flux-diffusers": parts.kl_vae_diffusers(16, False),
-        "vae-cogview-diffusers": parts.kl_vae_diffusers(16, False),
         "vae-flux2": parts.kl_vae_ldm(32, True).tensor("bn.running_mean", 128).tensor("bn.running_var", 128),
         "vae-wan21": parts.wan_vae(16, 96, 96),
         "vae-wan22": parts.wan_vae(48, 160, 256),
