@@ -6,7 +6,7 @@
 Standard library only. Nothing here knows what detection answers: what each file is stands in `labels.tsv`, written by
 hand from the identity of the repository that the numbers come from. Each listing below names that repository; the numbers
 are its `config.json`'s or the defaults of the class that reads it, the names those of the code in brackets:
-[c] ComfyUI `comfy/model_detection.py` at 006dd0ae, [d] diffusers at 58eb52c0 (`models/`, `scripts/convert_*.py`,
+[c] Comfy-Org/ComfyUI `comfy/model_detection.py` at 0b61ce5b and `comfy/ldm/` at a125cd84, [d] diffusers at 58eb52c0 (`models/`, `scripts/convert_*.py`,
 `loaders/single_file_utils.py`, `loaders/lora_conversion_utils.py`), [s] stable-diffusion.cpp at 97d29908 (`src/model/`).
 """
 
@@ -22,7 +22,7 @@ from notation import Listing, span  # noqa: E402
 
 XL = dict(mult=(1, 2, 4), context=2048, linear=True, added=2816)
 SDXL = dict(XL, down=((0, 0), (2, 2), (10, 10)), middle=10)
-SSD = dict(XL, down=((0, 0), (2, 2), (4, 4)), up=((10, 4, 4), (2, 1, 1), (0, 0, 0)), middle=-1)
+SSD = dict(XL, down=((0, 0), (2, 2), (4, 4)), up=((4, 4, 10), (2, 1, 1), (0, 0, 0)), middle=-1)
 VEGA = dict(XL, down=((0, 0), (1, 1), (2, 2)), up=((2, 2, 2), (1, 1, 1), (0, 0, 0)), middle=-1)
 SD2 = dict(context=1024, linear=True)
 REFINER = dict(width=384, down=((0, 0), (4, 4), (4, 4), (0, 0)), middle=4, context=1280, linear=True, added=2560)
@@ -51,7 +51,8 @@ def networks() -> dict[str, Listing]:
         "sdxl-inpaint-ldm": unets.unet("ldm", channels=9, **SDXL),
         "sdxl-ip2p-diffusers": unets.unet("diffusers", channels=8, **SDXL),
         "refiner-ldm": unets.unet("ldm", **REFINER),
-        # segmind/SSD-1B, segmind/Segmind-Vega, etri-vilab/koala-700m and -1b [c SSD_1B, Segmind_Vega, KOALA_700M, KOALA_1B]
+        # segmind/SSD-1B, segmind/Segmind-Vega, etri-vilab/koala-700m and -1b [c SSD_1B, Segmind_Vega, KOALA_700M, KOALA_1B,
+        # whose depths of the way up are read from the end of their list]
         "ssd-1b-ldm": unets.unet("ldm", **SSD),
         "ssd-1b-diffusers": unets.unet("diffusers", **SSD),
         "vega-ldm": unets.unet("ldm", **VEGA),
@@ -60,9 +61,8 @@ def networks() -> dict[str, Listing]:
         "koala-1b-diffusers": unets.unet("diffusers", down=((0,), (2,), (6,)), middle=6, **XL),
         # Kwai-Kolors/Kolors: text states projected from 4096, size embedding with 4096 pooled [d unet_2d_condition]
         "kolors-ldm": unets.unet("ldm", **dict(SDXL, added=5632)),
-        # stabilityai/stable-video-diffusion-img2vid [c video_model; s VERSION_SVD; d unet_spatio_temporal_condition]
-        "svd-ldm": svd("ldm"),
-        "svd-diffusers": svd("diffusers"),
+        # stabilityai/stable-video-diffusion-img2vid [c video_model; s VERSION_SVD]
+        "svd-ldm": svd_ldm(),
         # black-forest-labs/FLUX.1-dev, -schnell, -Fill-dev, -Depth-dev; ostris/Flex.2-preview, Flex.1-alpha [c, d]
         "flux1-dev": net.flux1(),
         "flux1-dev-weight": net.flux1(scale="weight"),
@@ -83,12 +83,13 @@ def networks() -> dict[str, Listing]:
         # lodestones/Chroma1-HD and Chroma1-Radiance [d CHECKPOINT_KEY_NAMES; s VERSION_CHROMA_RADIANCE]
         "chroma": net.chroma(),
         "chroma-radiance": net.chroma(radiance=True),
-        # AIDC-AI/Ovis-Image-7B, meituan-longcat/LongCat-Image, briaai/BRIA-3.2 [d transformer_{ovis,longcat}_image, _bria]
+        # AIDC-AI/Ovis-Image-7B, meituan-longcat/LongCat-Image, BRIA [d transformer_{ovis,longcat}_image, the
+        # defaults of transformer_bria]
         "ovis": net.ovis(),
         "ovis-diffusers": net.flux_diffusers(depth=6, single=27, text=2048, time="", pooled=None, guidance=False, ff="swiglu", normed_text=True),
         "longcat": net.flux1(depth=10, single=20, text=3584, pooled=None, guidance=False),
         "longcat-diffusers": net.flux_diffusers(depth=10, single=20, text=3584, time="time_embed", pooled=None, guidance=False),
-        "bria-diffusers": net.flux_diffusers(time="time_embed", pooled=None, guidance=False, channels=16, out=16),
+        "bria-diffusers": net.flux_diffusers(time="time_embed", pooled=None, guidance=False),
         # tencent/HunyuanVideo, HunyuanVideo-1.5, HunyuanImage-2.1 [d convert_hunyuan_*; c txt_in.individual_token_refiner]
         "hunyuan-video": net.hunyuan_video(True),
         "hunyuan-video-comfy": net.hunyuan_video(False),
@@ -157,28 +158,13 @@ def networks() -> dict[str, Listing]:
         "krea2": net.krea2(True),
         "krea2-diffusers": net.krea2(False),
         "ernie-image": net.ernie_image(),
-        # kandinsky-community/kandinsky-2-2-decoder [d unet_2d_condition: added key and value projections, image embedding]
-        "kandinsky22-diffusers": kandinsky22(),
     }
 
 
-def svd(naming: str) -> Listing:
-    x = unets.unet(naming, context=1024, linear=True, channels=8, added=768)
-    if naming == "ldm":
-        x.conv("input_blocks.{1,2,4,5,7,8}.0.time_stack.in_layers.2", 320, 320, 3, 1, 1).tensor("input_blocks.{1,2,4,5,7,8}.0.time_mixer.mix_factor", 1)
-        return x.tensor("input_blocks.{1,2,4,5,7,8}.1.time_stack.0.attn1.to_{q,k,v}.weight", 320, 320)
-    x.lines = [line.replace(".norm1", ".spatial_res_block.norm1") if ".resnets." in line else line for line in x.lines]
-    x.lines = [line.replace(".conv", ".spatial_res_block.conv") if ".resnets." in line else line for line in x.lines]
-    x.conv("{down,up}_blocks.0.resnets.{0,1}.temporal_res_block.conv{1,2}", 320, 320, 3, 1, 1)
-    for place, width in (("down_blocks.0", 320), ("down_blocks.1", 640), ("down_blocks.2", 1280), ("up_blocks.1", 1280), ("up_blocks.2", 640), ("up_blocks.3", 320)):
-        x.tensor(f"{place}.attentions.{{0,1}}.temporal_transformer_blocks.0.attn1.to_{{q,k,v}}.weight", width, width)
-    return x
-
-
-def kandinsky22() -> Listing:
-    x = unets.unet("diffusers", width=384, mult=(1, 2, 3, 4), down=((0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)), middle=-1, out=8)
-    x.linear("add_embedding.image_proj", 1536, 1280).norm("add_embedding.image_norm", 1536).linear("encoder_hid_proj.image_embeds", 7680, 1280)
-    return x.linear("down_blocks.{1-3}.attentions.{0-2}.{to_q,to_k,to_v,to_out.0}", 768, 768).linear("down_blocks.{1-3}.attentions.{0-2}.add_{k,v}_proj", 768, 768)
+def svd_ldm() -> Listing:
+    x = unets.unet("ldm", context=1024, linear=True, channels=8, added=768)
+    x.conv("input_blocks.{1,2,4,5,7,8}.0.time_stack.in_layers.2", 320, 320, 3, 1, 1).tensor("input_blocks.{1,2,4,5,7,8}.0.time_mixer.mix_factor", 1)
+    return x.tensor("input_blocks.{1,2,4,5,7,8}.1.time_stack.0.attn1.to_{q,k,v}.weight", 320, 320)
 
 
 def companions() -> dict[str, Listing]:
@@ -207,37 +193,32 @@ def companions() -> dict[str, Listing]:
         "mistral-small": parts.decoder_lm(5120, 40, 32768, 131072, 4096, 1024, 128),
         "llm-llama31-8b": parts.decoder_lm(4096, 32, 14336, 128256, 4096, 1024, 128, lm_head=True),
         "llm-qwen25-7b": parts.decoder_lm(3584, 28, 18944, 152064, 3584, 512, 128, bias=True, lm_head=True),
+        # Alpha-VLLM/Lumina-mGPT-2.0: a Chameleon of 7 billion parameters with more words
+        "llm-lumina-mgpt": parts.decoder_lm(4096, 32, 11008, 171385, 4096, 4096, 128, qk_norm=True, lm_head=True),
         "llm-tiny": parts.decoder_lm(64, 2, 128, 1000, 64, 64, 16),
         "llm-gguf": parts.llm_gguf(4096, 32, 14336, 128256, 1024),
-        # VAEs of the repositories above; madebyollin/taesd, taesdxl, taef1; mit-han-lab/dc-ae-f32c32-sana-1.0 [d, s]
+        # VAEs of the repositories above; madebyollin/taesd; mit-han-lab/dc-ae-f32c32-sana-1.0 [d, s, c taesd]. Those in
+        # diffusers' names are among the fixtures.
         "vae-sd": parts.kl_vae_ldm(4, True),
         "vae-sd-diffusers": parts.kl_vae_diffusers(4, True),
         "vae-flux": parts.kl_vae_ldm(16, False),
         "vae-flux-diffusers": parts.kl_vae_diffusers(16, False),
-        "vae-cogview-diffusers": parts.kl_vae_diffusers(16, False),
         "vae-flux2": parts.kl_vae_ldm(32, True).tensor("bn.running_mean", 128).tensor("bn.running_var", 128),
-        "vae-flux2-diffusers": parts.kl_vae_diffusers(32, True, batch_norm=True),
-        "vae-svd-diffusers": parts.svd_vae(),
-        "vae-wan21": parts.wan_vae(16, 96),
-        "vae-wan22": parts.wan_vae(48, 160),
-        "vae-qwen-diffusers": parts.wan_vae_diffusers(16, 96),
-        "vae-hunyuan-video": parts.hunyuan_vae(),
+        "vae-wan21": parts.wan_vae(16, 96, 96),
+        "vae-wan22": parts.wan_vae(48, 160, 256),
         "vae-ltx": parts.ltx_vae(),
-        "vae-cogvideox": parts.cogvideox_vae(),
-        "vae-dc": parts.dc_ae(True),
-        "vae-dc-diffusers": parts.dc_ae(False),
-        "vae-taesd-diffusers": parts.taesd(4, True),
-        "vae-taef1-diffusers": parts.taesd(16, True),
-        "vae-taesd": parts.taesd(4, False),
+        "vae-dc": parts.dc_ae(),
+        "vae-taesd": parts.taesd("taesd_encoder.", "taesd_decoder."),
+        "vae-taesd-encoder": parts.taesd("", None),
+        "vae-taesd-decoder": parts.taesd(None, ""),
         "vae-stage-a": parts.stage_a(),
-        # lllyasviel/control_v11p_sd15_canny, diffusers/controlnet-canny-sdxl-1.0(-mid, -small), xinsir/controlnet-union-sdxl-1.0 [d]
+        # lllyasviel/control_v11p_sd15_canny, diffusers/controlnet-canny-sdxl-1.0(-mid, -small) [d]
         "control-sd1-ldm": unets.control_ldm(),
         "control-sd2-ldm": unets.control_ldm(**SD2),
         "control-sd1-diffusers": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 5),
         "control-sdxl-diffusers": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, **SDXL),
         "control-sdxl-mid": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, **dict(XL, down=((0, 0), (0, 0), (1, 1)), middle=1)),
         "control-sdxl-small": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, **dict(XL, down=((0, 0), (0, 0), (0, 0)), middle=-1)),
-        "control-sdxl-union": unets.control_diffusers([320] * 4 + [640] * 3 + [1280] * 2, union=True, **SDXL),
         "control-lora-sdxl": parts.control_lora(),
         # InstantX/FLUX.1-dev-Controlnet-Canny, Shakker-Labs/…-Union-Pro-2.0, XLabs-AI/flux-controlnet-canny, InstantX/SD3-Controlnet-Canny
         "control-flux-instantx": parts.flux_control(5, 10, True),
@@ -246,14 +227,12 @@ def companions() -> dict[str, Listing]:
         "control-sd3": parts.sd3_control(1536, 12),
         "control-qwen": parts.qwen_control(5),
         "control-z-image": parts.z_image_control(),
-        # TencentARC/t2iadapter_canny_sd15v2, t2i-adapter-canny-sdxl-1.0, h94/IP-Adapter, guoyww/animatediff
-        "t2i-sd1": parts.t2i_adapter(False, False),
-        "t2i-sdxl-diffusers": parts.t2i_adapter(True, True),
+        # TencentARC/t2iadapter_canny_sd15v2, h94/IP-Adapter, guoyww/animatediff
+        "t2i-sd1": parts.t2i_adapter(),
         "ip-adapter-sd1": parts.ip_adapter(768, 16, False, 768),
         "ip-adapter-sdxl": parts.ip_adapter(2048, 70, False, 1280),
         "ip-adapter-plus-sdxl": parts.ip_adapter(2048, 70, True, 1280),
-        "motion-sd1": parts.motion_module(False),
-        "motion-sdxl": parts.motion_module(True),
+        "motion-sd1": parts.motion_module(),
         # xinntao/ESRGAN, Real-ESRGAN, cszn/BSRGAN, hongyuanyu/SPAN, JingyunLiang/SwinIR, XPixelGroup/HAT, zhengchen1999/DAT, neosr
         "up-esrgan-old": parts.esrgan("old"),
         "up-esrgan": parts.esrgan("new"),
@@ -337,6 +316,8 @@ def loras() -> dict[str, Listing]:
         "lora-sd1-ia3": lora(sd1, kohya, 8, r"attn.*to_[kv]|ff\.net\.2", "ia3"),
         "lora-sd1-glora": lora(sd1, kohya, 8, ATTENTION, "glora"),
         "lora-sd1-text": lora(te1, "lora_te_|_", 16, te_select),
+        "lora-ssd-1b": lora(n["ssd-1b-diffusers"], "unet.|.", 16, PLAIN_ATTENTION),
+        "lora-kolors-peft": lora(fixture("kolors-unet"), "unet.|.", 16, PLAIN_ATTENTION),
         "lora-lcm-sd1": lora(sd1, kohya, 64, r"attn|proj|ff|conv|sampler", conv=True),
         "lora-sd2-kohya": lora(unets.unet("diffusers", **SD2), kohya, 16, ATTENTION),
         "lora-sd2-peft": lora(unets.unet("diffusers", **SD2), "unet.|.", 16, PLAIN_ATTENTION),
@@ -391,20 +372,27 @@ def loras() -> dict[str, Listing]:
         "lora-cosmos2-comfy": lora(n["cosmos2-2b"], dit, 16, r"blocks"),
         "lora-anima-comfy": lora(n["anima"], dit, 16, r"blocks"),
         "lora-mochi-comfy": lora(n["mochi"], dit, 16, r"blocks"),
+        "lora-mochi-peft": lora(net.mochi_attention(), peft, 16, r"attn1"),
+        "lora-mochi-queries": lora(net.mochi_attention(), peft, 16, r"attn1\.\{to_"),
         "lora-cogvideox-peft": lora(n["cogvideox-5b-i2v"], peft, 16, r"transformer_blocks.*attn1"),
         "lora-krea2-comfy": lora(n["krea2-diffusers"], peft, 16, r"transformer_blocks"),
-        "lora-cascade-comfy": lora(cascade_c(), "unet.|.", 16, r"blocks"),
+        "lora-cascade-comfy": lora(fixture("stable-cascade-prior"), "unet.|.", 16, r"attention|kv_mapper"),
+        "lora-wuerstchen-prior": lora(fixture("wuerstchen-prior"), "prior.|.", 16, r"attention|kv_mapper"),
+        "lora-wuerstchen-decoder": lora(fixture("wuerstchen-decoder"), "decoder.|.", 16, r"attention|kv_mapper"),
+        "lora-hunyuan-image-comfy": lora(n["hunyuan-image"], dit, 16, r"blocks.*(attn|mlp|mod|linear)"),
         "lora-ovis-peft": lora(n["ovis-diffusers"], peft, 16, r"transformer_blocks"),
-        "lora-svd-peft": lora(n["svd-diffusers"], "unet.|.", 16, PLAIN_ATTENTION),
+        "lora-svd-peft": lora(fixture("svd-unet"), "unet.|.", 16, PLAIN_ATTENTION),
         "lora-llm": lora(parts.decoder_lm(4096, 32, 14336, 128256, 4096, 1024, 128), "base_model.model.|.", 16, r"self_attn"),
-        "lora-motion": lora(parts.motion_module(False), "|.", 64, r"attention_blocks"),
+        "lora-motion": lora(parts.motion_module(), "|.", 64, r"attention_blocks"),
     }
 
 
-def cascade_c() -> Listing:
-    """Blocks of stage C's full prior: attention blocks with kv mappers [d unet_stable_cascade]."""
+def fixture(name: str) -> Listing:
+    """A listing that `tests/fixtures/headers/make_listings.py` wrote from the network's own class."""
+    path = pathlib.Path(__file__).parent.parent / "fixtures" / "headers" / f"{name}.txt"
     x = Listing()
-    return x.linear("down_blocks.{0,1}.{2,5,8}.kv_mapper.1", 2048, 2048).linear("down_blocks.{0,1}.{2,5,8}.attention.attn.to_{q,k,v}", 2048, 2048).linear("up_blocks.{0,1}.{2,5,8}.kv_mapper.1", 2048, 2048)
+    x.lines = path.read_text().splitlines()
+    return x
 
 
 def main() -> None:

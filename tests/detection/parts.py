@@ -90,7 +90,7 @@ def kl_vae_ldm(latents: int, quant: bool, double: bool = True) -> Listing:
     return x
 
 
-def kl_vae_diffusers(latents: int, quant: bool, batch_norm: bool = False) -> Listing:
+def kl_vae_diffusers(latents: int, quant: bool) -> Listing:
     x = Listing().conv("encoder.conv_in", 128, 3, 3, 3)
     for level, (inputs, outputs) in enumerate(((128, 128), (128, 256), (256, 512), (512, 512))):
         x.conv(f"encoder.down_blocks.{level}.resnets.0.conv1", outputs, inputs, 3, 3).norm(f"encoder.down_blocks.{level}.resnets.0.norm1", inputs)
@@ -103,34 +103,20 @@ def kl_vae_diffusers(latents: int, quant: bool, batch_norm: bool = False) -> Lis
     x.norm("decoder.conv_norm_out", 128).conv("decoder.conv_out", 3, 128, 3, 3)
     if quant:
         x.conv("quant_conv", 2 * latents, 2 * latents, 1, 1).conv("post_quant_conv", latents, latents, 1, 1)
-    if batch_norm:
-        x.tensor("bn.running_mean", 128).tensor("bn.running_var", 128).tensor("bn.num_batches_tracked:I64")
     return x
 
 
-def wan_vae(latents: int, dim: int) -> Listing:
+def wan_vae(latents: int, encoder: int, decoder: int) -> Listing:
     x = Listing().conv("conv1", 2 * latents, 2 * latents, 1, 1, 1).conv("conv2", latents, latents, 1, 1, 1)
-    x.conv("encoder.conv1", dim, 3 if latents == 16 else 12, 3, 3, 3).conv("decoder.conv1", 4 * dim, latents, 3, 3, 3)
-    for side in ("encoder", "decoder"):
+    x.conv("encoder.conv1", encoder, 3 if latents == 16 else 12, 3, 3, 3).conv("decoder.conv1", 4 * decoder, latents, 3, 3, 3)
+    for side, dim in (("encoder", encoder), ("decoder", decoder)):
         x.tensor(f"{side}.middle.{{0,2}}.residual.{{0,3}}.gamma", 4 * dim, 1, 1, 1).conv(f"{side}.middle.{{0,2}}.residual.{{2,6}}", 4 * dim, 4 * dim, 3, 3, 3)
         x.tensor(f"{side}.middle.1.norm.gamma", 4 * dim, 1, 1).conv(f"{side}.middle.1.to_qkv", 12 * dim, 4 * dim, 1, 1).conv(f"{side}.middle.1.proj", 4 * dim, 4 * dim, 1, 1)
-    x.tensor("encoder.downsamples.0.residual.0.gamma", dim, 1, 1, 1).tensor("decoder.upsamples.0.residual.0.gamma", 4 * dim, 1, 1, 1)
-    return x.tensor("encoder.head.0.gamma", 4 * dim, 1, 1, 1).conv("encoder.head.2", 2 * latents, 4 * dim, 3, 3, 3).tensor("decoder.head.0.gamma", dim, 1, 1, 1).conv("decoder.head.2", 3, dim, 3, 3, 3)
-
-
-def wan_vae_diffusers(latents: int, dim: int) -> Listing:
-    x = Listing().conv("quant_conv", 2 * latents, 2 * latents, 1, 1, 1).conv("post_quant_conv", latents, latents, 1, 1, 1)
-    x.conv("encoder.conv_in", dim, 3, 3, 3, 3).conv("decoder.conv_in", 4 * dim, latents, 3, 3, 3)
-    for side in ("encoder", "decoder"):
-        x.tensor(f"{side}.mid_block.resnets.{{0,1}}.norm{{1,2}}.gamma", 4 * dim, 1, 1, 1).conv(f"{side}.mid_block.resnets.{{0,1}}.conv{{1,2}}", 4 * dim, 4 * dim, 3, 3, 3)
-        x.conv(f"{side}.mid_block.attentions.0.to_qkv", 12 * dim, 4 * dim, 1, 1).tensor(f"{side}.norm_out.gamma", dim, 1, 1, 1)
-    return x.conv("encoder.conv_out", 2 * latents, 4 * dim, 3, 3, 3).conv("decoder.conv_out", 3, dim, 3, 3, 3)
-
-
-def hunyuan_vae() -> Listing:
-    x = Listing().conv("encoder.conv_in.conv", 128, 3, 3, 3, 3).conv("decoder.conv_in.conv", 512, 16, 3, 3, 3).conv("quant_conv", 32, 32, 1, 1, 1).conv("post_quant_conv", 16, 16, 1, 1, 1)
-    x.conv("{encoder,decoder}.mid_block.resnets.{0,1}.conv{1,2}.conv", 512, 512, 3, 3, 3).linear("{encoder,decoder}.mid_block.attentions.0.{to_q,to_k,to_v,to_out.0}", 512, 512)
-    return x.conv("encoder.conv_out.conv", 32, 512, 3, 3, 3).conv("decoder.conv_out.conv", 3, 128, 3, 3, 3)
+    # The larger one nests the blocks of a level once more.
+    first = ("encoder.downsamples.0.residual", "decoder.upsamples.0.residual") if latents == 16 else ("encoder.downsamples.0.downsamples.0.residual", "decoder.upsamples.0.upsamples.0.residual")
+    x.tensor(f"{first[0]}.0.gamma", encoder, 1, 1, 1).tensor(f"{first[1]}.0.gamma", 4 * decoder, 1, 1, 1)
+    x.tensor("encoder.head.0.gamma", 4 * encoder, 1, 1, 1).conv("encoder.head.2", 2 * latents, 4 * encoder, 3, 3, 3)
+    return x.tensor("decoder.head.0.gamma", decoder, 1, 1, 1).conv("decoder.head.2", 3 if latents == 16 else 12, decoder, 3, 3, 3)
 
 
 def ltx_vae() -> Listing:
@@ -138,40 +124,25 @@ def ltx_vae() -> Listing:
     return x.conv("decoder.up_blocks.0.res_blocks.{0-3}.conv{1,2}.conv", 512, 512, 3, 3, 3).conv("encoder.down_blocks.0.res_blocks.{0-3}.conv{1,2}.conv", 128, 128, 3, 3, 3).conv("encoder.conv_out.conv", 129, 512, 3, 3, 3)
 
 
-def cogvideox_vae() -> Listing:
-    x = Listing().conv("encoder.conv_in.conv", 128, 3, 3, 3, 3).conv("decoder.conv_in.conv", 512, 16, 3, 3, 3)
-    x.norm("decoder.mid_block.resnets.{0,1}.norm{1,2}.norm_layer", 512).conv("decoder.mid_block.resnets.{0,1}.norm{1,2}.conv_{y,b}.conv", 512, 16, 1, 1, 1)
-    return x.conv("{encoder,decoder}.mid_block.resnets.{0,1}.conv{1,2}.conv", 512, 512, 3, 3, 3)
+def dc_ae() -> Listing:
+    x = Listing().conv("encoder.project_in.conv", 128, 3, 3, 3).conv("decoder.project_in.main.conv", 1024, 32, 3, 3)
+    return x.conv("decoder.stages.{0-2}.op_list.{0-2}.main.conv1.conv", 128, 128, 3, 3).conv("encoder.stages.{0-2}.op_list.{0,1}.main.conv1.conv", 128, 128, 3, 3).conv("encoder.project_out.main.op_list.0.conv", 32, 1024, 3, 3)
 
 
-def dc_ae(original: bool) -> Listing:
-    if original:
-        x = Listing().conv("encoder.project_in.conv", 128, 3, 3, 3).conv("decoder.project_in.main.conv", 1024, 32, 3, 3)
-        return x.conv("decoder.stages.{0-2}.op_list.{0-2}.main.conv1.conv", 128, 128, 3, 3).conv("encoder.stages.{0-2}.op_list.{0,1}.main.conv1.conv", 128, 128, 3, 3).conv("encoder.project_out.main.op_list.0.conv", 32, 1024, 3, 3)
-    x = Listing().conv("encoder.conv_in", 128, 3, 3, 3).conv("decoder.conv_in", 1024, 32, 3, 3).conv("encoder.conv_out", 32, 1024, 3, 3)
-    x.conv("encoder.down_blocks.{0-2}.{0,1}.conv{1,2}", 128, 128, 3, 3).conv("decoder.up_blocks.{0-2}.{0,1}.conv{1,2}", 128, 128, 3, 3)
-    return x.conv("decoder.up_blocks.5.{0-2}.attn.to_qkv_multiscale.0.proj_in", 3072, 1, 5, 5, bias=False)
-
-
-def svd_vae() -> Listing:
-    x = kl_vae_diffusers(4, True)
-    x.lines = [line for line in x.lines if not line.startswith("post_quant_conv") and "decoder.mid_block" not in line and "decoder.up_blocks" not in line]
-    x.conv("decoder.mid_block.resnets.{0,1}.spatial_res_block.conv{1,2}", 512, 512, 3, 3).conv("decoder.mid_block.resnets.{0,1}.temporal_res_block.conv{1,2}", 512, 512, 3, 1, 1)
-    return x.tensor("decoder.mid_block.resnets.{0,1}.time_mixer.mix_factor", 1).conv("decoder.time_conv_out", 3, 3, 3, 1, 1)
-
-
-def taesd(latents: int, diffusers: bool, gated: bool = False) -> Listing:
+def taesd(encoder: str | None, decoder: str | None, latents: int = 4) -> Listing:
+    """One half or both, in the author's names: numbers of a row that has layers without weights in it."""
     x = Listing()
-    for side, middle in (("encoder", (3, 64)), ("decoder", (latents, 64))):
-        stem = f"{side}.layers" if diffusers else ("taesd_" + side)
-        first = 0 if side == "encoder" or diffusers else 1
-        x.conv(f"{stem}.{first}", middle[1], middle[0], 3, 3)
-        x.conv(f"{stem}.{{{first + 1}-{first + 3}}}.conv.{{0,2,4}}", 64, 64, 3, 3)
-    return x.conv("encoder.layers.14" if diffusers else "taesd_encoder.14", latents, 64, 3, 3).conv("decoder.layers.18" if diffusers else "taesd_decoder.19", 3, 64, 3, 3)
+    if encoder is not None:
+        x.conv(f"{encoder}0", 64, 3, 3, 3).conv(f"{encoder}{{1,3,4,5,7,8,9,11,12,13}}.conv.{{0,2,4}}", 64, 64, 3, 3)
+        x.conv(f"{encoder}{{2,6,10}}", 64, 64, 3, 3, bias=False).conv(f"{encoder}14", latents, 64, 3, 3)
+    if decoder is not None:
+        x.conv(f"{decoder}1", 64, latents, 3, 3).conv(f"{decoder}{{3,4,5,8,9,10,13,14,15,18}}.conv.{{0,2,4}}", 64, 64, 3, 3)
+        x.conv(f"{decoder}{{7,12,17}}", 64, 64, 3, 3, bias=False).conv(f"{decoder}19", 3, 64, 3, 3)
+    return x
 
 
 def stage_a() -> Listing:
-    x = Listing().conv("in_block.1", 192, 12, 1, 1).conv("out_block.0", 12, 192, 1, 1).tensor("down_blocks.{0-5}.gammas", 6).tensor("up_blocks.{1-5}.gammas", 6)
+    x = Listing().conv("in_block.1", 192, 12, 1, 1).conv("out_block.0", 12, 192, 1, 1).tensor("down_blocks.{0,2}.gammas", 6).tensor("up_blocks.{1-12}.gammas", 6)
     return x.tensor("vquantizer.codebook.weight", 8192, 4).conv("down_blocks.0.depthwise.1", 192, 1, 3, 3).conv("up_blocks.0.0", 384, 4, 1, 1)
 
 
@@ -195,7 +166,7 @@ def flux_control_xlabs() -> Listing:
 
 
 def sd3_control(width: int, layers: int) -> Listing:
-    x = sd3_diffusers(width, 36864)
+    x = sd3_diffusers(width, 36864, layers=layers)
     x.lines = [line for line in x.lines if not line.startswith(("norm_out", "proj_out"))]
     return x.linear(f"controlnet_blocks.{span(layers)}", width, width).conv("pos_embed_input.proj", width, 16, 2, 2)
 
@@ -213,13 +184,12 @@ def z_image_control() -> Listing:
     return x.linear(f"{b}.after_proj", 3840, 3840).linear("control_layers.0.before_proj", 3840, 3840).linear(f"{b}.feed_forward.w{{1,3}}", 10240, 3840, False).linear(f"{b}.feed_forward.w2", 3840, 10240, False)
 
 
-def t2i_adapter(xl: bool, diffusers: bool) -> Listing:
+def t2i_adapter() -> Listing:
     widths = (320, 640, 1280, 1280)
-    x, stem = Listing(), "adapter.body" if diffusers else "body"
-    x.conv("adapter.conv_in" if diffusers else "conv_in", 320, 768 if xl else 192, 3, 3)
+    x = Listing().conv("conv_in", 320, 192, 3, 3)
     for index in range(8):
-        name = f"{stem}.{index // 2}.resnets.{index % 2}" if diffusers else f"{stem}.{index}"
-        x.conv(f"{name}.block1", widths[index // 2], widths[index // 2], 3, 3).conv(f"{name}.block2", widths[index // 2], widths[index // 2], 1, 1)
+        width = widths[index // 2]
+        x.conv(f"body.{index}.block1", width, width, 3, 3).conv(f"body.{index}.block2", width, width, 1, 1)
     return x
 
 
@@ -232,10 +202,10 @@ def ip_adapter(context: int, blocks: int, plus: bool, width: int) -> Listing:
     return x.linear("ip_adapter.{%s}.to_{k,v}_ip" % ",".join(str(2 * index + 1) for index in range(blocks)), 640 if context == 2048 else 320, context, False)
 
 
-def motion_module(xl: bool) -> Listing:
+def motion_module() -> Listing:
     x = Listing()
-    for level, width in enumerate((320, 640, 1280) if xl else (320, 640, 1280, 1280)):
-        for stem in (f"down_blocks.{level}.motion_modules.{{0,1}}", f"up_blocks.{2 - level if xl else 3 - level}.motion_modules.{{0-2}}"):
+    for level, width in enumerate((320, 640, 1280, 1280)):
+        for stem in (f"down_blocks.{level}.motion_modules.{{0,1}}", f"up_blocks.{3 - level}.motion_modules.{{0-2}}"):
             t = f"{stem}.temporal_transformer"
             x.norm(f"{t}.norm", width).linear(f"{t}.proj_{{in,out}}", width, width).linear(f"{t}.transformer_blocks.0.attention_blocks.{{0,1}}.to_{{q,k,v}}", width, width, False)
             x.linear(f"{t}.transformer_blocks.0.attention_blocks.{{0,1}}.to_out.0", width, width).tensor(f"{t}.transformer_blocks.0.attention_blocks.{{0,1}}.pos_encoder.pe", 1, 32, width)
@@ -277,7 +247,9 @@ def swinir(width: int = 180, hat: bool = False) -> Listing:
     x.linear(f"{b}.mlp.fc1", 2 * width, width).linear(f"{b}.mlp.fc2", width, 2 * width).conv("layers.{0-5}.conv", width, width, 3, 3).norm("norm", width).conv("conv_after_body", width, width, 3, 3)
     if hat:
         x.conv(f"{b}.conv_block.cab.0", 60, width, 3, 3).tensor("relative_position_index_OCA:I64", 256, 576).linear("layers.{0-5}.residual_group.overlap_attn.qkv", 3 * width, width)
-    return x.conv("conv_before_upsample.0", 64, width, 3, 3).conv("upsample.{0,2}", 256, 64, 3, 3).conv("conv_last", 3, 64, 3, 3)
+    # SwinIR for real pictures enlarges by repeating, HAT by shuffling.
+    x.conv("upsample.{0,2}", 256, 64, 3, 3) if hat else x.conv("{conv_up1,conv_up2,conv_hr}", 64, 64, 3, 3)
+    return x.conv("conv_before_upsample.0", 64, width, 3, 3).conv("conv_last", 3, 64, 3, 3)
 
 
 def dat() -> Listing:

@@ -190,11 +190,14 @@ def sd3(width: int, positions: int, dual: int = 0, qk_norm: bool = False) -> Lis
         x.linear(f"{stem}.mlp.fc1", 4 * width, width).linear(f"{stem}.mlp.fc2", width, 4 * width)
         if qk_norm:
             x.tensor(f"{stem}.attn.ln_{{q,k}}.weight", 64)
+    if qk_norm:
+        x.tensor(f"joint_blocks.{last}.context_block.attn.ln_{{q,k}}.weight", 64)
     x.linear(f"joint_blocks.{last}.context_block.attn.qkv", 3 * width, width)
     x.linear(f"joint_blocks.{last}.context_block.adaLN_modulation.1", 2 * width, width)
     x.linear(f"joint_blocks.{span(last)}.context_block.adaLN_modulation.1", 6 * width, width)
     if dual:
         x.linear(f"joint_blocks.{span(dual)}.x_block.attn2.qkv", 3 * width, width).linear(f"joint_blocks.{span(dual)}.x_block.attn2.proj", width, width)
+        x.tensor(f"joint_blocks.{span(dual)}.x_block.attn2.ln_{{q,k}}.weight", 64)
         x.linear(f"joint_blocks.{span(dual)}.x_block.adaLN_modulation.1", 9 * width, width)
         x.linear(f"joint_blocks.{{{dual}-{last}}}.x_block.adaLN_modulation.1", 6 * width, width)
     else:
@@ -202,8 +205,8 @@ def sd3(width: int, positions: int, dual: int = 0, qk_norm: bool = False) -> Lis
     return x.linear("final_layer.adaLN_modulation.1", 2 * width, width).linear("final_layer.linear", 64, width)
 
 
-def sd3_diffusers(width: int, positions: int, dual: int = 0, qk_norm: bool = False) -> Listing:
-    depth = width // 64
+def sd3_diffusers(width: int, positions: int, dual: int = 0, qk_norm: bool = False, layers: int | None = None) -> Listing:
+    depth = layers or width // 64
     x = Listing().conv("pos_embed.proj", width, 16, 2, 2).tensor("pos_embed.pos_embed", 1, positions, width).linear("context_embedder", width, 4096)
     for part, first in (("timestep", 256), ("text", 2048)):
         x.linear(f"time_text_embed.{part}_embedder.linear_1", width, first).linear(f"time_text_embed.{part}_embedder.linear_2", width, width)
@@ -216,6 +219,7 @@ def sd3_diffusers(width: int, positions: int, dual: int = 0, qk_norm: bool = Fal
     x.linear(f"transformer_blocks.{depth - 1}.norm1_context.linear", 2 * width, width)
     if dual:
         x.linear(f"transformer_blocks.{span(dual)}.attn2.{{to_q,to_k,to_v,to_out.0}}", width, width)
+        x.tensor(f"transformer_blocks.{span(dual)}.attn2.norm_{{q,k}}.weight", 64)
         x.linear(f"transformer_blocks.{span(dual)}.norm1.linear", 9 * width, width).linear(f"transformer_blocks.{{{dual}-{depth - 1}}}.norm1.linear", 6 * width, width)
     else:
         x.linear(f"{block}.norm1.linear", 6 * width, width)
@@ -258,7 +262,7 @@ def hunyuan_dit() -> Listing:
     x.norm(f"{b}.norm{{1-3}}", w).linear(f"{b}.attn1.Wqkv", 3 * w, w).linear(f"{b}.attn1.out_proj", w, w).norm(f"{b}.attn{{1,2}}.{{q,k}}_norm", 88)
     x.linear(f"{b}.attn2.q_proj", w, w).linear(f"{b}.attn2.kv_proj", 2 * w, 1024).linear(f"{b}.attn2.out_proj", w, w)
     x.linear(f"{b}.mlp.fc1", 6144, w).linear(f"{b}.mlp.fc2", w, 6144).linear(f"{b}.default_modulation.1", w, w)
-    x.norm("blocks.{20-39}.skip_norm", 2 * w).linear("blocks.{20-39}.skip_linear", w, 2 * w)
+    x.norm("blocks.{21-39}.skip_norm", 2 * w).linear("blocks.{21-39}.skip_linear", w, 2 * w)
     return x.linear("final_layer.linear", 32, w).linear("final_layer.adaLN_modulation.1", 2 * w, w)
 
 
@@ -384,15 +388,21 @@ def mochi() -> Listing:
     w = 3072
     x = Listing().conv("x_embedder.proj", w, 12, 2, 2).tensor("pos_frequencies", 3, 24, 64).linear("t_embedder.mlp.0", w, 256).linear("t_embedder.mlp.2", w, w)
     x.linear("t5_y_embedder.to_kv", 8192, 4096).linear("t5_y_embedder.to_q", 4096, 4096).linear("t5_y_embedder.to_out", w, 4096).linear("t5_yproj", 1536, 4096)
-    b = "blocks.{0-47}"
-    x.linear(f"{b}.mod_x", 4 * w, w).linear(f"{b}.mod_y", 4 * 1536, w).linear(f"{b}.attn.qkv_x", 3 * w, w, False).linear(f"{b}.attn.qkv_y", 3 * w, 1536, False)
-    x.tensor(f"{b}.attn.{{q,k}}_norm_{{x,y}}.weight", 128).linear(f"{b}.attn.proj_x", w, w).linear(f"{b}.attn.proj_y", 1536, w)
-    x.linear(f"{b}.mlp_x.w1", 16384, w, False).linear(f"{b}.mlp_x.w2", w, 8192, False).linear(f"{b}.mlp_y.w1", 8192, 1536, False).linear(f"{b}.mlp_y.w2", 1536, 4096, False)
+    b, both = "blocks.{0-47}", "blocks.{0-46}"
+    x.linear(f"{b}.mod_x", 4 * w, w).linear(f"{both}.mod_y", 4 * 1536, w).linear("blocks.47.mod_y", 1536, w).linear(f"{b}.attn.qkv_x", 3 * w, w, False).linear(f"{b}.attn.qkv_y", 3 * w, 1536, False)
+    x.tensor(f"{b}.attn.{{q,k}}_norm_{{x,y}}.weight", 128).linear(f"{b}.attn.proj_x", w, w).linear(f"{both}.attn.proj_y", 1536, w)
+    x.linear(f"{b}.mlp_x.w1", 16384, w, False).linear(f"{b}.mlp_x.w2", w, 8192, False).linear(f"{both}.mlp_y.w1", 8192, 1536, False).linear(f"{both}.mlp_y.w2", 1536, 4096, False)
     return x.linear("final_layer.mod", 2 * w, w).linear("final_layer.linear", 48, w)
 
 
+def mochi_attention() -> Listing:
+    """The attention of Mochi in diffusers' names, which is all that its adapters change."""
+    b = "transformer_blocks.{0-47}.attn1"
+    return Listing().linear(f"{b}.{{to_q,to_k,to_v,to_out.0}}", 3072, 3072, False).linear(f"{b}.add_{{q,k,v}}_proj", 3072, 1536, False)
+
+
 def cosmos1(width: int, layers: int) -> Listing:
-    x = Listing().linear("x_embedder.proj.1", width, 68, False).tensor("extra_pos_embedder.pos_emb_h", 240, width).tensor("extra_pos_embedder.pos_emb_w", 240, width)
+    x = Listing().linear("x_embedder.proj.1", width, 68, False).tensor("extra_pos_embedder.pos_emb_h", 120, width).tensor("extra_pos_embedder.pos_emb_w", 120, width)
     x.tensor("extra_pos_embedder.pos_emb_t", 128, width).tensor("affline_norm.weight", width).linear("t_embedder.1.linear_1", width, width, False).linear("t_embedder.1.linear_2", 3 * width, width, False)
     b = "blocks.block%s.blocks" % span(layers)
     x.linear(f"{b}.{{0,1}}.block.attn.to_q.0", width, width, False).linear(f"{b}.0.block.attn.to_{{k,v}}.0", width, width, False).linear(f"{b}.1.block.attn.to_{{k,v}}.0", width, 1024, False)
@@ -419,7 +429,7 @@ def cosmos2(width: int, layers: int, anima: bool = False) -> Listing:
 def cosmos_diffusers(width: int, layers: int, learned: bool) -> Listing:
     x = Listing().linear("patch_embed.proj", width, 68, False).linear("time_embed.t_embedder.linear_1", width, width, False).linear("time_embed.t_embedder.linear_2", 3 * width, width, False).tensor("time_embed.norm.weight", width)
     if learned:
-        x.tensor("learnable_pos_embed.pos_emb_t", 128, width).tensor("learnable_pos_embed.pos_emb_{h,w}", 240, width)
+        x.tensor("learnable_pos_embed.pos_emb_t", 128, width).tensor("learnable_pos_embed.pos_emb_{h,w}", 120, width)
     b = f"transformer_blocks.{span(layers)}"
     x.linear(f"{b}.norm{{1-3}}.linear_1", 256, width, False).linear(f"{b}.norm{{1-3}}.linear_2", 3 * width, 256, False)
     x.linear(f"{b}.attn1.{{to_q,to_k,to_v,to_out.0}}", width, width, False).linear(f"{b}.attn2.{{to_q,to_out.0}}", width, width, False).linear(f"{b}.attn2.to_{{k,v}}", width, 1024, False)
@@ -472,11 +482,11 @@ def cogview4() -> Listing:
 
 def cogview3() -> Listing:
     w = 2560
-    x = Listing().linear("patch_embed.proj", w, 64).linear("patch_embed.text_proj", w, 4096).tensor("patch_embed.pos_embed", 128, 128, w)
+    x = Listing().linear("patch_embed.proj", w, 64).linear("patch_embed.text_proj", w, 4096)
     x.linear("time_condition_embed.timestep_embedder.linear_1", 512, 2560).linear("time_condition_embed.timestep_embedder.linear_2", 512, 512)
     x.linear("time_condition_embed.condition_embedder.linear_1", 512, 1536).linear("time_condition_embed.condition_embedder.linear_2", 512, 512)
     b = "transformer_blocks.{0-29}"
-    x.linear(f"{b}.norm1.linear", 12 * w, 512).linear(f"{b}.attn1.{{to_q,to_k,to_v,to_out.0}}", w, w).norm(f"{b}.attn1.norm_{{q,k}}", 40, False)
+    x.linear(f"{b}.norm1.linear", 12 * w, 512).linear(f"{b}.attn1.{{to_q,to_k,to_v,to_out.0}}", w, w)
     x.linear(f"{b}.ff.net.0.proj", 4 * w, w).linear(f"{b}.ff.net.2", w, 4 * w)
     return x.linear("norm_out.linear", 2 * w, 512).linear("proj_out", 64, w)
 

@@ -111,7 +111,7 @@ def control_ldm(**config) -> Listing:
     return x.conv("middle_block_out.0", 1280, 1280, 1, 1)
 
 
-def control_diffusers(zero: list[int], union: bool = False, **config) -> Listing:
+def control_diffusers(zero: list[int], **config) -> Listing:
     x = unet("diffusers", control=True, **config)
     x.conv("controlnet_cond_embedding.conv_in", 16, 3, 3, 3)
     sizes = [16, 16, 32, 32, 96, 96, 256]
@@ -121,7 +121,4 @@ def control_diffusers(zero: list[int], union: bool = False, **config) -> Listing
     for index, width in enumerate(zero):
         x.conv(f"controlnet_down_blocks.{index}", width, width, 1, 1)
     x.conv("controlnet_mid_block", zero[-1], zero[-1], 1, 1)
-    if union:
-        x.tensor("task_embedding", 6, 320).linear("spatial_ch_projs", 320, 320)
-        x.linear("control_add_embedding.linear_1", 1280, 1536).linear("control_add_embedding.linear_2", 1280, 1280)
     return x

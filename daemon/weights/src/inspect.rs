@@ -3,7 +3,7 @@
 use crate::detect::{Detected, Listing, detect};
 use crate::gguf::{self, GgufError};
 use crate::pickle::begins_like_pickle;
-use crate::safetensors::{self, HeaderError};
+use crate::safetensors::{self, HeaderError, Table};
 use crate::sniff::{Sniffed, sniff};
 use paintbox_domain::{Classify, ErrorClass, FileFormat, reason};
 use std::io::{Read, Seek, SeekFrom};
@@ -121,10 +121,12 @@ fn inspect_safetensors(
     file_len: u64,
     head: &[u8],
 ) -> Result<Inspection, InspectError> {
-    match safetensors::read_header(reader, file_len) {
-        Ok(header) => {
-            Ok(Inspection { format: FileFormat::Safetensors, detected: detect(&Listing::of_safetensors(&header)) })
-        }
+    let looked_at = safetensors::read_text(reader, file_len).and_then(|text| {
+        let table = Table::of(&text)?;
+        Ok(detect(&Listing::of_table(&table)))
+    });
+    match looked_at {
+        Ok(detected) => Ok(Inspection { format: FileFormat::Safetensors, detected }),
         // A pickle can be written so that it begins like a safetensors file; it cannot also have a sound header.
         Err(_) if begins_like_pickle(head) => Err(InspectError::UnsafeFormat { found: Sniffed::Pickle }),
         Err(source) => Err(InspectError::Safetensors { source }),

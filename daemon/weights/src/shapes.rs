@@ -20,6 +20,13 @@ impl TensorShapes for BTreeMap<String, Vec<usize>> {
     }
 }
 
+/// A name before and behind its last dot. Asked of every tensor, and the last word is short, so it is looked for byte by
+/// byte from the end.
+pub(crate) fn split_last(name: &str) -> Option<(&str, &str)> {
+    let dot = name.bytes().rposition(|byte| byte == b'.')?;
+    Some((name.get(..dot)?, name.get(dot + 1..)?))
+}
+
 /// A name or value from a file, cut to a length that is fit for an error message.
 pub(crate) fn for_message(text: &str) -> String {
     const SHOWN_CHARACTERS: usize = 160;

@@ -4,7 +4,7 @@
 //! Nothing of it is believed: it is the author's word, kept beside what tensors prove. Every text is bounded and rid of
 //! control characters, every list is bounded while it is read, and a value that is not what its key promises is left out.
 //!
-//! Sources: kohya-ss/sd-scripts `train_network.py` (keys and how it writes them, `None` and booleans as Python prints
+//! Sources: kohya-ss/sd-scripts `train_network.py` at 48d368fa (keys and how it writes them, `None` and booleans as Python prints
 //! them) and `library/sai_model_spec.py`; Stability-AI/ModelSpec.
 
 mod tags;

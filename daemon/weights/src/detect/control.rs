@@ -1,8 +1,9 @@
 //! ControlNets and the other adapters that steer a network and are neither LoRA nor part of it.
 //!
-//! Names: diffusers `models/controlnets/` and `models/adapter.py` at 58eb52c0, ControlNet's own repository (`control_model`,
-//! `input_hint_block`), Stability's Control-LoRA (`lora_controlnet`), XLabs' ControlNets for FLUX.1 (`controlnet_blocks`
-//! beside BFL's names), tencent-ailab's IP-Adapter (`ip_adapter`, `image_proj`), AnimateDiff's motion modules.
+//! Names: diffusers `src/diffusers/models/controlnets/`, `models/adapter.py` and `loaders/ip_adapter.py` (tencent-ailab's
+//! `ip_adapter` and `image_proj`) at 58eb52c0; Comfy-Org/ComfyUI `comfy/controlnet.py` at a125cd84 for those of ControlNet's
+//! own repository (`control_model`, `input_hint_block`), Stability's Control-LoRA (`lora_controlnet`) and XLabs' ControlNets for
+//! FLUX.1 (`controlnet_blocks` beside BFL's names); diffusers `models/unets/unet_motion_model.py` for motion modules.
 
 use super::marks::Mark::{Name, Prefix, Shape, Size};
 use super::marks::{ANY, Signature};
@@ -12,8 +13,9 @@ use paintbox_domain::{Architecture, ModelKind};
 const PREFIXES: [&str; 3] = ["control_model.", "controlnet.", ""];
 
 /// Names that a ControlNet has, of whichever network.
-const CONTROL: [&str; 8] = [
+const CONTROL: [&str; 9] = [
     "controlnet_cond_embedding.conv_in.weight",
+    "controlnet_down_blocks.0.weight",
     "input_hint_block.0.weight",
     "controlnet_x_embedder.weight",
     "controlnet_blocks.0.weight",

@@ -1,7 +1,7 @@
 //! Tensor names and shapes as detection asks for them, whatever the container; nothing is copied out of the header.
 
 use crate::gguf;
-use crate::safetensors::{Dtype, Header, TensorInfo};
+use crate::safetensors::{Dtype, Header, Table, TensorInfo};
 use crate::shapes::TensorShapes;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,6 +16,9 @@ pub struct Listing<'a> {
 
 #[derive(Debug, Clone, Copy)]
 enum Tensors<'a> {
+    /// A header that was read to be looked at.
+    Table(&'a Table<'a>),
+    /// A header that somebody keeps.
     Safetensors(&'a BTreeMap<String, TensorInfo>),
     Gguf(&'a BTreeMap<String, gguf::TensorInfo>),
 }
@@ -37,6 +40,10 @@ impl<'a> Listing<'a> {
         Self { tensors: Tensors::Safetensors(&header.tensors), metadata: &header.metadata }
     }
 
+    pub(crate) fn of_table(table: &'a Table<'a>) -> Self {
+        Self { tensors: Tensors::Table(table), metadata: table.metadata() }
+    }
+
     #[must_use]
     pub fn of_gguf(header: &'a gguf::Header) -> Self {
         Self { tensors: Tensors::Gguf(&header.tensors), metadata: &header.metadata }
@@ -52,6 +59,7 @@ impl<'a> Listing<'a> {
 
     pub(super) fn len(&self) -> usize {
         match self.tensors {
+            Tensors::Table(table) => table.len(),
             Tensors::Safetensors(tensors) => tensors.len(),
             Tensors::Gguf(tensors) => tensors.len(),
         }
@@ -59,6 +67,7 @@ impl<'a> Listing<'a> {
 
     pub(super) fn shape(&self, name: &str) -> Option<&'a [usize]> {
         match self.tensors {
+            Tensors::Table(table) => table.shape(name),
             Tensors::Safetensors(tensors) => tensors.get(name).map(|info| info.shape.as_slice()),
             Tensors::Gguf(tensors) => tensors.get(name).map(|info| info.shape.as_slice()),
         }
@@ -70,6 +79,7 @@ impl<'a> Listing<'a> {
 
     pub(super) fn any(&self, prefix: &str) -> bool {
         let first = match self.tensors {
+            Tensors::Table(table) => table.first_from(prefix),
             Tensors::Safetensors(tensors) => first_from(tensors, prefix),
             Tensors::Gguf(tensors) => first_from(tensors, prefix),
         };
@@ -78,13 +88,15 @@ impl<'a> Listing<'a> {
 
     /// Every name with its shape, in the order of names.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (&'a str, &'a [usize])> + use<'a> {
-        let (safetensors, gguf) = match self.tensors {
-            Tensors::Safetensors(tensors) => (Some(tensors), None),
-            Tensors::Gguf(tensors) => (None, Some(tensors)),
+        let (table, safetensors, gguf) = match self.tensors {
+            Tensors::Table(table) => (Some(table), None, None),
+            Tensors::Safetensors(tensors) => (None, Some(tensors), None),
+            Tensors::Gguf(tensors) => (None, None, Some(tensors)),
         };
+        let table = table.into_iter().flat_map(Table::tensors).map(|(name, _, shape)| (name, shape));
         let safetensors = safetensors.into_iter().flatten().map(|(name, info)| (name.as_str(), info.shape.as_slice()));
         let gguf = gguf.into_iter().flatten().map(|(name, info)| (name.as_str(), info.shape.as_slice()));
-        safetensors.chain(gguf)
+        table.chain(safetensors).chain(gguf)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
@@ -112,6 +124,11 @@ impl<'a> Listing<'a> {
             }
         };
         match self.tensors {
+            Tensors::Table(table) => {
+                for (_, dtype, shape) in table.tensors() {
+                    see(precision_name(dtype), dtype.is_float(), elements(shape));
+                }
+            }
             Tensors::Safetensors(tensors) => {
                 for info in tensors.values() {
                     see(precision_name(info.dtype), info.dtype.is_float(), info.elements());
@@ -119,14 +136,17 @@ impl<'a> Listing<'a> {
             }
             Tensors::Gguf(tensors) => {
                 for info in tensors.values() {
-                    let elements = info.shape.iter().fold(1_u64, |all, &size| all.saturating_mul(size as u64));
-                    see(Some(info.ggml_type.as_str()), true, elements);
+                    see(Some(info.ggml_type.as_str()), true, elements(&info.shape));
                 }
             }
         }
         // The name decides between types of equal share, so that the order of tensors never does.
         (sums.iter().max_by_key(|(name, sum)| (*sum, *name)).map(|(name, _)| *name), parameters)
     }
+}
+
+fn elements(shape: &[usize]) -> u64 {
+    shape.iter().fold(1_u64, |product, &dimension| product.saturating_mul(dimension as u64))
 }
 
 /// Types that hold weights; counts such as `position_ids` say nothing about precision.

@@ -1,10 +1,12 @@
 //! How weights were made smaller, by the tensors that each method leaves beside them.
 //!
-//! Names: ComfyUI's scaled fp8 (`scaled_fp8`, `.scale_weight`, later `.weight_scale` and `.comfy_quant`; see
-//! `comfy/ops.py`), bitsandbytes (`.absmax`, `.quant_state.bitsandbytes__nf4`), nunchaku's SVDQuant (`.qweight`,
-//! `.wscales`, `.smooth_factor`), torchao and GPTQ (`.qzeros`).
+//! Names: ComfyUI's scaled fp8 (`scaled_fp8`, `.scale_weight`: Comfy-Org/ComfyUI `comfy/ops.py` and
+//! `comfy/model_detection.py` at a125cd84; `.weight_scale` and `.comfy_quant` since then), bitsandbytes (`.absmax`,
+//! `.quant_state.bitsandbytes__nf4`), nunchaku's SVDQuant (`.qweight`, `.wscales`, `.smooth_factor`: diffusers
+//! `src/diffusers/quantizers/nunchaku/utils.py` at 58eb52c0), GPTQ (`.qzeros`).
 
 use super::Listing;
+use crate::shapes::split_last;
 
 /// The method, if one left its mark; plain fp8, fp4 and integers are told by the precision alone.
 pub(super) fn find(listing: &Listing<'_>) -> Option<&'static str> {
@@ -14,7 +16,7 @@ pub(super) fn find(listing: &Listing<'_>) -> Option<&'static str> {
     // A file has one method, and its mark stands in the first block at the latest, so most names are never looked at.
     let mut is_svdquant = false;
     for name in listing.names() {
-        let leaf = name.rsplit('.').next().unwrap_or(name);
+        let leaf = split_last(name).map_or(name, |(_, leaf)| leaf);
         let method = match leaf {
             "scaled_fp8" | "scale_weight" => Some("scaled_fp8"),
             "weight_scale" | "comfy_quant" => Some("scaled"),

@@ -178,13 +178,19 @@ fn transformers_in_their_original_names_are_known_too() {
     ];
     assert_eq!(what(&made_of(sd3)).1, Architecture::Sd3);
     let next = |width: usize, states: usize| {
-        what(&made_of([
+        [
             ("cap_embedder.1.weight", vec![width, states]),
             ("noise_refiner.0.attention.k_norm.weight", vec![128]),
             ("layers.0.attention.qkv.weight", vec![3 * width, width]),
-        ]))
+        ]
     };
-    assert_eq!(next(3840, 2560).1, Architecture::ZImage);
+    let z_image = next(3840, 2560).into_iter().chain([("cap_pad_token", vec![1, 3840])]);
+    assert_eq!(what(&made_of(z_image.clone())).1, Architecture::ZImage);
+    // Ming-Image has all of it but the token, or a mark beside it.
+    assert_eq!(what(&made_of(next(3840, 2560))).1, Architecture::Unknown);
+    let marked = made_of(z_image.chain([("__ming_image__", vec![0])]));
+    assert_eq!(what(&marked), (ModelKind::Network, Architecture::Unknown, Some("Ming Image")));
+    let next = |width, states| what(&made_of(next(width, states)));
     assert_eq!(next(2304, 2304).1, Architecture::Lumina2);
     assert_eq!(next(2304, 2560), (ModelKind::Network, Architecture::Unknown, Some("a relative of Lumina 2")));
 }
@@ -363,7 +369,21 @@ fn loras_are_known_by_the_width_of_the_text_states() {
     assert_eq!(unet(attention, 4096), Architecture::Unknown);
     let loha =
         made_of([("lora_unet_down_blocks_2_attentions_0_transformer_blocks_9_attn2_to_k.hada_w1_b", vec![8, 2048])]);
-    assert_eq!(what(&loha), (ModelKind::Lora, Architecture::Sdxl, None));
+    // Kolors has these layers under these names too, and LDM's names or CLIP's layers it has not.
+    assert_eq!(what(&loha), (ModelKind::Lora, Architecture::Sdxl, Some("Stable Diffusion XL or Kolors")));
+    for certain in [
+        ("lora_unet_output_blocks_0_1_transformer_blocks_9_attn2_to_k.lora_down.weight", vec![8, 2048]),
+        ("lora_te2_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight", vec![8, 1280]),
+        ("unet.add_embedding.linear_1.lora_A.weight", vec![8, 2816]),
+    ] {
+        let deep = ("unet.mid_block.attentions.0.transformer_blocks.9.attn2.to_k.lora_A.weight", vec![8, 2048]);
+        assert_eq!(what(&made_of([deep, certain])), (ModelKind::Lora, Architecture::Sdxl, None));
+    }
+    let kolors = ("unet.add_embedding.linear_1.lora_A.weight", vec![8, 5632]);
+    let deep = ("unet.mid_block.attentions.0.transformer_blocks.9.attn2.to_k.lora_A.weight", vec![8, 2048]);
+    assert_eq!(what(&made_of([deep, kolors])), (ModelKind::Lora, Architecture::Kolors, None));
+    let mochi = ["to_q", "to_k"].map(|leaf| format!("transformer.transformer_blocks.47.attn1.{leaf}.lora_A.weight"));
+    assert_eq!(what(&made_of(mochi.each_ref().map(|name| (name.as_str(), vec![8, 3072])))).1, Architecture::Unknown);
     let modulated = made_of([
         ("lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight", vec![8, 3072]),
         ("lora_unet_double_blocks_0_img_mod_lin.lora_down.weight", vec![8, 3072]),

@@ -1,6 +1,6 @@
 //! The families whose denoising network is a transformer or something rarer, by tensors that only one of them has.
 //!
-//! Sources, read for their facts: ComfyUI `comfy/model_detection.py` at 006dd0ae; diffusers at 58eb52c0
+//! Sources, read for their facts: Comfy-Org/ComfyUI `comfy/model_detection.py` at 0b61ce5b; diffusers at 58eb52c0
 //! (`loaders/single_file_utils.py` for the single files, `models/` for its own names, `scripts/convert_*` for the
 //! authors'); stable-diffusion.cpp `src/model_loader.cpp` and `src/model/diffusion/` at 97d29908. The numbers are those
 //! of the published configurations, which `tests/detection/make_corpus.py` names one by one.
@@ -28,7 +28,7 @@ const FLUX_BLOCK: super::marks::Mark = Either(&[
 ]);
 
 /// At most one of these fits a sound file; if two of different families do, the file is a mixture and nothing is said.
-const FAMILIES: [Signature<Answer>; 64] = [
+const FAMILIES: [Signature<Answer>; 71] = [
     // FLUX.1: modulation in every block, a pooled CLIP vector, T5 states. Its descendants lack one of the three.
     family(
         Architecture::Flux1,
@@ -142,7 +142,7 @@ const FAMILIES: [Signature<Answer>; 64] = [
             Shape("x_embedder.proj.weight", &[ANY, ANY, ANY, ANY, ANY]),
             Prefix("transformer_blocks.0.attn."),
         ],
-        &[],
+        &["clean_x_embedder."],
     ),
     family(
         Architecture::Sd3,
@@ -256,8 +256,10 @@ const FAMILIES: [Signature<Answer>; 64] = [
             Size("cap_embedder.1.weight", 0, &[3840]),
             Either(&[Name("noise_refiner.0.attention.k_norm.weight"), Name("noise_refiner.0.attention.norm_k.weight")]),
             Prefix("layers.0.attention."),
+            // Ming-Image has the same blocks, without a token to fill up with or with a mark.
+            Name("cap_pad_token"),
         ],
-        &["control_layers.", "dec_net."],
+        &["control_layers.", "dec_net.", "__ming_image__"],
     ),
     family(
         Architecture::LuminaNext,
@@ -276,7 +278,7 @@ const FAMILIES: [Signature<Answer>; 64] = [
             Name("ref_image_patch_embedder.weight"),
             Prefix("time_caption_embed.caption_embedder."),
         ],
-        &[],
+        &["double_stream_layers."],
     ),
     family(
         Architecture::QwenImage,
@@ -309,7 +311,7 @@ const FAMILIES: [Signature<Answer>; 64] = [
                 Shape("patch_embedding.weight", &[ANY, 1, 2, 2]),
             ]),
         ],
-        &[],
+        &["condition_embedder.delta_embedder.", "patch_long."],
     ),
     family(
         Architecture::Ltx,
@@ -417,7 +419,7 @@ const FAMILIES: [Signature<Answer>; 64] = [
             Name("time_condition_embed.condition_embedder.linear_1.weight"),
             Size("transformer_blocks.0.attn1.to_q.weight", 0, &[4096]),
         ],
-        &["patch_embed.pos_embed"],
+        &[],
     ),
     family(
         Architecture::CogView3,
@@ -436,7 +438,7 @@ const FAMILIES: [Signature<Answer>; 64] = [
             Size("time_embedding.linear_1.weight", 0, &[512]),
             Name("norm_final.weight"),
         ],
-        &[],
+        &["perceiver_cross_attention."],
     ),
     family(
         Architecture::Kandinsky5,
@@ -497,6 +499,12 @@ const FAMILIES: [Signature<Answer>; 64] = [
         &[Name("cond_mapper.0.weight"), Name("blocks.0.depthwise.weight"), Name("projection.weight")],
         &[],
     ),
+    // Würstchen's stage B puts a picture's semantics in at six places, Cascade's at one.
+    family(
+        Architecture::Wuerstchen,
+        &[Name("clf.1.weight"), Name("clip_mapper.weight"), Prefix("effnet_mappers.1."), Prefix("down_blocks.0.0.")],
+        &[],
+    ),
     named("Kandinsky 2 prior", &[Name("prd_embedding"), Name("clip_mean"), Prefix("transformer_blocks.0.attn1.")]),
     named("DiT", &[Name("transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight")]),
     named("OmniGen", &[Prefix("patch_embedding.output_image_proj."), Prefix("patch_embedding.input_image_proj.")]),
@@ -504,6 +512,13 @@ const FAMILIES: [Signature<Answer>; 64] = [
     named("HiDream O1", &[Name("x_embedder.proj1.weight"), Name("language_model.layers.0.self_attn.q_proj.weight")]),
     named("ACE-Step", &[Name("genre_embedder.weight"), Prefix("transformer_blocks.0.")]),
     named("MiniMax H3", &[Name("video_patch_proj.weight"), Name("audio_patch_proj.weight")]),
+    // What grew out of a family and added inputs that the family's network cannot take.
+    named("AnyFlow", &[Prefix("condition_embedder.delta_embedder."), Prefix("blocks.0.attn2.")]),
+    named("Helios", &[Prefix("patch_long."), Prefix("condition_embedder."), Prefix("blocks.0.attn2.")]),
+    named("ConsisID", &[Prefix("perceiver_cross_attention."), Prefix("patch_embed.text_proj.")]),
+    named("Boogu", &[Prefix("double_stream_layers.0.img_instruct_attn."), Prefix("noise_refiner.0.")]),
+    named("Ming Image", &[Name("__ming_image__"), Prefix("noise_refiner.0.attention.")]),
+    named("FramePack", &[Prefix("clean_x_embedder."), Prefix("context_embedder.token_refiner.")]),
     named("PRX", &[Prefix("blocks.0.attention.img_qkv_proj."), Name("txt_in.weight")]),
     named("Z-Image in pixel space", &[Prefix("dec_net.cond_embed."), Prefix("noise_refiner.0.")]),
 ];

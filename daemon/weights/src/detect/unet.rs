@@ -7,7 +7,8 @@
 //! linear layers), no added embedding, attention in all levels but the last, one transformer block each, and if a text
 //! encoder is inside, that of CLIP, as wide as the attention expects.
 //!
-//! Depths and widths are those of ComfyUI `comfy/model_detection.py` at 006dd0ae (`unet_config_from_diffusers_unet`).
+//! Depths and widths are those of Comfy-Org/ComfyUI `comfy/model_detection.py` at a125cd84
+//! (`unet_config_from_diffusers_unet`, where the depths of the way up are read from the end of their list).
 
 use super::{Answer, Finding, Scope, variant};
 use paintbox_domain::{Architecture, ModelKind};

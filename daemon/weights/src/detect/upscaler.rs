@@ -1,6 +1,6 @@
 //! Upscalers, by the blocks that each design is made of.
 //!
-//! Names are those that spandrel (chaiNNer-org/spandrel, `libs/spandrel/spandrel/architectures`) recognises too: ESRGAN's
+//! Names are those of chaiNNer-org/spandrel at b0c3eb2d (`libs/spandrel/spandrel/architectures/*/__init__.py`): ESRGAN's
 //! three ages, Real-ESRGAN's compact network, SPAN, SwinIR, HAT, DAT, RealPLKSR. They serve every architecture.
 
 use super::marks::Mark::{Either, Name, Prefix, Shape, Size};

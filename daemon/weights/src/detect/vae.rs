@@ -1,7 +1,7 @@
 //! VAEs: what they decode, and whose latents those are, as far as shapes tell.
 //!
-//! Names and channels are those of diffusers' `models/autoencoders/` at 58eb52c0 and stable-diffusion.cpp's
-//! `src/model/vae/` at 97d29908. Four channels serve SD 1.x, 2.x and XL alike and sixteen serve SD3 and FLUX.1: scale and
+//! Names and channels are those of diffusers' `src/diffusers/models/autoencoders/` at 58eb52c0, leejet/stable-diffusion.cpp's
+//! `src/model/vae/` at 97d29908, and Comfy-Org/ComfyUI's `comfy/taesd/taesd.py` and `comfy/ldm/` at a125cd84. Four channels serve SD 1.x, 2.x and XL alike and sixteen serve SD3 and FLUX.1: scale and
 //! shift differ, but they stand in no header, so the list of families is what shapes allow, not what sounds best.
 
 use super::marks::Mark::{Either, Name, Prefix, Shape};
@@ -63,7 +63,7 @@ const WAN: &[(u32, &[Architecture])] = &[
     (48, &[Architecture::Wan]),
 ];
 
-const KINDS: [Signature<Vae>; 11] = [
+const KINDS: [Signature<Vae>; 13] = [
     Signature {
         answer: Vae { family: None, latents: ("decoder.conv_in.weight", 1), serves: KL },
         has: &[
@@ -155,7 +155,8 @@ const KINDS: [Signature<Vae>; 11] = [
         },
         has: &[
             Shape("decoder.conv_in.weight", &[ANY, ANY, 3, 3]),
-            Prefix("decoder.up_blocks.0.0.conv1."),
+            // Each level up begins with its upsampler.
+            Prefix("decoder.up_blocks.0.1.conv1."),
             Prefix("encoder.down_blocks.0.0.conv1."),
         ],
         lacks: &[],
@@ -164,7 +165,8 @@ const KINDS: [Signature<Vae>; 11] = [
         answer: Vae { family: Some("TAESD"), latents: ("decoder.layers.0.weight", 1), serves: KL },
         has: &[
             Shape("decoder.layers.0.weight", &[64, ANY, 3, 3]),
-            Shape("decoder.layers.1.conv.0.weight", &[64, 64, 3, 3]),
+            // The first layer without weights, an activation, stands between.
+            Shape("decoder.layers.2.conv.0.weight", &[64, 64, 3, 3]),
             Prefix("encoder.layers.0."),
         ],
         lacks: &[],
@@ -173,8 +175,27 @@ const KINDS: [Signature<Vae>; 11] = [
         answer: Vae { family: Some("TAESD"), latents: ("taesd_decoder.1.weight", 1), serves: KL },
         has: &[
             Shape("taesd_decoder.1.weight", &[64, ANY, 3, 3]),
-            Prefix("taesd_decoder.2.conv.0."),
+            Prefix("taesd_decoder.3.conv.0."),
             Prefix("taesd_encoder.0."),
+        ],
+        lacks: &[],
+    },
+    // The author's own files hold one half each.
+    Signature {
+        answer: Vae { family: Some("TAESD"), latents: ("1.weight", 1), serves: KL },
+        has: &[
+            Shape("1.weight", &[64, ANY, 3, 3]),
+            Shape("3.conv.0.weight", &[64, 64, 3, 3]),
+            Shape("18.conv.0.weight", &[64, 64, 3, 3]),
+        ],
+        lacks: &[],
+    },
+    Signature {
+        answer: Vae { family: Some("TAESD"), latents: ("14.weight", 0), serves: KL },
+        has: &[
+            Shape("0.weight", &[64, 3, 3, 3]),
+            Shape("1.conv.0.weight", &[64, 64, 3, 3]),
+            Shape("14.weight", &[ANY, 64, 3, 3]),
         ],
         lacks: &[],
     },
@@ -205,7 +226,9 @@ fn of_scope(scope: &Scope<'_>) -> Option<Finding> {
 
 /// Codecs that one family alone has.
 fn of_other_codec(scope: &Scope<'_>) -> Option<Finding> {
-    let is_stage_a = scope.has("vquantizer.codebook.weight") && scope.any("in_block.1.") && scope.any("out_block.0.");
+    // `codebook` are the author's names, `embedding` those of diffusers.
+    let has_codes = scope.has("vquantizer.codebook.weight") || scope.has("vquantizer.embedding.weight");
+    let is_stage_a = has_codes && scope.any("in_block.1.") && scope.any("out_block.0.");
     if is_stage_a {
         let serves: &[Architecture] = &[Architecture::StableCascade, Architecture::Wuerstchen];
         return Some(Finding {

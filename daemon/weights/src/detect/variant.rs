@@ -1,7 +1,8 @@
 //! Which member of its family a network is, where shapes tell, and how it predicts, where marker tensors say so.
 //!
 //! Turbo, Lightning, Hyper, LCM and every merge share all names and shapes with their base, so they have no variant.
-//! Markers are empty tensors that trainers and merge tools write for loaders (ComfyUI `comfy/supported_models.py`):
+//! Markers are empty tensors that trainers and merge tools write for loaders (Comfy-Org/ComfyUI
+//! `comfy/supported_models.py` at a125cd84, `SDXL.model_type`):
 //! `v_pred`, `ztsnr`, Playground 2.5's `edm_mean` and `edm_std`, CosXL's `edm_vpred.sigma_max`.
 
 use super::{Finding, Listing, Scope};
@@ -91,6 +92,7 @@ pub(super) fn of_transformer(scope: &Scope<'_>, finding: Finding) -> Finding {
             let is_stage_c = scope.has("clip_txt_mapper.weight");
             (Some(if is_stage_c { "stage_c" } else { "stage_b" }), None)
         }
+        Architecture::Wuerstchen => (Some(if scope.has("cond_mapper.0.weight") { "prior" } else { "decoder" }), None),
         Architecture::Ltx => {
             let width = scope.dim("patchify_proj.weight", 0).or_else(|| scope.dim("proj_in.weight", 0));
             (

@@ -1,9 +1,11 @@
 //! What a tensor is to its adapter, and which algorithm a set of tensors is.
 //!
-//! Names: kohya-ss/sd-scripts `networks/lora.py`, KohakuBlueleaf/LyCORIS `lycoris/modules`, huggingface/peft, XLabs-AI's
-//! FLUX.1 adapters, as ComfyUI `comfy/lora.py` and diffusers `loaders/lora_conversion_utils.py` (58eb52c0) read them.
+//! Names: kohya-ss/sd-scripts `networks/lora.py` at 48d368fa, KohakuBlueleaf/LyCORIS `lycoris/modules/` (each `weight_list`) at
+//! f49d30d6, huggingface/peft, XLabs-AI's FLUX.1 adapters, as Comfy-Org/ComfyUI `comfy/lora.py` and `comfy/weight_adapter/` at
+//! a125cd84 and diffusers `src/diffusers/loaders/lora_conversion_utils.py` at 58eb52c0 read them.
 
 use crate::adapter::{Role, module_and_role};
+use crate::shapes::split_last;
 
 /// What a tensor of an adapter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub(super) enum Part {
 ///
 /// Asked of every tensor of every file, so the last word of a name decides first: most are no adapter's.
 pub(super) fn part_of(name: &str) -> Option<(&str, Part)> {
-    let (module, leaf) = name.rsplit_once('.')?;
+    let (module, leaf) = split_last(name)?;
     let part = match leaf {
         "bias" => return None,
         "weight" => return weight_of(name, module),
@@ -56,7 +58,7 @@ pub(super) fn part_of(name: &str) -> Option<(&str, Part)> {
 
 /// The same for names that end in `.weight`.
 fn weight_of<'n>(name: &'n str, stem: &'n str) -> Option<(&'n str, Part)> {
-    let (module, leaf) = stem.rsplit_once('.').unwrap_or(("", stem));
+    let (module, leaf) = split_last(stem).unwrap_or(("", stem));
     let glora = match leaf {
         "a1" | "b1" => Some(Part::GloraOther),
         "a2" | "b2" => Some(Part::GloraDown),

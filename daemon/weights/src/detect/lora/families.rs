@@ -30,15 +30,18 @@ const fn wide(
     Rule { has, width: Some((part, widths)), architecture }
 }
 
-const RULES: [Rule; 44] = [
+const RULES: [Rule; 45] = [
     rule(Architecture::Chroma, &["distilled_guidance_layer"]),
     rule(Architecture::Flux2, &["double_stream_modulation"]),
     rule(Architecture::Flux2, &["single_stream_modulation"]),
     rule(Architecture::Flux2, &["to_qkv_mlp_proj"]),
     rule(Architecture::Sd3, &["joint_blocks_#_x_block"]),
     rule(Architecture::Sd3, &["joint_blocks_#_context_block"]),
-    rule(Architecture::HunyuanVideo, &["individual_token_refiner"]),
-    rule(Architecture::HunyuanVideo, &["token_refiner_refiner_blocks"]),
+    // The refiner of the text states is as wide as the blocks, and several families have one.
+    wide(Architecture::HunyuanVideo, &["individual_token_refiner"], "refiner_blocks_#_self_attn_qkv", &[2048, 3072]),
+    wide(Architecture::HunyuanVideo, &["context_embedder_token_refiner"], "refiner_blocks_#_attn_to_q", &[2048, 3072]),
+    wide(Architecture::HunyuanImage, &["individual_token_refiner"], "refiner_blocks_#_self_attn_qkv", &[3584]),
+    wide(Architecture::HunyuanImage, &["context_embedder_token_refiner"], "refiner_blocks_#_attn_to_q", &[3584]),
     wide(Architecture::HunyuanVideo, &["double_blocks_#_img_mlp_fc1"], "double_blocks", &[3072]),
     wide(Architecture::HunyuanVideo, &["double_blocks_#_img_mod_linear"], "double_blocks", &[3072]),
     wide(Architecture::HunyuanVideo, &["single_blocks_#_modulation_linear"], "single_blocks", &[3072]),
@@ -66,6 +69,7 @@ const RULES: [Rule; 44] = [
     ),
     rule(Architecture::Cosmos, &["blocks_block#_blocks_#_block_attn"]),
     rule(Architecture::Mochi, &["blocks_#_attn_qkv_x"]),
+    wide(Architecture::Mochi, &["transformer_blocks_#_attn1_add_q_proj"], "attn1_add_q_proj", &[1536]),
     rule(Architecture::Kandinsky5, &["visual_transformer_blocks_#_"]),
     wide(Architecture::Krea2, &["transformer_blocks_#_attn_to_gate"], "attn_to_gate", &[6144]),
     wide(Architecture::Krea2, &["blocks_#_attn_gate", "blocks_#_attn_wq"], "attn_wq", &[6144]),
@@ -78,8 +82,6 @@ const RULES: [Rule; 44] = [
     rule(Architecture::Ltx2, &["transformer_blocks_#_audio_attn1"]),
     rule(Architecture::Ltx2, &["transformer_blocks_#_audio_to_video"]),
     wide(Architecture::Ltx, &["transformer_blocks_#_attn2_to_k", "attn1_to_q"], "attn2_to_k", &[2048, 4096]),
-    wide(Architecture::CogVideoX, &["transformer_blocks_#_attn1_to_q"], "attn1_to_q", &[1920, 3072]),
-    rule(Architecture::StableCascade, &["blocks_#_#_kv_mapper_#"]),
 ];
 
 impl Rule {
@@ -97,9 +99,8 @@ pub(super) fn answer(layers: &Layers) -> Answer {
     if ["temporal_", "time_stack", "temp_convs", "temp_attentions"].iter().any(|part| layers.has(part)) {
         return Answer::named("a video UNet");
     }
-    // Stable Cascade calls its blocks as UNets do.
     if layers.has("kv_mapper") {
-        return Answer::of(Architecture::StableCascade);
+        return cascade(layers);
     }
     let is_unet = ["down_blocks", "input_blocks", "up_blocks", "output_blocks", "mid_block", "middle_block"]
         .iter()
@@ -113,6 +114,19 @@ pub(super) fn answer(layers: &Layers) -> Answer {
     flux_like(layers).or_else(|| shared(layers)).unwrap_or_else(|| text_encoder(layers))
 }
 
+/// Stable Cascade and Würstchen map the conditions in every attention: the stages of the one have conditions 2048, 1536
+/// (C), and 1280 (B) wide, the decoder of the other 1024. Würstchen's prior has one row of blocks. Widths: diffusers
+/// `models/unets/unet_stable_cascade.py` and `pipelines/deprecated/wuerstchen/` at 58eb52c0.
+fn cascade(layers: &Layers) -> Answer {
+    let is_in_levels = layers.has("blocks_#_#_kv_mapper_#");
+    match layers.width("blocks_#_#_kv_mapper_#").or_else(|| layers.width("blocks_#_kv_mapper_#")) {
+        Some(1280 | 1536 | 2048) if is_in_levels => Answer::of(Architecture::StableCascade),
+        Some(1024) if is_in_levels => Answer::of(Architecture::Wuerstchen),
+        Some(1536) => Answer::of(Architecture::Wuerstchen),
+        _ => Answer::UNKNOWN,
+    }
+}
+
 fn unet(layers: &Layers) -> Answer {
     let has_second_encoder = layers.has("lora_te2_") || layers.has("text_encoder_#_");
     let width = ["attn2_to_k", "attn2_processor_to_k"].iter().find_map(|part| layers.width(part));
@@ -120,7 +134,7 @@ fn unet(layers: &Layers) -> Answer {
         Some(768) if !has_second_encoder => Answer::of(Architecture::Sd1),
         Some(1024) if !has_second_encoder => Answer::of(Architecture::Sd2),
         Some(2048) => of_xl(layers),
-        _ if layers.is_deep() => Answer::of(Architecture::Sdxl),
+        _ if layers.is_deep() => of_xl(layers),
         _ if !has_second_encoder && is_scaled_down_sd1(layers) => Answer::of(Architecture::Sd1),
         Some(_) => Answer::UNKNOWN,
         // Rotations and vectors say nothing of inputs, by which 1.x and 2.x differ.
@@ -129,8 +143,25 @@ fn unet(layers: &Layers) -> Answer {
 }
 
 /// Adapters of XL and of what was cut out of it differ in how many blocks they have.
+///
+/// Kolors has XL's UNet to the last width, and only its inputs differ: ChatGLM's states in place of CLIP's and a larger
+/// added embedding (Kwai-Kolors/Kolors `unet/config.json`: `encoder_hid_dim` 4096, `projection_class_embeddings_input_dim`
+/// 5632). It is published in diffusers' names alone, and kohya-ss/sd-scripts, which writes LDM's, does not train it. An
+/// adapter that shows none of this fits both networks: the answer is then XL, whose layers they are, and the name says
+/// that it may be the other.
 fn of_xl(layers: &Layers) -> Answer {
-    if layers.is_deep() { Answer::of(Architecture::Sdxl) } else { Answer::named("Stable Diffusion XL or a relative") }
+    const LDM: [&str; 3] = ["input_blocks", "middle_block", "output_blocks"];
+    const CLIP: [&str; 4] = ["lora_te1_", "lora_te2_", "lora_te_", "text_encoder_"];
+    if !layers.is_deep() {
+        return Answer::named("Stable Diffusion XL or a relative");
+    }
+    let added = layers.width("add_embedding_linear_#").or_else(|| layers.width("label_emb_#_#"));
+    if added == Some(5632) || layers.width("encoder_hid_proj") == Some(4096) {
+        return Answer::of(Architecture::Kolors);
+    }
+    let is_certain = added == Some(2816) || LDM.iter().chain(&CLIP).any(|part| layers.has(part));
+    let family = if is_certain { None } else { Some("Stable Diffusion XL or Kolors") };
+    Answer { architecture: Architecture::Sdxl, family }
 }
 
 /// As for whole networks: narrower than any real model, with convolutions for `proj_in` and single transformer
@@ -160,6 +191,10 @@ fn flux_like(layers: &Layers) -> Option<Answer> {
     let last_double =
         layers.last("double_blocks_#_").or_else(|| layers.last_without("transformer_blocks_#_", "single_"));
     let last_single = layers.last("single_blocks_#_").or_else(|| layers.last("single_transformer_blocks_#_"));
+    // JoyImage nests the attention of its blocks once more.
+    if layers.has("double_blocks_#_attn_") {
+        return Some(UNDECIDED);
+    }
     // HunyuanVideo, repacked, has FLUX.1's names and one block more of the one kind, two of the other.
     if last_double > Some(18) || last_single > Some(37) {
         let is_hunyuan = last_double.is_none_or(|last| last == 19) && last_single.is_none_or(|last| last <= 39);
@@ -172,10 +207,11 @@ fn flux_like(layers: &Layers) -> Option<Answer> {
         let is_xlabs = layers.has("processor_qkv_lora1") && last_double == Some(18);
         return Some(if has_modulation || is_xlabs { Answer::of(Architecture::Flux1) } else { UNDECIDED });
     }
-    // LongCat and Ovis have the same layers in diffusers' names, but fewer blocks.
+    // LongCat, Ovis and BRIA have the same layers in diffusers' names, but none of them has as many blocks of both kinds:
+    // BRIA 3.2 has 4 and FIBO 8 billion parameters where FLUX.1 has 12.
     let has_modulation =
         layers.has("transformer_blocks_#_norm1_linear") || layers.ends("single_transformer_blocks_#_norm_linear");
-    let is_whole = last_double == Some(18) || last_single == Some(37);
+    let is_whole = last_double == Some(18) && last_single.is_none_or(|last| last == 37);
     Some(if has_modulation && is_whole { Answer::of(Architecture::Flux1) } else { UNDECIDED })
 }
 
@@ -189,6 +225,14 @@ fn shared(layers: &Layers) -> Option<Answer> {
             Some(1536 | 2432) => Answer::of(Architecture::Sd3),
             Some(3072) if last > Some(19) && last < Some(60) => Answer::of(Architecture::QwenImage),
             _ => Answer::named("a multimodal transformer"),
+        });
+    }
+    // CogVideoX has 30 blocks or 42 (zai-org/CogVideoX-2b and -5b); other video models have these names and widths too.
+    if let Some(width @ (1920 | 3072)) = layers.width("transformer_blocks_#_attn1_to_q") {
+        let last = layers.last("transformer_blocks_#_attn1_to_q");
+        return Some(match (width, last) {
+            (1920, Some(29)) | (3072, Some(41)) => Answer::of(Architecture::CogVideoX),
+            _ => Answer::named("a video transformer"),
         });
     }
     // Wan alone has square query projections for both attentions of a plain block of these widths.

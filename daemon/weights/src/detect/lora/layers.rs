@@ -156,19 +156,22 @@ impl Layers {
     }
 }
 
-/// Where ten transformer blocks stand in XL and in nothing cut out of it: the way down, the middle, and the second place
-/// of the way up. SSD-1B has ten in the first place of the way up alone.
+/// Where ten transformer blocks stand in XL and in nothing cut out of it: the way down, the middle, and the first two
+/// places of the way up. SSD-1B has ten in the third alone (ComfyUI `comfy/model_detection.py` at a125cd84, `SSD_1B`, whose
+/// `transformer_depth_output` is read from its end).
 fn is_deep_place(place: &str) -> bool {
-    const DEEP: [&str; 6] = [
+    const DEEP: [&str; 7] = [
         "down_blocks_2_attentions_",
         "input_blocks_7_1",
         "input_blocks_8_1",
         "mid_block_attentions_0",
         "middle_block_1",
+        "up_blocks_0_attentions_0",
         "up_blocks_0_attentions_1",
     ];
     let place = place.replace('.', "_");
-    DEEP.iter().any(|deep| place.contains(deep)) || place.contains("output_blocks_1_1")
+    DEEP.iter().any(|deep| place.contains(deep))
+        || ["output_blocks_0_1", "output_blocks_1_1"].iter().any(|deep| place.contains(deep))
 }
 
 fn says_inputs(part: Part) -> bool {
@@ -201,13 +204,16 @@ fn without_prefix(module: &str) -> &str {
 }
 
 /// Writes a name's one spelling into `into`; gives the first number in it.
-fn spell(name: &str, into: &mut String) -> Option<usize> {
+fn spell(whole: &str, into: &mut String) -> Option<usize> {
     into.clear();
-    let mut first = None;
-    for (index, segment) in name.split(['.', '_']).enumerate() {
-        if index > 0 {
+    let (mut first, mut rest) = (None, Some(whole));
+    while let Some(name) = rest {
+        if name.len() < whole.len() {
             into.push('_');
         }
+        let end = name.bytes().position(|byte| matches!(byte, b'.' | b'_')).unwrap_or(name.len());
+        let segment = name.get(..end).unwrap_or(name);
+        rest = name.get(end + 1..);
         if !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()) {
             // Text encoders and experts have numbers in other places; the first is the block's.
             first = first.or_else(|| segment.parse().ok());

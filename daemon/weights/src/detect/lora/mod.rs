@@ -3,7 +3,8 @@
 //! A LoRA names only what it changes, so the evidence is thinner than a whole network's. In the UNet families the
 //! inputs of a cross-attention key are the width of the text states, which settles it; among the transformers only
 //! what one family alone has counts (`families`). Some families cannot be told apart by an adapter at all: Kolors has
-//! SDXL's layers to the last width, BRIA has FLUX.1's. What was declared in the metadata is kept beside the answer.
+//! SDXL's layers to the last width, so that an adapter of either fits both. What was declared in the metadata is kept beside
+//! the answer.
 
 mod algorithm;
 mod families;
