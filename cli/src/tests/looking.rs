@@ -83,6 +83,21 @@ async fn a_file_on_a_volume_that_is_not_connected_is_told_to_be_there() {
 }
 
 #[tokio::test]
+async fn a_file_whose_header_was_edited_is_told_to_be_the_hubs_all_the_same() {
+    let bench = Bench::new().await;
+    let mut edited = model(1);
+    edited.versions.truncate(1);
+    let file = &mut edited.versions[0].files[0];
+    (file.state, file.edited_header) = ("unverified".into(), true);
+    bench.world().models = vec![edited];
+    let page = bench.run(&["show", "civitai:1"]).await.out;
+    let wanted = "    the hub's file with an edited header: its tensors are the same, its bytes are not\n";
+    assert!(page.contains(wanted), "{page}");
+    let object = bench.json(&["show", "civitai:1"]).await.object();
+    assert_eq!(object["versions"][0]["files"][0]["edited_header"], true);
+}
+
+#[tokio::test]
 async fn search_reads_every_page_and_stops_at_the_limit() {
     let bench = Bench::new().await;
     bench.world().models = (1..=5).map(model).collect();

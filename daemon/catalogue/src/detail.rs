@@ -18,7 +18,7 @@ macro_rules! local_weights {
         "FROM version lv JOIN file lf ON lf.version_id = lv.version_id \
          JOIN artifact la ON la.artifact_id = lf.artifact_id \
          WHERE lv.model_id = m.model_id AND la.format IN ('safetensors', 'gguf') \
-           AND (lf.sha256 IS NULL OR lf.sha256 = la.sha256) \
+           AND (lf.sha256 IS NULL OR lf.sha256 = la.sha256 OR lf.auto_v3 = la.auto_v3) \
            AND EXISTS (SELECT 1 FROM observation lo WHERE lo.artifact_id = la.artifact_id AND lo.gone_ms IS NULL)"
     };
 }

@@ -106,7 +106,7 @@ pub struct VersionRecord {
 pub enum FileState {
     /// Here, and compared with a digest that the hub lists.
     Verified,
-    /// Here, but the hub lists no digest.
+    /// Here, but the hub lists no digest, or of what is here another tool rewrote the header.
     Unverified,
     /// The bytes are not those that the hub lists.
     Mismatched,
@@ -148,6 +148,8 @@ pub struct FileRecord {
     pub sha256: Option<Sha256>,
     pub blake3: Option<Blake3>,
     pub git_sha1: Option<GitSha1>,
+    /// Twelve digits, lower case.
+    pub auto_v3: Option<String>,
     pub kind_label: Option<String>,
     pub format: FileFormat,
     pub precision: Option<String>,
@@ -158,6 +160,8 @@ pub struct FileRecord {
     /// Of a library's file of which not all was read yet: what is known of it.
     pub unread: Option<LibraryFileRecord>,
     pub state: FileState,
+    /// What is here has the tensors of the file that the hub lists, and another header.
+    pub edited_header: bool,
     /// Why the last attempt to fetch it failed.
     pub failure: Option<Failure>,
     pub fetched_at: Option<Timestamp>,

@@ -67,6 +67,7 @@ async fn every_statement_prepares_against_the_schema() {
         crate::libraries::changes::STATEMENTS,
         crate::libraries::content::STATEMENTS,
         crate::libraries::page::STATEMENTS,
+        crate::libraries::tensors::STATEMENTS,
         crate::checkpoint::STATEMENTS,
         crate::checks::STATEMENTS,
         crate::companions::STATEMENTS,

@@ -92,6 +92,7 @@ fn file(version: &str, file: &FileRecord) -> v1::ModelFile {
             .unwrap_or_default(),
         replaced_time: file.replaced_at.map(timestamp),
         gone_time: file.gone_at.map(timestamp),
+        edited_header: file.edited_header,
     }
 }
 

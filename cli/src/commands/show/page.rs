@@ -154,6 +154,10 @@ fn release(version: &v1::ModelVersion, session: &Session) -> Vec<String> {
             let when = units::relative(Some(replaced), session.now);
             remarks.push(format!("replaced on the hub {when} by another file"));
         }
+        if file.edited_header {
+            remarks
+                .push("the hub's file with an edited header: its tensors are the same, its bytes are not".to_owned());
+        }
         if file.state == "away" {
             remarks.push("here, but on a volume that is not connected now".to_owned());
         }

@@ -180,6 +180,8 @@ struct FileJson<'a> {
     sha256: Option<&'a str>,
     format: &'a str,
     state: &'a str,
+    /// What is here has the tensors of the hub's file, and a header that another tool rewrote.
+    edited_header: bool,
     paths: &'a [String],
     architecture: Option<&'a str>,
     kind: Option<&'a str>,
@@ -198,6 +200,7 @@ impl<'a> From<&'a v1::ModelFile> for FileJson<'a> {
             sha256: known(&file.sha256),
             format: &file.format,
             state: &file.state,
+            edited_header: file.edited_header,
             paths: &file.paths,
             architecture: known(&file.architecture),
             kind: known(&file.kind),

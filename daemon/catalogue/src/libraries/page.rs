@@ -1,6 +1,7 @@
 //! The pages of files that no hub lists: made from what the file and the notes beside it say, one for each content, and
 //! gone with the last name or as soon as a hub is known to list it.
 
+use super::tensors::same_tensors;
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::links;
@@ -57,7 +58,7 @@ impl LocalPage {
 
 statements! {
     /// Files of the same content as those asked for, and whether each has a name, is on a hub, and has a page.
-    PAGES = "
+    PAGES = concat!("
         WITH affected AS MATERIALIZED (
             SELECT value AS id FROM json_each(?1)
             UNION
@@ -65,10 +66,12 @@ statements! {
                 JOIN library_file o ON o.artifact_id = g.artifact_id
         )
         SELECT f.library_file_id, f.artifact_id, f.gone_ms IS NULL AS is_here,
-            EXISTS (SELECT 1 FROM file h WHERE h.artifact_id = f.artifact_id AND h.library_file_id IS NULL) AS is_listed,
+            EXISTS (SELECT 1 FROM file h WHERE h.artifact_id = f.artifact_id AND h.library_file_id IS NULL)
+                OR EXISTS (SELECT 1 FROM artifact a CROSS JOIN file h
+                           WHERE a.artifact_id = f.artifact_id AND ", same_tensors!(), ") AS is_listed,
             (SELECT m.model_id FROM model m
              WHERE m.hub = 'local' AND m.external_id = CAST(f.library_file_id AS TEXT)) AS model_id
-        FROM affected JOIN library_file f ON f.library_file_id = affected.id ORDER BY f.library_file_id";
+        FROM affected JOIN library_file f ON f.library_file_id = affected.id ORDER BY f.library_file_id");
     SOURCES = "
         SELECT f.library_file_id, f.artifact_id, f.kind, f.format, f.precision, f.size_bytes, f.page_json,
             (SELECT p.path FROM library_path p WHERE p.library_file_id = f.library_file_id ORDER BY p.path LIMIT 1) AS path
@@ -114,14 +117,16 @@ statements! {
         given!("(?, ?, ?, ?, ?, ?)"),
         " WHERE library_file_id = column1"
     );
-    /// What was painted with a model whose page goes was painted with any other model of the same content, too.
+    /// What was painted with a model whose page goes was painted with any other model of the same content, or else of the
+    /// same tensors, too.
     KEEP_GENERATIONS = "
         UPDATE generation SET model_id = (
             SELECT v.model_id FROM file l JOIN version lv ON lv.version_id = l.version_id
-                JOIN file h ON h.artifact_id = l.artifact_id
+                JOIN file h ON h.artifact_id = l.artifact_id OR h.auto_v3 = (
+                    SELECT a.auto_v3 FROM artifact a WHERE a.artifact_id = l.artifact_id AND a.format = 'safetensors')
                 JOIN version v ON v.version_id = h.version_id
             WHERE lv.model_id = generation.model_id AND v.model_id NOT IN (SELECT value FROM json_each(?1))
-            ORDER BY h.library_file_id IS NOT NULL, h.file_id LIMIT 1)
+            ORDER BY h.artifact_id IS NOT l.artifact_id, h.library_file_id IS NOT NULL, h.file_id LIMIT 1)
         WHERE model_id IN (SELECT value FROM json_each(?1))";
     DELETE_PAGE_FILES = "
         DELETE FROM file WHERE version_id IN (
