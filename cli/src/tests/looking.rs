@@ -336,6 +336,22 @@ async fn a_file_that_no_hub_lists_has_a_folder_and_no_page() {
     assert_eq!(bench.json(&["open", "local:17"]).await.object(), json!({ "path": "/store/a b" }));
     let page = bench.run(&["show", "local:17"]).await.out;
     assert!(page.contains("\nhub         none is known to list it\n"), "{page}");
+
+    let identity = v1::LocalIdentity {
+        state: "claimed".into(),
+        claimed_ref: "civitai:4384@128713".into(),
+        claimed_by: "a\u{202e}.civitai.info".into(),
+        asked_time: time(-86_400),
+    };
+    bench.world().models[0].identity = Some(identity);
+    let page = bench.run(&["show", "local:17"]).await.out;
+    assert!(page.contains("says that it is civitai:4384@128713, which nothing confirms"), "{page}");
+    assert!(!page.contains(is_hazard), "{page:?}");
+    let object = bench.json(&["show", "local:17"]).await.object();
+    assert_eq!(
+        (&object["identity"]["state"], &object["identity"]["claimed_ref"]),
+        (&json!("claimed"), &json!("civitai:4384@128713"))
+    );
 }
 
 #[tokio::test]

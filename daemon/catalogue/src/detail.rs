@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::ModelId;
+use crate::libraries::claims;
 use crate::open::Catalogue;
 use crate::records::{ModelDetail, ModelRecord, ModelSummary};
 use crate::statements::statements;
@@ -219,6 +220,7 @@ impl Catalogue {
         let summary = summary.summary()?;
         Ok(ModelDetail {
             gone_at: summary.gone_at,
+            identity: claims::of_page(&mut tx, summary.hub, &summary.external_id).await?,
             summary,
             description: rest.description,
             licence: rest.licence,

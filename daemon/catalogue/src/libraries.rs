@@ -5,6 +5,7 @@
 //! A file that no hub lists has a page of its own (`model.hub` is `local`), which lasts as long as the file has a name.
 
 pub(crate) mod changes;
+pub(crate) mod claims;
 pub(crate) mod content;
 pub(crate) mod page;
 pub(crate) mod tensors;

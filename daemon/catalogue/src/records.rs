@@ -2,6 +2,7 @@
 
 use crate::artifacts::ArtifactRecord;
 use crate::ids::{FileId, ModelId, PreviewId, VersionId};
+use crate::libraries::claims::LocalIdentity;
 use crate::libraries::content::LibraryFileRecord;
 use paintbox_domain::hub::{EarlyAccess, FileSize, ModelState, PreviewMedia};
 use paintbox_domain::{
@@ -73,6 +74,8 @@ pub struct ModelDetail {
     /// When the hub says that it last changed.
     pub updated_at: Option<Timestamp>,
     pub gone_at: Option<Timestamp>,
+    /// Of a page that was made for a library's file: how far it is known what that is.
+    pub identity: Option<LocalIdentity>,
     /// Newest first; those that the hub no longer lists come last.
     pub versions: Vec<VersionRecord>,
 }

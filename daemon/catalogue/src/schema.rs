@@ -65,6 +65,7 @@ async fn every_statement_prepares_against_the_schema() {
         crate::volumes::STATEMENTS,
         crate::libraries::STATEMENTS,
         crate::libraries::changes::STATEMENTS,
+        crate::libraries::claims::STATEMENTS,
         crate::libraries::content::STATEMENTS,
         crate::libraries::page::STATEMENTS,
         crate::libraries::tensors::STATEMENTS,

@@ -79,7 +79,7 @@ fn about(model: &v1::Model, at: Option<&prost_types::Timestamp>, session: &Sessi
         ("tags", sanitize::line(&model.tags.join(", "))),
     ];
     if model.hub == "local" {
-        rows.push(("hub", "none is known to list it".to_owned()));
+        rows.push(("hub", identity(model.identity.as_ref(), session)));
     }
     if model.state != "published" {
         rows.push(("state", sanitize::line(&model.state).replace('_', " ")));
@@ -92,6 +92,21 @@ fn about(model: &v1::Model, at: Option<&prost_types::Timestamp>, session: &Sessi
         rows.push(("as known", format!("{} ({exactly}); the files are shown as they are now", relative(at))));
     }
     rows
+}
+
+/// What is known of a file that no hub is known to list.
+fn identity(identity: Option<&v1::LocalIdentity>, session: &Session) -> String {
+    let mut words = "none is known to list it".to_owned();
+    let Some(identity) = identity else { return words };
+    match &identity.asked_time {
+        Some(asked) => words.push_str(&format!(", asked {}", units::relative(Some(asked), session.now))),
+        None => words.push_str(", and none was asked yet"),
+    }
+    if !identity.claimed_ref.is_empty() {
+        let (reference, said_by) = (sanitize::line(&identity.claimed_ref), sanitize::line(&identity.claimed_by));
+        words.push_str(&format!("; {said_by} says that it is {reference}, which nothing confirms"));
+    }
+    words
 }
 
 fn kind(model: &v1::Model) -> String {

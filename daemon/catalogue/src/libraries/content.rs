@@ -1,6 +1,7 @@
 //! From files of libraries to content: which are to be read, what was read, and which the hubs are to be asked about.
 
 use super::changes::{LookColumns, settle};
+use super::claims::{self, Claimed};
 use super::tensors::same_tensors;
 use crate::artifacts::{self, NewArtifact};
 use crate::codec;
@@ -42,6 +43,8 @@ pub struct UnlistedFile {
     pub format: FileFormat,
     /// Lower case.
     pub auto_v3: Option<String>,
+    /// What lies beside it says that it is this.
+    pub claimed: Option<Claimed>,
     /// When the hubs were last asked about it.
     pub asked_at: Option<Timestamp>,
 }
@@ -83,7 +86,7 @@ statements! {
     SET_ASIDE = "
         UPDATE library_file SET unreadable_ms = ?2 WHERE library_file_id = ?1 AND artifact_id IS NULL";
     UNLISTED = concat!("
-        SELECT f.library_file_id, a.sha256, a.format, a.auto_v3, f.asked_ms
+        SELECT f.library_file_id, a.sha256, a.format, a.auto_v3, f.page_json ->> '$.claimed' AS claimed, f.asked_ms
         FROM library_file f JOIN artifact a USING (artifact_id)
         WHERE f.artifact_id IS NOT NULL AND f.gone_ms IS NULL AND coalesce(f.asked_ms, 0) <= ?1
             AND NOT EXISTS (SELECT 1 FROM file h WHERE h.artifact_id = f.artifact_id AND h.library_file_id IS NULL)
@@ -137,6 +140,7 @@ struct UnlistedRow {
     sha256: Vec<u8>,
     format: String,
     auto_v3: Option<String>,
+    claimed: Option<String>,
     asked_ms: Option<i64>,
 }
 
@@ -236,6 +240,7 @@ impl Catalogue {
                 sha256: codec::digest("an artifact's SHA-256", &row.sha256)?,
                 format: FileFormat::from_name(&row.format).unwrap_or(FileFormat::Other),
                 auto_v3: row.auto_v3,
+                claimed: row.claimed.as_deref().map(claims::from_json).transpose()?,
                 asked_at: codec::time(row.asked_ms),
             })
         });
@@ -300,11 +305,12 @@ pub(crate) async fn give_way(
     if !has_libraries {
         return Ok(());
     }
-    let files: Vec<i64> = sqlx::query_scalar(FILES_OF_MODELS)
-        .bind(codec::id_list(models.iter().copied()))
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(&failed)?;
+    let models = codec::id_list(models.iter().copied());
+    let files: Vec<i64> =
+        sqlx::query_scalar(FILES_OF_MODELS).bind(&models).fetch_all(&mut *connection).await.map_err(&failed)?;
+    if !files.is_empty() {
+        claims::drop_refuted(connection, &models).await?;
+    }
     settle(connection, tags, &files, now).await
 }
 

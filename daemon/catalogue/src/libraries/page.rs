@@ -1,6 +1,7 @@
 //! The pages of files that no hub lists: made from what the file and the notes beside it say, one for each content, and
 //! gone with the last name or as soon as a hub is known to list it.
 
+use super::claims::Claimed;
 use super::tensors::same_tensors;
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
@@ -43,6 +44,9 @@ pub struct LocalPage {
     /// CivitAI's bitmask; 0 unrated.
     #[serde(skip_serializing_if = "is_zero")]
     pub nsfw_level: u32,
+    /// Which model of CivitAI it is said to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Claimed>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]

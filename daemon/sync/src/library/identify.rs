@@ -1,7 +1,8 @@
 //! Asking the hubs whether they list what lies in libraries: by digest, many files to a question, and then, one file to a
-//! question, by the digest of the tensors alone, because tools rewrite headers. What a hub lists gets its page from there,
-//! with everything that the hub says; what none lists is asked about again after a while, because models are published
-//! late, too.
+//! question, by the digest of the tensors alone, because tools rewrite headers. Where neither is listed, the page that a
+//! tool's note names is looked at, and counts only if what it lists agrees. What a hub lists gets its page from there, with
+//! everything that the hub says; what none lists is unknown, and asked about again after a while, because models are
+//! published late, too.
 
 use crate::error::SyncError;
 use crate::service::Sync;
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 /// Files that are asked about at once.
 const FILES_AT_ONCE: u32 = 1000;
-/// Files whose tensors are asked about before what was answered is put on record.
-const TENSORS_AT_ONCE: usize = 50;
+/// Files that are asked about one by one before what was answered is put on record.
+const FILES_IN_A_LOT: usize = 50;
 /// Models whose pages are fetched and recorded at once.
 const MODELS_AT_ONCE: usize = 100;
 /// What no hub listed is asked about again after this.
@@ -45,14 +46,17 @@ impl Sync {
                 return Ok(());
             }
             let listed = self.ask_by_digest(&files).await?;
-            let (rest, done): (Vec<UnlistedFile>, Vec<UnlistedFile>) =
-                files.into_iter().partition(|file| !listed.contains(&file.sha256) && may_be_edited(file));
+            let (rest, done): (Vec<UnlistedFile>, Vec<UnlistedFile>) = files
+                .into_iter()
+                .partition(|file| !listed.contains(&file.sha256) && (may_be_edited(file) || file.claimed.is_some()));
             parts.catalogue.record_asked(&ids(&done)).await?;
-            for files in rest.chunks(TENSORS_AT_ONCE) {
+            for files in rest.chunks(FILES_IN_A_LOT) {
                 if self.inner.shutdown.is_cancelled() {
                     return Ok(());
                 }
-                self.ask_by_tensors(files).await?;
+                let listed = self.ask_by_tensors(files).await?;
+                let is_unlisted = |file: &&UnlistedFile| file.auto_v3.as_ref().is_none_or(|one| !listed.contains(one));
+                self.ask_about_claims(files.iter().filter(is_unlisted)).await?;
                 parts.catalogue.record_asked(&ids(files)).await?;
             }
         }
@@ -75,19 +79,45 @@ impl Sync {
         Ok(listed)
     }
 
-    async fn ask_by_tensors(&self, files: &[UnlistedFile]) -> Result<(), SyncError> {
-        let digests: BTreeSet<&str> = files.iter().filter_map(|file| file.auto_v3.as_deref()).collect();
-        let mut pages = Pages::default();
+    /// The digests of tensors that the hub lists; the pages that have them are on record.
+    async fn ask_by_tensors(&self, files: &[UnlistedFile]) -> Result<HashSet<String>, SyncError> {
+        let digests: BTreeSet<&String> =
+            files.iter().filter(|file| may_be_edited(file)).filter_map(|file| file.auto_v3.as_ref()).collect();
+        let (mut pages, mut listed) = (Pages::default(), HashSet::new());
         for digest in digests {
             match self.inner.parts.hubs.identify_tensors(digest).await {
-                Ok(found) => pages.models.extend(found.map(|numbers| numbers.model)),
+                Ok(None) => {}
+                Ok(Some(numbers)) => {
+                    pages.models.insert(numbers.model);
+                    listed.insert(digest.clone());
+                }
                 Err(error) if is_of_the_answer(error.class()) => {
                     tracing::warn!(%error, digest, "the hub's answer about some tensors is of no use");
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        self.record_pages(pages).await
+        self.record_pages(pages).await?;
+        Ok(listed)
+    }
+
+    /// Looks at the pages that these files are said to be on, and links those on which what is listed agrees.
+    async fn ask_about_claims(&self, files: impl Iterator<Item = &UnlistedFile>) -> Result<(), SyncError> {
+        let (mut pages, mut claiming) = (Pages::default(), Vec::new());
+        for file in files {
+            let Some(claimed) = &file.claimed else { continue };
+            claiming.push(file.file);
+            match (claimed.model, claimed.version) {
+                (Some(model), _) => _ = pages.models.insert(model.to_string()),
+                (None, Some(version)) => _ = pages.versions.insert(version.to_string()),
+                (None, None) => {}
+            }
+        }
+        if claiming.is_empty() {
+            return Ok(());
+        }
+        self.record_pages(pages).await?;
+        Ok(self.inner.parts.catalogue.link_claimed_files(&claiming).await?)
     }
 
     async fn record_pages(&self, pages: Pages) -> Result<(), SyncError> {
@@ -103,8 +133,14 @@ impl Sync {
         }
         for version in pages.versions {
             let Ok(version) = version.parse() else { continue };
-            let found = parts.hubs.resolve(&ModelRef::CivitaiVersion { version }).await?;
-            parts.catalogue.record_models(&[found.model], None).await?;
+            match parts.hubs.resolve(&ModelRef::CivitaiVersion { version }).await {
+                Ok(found) => _ = parts.catalogue.record_models(&[found.model], None).await?,
+                // It was taken down, or the number was never one.
+                Err(error) if is_of_the_answer(error.class()) => {
+                    tracing::info!(%error, version, "no page of a version")
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

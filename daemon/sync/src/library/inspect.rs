@@ -1,7 +1,7 @@
 //! The beginning of a library's file: what it is, what it says of itself, and a few bytes to know it again by.
 
 use crate::detected_json::detail_json;
-use paintbox_catalogue::{InspectedFile, LocalPage};
+use paintbox_catalogue::{Claimed, InspectedFile, LocalPage};
 use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, FileLook, ModelKind, reason};
 use paintbox_store::library::beside::draw_things::{self, FIRST_BYTES};
 use paintbox_store::library::beside::{Beside, Claims, Siblings};
@@ -111,8 +111,9 @@ impl Source {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return LocalPage::default() };
         let declared = self.layout.folder_kind(path);
         let siblings = self.siblings.get(folder);
-        let Claims { page, personal, .. } =
-            siblings.map(|siblings| Beside::read(&self.root.join(folder), name, siblings).claims).unwrap_or_default();
+        let beside = siblings.map(|siblings| Beside::read(&self.root.join(folder), name, siblings)).unwrap_or_default();
+        let claimed = claimed(&beside);
+        let Claims { page, personal, .. } = beside.claims;
         // Files of a repository are all called alike.
         let in_repository =
             || self.layout.snapshot(path).map(|snapshot| format!("{} {}", snapshot.repository, snapshot.path));
@@ -127,8 +128,20 @@ impl Source {
             description: page.description.or(personal.notes),
             licence: page.licence,
             nsfw_level: page.nsfw_level.unwrap_or(0),
+            claimed,
         }
     }
+}
+
+/// Which model it is said to be.
+fn claimed(beside: &Beside) -> Option<Claimed> {
+    let (model, version) = (beside.claims.identity.civitai_model, beside.claims.identity.civitai_version);
+    if model.is_none() && version.is_none() {
+        return None;
+    }
+    let said_by = beside.sources.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let sha256 = beside.claims.identity.sha256.map(|digest| digest.to_hex());
+    Some(Claimed { model, version, sha256, said_by })
 }
 
 /// Tags that are kept of those which a trainer counted.
@@ -241,6 +254,9 @@ mod tests {
                 let path = model.path.display();
                 assert_eq!((found.look.size_bytes, found.kind), (model.size_bytes, model.kind), "{tool}: {path}");
                 assert_eq!(found.failure.is_none(), model.readable, "{tool}: {path}");
+                let claimed = found.page.claimed.as_ref().map(|claimed| (claimed.model, claimed.version));
+                let wanted = model.civitai.map(|(model, version)| (Some(model), Some(version)));
+                assert_eq!(claimed, wanted, "{tool}: {path}");
                 if let Some(name) = model.name {
                     // Where its user gave it a title, that counts more than the hub's name.
                     assert!([name, "Storybook"].contains(&found.page.name.as_str()), "{tool}: {path}");

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "people rename and link files, and so do these tests")]
 
 mod bursts;
+mod claimed;
 mod edited;
 
 use super::{World, digest, weights};
