@@ -447,6 +447,9 @@ CREATE TABLE preview (
     UNIQUE (version_id, identity)
 ) STRICT;
 
+CREATE INDEX preview_unread_in_libraries ON preview (preview_id)
+    WHERE thumbnail_asset_id IS NULL AND failure_json IS NULL AND substr(url, 1, 1) = '/';
+
 CREATE TABLE pull (
     pull_id    INTEGER PRIMARY KEY,
     model_id   INTEGER NOT NULL REFERENCES model (model_id),

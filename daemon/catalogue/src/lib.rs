@@ -99,6 +99,7 @@ pub use libraries::changes::{InspectedFile, LibraryChanges, LibraryPath, Placed,
 pub use libraries::claims::{Claimed, LocalIdentity};
 pub use libraries::content::{LibraryFileRecord, ReadFile, UnlistedFile, UnreadFile};
 pub use libraries::page::LocalPage;
+pub use libraries::pictures::{LocalPicture, StoredThumbnails, UnreadPicture};
 pub use libraries::{LibraryCounts, LibraryRecord};
 pub use notices::Notice;
 pub use open::Catalogue;

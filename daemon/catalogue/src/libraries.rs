@@ -8,6 +8,7 @@ pub(crate) mod changes;
 pub(crate) mod claims;
 pub(crate) mod content;
 pub(crate) mod page;
+pub(crate) mod pictures;
 pub(crate) mod tensors;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! ```
 //!
 //! - `scan` does the first four for one library; `watch` has it done at the start and whenever something happened.
+//! - `pictures` makes thumbnails of what lies beside files, for the pages of these.
 //! - `read` goes through the files that no digest is known of, in the background; `identify` asks the hubs about what
 //!   was read.
 //!
@@ -13,6 +14,7 @@
 mod diff;
 mod identify;
 mod inspect;
+mod pictures;
 mod read;
 mod scan;
 mod watch;
@@ -82,6 +84,7 @@ impl Sync {
     async fn mind_unread_files(&self) {
         loop {
             let read = async {
+                self.read_library_pictures().await?;
                 if self.read_library_files().await? {
                     self.identify_library_files().await?;
                 }

@@ -181,7 +181,7 @@ fn release(version: &v1::ModelVersion, session: &Session) -> Vec<String> {
         lines.extend(remarks.iter().flat_map(|remark| indented(remark, 4, session)));
     }
     if !version.previews.is_empty() {
-        let here = version.previews.iter().filter(|preview| !preview.asset.is_empty()).count();
+        let here = version.previews.iter().filter(|preview| !preview.thumbnail.is_empty()).count();
         let with_recipe = version.previews.iter().filter(|preview| !preview.generation_json.is_empty()).count();
         let images = units::count(version.previews.len() as u64, "example image");
         let words = format!("{images}, {here} of them here, {with_recipe} with a recipe (--json prints it)");

@@ -2,6 +2,7 @@
 //! gone with the last name or as soon as a hub is known to list it.
 
 use super::claims::Claimed;
+use super::pictures::{self, LocalPicture};
 use super::tensors::same_tensors;
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
@@ -47,6 +48,12 @@ pub struct LocalPage {
     /// Which model of CivitAI it is said to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed: Option<Claimed>,
+    /// Beside it, the one to show first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<LocalPicture>,
+    /// What its user said of the pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture_nsfw_level: Option<u32>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
@@ -266,6 +273,7 @@ async fn write(
     changed: &[Made],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
+    let at = now;
     let now = now.unix_ms();
     let models = statements(UPDATE_PAGES, changed, |row, made| bind_model(row, made, now)).chain(statements(
         INSERT_PAGES,
@@ -293,10 +301,12 @@ async fn write(
     }));
     run(connection, models.chain(versions).chain(files)).await?;
     let all: Vec<&Made> = new.iter().chain(changed).collect();
+    let known: Vec<i64> = changed.iter().map(|made| made.model).collect();
+    let pages: Vec<(i64, &LocalPage)> = all.iter().map(|made| (made.model, &made.page)).collect();
+    pictures::write(connection, &pages, &known, at).await?;
     let said = all.iter().flat_map(|made| (0..).zip(&made.page.tags).map(|(at, tag)| (made.model, tag.as_str(), at)));
     let mut learned = Learned::default();
-    let had_tags: Vec<i64> = changed.iter().map(|made| made.model).collect();
-    tags::set(connection, said.collect(), had_tags, remembered, &mut learned).await?;
+    tags::set(connection, said.collect(), known, remembered, &mut learned).await?;
     let indexed: Vec<i64> = all.iter().map(|made| made.model).collect();
     links::index_again(connection, &indexed).await
 }

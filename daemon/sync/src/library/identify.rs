@@ -134,7 +134,7 @@ impl Sync {
         for version in pages.versions {
             let Ok(version) = version.parse() else { continue };
             match parts.hubs.resolve(&ModelRef::CivitaiVersion { version }).await {
-                Ok(found) => _ = parts.catalogue.record_models(&[found.model], None).await?,
+                Ok(found) => drop(parts.catalogue.record_models(&[found.model], None).await?),
                 // It was taken down, or the number was never one.
                 Err(error) if is_of_the_answer(error.class()) => {
                     tracing::info!(%error, version, "no page of a version")

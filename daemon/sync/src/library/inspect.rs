@@ -1,7 +1,7 @@
 //! The beginning of a library's file: what it is, what it says of itself, and a few bytes to know it again by.
 
 use crate::detected_json::detail_json;
-use paintbox_catalogue::{Claimed, InspectedFile, LocalPage};
+use paintbox_catalogue::{Claimed, InspectedFile, LocalPage, LocalPicture};
 use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, FileLook, ModelKind, reason};
 use paintbox_store::library::beside::draw_things::{self, FIRST_BYTES};
 use paintbox_store::library::beside::{Beside, Claims, Siblings};
@@ -10,7 +10,7 @@ use paintbox_store::library::sample;
 use paintbox_weights::{InspectError, TrainingMetadata, inspect};
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -112,7 +112,7 @@ impl Source {
         let declared = self.layout.folder_kind(path);
         let siblings = self.siblings.get(folder);
         let beside = siblings.map(|siblings| Beside::read(&self.root.join(folder), name, siblings)).unwrap_or_default();
-        let claimed = claimed(&beside);
+        let (claimed, pictures) = (claimed(&beside), pictures(&beside));
         let Claims { page, personal, .. } = beside.claims;
         // Files of a repository are all called alike.
         let in_repository =
@@ -129,6 +129,8 @@ impl Source {
             licence: page.licence,
             nsfw_level: page.nsfw_level.unwrap_or(0),
             claimed,
+            pictures,
+            picture_nsfw_level: personal.picture_nsfw_level,
         }
     }
 }
@@ -144,6 +146,19 @@ fn claimed(beside: &Beside) -> Option<Claimed> {
     Some(Claimed { model, version, sha256, said_by })
 }
 
+/// The pictures to show it with, as they are now. One whose name is no text is left out, and so are videos.
+fn pictures(beside: &Beside) -> Vec<LocalPicture> {
+    let is_picture = |path: &&PathBuf| FileFormat::from_file_name(&path.to_string_lossy()) == FileFormat::Image;
+    let found = beside.pictures.iter().filter(is_picture).filter_map(|path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        let modified_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        Some(LocalPicture { path: path.to_str()?.to_owned(), size_bytes: metadata.len(), modified_ns })
+    });
+    found.take(PICTURES).collect()
+}
+
+/// Pictures of one file that are shown.
+const PICTURES: usize = 4;
 /// Tags that are kept of those which a trainer counted.
 const TRAINED_TAGS: usize = 12;
 

@@ -79,9 +79,10 @@ impl Sync {
         tell(scanned);
         let source = Arc::new(Source { root: library.path.clone(), layout, siblings: walked.siblings });
         let look = Look { library, source: &source, tell };
+        let is_described = !found.described.is_empty();
         self.record_difference(&look, found, &mut scanned).await?;
         catalogue.record_walked(library.id, layout.as_str(), root.device, root.inode).await?;
-        if scanned.arrived > 0 {
+        if scanned.arrived > 0 || is_described {
             self.inner.libraries.unread.notify_one();
         }
         Ok(Some(scanned))

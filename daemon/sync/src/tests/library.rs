@@ -5,6 +5,7 @@
 mod bursts;
 mod claimed;
 mod edited;
+mod pictures;
 
 use super::{World, digest, weights};
 use crate::Scanned;
