@@ -9,6 +9,7 @@ pub(crate) mod claims;
 pub(crate) mod content;
 pub(crate) mod page;
 pub(crate) mod pictures;
+pub(crate) mod rot;
 pub(crate) mod tensors;
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,7 @@ async fn every_statement_prepares_against_the_schema() {
         crate::libraries::content::STATEMENTS,
         crate::libraries::page::STATEMENTS,
         crate::libraries::pictures::STATEMENTS,
+        crate::libraries::rot::STATEMENTS,
         crate::libraries::tensors::STATEMENTS,
         crate::checkpoint::STATEMENTS,
         crate::checks::STATEMENTS,

@@ -48,7 +48,7 @@ pub(crate) struct Libraries {
     /// Libraries were added or removed.
     changed: tokio::sync::Notify,
     /// What is on record may be old.
-    stale: tokio::sync::Notify,
+    pub(crate) stale: tokio::sync::Notify,
     /// Files that were opened to be read to their end.
     files_read: AtomicU64,
 }

@@ -6,6 +6,7 @@ mod bursts;
 mod claimed;
 mod edited;
 mod pictures;
+mod rotten;
 
 use super::{World, digest, weights};
 use crate::Scanned;
