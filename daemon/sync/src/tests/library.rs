@@ -5,6 +5,7 @@
 mod bursts;
 mod claimed;
 mod edited;
+mod parts;
 mod pictures;
 mod rotten;
 
