@@ -170,8 +170,7 @@ fn release(version: &v1::ModelVersion, session: &Session) -> Vec<String> {
             remarks.push(format!("replaced on the hub {when} by another file"));
         }
         if file.edited_header {
-            remarks
-                .push("the hub's file with an edited header: its tensors are the same, its bytes are not".to_owned());
+            remarks.push("the hub's file with an edited header: the same tensors, other bytes".to_owned());
         }
         if file.state == "away" {
             remarks.push("here, but on a volume that is not connected now".to_owned());

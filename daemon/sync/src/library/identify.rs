@@ -137,7 +137,7 @@ impl Sync {
                 Ok(found) => drop(parts.catalogue.record_models(&[found.model], None).await?),
                 // It was taken down, or the number was never one.
                 Err(error) if is_of_the_answer(error.class()) => {
-                    tracing::info!(%error, version, "no page of a version")
+                    tracing::info!(%error, version, "no page of a version");
                 }
                 Err(error) => return Err(error.into()),
             }
