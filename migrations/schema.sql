@@ -109,7 +109,7 @@ CREATE TABLE file (
     gone_ms       INTEGER,
     -- When the hub put other bytes under the same id; the newer row is the one without this.
     replaced_ms   INTEGER
-, removed_ms INTEGER, library_file_id INTEGER REFERENCES library_file (library_file_id)) STRICT;
+, removed_ms INTEGER, library_file_id INTEGER REFERENCES library_file (library_file_id), auto_v3 TEXT) STRICT;
 
 CREATE TRIGGER search_changed_file AFTER UPDATE OF artifact_id, sha256 ON file
 WHEN old.artifact_id IS NOT new.artifact_id OR (new.artifact_id IS NOT NULL AND old.sha256 IS NOT new.sha256)
@@ -124,6 +124,8 @@ CREATE TRIGGER search_new_file AFTER INSERT ON file WHEN new.artifact_id IS NOT 
 END;
 
 CREATE INDEX file_by_artifact ON file (artifact_id) WHERE artifact_id IS NOT NULL;
+
+CREATE INDEX file_by_auto_v3 ON file (auto_v3) WHERE auto_v3 IS NOT NULL;
 
 CREATE UNIQUE INDEX file_by_external_id ON file (version_id, external_id) WHERE replaced_ms IS NULL;
 
@@ -444,6 +446,9 @@ CREATE TABLE preview (
     gone_ms       INTEGER, small_thumbnail_asset_id INTEGER REFERENCES asset (asset_id),
     UNIQUE (version_id, identity)
 ) STRICT;
+
+CREATE INDEX preview_unread_in_libraries ON preview (preview_id)
+    WHERE thumbnail_asset_id IS NULL AND failure_json IS NULL AND substr(url, 1, 1) = '/';
 
 CREATE TABLE pull (
     pull_id    INTEGER PRIMARY KEY,

@@ -83,6 +83,21 @@ async fn a_file_on_a_volume_that_is_not_connected_is_told_to_be_there() {
 }
 
 #[tokio::test]
+async fn a_file_whose_header_was_edited_is_told_to_be_the_hubs_all_the_same() {
+    let bench = Bench::new().await;
+    let mut edited = model(1);
+    edited.versions.truncate(1);
+    let file = &mut edited.versions[0].files[0];
+    (file.state, file.edited_header) = ("unverified".into(), true);
+    bench.world().models = vec![edited];
+    let page = bench.run(&["show", "civitai:1"]).await.out;
+    let wanted = "    the hub's file with an edited header: the same tensors, other bytes\n";
+    assert!(page.contains(wanted), "{page}");
+    let object = bench.json(&["show", "civitai:1"]).await.object();
+    assert_eq!(object["versions"][0]["files"][0]["edited_header"], true);
+}
+
+#[tokio::test]
 async fn search_reads_every_page_and_stops_at_the_limit() {
     let bench = Bench::new().await;
     bench.world().models = (1..=5).map(model).collect();
@@ -321,6 +336,22 @@ async fn a_file_that_no_hub_lists_has_a_folder_and_no_page() {
     assert_eq!(bench.json(&["open", "local:17"]).await.object(), json!({ "path": "/store/a b" }));
     let page = bench.run(&["show", "local:17"]).await.out;
     assert!(page.contains("\nhub         none is known to list it\n"), "{page}");
+
+    let identity = v1::LocalIdentity {
+        state: "claimed".into(),
+        claimed_ref: "civitai:4384@128713".into(),
+        claimed_by: "a\u{202e}.civitai.info".into(),
+        asked_time: time(-86_400),
+    };
+    bench.world().models[0].identity = Some(identity);
+    let page = bench.run(&["show", "local:17"]).await.out;
+    assert!(page.contains("says that it is civitai:4384@128713, which nothing confirms"), "{page}");
+    assert!(!page.replace('\n', "").contains(is_hazard), "{page:?}");
+    let object = bench.json(&["show", "local:17"]).await.object();
+    assert_eq!(
+        (&object["identity"]["state"], &object["identity"]["claimed_ref"]),
+        (&json!("claimed"), &json!("civitai:4384@128713"))
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::ModelId;
+use crate::libraries::claims;
 use crate::open::Catalogue;
 use crate::records::{ModelDetail, ModelRecord, ModelSummary};
 use crate::statements::statements;
@@ -19,7 +20,7 @@ macro_rules! local_weights {
         "FROM version lv JOIN file lf ON lf.version_id = lv.version_id \
          JOIN artifact la ON la.artifact_id = lf.artifact_id \
          WHERE lv.model_id = m.model_id AND la.format IN ('safetensors', 'gguf') \
-           AND (lf.sha256 IS NULL OR lf.sha256 = la.sha256) \
+           AND (lf.sha256 IS NULL OR lf.sha256 = la.sha256 OR lf.auto_v3 = la.auto_v3) \
            AND EXISTS (SELECT 1 FROM observation lo WHERE lo.artifact_id = la.artifact_id AND lo.gone_ms IS NULL)"
     };
 }
@@ -221,6 +222,7 @@ impl Catalogue {
         let summary = summary.summary()?;
         Ok(ModelDetail {
             gone_at: summary.gone_at,
+            identity: claims::of_page(&mut tx, summary.hub, &summary.external_id).await?,
             summary,
             description: rest.description,
             licence: rest.licence,

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 statements! {
     FILES_OF_VERSIONS = "
-        SELECT file_id, version_id, external_id, name, size_bytes, size_exact, sha256, blake3, git_sha1, kind_label,
+        SELECT file_id, version_id, external_id, name, size_bytes, size_exact, sha256, blake3, git_sha1, auto_v3, kind_label,
                format, precision, is_primary, locator, artifact_id, verified, fetched_ms, fetched_licence,
                failure_json, gone_ms, replaced_ms, removed_ms, library_file_id
         FROM file WHERE version_id IN (SELECT value FROM json_each(?1))
@@ -46,6 +46,7 @@ struct FileRow {
     sha256: Option<Vec<u8>>,
     blake3: Option<Vec<u8>>,
     git_sha1: Option<Vec<u8>>,
+    auto_v3: Option<String>,
     kind_label: Option<String>,
     format: String,
     precision: Option<String>,
@@ -73,6 +74,11 @@ impl FileRow {
             Some(unread) => unread.failure.clone(),
             None => codec::failure(self.failure_json.as_deref())?,
         };
+        let edited_header = artifact.as_ref().is_some_and(|artifact| {
+            let is_listed = sha256.is_none_or(|listed| listed == artifact.sha256);
+            let is_here = !artifact.paths.is_empty() || !artifact.away_on.is_empty();
+            is_here && !is_listed && self.auto_v3.is_some() && self.auto_v3 == artifact.auto_v3
+        });
         Ok(FileRecord {
             id: FileId(self.file_id),
             version_id: VersionId(self.version_id),
@@ -82,6 +88,7 @@ impl FileRow {
             sha256,
             blake3: codec::optional_digest("a file's BLAKE3", self.blake3.as_deref())?,
             git_sha1: codec::optional_digest("a file's git SHA-1", self.git_sha1.as_deref())?,
+            auto_v3: self.auto_v3,
             kind_label: self.kind_label,
             format: FileFormat::from_name(&self.format).unwrap_or(FileFormat::Other),
             precision: self.precision,
@@ -90,8 +97,12 @@ impl FileRow {
             state: match &unread {
                 Some(unread) if !unread.paths.is_empty() => FileState::Unverified,
                 Some(unread) if !unread.away_on.is_empty() => FileState::Away,
+                _ if edited_header && artifact.as_ref().is_some_and(|artifact| !artifact.paths.is_empty()) => {
+                    FileState::Unverified
+                }
                 _ => state(sha256.as_ref(), self.verified, artifact.as_ref(), failure.as_ref()),
             },
+            edited_header,
             artifact,
             unread,
             failure,

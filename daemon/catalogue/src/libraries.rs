@@ -5,11 +5,16 @@
 //! A file that no hub lists has a page of its own (`model.hub` is `local`), which lasts as long as the file has a name.
 
 pub(crate) mod changes;
+pub(crate) mod claims;
 pub(crate) mod content;
 pub(crate) mod page;
+pub(crate) mod pictures;
+pub(crate) mod rot;
+pub(crate) mod tensors;
 #[cfg(test)]
 mod tests;
 
+use self::tensors::same_tensors;
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::LibraryId;
@@ -68,16 +73,18 @@ statements! {
         UPDATE library_file SET unreadable_ms = NULL
         WHERE unreadable_ms IS NOT NULL AND failure_json IS NULL
             AND library_file_id IN (SELECT library_file_id FROM library_path WHERE library_id = ?1)";
-    LIBRARY_COUNTS = "
+    LIBRARY_COUNTS = concat!("
         SELECT count(*), coalesce(sum(paths), 0), coalesce(sum(size_bytes), 0),
             coalesce(sum(artifact_id IS NOT NULL), 0),
             coalesce(sum(iif(artifact_id IS NOT NULL, size_bytes, 0)), 0),
-            coalesce(sum(artifact_id IS NOT NULL AND EXISTS (
-                SELECT 1 FROM file h WHERE h.artifact_id = listed.artifact_id AND h.library_file_id IS NULL)), 0),
+            coalesce(sum(artifact_id IS NOT NULL AND (EXISTS (
+                SELECT 1 FROM file h WHERE h.artifact_id = listed.artifact_id AND h.library_file_id IS NULL)
+                OR EXISTS (SELECT 1 FROM artifact a CROSS JOIN file h
+                           WHERE a.artifact_id = listed.artifact_id AND ", same_tensors!(), "))), 0),
             coalesce(sum(kind = 'unknown' AND failure_json IS NULL), 0),
             coalesce(sum(failure_json IS NOT NULL), 0)
         FROM (SELECT f.*, count(*) AS paths FROM library_path p JOIN library_file f USING (library_file_id)
-              WHERE p.library_id = ?1 GROUP BY f.library_file_id) AS listed";
+              WHERE p.library_id = ?1 GROUP BY f.library_file_id) AS listed");
     FILES_OF_LIBRARY = "SELECT DISTINCT library_file_id FROM library_path WHERE library_id = ?1";
     DELETE_LIBRARY_PATHS = "DELETE FROM library_path WHERE library_id = ?1";
     END_LIBRARY_OBSERVATIONS = "

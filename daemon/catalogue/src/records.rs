@@ -2,6 +2,7 @@
 
 use crate::artifacts::ArtifactRecord;
 use crate::ids::{FileId, ModelId, PreviewId, VersionId};
+use crate::libraries::claims::LocalIdentity;
 use crate::libraries::content::LibraryFileRecord;
 use paintbox_domain::hub::{EarlyAccess, FileSize, ModelState, PreviewMedia};
 use paintbox_domain::{
@@ -73,6 +74,8 @@ pub struct ModelDetail {
     /// When the hub says that it last changed.
     pub updated_at: Option<Timestamp>,
     pub gone_at: Option<Timestamp>,
+    /// Of a page that was made for a library's file: how far it is known what that is.
+    pub identity: Option<LocalIdentity>,
     /// Newest first; those that the hub no longer lists come last.
     pub versions: Vec<VersionRecord>,
 }
@@ -106,7 +109,7 @@ pub struct VersionRecord {
 pub enum FileState {
     /// Here, and compared with a digest that the hub lists.
     Verified,
-    /// Here, but the hub lists no digest.
+    /// Here, but the hub lists no digest, or of what is here another tool rewrote the header.
     Unverified,
     /// The bytes are not those that the hub lists.
     Mismatched,
@@ -148,6 +151,8 @@ pub struct FileRecord {
     pub sha256: Option<Sha256>,
     pub blake3: Option<Blake3>,
     pub git_sha1: Option<GitSha1>,
+    /// Twelve digits, lower case.
+    pub auto_v3: Option<String>,
     pub kind_label: Option<String>,
     pub format: FileFormat,
     pub precision: Option<String>,
@@ -158,6 +163,8 @@ pub struct FileRecord {
     /// Of a library's file of which not all was read yet: what is known of it.
     pub unread: Option<LibraryFileRecord>,
     pub state: FileState,
+    /// What is here has the tensors of the file that the hub lists, and another header.
+    pub edited_header: bool,
     /// Why the last attempt to fetch it failed.
     pub failure: Option<Failure>,
     pub fetched_at: Option<Timestamp>,

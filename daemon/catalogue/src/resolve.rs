@@ -63,7 +63,20 @@ statements! {
          OR f.artifact_id IN (SELECT artifact_id FROM artifact WHERE sha256 >= ?1 AND sha256 < ?2)"
     );
     FILES_BY_AUTO_V3 = files_by_content!(
-        "f.artifact_id IN (SELECT artifact_id FROM artifact WHERE auto_v3 >= ?1 AND auto_v3 < ?2)"
+        "(f.auto_v3 >= ?1 AND f.auto_v3 < ?2) \
+         OR f.artifact_id IN (SELECT artifact_id FROM artifact WHERE auto_v3 >= ?1 AND auto_v3 < ?2)"
+    );
+    /// Content whose header was edited, while the hub's own bytes are here too.
+    FILES_BY_TENSORS_OF_SHA256 = files_by_content!(
+        "f.auto_v3 = (SELECT auto_v3 FROM artifact WHERE sha256 = ?1 AND format = 'safetensors')"
+    );
+    FILES_BY_TENSORS_AT_PATH = files_by_content!(
+        "f.auto_v3 = (SELECT auto_v3 FROM observation JOIN artifact USING (artifact_id) \
+                      WHERE path = ?1 AND gone_ms IS NULL AND format = 'safetensors')"
+    );
+    FILES_BY_TENSORS_OF_LIBRARY_FILE = files_by_content!(
+        "f.auto_v3 = (SELECT auto_v3 FROM library_file l JOIN artifact USING (artifact_id) \
+                      WHERE l.library_file_id = ?1 AND l.format = 'safetensors')"
     );
     FILES_BY_PATH = files_by_content!(
         "f.artifact_id = (SELECT artifact_id FROM observation WHERE path = ?1 AND gone_ms IS NULL)"
@@ -250,12 +263,17 @@ async fn hugging_face(
 }
 
 async fn by_digest(connection: &mut SqliteConnection, sha256: &Sha256) -> Result<Option<Resolved>, CatalogueError> {
-    let rows: Vec<ContentRow> = sqlx::query_as(FILES_BY_SHA256)
-        .bind(&sha256.as_bytes()[..])
-        .fetch_all(connection)
-        .await
-        .map_err(could_not(ATTEMPT))?;
-    Ok(rows.first().map(ContentRow::resolved))
+    for statement in [FILES_BY_SHA256, FILES_BY_TENSORS_OF_SHA256] {
+        let rows: Vec<ContentRow> = sqlx::query_as(statement)
+            .bind(&sha256.as_bytes()[..])
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(could_not(ATTEMPT))?;
+        if let Some(row) = rows.first() {
+            return Ok(Some(row.resolved()));
+        }
+    }
+    Ok(None)
 }
 
 async fn by_short_digest(connection: &mut SqliteConnection, digits: &str) -> Result<Option<Resolved>, CatalogueError> {
@@ -286,7 +304,7 @@ async fn by_short_digest(connection: &mut SqliteConnection, digits: &str) -> Res
 
 async fn by_path(connection: &mut SqliteConnection, path: &Path) -> Result<Option<Resolved>, CatalogueError> {
     // A file of a library may not have been read yet, and then it is known by its name alone.
-    for statement in [FILES_BY_PATH, FILES_BY_LIBRARY_PATH] {
+    for statement in [FILES_BY_PATH, FILES_BY_LIBRARY_PATH, FILES_BY_TENSORS_AT_PATH] {
         let rows: Vec<ContentRow> = sqlx::query_as(statement)
             .bind(codec::path_bytes(path))
             .fetch_all(&mut *connection)
@@ -301,12 +319,17 @@ async fn by_path(connection: &mut SqliteConnection, path: &Path) -> Result<Optio
 
 /// The page of a library's file, or of another one with the same content.
 async fn by_library_file(connection: &mut SqliteConnection, file: u64) -> Result<Option<Resolved>, CatalogueError> {
-    let rows: Vec<ContentRow> = sqlx::query_as(FILES_BY_LIBRARY_FILE)
-        .bind(codec::count(file))
-        .fetch_all(connection)
-        .await
-        .map_err(could_not(ATTEMPT))?;
-    Ok(rows.first().map(ContentRow::resolved))
+    for statement in [FILES_BY_LIBRARY_FILE, FILES_BY_TENSORS_OF_LIBRARY_FILE] {
+        let rows: Vec<ContentRow> = sqlx::query_as(statement)
+            .bind(codec::count(file))
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(could_not(ATTEMPT))?;
+        if let Some(row) = rows.first() {
+            return Ok(Some(row.resolved()));
+        }
+    }
+    Ok(None)
 }
 
 async fn by_name(connection: &mut SqliteConnection, name: &str) -> Result<Resolved, CatalogueError> {

@@ -90,6 +90,7 @@ pub(crate) fn file(external_id: &str, digest_byte: u8) -> HubFile {
         sha256: Some(sha(digest_byte)),
         blake3: None,
         git_sha1: None,
+        auto_v3: None,
         kind_label: Some("Model".to_owned()),
         format: FileFormat::Safetensors,
         precision: Some("fp16".to_owned()),

@@ -66,7 +66,7 @@ statements! {
             SELECT DISTINCT v.model_id, v.version_id
             FROM artifact a CROSS JOIN file f ON f.artifact_id = a.artifact_id
                 CROSS JOIN version v ON v.version_id = f.version_id
-            WHERE a.format IN ('safetensors', 'gguf') AND (f.sha256 IS NULL OR f.sha256 = a.sha256)
+            WHERE a.format IN ('safetensors', 'gguf') AND (f.sha256 IS NULL OR f.sha256 = a.sha256 OR f.auto_v3 = a.auto_v3)
                 AND f.library_file_id IS NULL
                 AND EXISTS (SELECT 1 FROM observation o WHERE o.artifact_id = a.artifact_id AND o.gone_ms IS NULL)
         ), newest AS MATERIALIZED (

@@ -109,6 +109,8 @@ pub struct HubFile {
     pub blake3: Option<Blake3>,
     /// Only for small Hugging Face files, which have no SHA-256 on the hub.
     pub git_sha1: Option<GitSha1>,
+    /// CivitAI's digest of what follows the header: its first twelve digits, lower case.
+    pub auto_v3: Option<String>,
     /// The hub's own word for the role, verbatim, such as `Training Data`.
     pub kind_label: Option<String>,
     pub format: FileFormat,

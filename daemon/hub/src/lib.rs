@@ -33,7 +33,7 @@ mod tests;
 
 pub use civitai::{
     CivitaiCreator, CivitaiEnums, CivitaiImage, CivitaiTag, Identified, IdentifiedNumbers, ImageQuery, ModelPeriod,
-    ModelQuery, ModelSort, NumberedPage,
+    ModelQuery, ModelSort, NumberedPage, VersionNumbers,
 };
 pub use download::{Download, ResumeFrom};
 pub use error::{HubError, ServerWords};
@@ -358,6 +358,14 @@ impl Hubs {
     /// Whatever keeps the hub from answering.
     pub async fn identify_ids(&self, digests: &[Sha256]) -> Result<Vec<IdentifiedNumbers>, HubError> {
         self.inner.civitai.identify_ids(digests).await
+    }
+
+    /// A CivitAI version that has a file with these tensors, by the twelve digits of AutoV3; the oldest, if several do.
+    ///
+    /// # Errors
+    /// Whatever keeps the hub from answering.
+    pub async fn identify_tensors(&self, auto_v3: &str) -> Result<Option<VersionNumbers>, HubError> {
+        self.inner.civitai.identify_tensors(auto_v3).await
     }
 
     /// CivitAI's models by any of its filters, page by page as [`Self::list`] does; pages may be empty.

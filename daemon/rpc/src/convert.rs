@@ -3,7 +3,7 @@
 use crate::names;
 use crate::status::error_message;
 use paintbox_catalogue::{
-    FileRecord, ModelDetail, ModelSummary, PreviewRecord, SyncCounts, SyncRunRecord, VersionRecord,
+    FileRecord, LocalIdentity, ModelDetail, ModelSummary, PreviewRecord, SyncCounts, SyncRunRecord, VersionRecord,
 };
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::{Hub, Timestamp};
@@ -44,7 +44,21 @@ pub(crate) fn model_detail(detail: &ModelDetail) -> v1::Model {
     model.description = detail.description.clone().unwrap_or_default();
     model.licence = detail.licence.clone().unwrap_or_default();
     model.versions = detail.versions.iter().map(|version| self::version(&model.name, version)).collect();
+    model.identity = detail.identity.as_ref().map(identity);
     model
+}
+
+fn identity(identity: &LocalIdentity) -> v1::LocalIdentity {
+    let (claimed_ref, claimed_by) = match &identity.claimed {
+        Some((reference, said_by)) => (reference.to_string(), said_by.clone()),
+        None => Default::default(),
+    };
+    v1::LocalIdentity {
+        state: identity.as_str().to_owned(),
+        claimed_ref,
+        claimed_by,
+        asked_time: identity.asked_at.map(timestamp),
+    }
 }
 
 fn version(model: &str, version: &VersionRecord) -> v1::ModelVersion {
@@ -92,6 +106,7 @@ fn file(version: &str, file: &FileRecord) -> v1::ModelFile {
             .unwrap_or_default(),
         replaced_time: file.replaced_at.map(timestamp),
         gone_time: file.gone_at.map(timestamp),
+        edited_header: file.edited_header,
     }
 }
 

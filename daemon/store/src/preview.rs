@@ -96,6 +96,19 @@ pub struct StoredPreview {
     pub blurhash: String,
 }
 
+/// The thumbnails of a picture that is not in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredThumbnails {
+    /// Pixels of the picture as shown.
+    pub width: u32,
+    pub height: u32,
+    pub thumbnail: StoredPicture,
+    /// The same blob as `thumbnail` where that is small enough already.
+    pub small_thumbnail: StoredPicture,
+    /// Of four by four components.
+    pub blurhash: String,
+}
+
 /// Decodes a picture within the default limits and stores it with its thumbnails. The same bytes always lead to the
 /// same blobs.
 ///
@@ -103,7 +116,22 @@ pub struct StoredPreview {
 /// Any [`PreviewError`]; a picture that is refused leaves nothing in the store.
 pub fn store_preview(store: &Store, bytes: &[u8]) -> Result<StoredPreview, PreviewError> {
     let preview = decode_preview(bytes, &Limits::default())?;
-    let large = shrunk(&preview, THUMBNAIL_MAX_SIDE_PX)?;
+    let StoredThumbnails { width, height, thumbnail, small_thumbnail, blurhash } = thumbnails_of(store, &preview)?;
+    let media_type = preview.format.media_type();
+    let original = StoredPicture { blob: store.put_bytes(bytes)?, media_type, width, height };
+    Ok(StoredPreview { original, thumbnail, small_thumbnail, blurhash })
+}
+
+/// Decodes a picture that somebody else keeps within the default limits, and stores its thumbnails alone.
+///
+/// # Errors
+/// As [`store_preview`].
+pub fn store_thumbnails(store: &Store, bytes: &[u8]) -> Result<StoredThumbnails, PreviewError> {
+    thumbnails_of(store, &decode_preview(bytes, &Limits::default())?)
+}
+
+fn thumbnails_of(store: &Store, preview: &Preview) -> Result<StoredThumbnails, PreviewError> {
+    let large = shrunk(preview, THUMBNAIL_MAX_SIDE_PX)?;
     // From the larger one, which is less work and looks the same.
     let small = shrunk(&large, SMALL_THUMBNAIL_MAX_SIDE_PX)?;
     let large_bytes = encoded(&large)?;
@@ -112,8 +140,9 @@ pub fn store_preview(store: &Store, bytes: &[u8]) -> Result<StoredPreview, Previ
         let (width, height) = (shown.width, shown.height);
         Ok(StoredPicture { blob: store.put_bytes(bytes)?, media_type: format.media_type(), width, height })
     };
-    Ok(StoredPreview {
-        original: keep(bytes, preview.format, &preview)?,
+    Ok(StoredThumbnails {
+        width: preview.width,
+        height: preview.height,
         thumbnail: keep(&large_bytes.0, large_bytes.1, &large)?,
         small_thumbnail: keep(&small_bytes.0, small_bytes.1, &small)?,
         blurhash: blurhash::of(&small),

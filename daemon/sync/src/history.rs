@@ -213,6 +213,7 @@ fn file_as_it_was(now: FileRecord, then: HubFile) -> FileRecord {
         kind_label: then.kind_label,
         precision: then.precision,
         primary: then.primary,
+        edited_header: now.edited_header && state == now.state,
         state,
         gone_at: None,
         ..now

@@ -4,7 +4,9 @@
 //! walk (stat alone) ─► diff (pure) ─► inspect (headers of new files) ─► record ─► read to the end ─► ask the hubs
 //! ```
 //!
-//! - `scan` does the first four for one library; `watch` has it done at the start and whenever something happened.
+//! - `scan` does the first four for one library; `watch` has it done at the start, and for the folders in which something
+//!   happened whenever something did.
+//! - `pictures` makes thumbnails of what lies beside files, for the pages of these.
 //! - `read` goes through the files that no digest is known of, in the background; `identify` asks the hubs about what
 //!   was read.
 //!
@@ -13,6 +15,7 @@
 mod diff;
 mod identify;
 mod inspect;
+mod pictures;
 mod read;
 mod scan;
 mod watch;
@@ -26,8 +29,10 @@ use futures::Stream;
 use paintbox_catalogue::{LibraryCounts, LibraryId, LibraryRecord};
 use paintbox_store::library::Root;
 use paintbox_store::library::layout::Layout;
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -46,9 +51,29 @@ pub(crate) struct Libraries {
     /// Libraries were added or removed.
     changed: tokio::sync::Notify,
     /// What is on record may be old.
-    stale: tokio::sync::Notify,
+    pub(crate) stale: tokio::sync::Notify,
+    /// How everything was walked last, by library.
+    walked: Mutex<HashMap<LibraryId, LastWalk>>,
     /// Files that were opened to be read to their end.
     files_read: AtomicU64,
+}
+
+/// How all of a library was walked last: parts of it are walked alike or not at all.
+#[derive(Debug, Clone)]
+struct LastWalk {
+    layout: Layout,
+    roots: Vec<PathBuf>,
+    has_links: bool,
+}
+
+impl Libraries {
+    fn remember(&self, library: LibraryId, walk: LastWalk) {
+        self.walked.lock().unwrap_or_else(PoisonError::into_inner).insert(library, walk);
+    }
+
+    fn last_walk(&self, library: LibraryId) -> Option<LastWalk> {
+        self.walked.lock().unwrap_or_else(PoisonError::into_inner).get(&library).cloned()
+    }
 }
 
 /// A library as it is now.
@@ -82,6 +107,7 @@ impl Sync {
     async fn mind_unread_files(&self) {
         loop {
             let read = async {
+                self.read_library_pictures().await?;
                 if self.read_library_files().await? {
                     self.identify_library_files().await?;
                 }

@@ -295,10 +295,12 @@ impl Planner<'_> {
         follow: Option<&FollowInterest>,
         file: &FileRecord,
     ) {
-        let (reason, detail) = if file.state == FileState::Verified {
-            ("have_verified", "here, with the digest that the hub lists")
-        } else {
-            ("have_unverified", "here; the hub lists no digest to check it by")
+        let (reason, detail) = match file.state {
+            FileState::Verified => ("have_verified", "here, with the digest that the hub lists"),
+            _ if file.edited_header => {
+                ("have_same_tensors", "here, with the tensors that the hub lists and a header that was edited")
+            }
+            _ => ("have_unverified", "here; the hub lists no digest to check it by"),
         };
         let subject = Subject::File(Box::new(file.clone()));
         let keep = operation(model, &version.version.reference, follow, OperationKind::Keep, subject);

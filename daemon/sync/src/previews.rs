@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// Previews that are fetched side by side.
 const PREVIEWS_AT_ONCE: usize = 4;
 /// Larger example images are not worth their bytes.
-const LARGEST_PREVIEW_BYTES: u64 = 32 << 20;
+pub(crate) const LARGEST_PREVIEW_BYTES: u64 = 32 << 20;
 
 impl Parts {
     /// Fetches the previews that `plan` wants.
@@ -128,7 +128,7 @@ fn preview_assets(stored: &store::StoredPreview) -> StoredPreview {
     }
 }
 
-fn asset(picture: &StoredPicture, origin: AssetOrigin) -> Asset {
+pub(crate) fn asset(picture: &StoredPicture, origin: AssetOrigin) -> Asset {
     Asset {
         sha256: picture.blob.sha256,
         media_type: picture.media_type.to_owned(),

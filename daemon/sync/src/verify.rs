@@ -8,6 +8,7 @@ use crate::throttle::Throttle;
 use futures::Stream;
 use paintbox_catalogue::{ArtifactId, AtRest, AtRestQuery, NamedFile, NewDownload};
 use paintbox_domain::{Failure, ModelRef};
+use paintbox_store::library::look;
 use paintbox_store::{Rereading, StoreError, device_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -290,6 +291,7 @@ impl Sync {
                 match parts.catalogue.end_place(place.id).await? {
                     false => Remedy::Nothing,
                     true if problem == Problem::Missing => Remedy::Forgotten,
+                    true if self.is_a_damaged_library_file(place, failure.as_ref()).await? => Remedy::Forgotten,
                     true => match self.set_aside(place).await? {
                         Ok(remedy) => remedy,
                         Err(error) => {
@@ -318,6 +320,22 @@ impl Sync {
             remedy,
             repair_queued,
         })
+    }
+
+    /// Records of a library's file that it is damaged, if it is one that nobody changed. What somebody changed is another
+    /// file by now, and a look at the library finds out which.
+    async fn is_a_damaged_library_file(&self, place: &AtRest, failure: Option<&Failure>) -> Result<bool, SyncError> {
+        let catalogue = &self.inner.parts.catalogue;
+        let Some((file, before)) = catalogue.library_file_at(place.id).await? else { return Ok(false) };
+        let path = place.path.clone();
+        let now = blocking(move || look(&path)).await?;
+        match (now, failure) {
+            (Ok(now), Some(failure)) if before.is_same_file(&now) => {
+                catalogue.record_damaged_library_file(file, failure).await?;
+            }
+            _ => self.inner.libraries.stale.notify_one(),
+        }
+        Ok(true)
     }
 
     /// Moves wrong bytes to quarantine, if they lie in a store of ours.

@@ -79,7 +79,7 @@ fn about(model: &v1::Model, at: Option<&prost_types::Timestamp>, session: &Sessi
         ("tags", sanitize::line(&model.tags.join(", "))),
     ];
     if model.hub == "local" {
-        rows.push(("hub", "none is known to list it".to_owned()));
+        rows.push(("hub", identity(model.identity.as_ref(), session)));
     }
     if model.state != "published" {
         rows.push(("state", sanitize::line(&model.state).replace('_', " ")));
@@ -92,6 +92,21 @@ fn about(model: &v1::Model, at: Option<&prost_types::Timestamp>, session: &Sessi
         rows.push(("as known", format!("{} ({exactly}); the files are shown as they are now", relative(at))));
     }
     rows
+}
+
+/// What is known of a file that no hub is known to list.
+fn identity(identity: Option<&v1::LocalIdentity>, session: &Session) -> String {
+    let mut words = "none is known to list it".to_owned();
+    let Some(identity) = identity else { return words };
+    match &identity.asked_time {
+        Some(asked) => words.push_str(&format!(", asked {}", units::relative(Some(asked), session.now))),
+        None => words.push_str(", and none was asked yet"),
+    }
+    if !identity.claimed_ref.is_empty() {
+        let (reference, said_by) = (sanitize::line(&identity.claimed_ref), sanitize::line(&identity.claimed_by));
+        words.push_str(&format!("; {said_by} says that it is {reference}, which nothing confirms"));
+    }
+    words
 }
 
 fn kind(model: &v1::Model) -> String {
@@ -154,6 +169,9 @@ fn release(version: &v1::ModelVersion, session: &Session) -> Vec<String> {
             let when = units::relative(Some(replaced), session.now);
             remarks.push(format!("replaced on the hub {when} by another file"));
         }
+        if file.edited_header {
+            remarks.push("the hub's file with an edited header: the same tensors, other bytes".to_owned());
+        }
         if file.state == "away" {
             remarks.push("here, but on a volume that is not connected now".to_owned());
         }
@@ -162,7 +180,7 @@ fn release(version: &v1::ModelVersion, session: &Session) -> Vec<String> {
         lines.extend(remarks.iter().flat_map(|remark| indented(remark, 4, session)));
     }
     if !version.previews.is_empty() {
-        let here = version.previews.iter().filter(|preview| !preview.asset.is_empty()).count();
+        let here = version.previews.iter().filter(|preview| !preview.thumbnail.is_empty()).count();
         let with_recipe = version.previews.iter().filter(|preview| !preview.generation_json.is_empty()).count();
         let images = units::count(version.previews.len() as u64, "example image");
         let words = format!("{images}, {here} of them here, {with_recipe} with a recipe (--json prints it)");

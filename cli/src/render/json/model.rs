@@ -90,6 +90,9 @@ pub(crate) struct ModelPageJson<'a> {
     /// Reference of the version that was asked for; null for the model as a whole.
     selected_version: Option<&'a str>,
     versions: Vec<VersionJson<'a>>,
+    /// Of a library's file that no hub is known to list: how far it is known what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<IdentityJson<'a>>,
     /// With `--at`: the time as of which everything but the files' states and paths is told.
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<String>,
@@ -116,9 +119,30 @@ impl<'a> ModelPageJson<'a> {
             licence: known(&model.licence),
             selected_version: selected.map(|version| version.r#ref.as_str()),
             versions: model.versions.iter().map(Into::into).collect(),
+            identity: model.identity.as_ref().map(Into::into),
             at: rfc3339(at),
             history: history.map(|changes| changes.iter().map(Into::into).collect()),
             companions: companions.map(|kinds| kinds.iter().map(Into::into).collect()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct IdentityJson<'a> {
+    /// `pending`, `unknown` or `claimed`.
+    state: &'a str,
+    claimed_ref: Option<&'a str>,
+    claimed_by: Option<&'a str>,
+    asked_time: Option<String>,
+}
+
+impl<'a> From<&'a v1::LocalIdentity> for IdentityJson<'a> {
+    fn from(identity: &'a v1::LocalIdentity) -> Self {
+        Self {
+            state: &identity.state,
+            claimed_ref: known(&identity.claimed_ref),
+            claimed_by: known(&identity.claimed_by),
+            asked_time: rfc3339(identity.asked_time.as_ref()),
         }
     }
 }
@@ -180,6 +204,8 @@ struct FileJson<'a> {
     sha256: Option<&'a str>,
     format: &'a str,
     state: &'a str,
+    /// What is here has the tensors of the hub's file, and a header that another tool rewrote.
+    edited_header: bool,
     paths: &'a [String],
     architecture: Option<&'a str>,
     kind: Option<&'a str>,
@@ -198,6 +224,7 @@ impl<'a> From<&'a v1::ModelFile> for FileJson<'a> {
             sha256: known(&file.sha256),
             format: &file.format,
             state: &file.state,
+            edited_header: file.edited_header,
             paths: &file.paths,
             architecture: known(&file.architecture),
             kind: known(&file.kind),

@@ -198,6 +198,7 @@ fn file_of(id: u64, primary: bool, random: &mut Random) -> HubFile {
         sha256: Some(Sha256::from_bytes(digest)),
         blake3: None,
         git_sha1: None,
+        auto_v3: None,
         kind_label: Some(if primary { "Model" } else { "Training Data" }.to_owned()),
         format: if primary { FileFormat::Safetensors } else { FileFormat::Archive },
         precision: primary.then(|| "fp16".to_owned()),

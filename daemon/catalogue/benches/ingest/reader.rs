@@ -72,6 +72,7 @@ fn file(entry: &Value, version: &str) -> HubFile {
         sha256: hash("SHA256").and_then(|hash| hash.parse().ok()),
         blake3: hash("BLAKE3").and_then(|hash| hash.parse().ok()),
         git_sha1: None,
+        auto_v3: None,
         kind_label: text(entry, "type"),
         format: FileFormat::from_file_name(&name),
         precision: entry.get("metadata").and_then(|metadata| text(metadata, "fp")),

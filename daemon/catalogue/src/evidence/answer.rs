@@ -120,6 +120,7 @@ impl Bytes {
             sha256,
             blake3,
             git_sha1,
+            auto_v3,
             kind_label,
             format,
             precision,
@@ -133,6 +134,7 @@ impl Bytes {
         self.optional_bytes(sha256.as_ref().map(|digest| &digest.as_bytes()[..]));
         self.optional_bytes(blake3.as_ref().map(|digest| &digest.as_bytes()[..]));
         self.optional_bytes(git_sha1.as_ref().map(|digest| &digest.as_bytes()[..]));
+        self.optional_text(auto_v3.as_deref());
         self.optional_text(kind_label.as_deref());
         self.text(format.as_str());
         self.optional_text(precision.as_deref());

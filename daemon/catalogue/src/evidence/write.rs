@@ -69,9 +69,9 @@ statements! {
         UPDATE file SET replaced_ms = ?2 WHERE file_id IN (SELECT value FROM json_each(?1))";
     INSERT_FILES = concat!(
         "INSERT INTO file (version_id, external_id, name, size_bytes, size_exact, sha256, blake3, git_sha1, kind_label,
-                           format, precision, is_primary, locator, position, first_seen_ms)
+                           format, precision, is_primary, locator, auto_v3, position, first_seen_ms)
          SELECT * FROM ",
-        given!("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        given!("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
         " WHERE column1 IS NOT NULL"
     );
     UPDATE_FILES = concat!(
@@ -80,9 +80,10 @@ statements! {
             size_exact = iif(column4 IS NULL, size_exact, column5), sha256 = coalesce(column6, sha256),
             blake3 = coalesce(column7, blake3), git_sha1 = coalesce(column8, git_sha1),
             kind_label = coalesce(column9, kind_label), format = column10, precision = coalesce(column11, precision),
-            is_primary = column12, locator = column13, position = column14, gone_ms = NULL, replaced_ms = NULL
+            is_primary = column12, locator = column13, auto_v3 = coalesce(column14, auto_v3), position = column15,
+            gone_ms = NULL, replaced_ms = NULL
          FROM ",
-        given!("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        given!("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
         " WHERE file_id = column1"
     );
     MARK_FILES_GONE = "UPDATE file SET gone_ms = ?2 WHERE file_id IN (SELECT value FROM json_each(?1))";
@@ -212,6 +213,7 @@ fn bind_file(row: &mut Statement, written: &FileRow<'_>) {
         .text(file.precision.as_deref())
         .bind(file.primary)
         .text(file.locator.as_str())
+        .text(file.auto_v3.as_deref())
         .bind(written.position);
 }
 

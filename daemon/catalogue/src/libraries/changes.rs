@@ -2,6 +2,7 @@
 
 use super::LibraryRecord;
 use super::page::{self, LocalPage};
+use super::tensors;
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::rows::{ROWS, Statement, fetch, given, run, statements};
@@ -371,6 +372,7 @@ pub(super) async fn settle(
     let list = codec::id_list(files.iter().copied());
     let set = sqlx::query(SET_GONE).bind(&list).bind(now.unix_ms());
     set.execute(&mut *connection).await.map_err(&failed)?;
+    tensors::choose_content(connection, &list, now).await?;
     page::derive(connection, tags, files, now).await?;
     sqlx::query(FORGET_UNREAD).bind(&list).execute(connection).await.map_err(failed).map(drop)
 }

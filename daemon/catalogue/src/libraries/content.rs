@@ -1,6 +1,8 @@
 //! From files of libraries to content: which are to be read, what was read, and which the hubs are to be asked about.
 
 use super::changes::{LookColumns, settle};
+use super::claims::{self, Claimed};
+use super::tensors::same_tensors;
 use crate::artifacts::{self, NewArtifact};
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
@@ -38,8 +40,11 @@ pub struct ReadFile {
 pub struct UnlistedFile {
     pub file: LibraryFileId,
     pub sha256: Sha256,
+    pub format: FileFormat,
     /// Lower case.
     pub auto_v3: Option<String>,
+    /// What lies beside it says that it is this.
+    pub claimed: Option<Claimed>,
     /// When the hubs were last asked about it.
     pub asked_at: Option<Timestamp>,
 }
@@ -80,18 +85,24 @@ statements! {
         WHERE library_file_id = ?1 AND artifact_id IS NULL";
     SET_ASIDE = "
         UPDATE library_file SET unreadable_ms = ?2 WHERE library_file_id = ?1 AND artifact_id IS NULL";
-    UNLISTED = "
-        SELECT f.library_file_id, a.sha256, a.auto_v3, f.asked_ms
+    UNLISTED = concat!("
+        SELECT f.library_file_id, a.sha256, a.format, a.auto_v3, f.page_json ->> '$.claimed' AS claimed, f.asked_ms
         FROM library_file f JOIN artifact a USING (artifact_id)
         WHERE f.artifact_id IS NOT NULL AND f.gone_ms IS NULL AND coalesce(f.asked_ms, 0) <= ?1
             AND NOT EXISTS (SELECT 1 FROM file h WHERE h.artifact_id = f.artifact_id AND h.library_file_id IS NULL)
-        ORDER BY coalesce(f.asked_ms, 0), f.library_file_id LIMIT ?2";
+            AND NOT EXISTS (SELECT 1 FROM file h WHERE ", same_tensors!(), ")
+        ORDER BY coalesce(f.asked_ms, 0), f.library_file_id LIMIT ?2");
     SET_ASKED = "
         UPDATE library_file SET asked_ms = ?2 WHERE library_file_id IN (SELECT value FROM json_each(?1))";
-    FILES_OF_MODELS = "
-        SELECT DISTINCT l.library_file_id FROM version v JOIN file f USING (version_id)
+    /// Those with the same content, and those with the same tensors.
+    FILES_OF_MODELS = concat!("
+        SELECT l.library_file_id FROM version v JOIN file f USING (version_id)
             JOIN library_file l ON l.artifact_id = f.artifact_id
-        WHERE v.model_id IN (SELECT value FROM json_each(?1))";
+        WHERE v.model_id IN (SELECT value FROM json_each(?1))
+        UNION
+        SELECT l.library_file_id FROM version v CROSS JOIN file h ON h.version_id = v.version_id
+            CROSS JOIN artifact a CROSS JOIN library_file l ON l.artifact_id = a.artifact_id
+        WHERE v.model_id IN (SELECT value FROM json_each(?1)) AND ", same_tensors!());
     HAS_LIBRARIES = "SELECT EXISTS (SELECT 1 FROM library_file)";
     FILES_WITH_PAGES = "
         SELECT library_file_id, kind, architecture, size_bytes, failure_json FROM library_file
@@ -127,7 +138,9 @@ struct DescribedRow {
 struct UnlistedRow {
     library_file_id: i64,
     sha256: Vec<u8>,
+    format: String,
     auto_v3: Option<String>,
+    claimed: Option<String>,
     asked_ms: Option<i64>,
 }
 
@@ -225,7 +238,9 @@ impl Catalogue {
             Ok(UnlistedFile {
                 file: LibraryFileId(row.library_file_id),
                 sha256: codec::digest("an artifact's SHA-256", &row.sha256)?,
+                format: FileFormat::from_name(&row.format).unwrap_or(FileFormat::Other),
                 auto_v3: row.auto_v3,
+                claimed: row.claimed.as_deref().map(claims::from_json).transpose()?,
                 asked_at: codec::time(row.asked_ms),
             })
         });
@@ -290,11 +305,12 @@ pub(crate) async fn give_way(
     if !has_libraries {
         return Ok(());
     }
-    let files: Vec<i64> = sqlx::query_scalar(FILES_OF_MODELS)
-        .bind(codec::id_list(models.iter().copied()))
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(&failed)?;
+    let models = codec::id_list(models.iter().copied());
+    let files: Vec<i64> =
+        sqlx::query_scalar(FILES_OF_MODELS).bind(&models).fetch_all(&mut *connection).await.map_err(&failed)?;
+    if !files.is_empty() {
+        claims::drop_refuted(connection, &models).await?;
+    }
     settle(connection, tags, &files, now).await
 }
 

@@ -1,6 +1,9 @@
 //! The pages of files that no hub lists: made from what the file and the notes beside it say, one for each content, and
 //! gone with the last name or as soon as a hub is known to list it.
 
+use super::claims::Claimed;
+use super::pictures::{self, LocalPicture};
+use super::tensors::same_tensors;
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::links;
@@ -42,6 +45,15 @@ pub struct LocalPage {
     /// CivitAI's bitmask; 0 unrated.
     #[serde(skip_serializing_if = "is_zero")]
     pub nsfw_level: u32,
+    /// Which model of CivitAI it is said to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Claimed>,
+    /// Beside it, the one to show first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<LocalPicture>,
+    /// What its user said of the pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture_nsfw_level: Option<u32>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
@@ -57,7 +69,7 @@ impl LocalPage {
 
 statements! {
     /// Files of the same content as those asked for, and whether each has a name, is on a hub, and has a page.
-    PAGES = "
+    PAGES = concat!("
         WITH affected AS MATERIALIZED (
             SELECT value AS id FROM json_each(?1)
             UNION
@@ -65,10 +77,12 @@ statements! {
                 JOIN library_file o ON o.artifact_id = g.artifact_id
         )
         SELECT f.library_file_id, f.artifact_id, f.gone_ms IS NULL AS is_here,
-            EXISTS (SELECT 1 FROM file h WHERE h.artifact_id = f.artifact_id AND h.library_file_id IS NULL) AS is_listed,
+            EXISTS (SELECT 1 FROM file h WHERE h.artifact_id = f.artifact_id AND h.library_file_id IS NULL)
+                OR EXISTS (SELECT 1 FROM artifact a CROSS JOIN file h
+                           WHERE a.artifact_id = f.artifact_id AND ", same_tensors!(), ") AS is_listed,
             (SELECT m.model_id FROM model m
              WHERE m.hub = 'local' AND m.external_id = CAST(f.library_file_id AS TEXT)) AS model_id
-        FROM affected JOIN library_file f ON f.library_file_id = affected.id ORDER BY f.library_file_id";
+        FROM affected JOIN library_file f ON f.library_file_id = affected.id ORDER BY f.library_file_id");
     SOURCES = "
         SELECT f.library_file_id, f.artifact_id, f.kind, f.format, f.precision, f.size_bytes, f.page_json,
             (SELECT p.path FROM library_path p WHERE p.library_file_id = f.library_file_id ORDER BY p.path LIMIT 1) AS path
@@ -114,14 +128,16 @@ statements! {
         given!("(?, ?, ?, ?, ?, ?)"),
         " WHERE library_file_id = column1"
     );
-    /// What was painted with a model whose page goes was painted with any other model of the same content, too.
+    /// What was painted with a model whose page goes was painted with any other model of the same content, or else of the
+    /// same tensors, too.
     KEEP_GENERATIONS = "
         UPDATE generation SET model_id = (
             SELECT v.model_id FROM file l JOIN version lv ON lv.version_id = l.version_id
-                JOIN file h ON h.artifact_id = l.artifact_id
+                JOIN file h ON h.artifact_id = l.artifact_id OR h.auto_v3 = (
+                    SELECT a.auto_v3 FROM artifact a WHERE a.artifact_id = l.artifact_id AND a.format = 'safetensors')
                 JOIN version v ON v.version_id = h.version_id
             WHERE lv.model_id = generation.model_id AND v.model_id NOT IN (SELECT value FROM json_each(?1))
-            ORDER BY h.library_file_id IS NOT NULL, h.file_id LIMIT 1)
+            ORDER BY h.artifact_id IS NOT l.artifact_id, h.library_file_id IS NOT NULL, h.file_id LIMIT 1)
         WHERE model_id IN (SELECT value FROM json_each(?1))";
     DELETE_PAGE_FILES = "
         DELETE FROM file WHERE version_id IN (
@@ -257,6 +273,7 @@ async fn write(
     changed: &[Made],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
+    let at = now;
     let now = now.unix_ms();
     let models = statements(UPDATE_PAGES, changed, |row, made| bind_model(row, made, now)).chain(statements(
         INSERT_PAGES,
@@ -284,10 +301,12 @@ async fn write(
     }));
     run(connection, models.chain(versions).chain(files)).await?;
     let all: Vec<&Made> = new.iter().chain(changed).collect();
+    let known: Vec<i64> = changed.iter().map(|made| made.model).collect();
+    let pages: Vec<(i64, &LocalPage)> = all.iter().map(|made| (made.model, &made.page)).collect();
+    pictures::write(connection, &pages, &known, at).await?;
     let said = all.iter().flat_map(|made| (0..).zip(&made.page.tags).map(|(at, tag)| (made.model, tag.as_str(), at)));
     let mut learned = Learned::default();
-    let had_tags: Vec<i64> = changed.iter().map(|made| made.model).collect();
-    tags::set(connection, said.collect(), had_tags, remembered, &mut learned).await?;
+    tags::set(connection, said.collect(), known, remembered, &mut learned).await?;
     let indexed: Vec<i64> = all.iter().map(|made| made.model).collect();
     links::index_again(connection, &indexed).await
 }

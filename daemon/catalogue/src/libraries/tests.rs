@@ -15,16 +15,16 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-async fn library(catalogue: &Catalogue, path: &str) -> LibraryRecord {
+pub(super) async fn library(catalogue: &Catalogue, path: &str) -> LibraryRecord {
     let id = catalogue.add_library(Path::new(path), "plain", u64::MAX, 7).await.unwrap();
     catalogue.library(id).await.unwrap()
 }
 
-fn look(inode: u64) -> FileLook {
+pub(super) fn look(inode: u64) -> FileLook {
     FileLook { device: u64::MAX, inode, size_bytes: 100 + inode, modified_ns: 5 }
 }
 
-fn inspected(inode: u64, kind: ModelKind) -> InspectedFile {
+pub(super) fn inspected(inode: u64, kind: ModelKind) -> InspectedFile {
     InspectedFile {
         look: look(inode),
         sample: Some(Blake3::from_bytes([9; 32])),
@@ -40,10 +40,14 @@ fn inspected(inode: u64, kind: ModelKind) -> InspectedFile {
 }
 
 /// Every new file under the name of the same place.
-fn arrived(paths: &[&Path], files: Vec<InspectedFile>) -> LibraryChanges {
+pub(super) fn arrived(paths: &[&Path], files: Vec<InspectedFile>) -> LibraryChanges {
     let placed = paths.iter().enumerate();
     let placed = placed.map(|(at, path)| PlacedPath { path: (*path).to_owned(), file: Placed::New(at), beside: 1 });
     LibraryChanges { placed: placed.collect(), new_files: files, ..LibraryChanges::default() }
+}
+
+pub(super) fn placed_at(path: &str, file: Placed) -> PlacedPath {
+    PlacedPath { path: path.into(), file, beside: 1 }
 }
 
 async fn with_two_files() -> (Catalogue, tempfile::TempDir, LibraryRecord, Vec<LibraryFileId>) {
@@ -67,7 +71,7 @@ fn read(file: LibraryFileId, inode: u64, digest: u8) -> ReadFile {
     ReadFile { file, look: look(inode), sha256, blake3, auto_v3: Some("ABCDEF123456".into()) }
 }
 
-async fn found(catalogue: &Catalogue, text: &str) -> Vec<String> {
+pub(super) async fn found(catalogue: &Catalogue, text: &str) -> Vec<String> {
     let query = SearchQuery { text: text.to_owned(), ..SearchQuery::default() };
     let mut found: Vec<String> = catalogue
         .search(&query)

@@ -100,6 +100,7 @@ fn hub_model(id: &str, kind: ModelKind, digest: u8) -> HubModel {
                 sha256: Some(Sha256::from_bytes([digest; 32])),
                 blake3: None,
                 git_sha1: None,
+                auto_v3: None,
                 kind_label: Some("Model".to_owned()),
                 format: FileFormat::Safetensors,
                 precision: None,

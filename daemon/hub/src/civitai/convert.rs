@@ -174,6 +174,7 @@ fn file(entry: &Value, version_id: &str) -> Option<HubFile> {
         sha256: hash("SHA256").and_then(|hash| hash.parse().ok()),
         blake3: hash("BLAKE3").and_then(|hash| hash.parse().ok()),
         git_sha1: None,
+        auto_v3: hash("AutoV3").and_then(auto_v3),
         kind_label: json::text(entry, "type"),
         format: format(&name, json::text(metadata, "format").as_deref()),
         precision: json::text(metadata, "fp")
@@ -184,6 +185,19 @@ fn file(entry: &Value, version_id: &str) -> Option<HubFile> {
         name,
         external_id,
     })
+}
+
+/// Whether some file on a version's page has these tensors.
+pub(super) fn has_auto_v3(page: &Value, digits: &str) -> bool {
+    let version = version(page);
+    let files = version.iter().flat_map(|version| &version.files);
+    files.filter_map(|file| file.auto_v3.as_deref()).any(|known| known.eq_ignore_ascii_case(digits))
+}
+
+/// Given in twelve digits now and in 64 in older answers.
+fn auto_v3(digits: &str) -> Option<String> {
+    let digits = digits.get(..12).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+    Some(digits.to_ascii_lowercase())
 }
 
 fn format(name: &str, label: Option<&str>) -> FileFormat {

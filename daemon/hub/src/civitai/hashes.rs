@@ -5,8 +5,8 @@ use crate::ResolvedModel;
 use crate::error::HubError;
 use crate::json;
 use crate::refusal::Asked;
-use paintbox_domain::Sha256;
 use paintbox_domain::hub::HubVersion;
+use paintbox_domain::{Classify as _, ErrorClass, Sha256};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -32,6 +32,15 @@ pub struct IdentifiedNumbers {
     pub sha256: Sha256,
     /// `external_id` of the model; not in every answer.
     pub model: Option<String>,
+    /// `external_id` of the version.
+    pub version: String,
+}
+
+/// The numbers of a version that has a file with the digest asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionNumbers {
+    /// `external_id` of the model.
+    pub model: String,
     /// `external_id` of the version.
     pub version: String,
 }
@@ -85,6 +94,24 @@ impl Civitai {
             found.extend(entries.iter().filter_map(numbers).filter(|entry| batch.contains(&entry.sha256)));
         }
         Ok(found)
+    }
+
+    /// The oldest version with a file of these tensors; none if there is none. Several digests to a question are taken
+    /// of whole files only, so this is asked for one file at a time.
+    pub(crate) async fn identify_tensors(&self, auto_v3: &str) -> Result<Option<VersionNumbers>, HubError> {
+        let path = format!("/api/v1/model-versions/by-hash/{}", auto_v3.to_ascii_uppercase());
+        let answer = match self.transport.json(&self.sites.main, &path, &Asked::Digest(auto_v3)).await {
+            Err(error) if error.class() == ErrorClass::NotFound => return Ok(None),
+            answer => answer?,
+        };
+        let page = parse(&answer)?;
+        // The address takes digests of any kind, and only that of the tensors is meant.
+        if convert::has_auto_v3(&page, auto_v3) {
+            let number = |key| json::whole(&page, key).map(|number| number.to_string());
+            let numbers = number("modelId").zip(number("id")).map(|(model, version)| VersionNumbers { model, version });
+            return numbers.map(Some).ok_or_else(|| unexpected(&answer, "a version without numbers"));
+        }
+        Ok(None)
     }
 
     async fn ask_by_digests(&self, path: &str, digests: &[Sha256]) -> Result<Vec<Value>, HubError> {

@@ -16,7 +16,7 @@ pub(crate) mod refusals;
 mod sites;
 
 pub use directory::{CivitaiCreator, CivitaiEnums, CivitaiTag, NumberedPage};
-pub use hashes::{Identified, IdentifiedNumbers};
+pub use hashes::{Identified, IdentifiedNumbers, VersionNumbers};
 pub(crate) use images::images;
 pub use images::{CivitaiImage, ImageQuery};
 pub(crate) use list::{list, models};

@@ -121,6 +121,7 @@ fn a_card_is_a_file_of_its_name_and_of_a_bearable_size() {
         sha256: None,
         blake3: None,
         git_sha1: None,
+        auto_v3: None,
         kind_label: None,
         format: paintbox_domain::FileFormat::Text,
         precision: None,

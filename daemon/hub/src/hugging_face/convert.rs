@@ -129,6 +129,7 @@ fn file(entry: &Value, keys: &FileKeys, id: &str, commit: &str) -> Option<HubFil
         blake3: None,
         // Of an LFS file this would be the digest of its pointer, not of its content.
         git_sha1: if lfs.is_some() { None } else { digest(entry, keys.blob).and_then(|digest| digest.parse().ok()) },
+        auto_v3: None,
         kind_label: None,
         format: FileFormat::from_file_name(&path),
         precision: precision(&path),

@@ -50,6 +50,29 @@ async fn files_are_identified_by_their_digests() {
 }
 
 #[tokio::test]
+async fn tensors_are_known_under_any_header() {
+    let hub = FakeHub::start().await;
+    let bytes = weights(100);
+    let one = published(&hub, "One", &bytes);
+    let hubs = hubs(&hub);
+    let page = hubs.model(Hub::Civitai, &one.id.to_string(), None).await.unwrap();
+    let listed = &page.versions[0].files[0];
+    let tensors = listed.auto_v3.clone().unwrap();
+    assert_eq!((tensors.len(), tensors.to_ascii_lowercase()), (12, tensors.clone()));
+    hub.clear_requests();
+    let found = hubs.identify_tensors(&tensors).await.unwrap().unwrap();
+    assert_eq!((found.model, found.version), (one.id.to_string(), page.versions[0].external_id.clone()));
+    let asked: Vec<String> = hub.requests().iter().map(|request| request.path().to_owned()).collect();
+    assert_eq!(asked, [format!("/api/v1/model-versions/by-hash/{}", tensors.to_ascii_uppercase())]);
+    assert_eq!(hubs.identify_tensors("0123456789ab").await.unwrap(), None);
+    // The short form of a whole file's digest is answered by the same address.
+    assert_eq!(hubs.identify_tensors(&listed.sha256.unwrap().auto_v2()).await.unwrap(), None);
+    let nothing = status(200, "{\"id\":1}", &[]);
+    hub.faults().always(Server::CivitaiSite, "/api/v1/model-versions/by-hash/", nothing);
+    assert_eq!(hubs.identify_tensors(&tensors).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn many_digests_are_asked_for_a_hundred_at_a_time() {
     let hub = FakeHub::start().await;
     let digests: Vec<Sha256> = (0..250_u8).map(|at| Sha256::from_bytes([at; 32])).collect();

@@ -42,7 +42,7 @@ mod stability_matrix;
 mod swarmui;
 mod wire;
 
-pub use bounded::Skipped;
+pub use bounded::{Skipped, read_picture};
 pub use claims::{Claims, Identity, Page, Personal};
 pub use siblings::{Siblings, is_model_name};
 

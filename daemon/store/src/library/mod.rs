@@ -13,4 +13,4 @@ mod walk;
 
 pub use look::{Root, look};
 pub use reading::{DigestReading, sample};
-pub use walk::{SeenFile, Walked, walk};
+pub use walk::{Parts, SeenFile, Walked, walk, walk_parts};

@@ -1,5 +1,9 @@
 //! Every file of a folder that may hold a model, with what the system says of it. Nothing is opened.
 
+mod parts;
+
+pub use parts::{Parts, walk_parts};
+
 use super::beside::{Beside, Siblings, is_model_name};
 use super::layout::Layout;
 use super::look::look_of;
@@ -33,6 +37,8 @@ pub struct Walked {
     pub unreadable: Vec<PathBuf>,
     /// What lies beside the files, by folder.
     pub siblings: HashMap<PathBuf, Siblings>,
+    /// Some file or folder is a link.
+    pub has_links: bool,
 }
 
 impl Walked {
@@ -50,18 +56,14 @@ impl Walked {
 /// [`StoreError::Io`] when `root` itself cannot be read.
 pub fn walk(root: &Path, layout: Layout) -> Result<Walked, StoreError> {
     drop(fs::read_dir(root).map_err(StoreError::io("list", root))?);
-    let mut walk = Walk { root, layout, visited: HashSet::new(), found: Walked::default() };
+    let mut walk = Walk { root, layout, visited: HashSet::new(), found: Walked::default(), is_flat: false };
     for folder in layout.roots(root) {
         // What a program keeps elsewhere is a library of its own.
         if let Ok(relative) = folder.strip_prefix(root) {
             walk.folder(relative, 0);
         }
     }
-    let mut found = walk.found;
-    // Byte by byte, which is how the catalogue sorts too.
-    found.files.sort_unstable_by(|left, right| left.path.as_os_str().cmp(right.path.as_os_str()));
-    found.files.dedup_by(|left, right| left.path == right.path);
-    Ok(found)
+    Ok(walk.finished())
 }
 
 struct Walk<'a> {
@@ -70,9 +72,19 @@ struct Walk<'a> {
     /// Device and inode of every folder that was walked.
     visited: HashSet<(u64, u64)>,
     found: Walked,
+    /// Folders in folders are left out.
+    is_flat: bool,
 }
 
 impl Walk<'_> {
+    fn finished(self) -> Walked {
+        let mut found = self.found;
+        // Byte by byte, which is how the catalogue sorts too.
+        found.files.sort_unstable_by(|left, right| left.path.as_os_str().cmp(right.path.as_os_str()));
+        found.files.dedup_by(|left, right| left.path == right.path);
+        found
+    }
+
     fn folder(&mut self, relative: &Path, depth: usize) {
         let folder = self.root.join(relative);
         let listed = fs::metadata(&folder).and_then(|metadata| {
@@ -96,18 +108,21 @@ impl Walk<'_> {
         let (mut models, mut others) = (Vec::new(), Vec::new());
         for entry in entries {
             let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(b".") {
+            if parts::is_hidden(&name) {
                 continue;
             }
             // Behind a link is what counts; a link that leads nowhere is nothing, like what goes meanwhile.
             let metadata = match entry.file_type() {
-                Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()),
+                Ok(kind) if kind.is_symlink() => {
+                    self.found.has_links = true;
+                    fs::metadata(entry.path())
+                }
                 Ok(_) => entry.metadata(),
                 Err(error) => Err(error),
             };
             let Ok(metadata) = metadata else { continue };
             if metadata.is_dir() {
-                if depth < DEEPEST_FOLDER && !self.layout.passes_over(&name) {
+                if !self.is_flat && depth < DEEPEST_FOLDER && !self.layout.passes_over(&name) {
                     self.folder(&folder.join(&name), depth + 1);
                 }
             } else if metadata.is_file() {

@@ -1,21 +1,33 @@
-//! Asking the hubs whether they list what lies in libraries: by digest, many files to a question. What a hub lists gets
-//! its page from there, with everything that the hub says; what none lists is asked about again after a while, because
-//! models are published late, too.
+//! Asking the hubs whether they list what lies in libraries: by digest, many files to a question, and then, one file to a
+//! question, by the digest of the tensors alone, because tools rewrite headers. Where neither is listed, the page that a
+//! tool's note names is looked at, and counts only if what it lists agrees. What a hub lists gets its page from there, with
+//! everything that the hub says; what none lists is unknown, and asked about again after a while, because models are
+//! published late, too.
 
 use crate::error::SyncError;
 use crate::service::Sync;
-use paintbox_catalogue::UnlistedFile;
-use paintbox_domain::{Hub, ModelRef, Sha256};
+use paintbox_catalogue::{LibraryFileId, UnlistedFile};
+use paintbox_domain::{Classify as _, ErrorClass, FileFormat, Hub, ModelRef, Sha256};
 use paintbox_hub::Presence;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 /// Files that are asked about at once.
 const FILES_AT_ONCE: u32 = 1000;
+/// Files that are asked about one by one before what was answered is put on record.
+const FILES_IN_A_LOT: usize = 50;
 /// Models whose pages are fetched and recorded at once.
 const MODELS_AT_ONCE: usize = 100;
 /// What no hub listed is asked about again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Pages that are to be fetched, by the hub's numbers.
+#[derive(Default)]
+struct Pages {
+    models: BTreeSet<String>,
+    /// Where the hub did not say of which model.
+    versions: BTreeSet<String>,
+}
 
 impl Sync {
     /// Asks about everything that is due. What was answered before an error is on record.
@@ -33,41 +45,120 @@ impl Sync {
             if files.is_empty() || self.inner.shutdown.is_cancelled() {
                 return Ok(());
             }
-            self.ask_about(&files).await?;
-            parts.catalogue.record_asked(&files.iter().map(|file| file.file).collect::<Vec<_>>()).await?;
+            let listed = self.ask_by_digest(&files).await?;
+            let (rest, done): (Vec<UnlistedFile>, Vec<UnlistedFile>) = files
+                .into_iter()
+                .partition(|file| !listed.contains(&file.sha256) && (may_be_edited(file) || file.claimed.is_some()));
+            parts.catalogue.record_asked(&ids(&done)).await?;
+            for files in rest.chunks(FILES_IN_A_LOT) {
+                if self.inner.shutdown.is_cancelled() {
+                    return Ok(());
+                }
+                let listed = self.ask_by_tensors(files).await?;
+                let is_unlisted = |file: &&UnlistedFile| file.auto_v3.as_ref().is_none_or(|one| !listed.contains(one));
+                self.ask_about_claims(files.iter().filter(is_unlisted)).await?;
+                parts.catalogue.record_asked(&ids(files)).await?;
+            }
         }
     }
 
-    async fn ask_about(&self, files: &[UnlistedFile]) -> Result<(), SyncError> {
-        let parts = &self.inner.parts;
+    /// The digests that the hub lists; the pages that have them are on record.
+    async fn ask_by_digest(&self, files: &[UnlistedFile]) -> Result<HashSet<Sha256>, SyncError> {
         let digests: Vec<Sha256> = files.iter().map(|file| file.sha256).collect();
-        let found = parts.hubs.identify_ids(&digests).await?;
-        let (mut models, mut versions) = (BTreeSet::new(), BTreeSet::new());
+        let found = self.inner.parts.hubs.identify_ids(&digests).await?;
+        let listed: HashSet<Sha256> = found.iter().map(|numbers| numbers.sha256).collect();
+        let mut pages = Pages::default();
         for numbers in found {
             match numbers.model {
-                Some(model) => _ = models.insert(model),
-                None => _ = versions.insert(numbers.version),
+                Some(model) => _ = pages.models.insert(model),
+                None => _ = pages.versions.insert(numbers.version),
             }
         }
-        let models: Vec<String> = models.into_iter().collect();
-        let mut listed = 0;
+        self.record_pages(pages).await?;
+        tracing::info!(files = files.len(), listed = listed.len(), "asked CivitAI about files in libraries");
+        Ok(listed)
+    }
+
+    /// The digests of tensors that the hub lists; the pages that have them are on record.
+    async fn ask_by_tensors(&self, files: &[UnlistedFile]) -> Result<HashSet<String>, SyncError> {
+        let digests: BTreeSet<&String> =
+            files.iter().filter(|file| may_be_edited(file)).filter_map(|file| file.auto_v3.as_ref()).collect();
+        let (mut pages, mut listed) = (Pages::default(), HashSet::new());
+        for digest in digests {
+            match self.inner.parts.hubs.identify_tensors(digest).await {
+                Ok(None) => {}
+                Ok(Some(numbers)) => {
+                    pages.models.insert(numbers.model);
+                    listed.insert(digest.clone());
+                }
+                Err(error) if is_of_the_answer(error.class()) => {
+                    tracing::warn!(%error, digest, "the hub's answer about some tensors is of no use");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.record_pages(pages).await?;
+        Ok(listed)
+    }
+
+    /// Looks at the pages that these files are said to be on, and links those on which what is listed agrees.
+    async fn ask_about_claims(&self, files: impl Iterator<Item = &UnlistedFile>) -> Result<(), SyncError> {
+        let (mut pages, mut claiming) = (Pages::default(), Vec::new());
+        for file in files {
+            let Some(claimed) = &file.claimed else { continue };
+            claiming.push(file.file);
+            match (claimed.model, claimed.version) {
+                (Some(model), _) => _ = pages.models.insert(model.to_string()),
+                (None, Some(version)) => _ = pages.versions.insert(version.to_string()),
+                (None, None) => {}
+            }
+        }
+        if claiming.is_empty() {
+            return Ok(());
+        }
+        self.record_pages(pages).await?;
+        Ok(self.inner.parts.catalogue.link_claimed_files(&claiming).await?)
+    }
+
+    async fn record_pages(&self, pages: Pages) -> Result<(), SyncError> {
+        let parts = &self.inner.parts;
+        let models: Vec<String> = pages.models.into_iter().collect();
         for models in models.chunks(MODELS_AT_ONCE) {
-            let pages = parts.hubs.look_again(Hub::Civitai, models, true).await?;
-            let pages = pages.into_iter().filter_map(|page| match page {
+            let found = parts.hubs.look_again(Hub::Civitai, models, true).await?;
+            let found = found.into_iter().filter_map(|page| match page {
                 Presence::Here(model) => Some(*model),
                 Presence::Gone { .. } | Presence::OutOfSight { .. } => None,
             });
-            let pages: Vec<_> = pages.collect();
-            listed += pages.len();
-            parts.catalogue.record_models(&pages, None).await?;
+            parts.catalogue.record_models(&found.collect::<Vec<_>>(), None).await?;
         }
-        for version in versions {
+        for version in pages.versions {
             let Ok(version) = version.parse() else { continue };
-            let found = parts.hubs.resolve(&ModelRef::CivitaiVersion { version }).await?;
-            listed += 1;
-            parts.catalogue.record_models(&[found.model], None).await?;
+            match parts.hubs.resolve(&ModelRef::CivitaiVersion { version }).await {
+                Ok(found) => drop(parts.catalogue.record_models(&[found.model], None).await?),
+                // It was taken down, or the number was never one.
+                Err(error) if is_of_the_answer(error.class()) => {
+                    tracing::info!(%error, version, "no page of a version");
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        tracing::info!(files = files.len(), models = listed, "asked CivitAI about files in libraries");
         Ok(())
     }
+}
+
+/// Only safetensors have a header that can be rewritten with the tensors staying as they are.
+fn may_be_edited(file: &UnlistedFile) -> bool {
+    file.format == FileFormat::Safetensors && file.auto_v3.is_some()
+}
+
+/// Whether the same question would be answered alike by a hub that is well.
+fn is_of_the_answer(class: ErrorClass) -> bool {
+    !matches!(
+        class,
+        ErrorClass::Unavailable | ErrorClass::AccessDenied | ErrorClass::Cancelled | ErrorClass::DeadlineExceeded
+    )
+}
+
+fn ids(files: &[UnlistedFile]) -> Vec<LibraryFileId> {
+    files.iter().map(|file| file.file).collect()
 }

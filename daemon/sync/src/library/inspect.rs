@@ -1,7 +1,7 @@
 //! The beginning of a library's file: what it is, what it says of itself, and a few bytes to know it again by.
 
 use crate::detected_json::detail_json;
-use paintbox_catalogue::{InspectedFile, LocalPage};
+use paintbox_catalogue::{Claimed, InspectedFile, LocalPage, LocalPicture};
 use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, FileLook, ModelKind, reason};
 use paintbox_store::library::beside::draw_things::{self, FIRST_BYTES};
 use paintbox_store::library::beside::{Beside, Claims, Siblings};
@@ -10,7 +10,7 @@ use paintbox_store::library::sample;
 use paintbox_weights::{InspectError, TrainingMetadata, inspect};
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -111,8 +111,9 @@ impl Source {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return LocalPage::default() };
         let declared = self.layout.folder_kind(path);
         let siblings = self.siblings.get(folder);
-        let Claims { page, personal, .. } =
-            siblings.map(|siblings| Beside::read(&self.root.join(folder), name, siblings).claims).unwrap_or_default();
+        let beside = siblings.map(|siblings| Beside::read(&self.root.join(folder), name, siblings)).unwrap_or_default();
+        let (claimed, pictures) = (claimed(&beside), pictures(&beside));
+        let Claims { page, personal, .. } = beside.claims;
         // Files of a repository are all called alike.
         let in_repository =
             || self.layout.snapshot(path).map(|snapshot| format!("{} {}", snapshot.repository, snapshot.path));
@@ -127,10 +128,37 @@ impl Source {
             description: page.description.or(personal.notes),
             licence: page.licence,
             nsfw_level: page.nsfw_level.unwrap_or(0),
+            claimed,
+            pictures,
+            picture_nsfw_level: personal.picture_nsfw_level,
         }
     }
 }
 
+/// Which model it is said to be.
+fn claimed(beside: &Beside) -> Option<Claimed> {
+    let (model, version) = (beside.claims.identity.civitai_model, beside.claims.identity.civitai_version);
+    if model.is_none() && version.is_none() {
+        return None;
+    }
+    let said_by = beside.sources.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let sha256 = beside.claims.identity.sha256.map(|digest| digest.to_hex());
+    Some(Claimed { model, version, sha256, said_by })
+}
+
+/// The pictures to show it with, as they are now. One whose name is no text is left out, and so are videos.
+fn pictures(beside: &Beside) -> Vec<LocalPicture> {
+    let is_picture = |path: &&PathBuf| FileFormat::from_file_name(&path.to_string_lossy()) == FileFormat::Image;
+    let found = beside.pictures.iter().filter(is_picture).filter_map(|path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        let modified_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        Some(LocalPicture { path: path.to_str()?.to_owned(), size_bytes: metadata.len(), modified_ns })
+    });
+    found.take(PICTURES).collect()
+}
+
+/// Pictures of one file that are shown.
+const PICTURES: usize = 4;
 /// Tags that are kept of those which a trainer counted.
 const TRAINED_TAGS: usize = 12;
 
@@ -241,6 +269,9 @@ mod tests {
                 let path = model.path.display();
                 assert_eq!((found.look.size_bytes, found.kind), (model.size_bytes, model.kind), "{tool}: {path}");
                 assert_eq!(found.failure.is_none(), model.readable, "{tool}: {path}");
+                let claimed = found.page.claimed.as_ref().map(|claimed| (claimed.model, claimed.version));
+                let wanted = model.civitai.map(|(model, version)| (Some(model), Some(version)));
+                assert_eq!(claimed, wanted, "{tool}: {path}");
                 if let Some(name) = model.name {
                     // Where its user gave it a title, that counts more than the hub's name.
                     assert!([name, "Storybook"].contains(&found.page.name.as_str()), "{tool}: {path}");

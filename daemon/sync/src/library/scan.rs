@@ -3,18 +3,21 @@
 //! The walk opens no file. Only the headers of files that were not seen before are read, and a few bytes of those in
 //! doubt. New names come before names that are gone, so that a file which moved always has one.
 
+use super::LastWalk;
 use super::diff::{Arrival, Arrived, Difference, Known, difference, unfamiliar};
 use super::inspect::{Source, inspect_all, sample_of};
 use crate::error::SyncError;
 use crate::service::Sync;
 use crate::settle::blocking;
-use paintbox_catalogue::{InspectedFile, LibraryChanges, LibraryFileId, LibraryRecord, Placed, PlacedPath};
+use paintbox_catalogue::{
+    InspectedFile, LibraryChanges, LibraryFileId, LibraryPath, LibraryRecord, Placed, PlacedPath,
+};
 use paintbox_domain::FileLook;
 use paintbox_store::StoreError;
 use paintbox_store::library::layout::Layout;
-use paintbox_store::library::{Root, SeenFile, Walked, walk};
+use paintbox_store::library::{Parts, Root, SeenFile, Walked, walk, walk_parts};
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Names that are put on record at once: the writer is held for some fifty milliseconds.
@@ -48,16 +51,43 @@ impl Sync {
         tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
     ) -> Result<Option<Scanned>, SyncError> {
         let _turn = self.inner.libraries.turn.lock().await;
+        self.scan_everything(library, tell).await
+    }
+
+    /// Looks at parts of a library, or at all of it where they alone do not tell. None when it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::scan_library`].
+    pub(crate) async fn scan_parts(
+        &self,
+        library: &LibraryRecord,
+        parts: Parts,
+        tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
+    ) -> Result<Option<Scanned>, SyncError> {
+        let _turn = self.inner.libraries.turn.lock().await;
+        match self.scan_parts_alone(library, parts, tell).await? {
+            Some(scanned) => Ok(Some(scanned)),
+            None => self.scan_everything(library, tell).await,
+        }
+    }
+
+    async fn scan_everything(
+        &self,
+        library: &LibraryRecord,
+        tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
+    ) -> Result<Option<Scanned>, SyncError> {
         let catalogue = &self.inner.parts.catalogue;
         let root = library.path.clone();
         let walking = blocking(move || {
             let looked = Root::of(&root)?;
             let layout = Layout::of(&root);
-            Ok::<_, StoreError>((looked, layout, walk(&root, layout)?))
+            let roots = layout.roots(&root);
+            let walked = walk(&root, layout)?;
+            Ok::<_, StoreError>((looked, LastWalk { layout, roots, has_links: walked.has_links }, walked))
         });
         let (walked, known) = futures::join!(walking, catalogue.library_paths(library.id));
         let known = known?;
-        let (root, layout, walked) = match walked? {
+        let (root, last, walked) = match walked? {
             Ok((root, layout, walked)) if !is_empty_mount_point(library, root, &walked, !known.is_empty()) => {
                 (root, layout, walked)
             }
@@ -68,8 +98,63 @@ impl Sync {
             }
         };
         catalogue.set_library_away(library.id, false).await?;
-        let like = Known::new(catalogue.library_files_like(&unfamiliar(&known, &walked)).await?);
-        let found = difference(&known, &walked, &like);
+        let layout = last.layout;
+        self.inner.libraries.remember(library.id, last);
+        let scanned = self.record_walk(library, layout, &known, walked, tell).await?;
+        catalogue.record_walked(library.id, layout.as_str(), root.device, root.inode).await?;
+        Ok(Some(scanned))
+    }
+
+    /// None where only a look at everything tells.
+    async fn scan_parts_alone(
+        &self,
+        library: &LibraryRecord,
+        parts: Parts,
+        tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
+    ) -> Result<Option<Scanned>, SyncError> {
+        // What happens behind a link is told where it leads to.
+        let last = self.inner.libraries.last_walk(library.id).filter(|last| !last.has_links);
+        let Some(last) = last.filter(|_| library.away_since.is_none()) else { return Ok(None) };
+        let (root, folder) = (library.path.clone(), (library.device, library.inode));
+        let layout = last.layout;
+        let walking = blocking(move || {
+            let looked = Root::of(&root).ok()?;
+            let is_as_it_was = (looked.device, looked.inode) == folder
+                && Layout::of(&root) == last.layout
+                && last.layout.roots(&root) == last.roots;
+            // What cannot be read is a matter for a look at everything.
+            let walked = if is_as_it_was { walk_parts(&root, last.layout, &parts).ok()? } else { None };
+            walked.map(|walked| (walked, parts))
+        });
+        let (walked, known) = futures::join!(walking, self.inner.parts.catalogue.library_paths(library.id));
+        let (Some((walked, parts)), known) = (walked?, known?) else { return Ok(None) };
+        let (inside, outside): (Vec<LibraryPath>, Vec<LibraryPath>) =
+            known.into_iter().partition(|known| parts.holds(&known.path));
+        // A file that was written to under one of its names is another one under all of them.
+        let elsewhere: HashSet<LibraryFileId> = outside.iter().map(|known| known.file).collect();
+        let looks: HashMap<&Path, &FileLook> =
+            walked.files.iter().map(|file| (file.path.as_path(), &file.look)).collect();
+        let is_another =
+            |known: &&LibraryPath| looks.get(known.path.as_path()).is_some_and(|look| **look != known.look);
+        if inside.iter().filter(is_another).any(|known| elsewhere.contains(&known.file)) {
+            return Ok(None);
+        }
+        drop(looks);
+        self.record_walk(library, layout, &inside, walked, tell).await.map(Some)
+    }
+
+    /// Puts on record what a walk found to be otherwise than `known`, which is what is on record of where it went.
+    async fn record_walk(
+        &self,
+        library: &LibraryRecord,
+        layout: Layout,
+        known: &[LibraryPath],
+        walked: Walked,
+        tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
+    ) -> Result<Scanned, SyncError> {
+        let catalogue = &self.inner.parts.catalogue;
+        let like = Known::new(catalogue.library_files_like(&unfamiliar(known, &walked)).await?);
+        let found = difference(known, &walked, &like);
         let mut scanned = Scanned {
             seen: walked.files.len() as u64,
             arrived: found.arrivals.len() as u64,
@@ -79,12 +164,12 @@ impl Sync {
         tell(scanned);
         let source = Arc::new(Source { root: library.path.clone(), layout, siblings: walked.siblings });
         let look = Look { library, source: &source, tell };
+        let is_described = !found.described.is_empty();
         self.record_difference(&look, found, &mut scanned).await?;
-        catalogue.record_walked(library.id, layout.as_str(), root.device, root.inode).await?;
-        if scanned.arrived > 0 {
+        if scanned.arrived > 0 || is_described {
             self.inner.libraries.unread.notify_one();
         }
-        Ok(Some(scanned))
+        Ok(scanned)
     }
 
     async fn library_is_away(&self, library: &LibraryRecord) -> Result<Option<Scanned>, SyncError> {

@@ -1,12 +1,14 @@
 //! Notices what people do in their libraries while the daemon runs. The system tells that something happened in a
-//! folder; a look then finds out what. A system that tells too much at once, or nothing at all, is made up for by a look.
+//! folder; a look at that folder then finds out what. A system that tells too much at once, or nothing at all, is made up
+//! for by a look at everything.
 
 use crate::service::Sync;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use paintbox_catalogue::{LibraryId, LibraryRecord};
+use paintbox_store::library::Parts;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -19,6 +21,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// How often libraries are looked at that the system does not watch.
 const UNWATCHED_INTERVAL: Duration = Duration::from_secs(900);
+/// With more parts than this, looking at everything is less work.
+const MOST_PARTS: usize = 1000;
 
 /// What the system told.
 enum Told {
@@ -52,15 +56,16 @@ impl Sync {
             let now = Instant::now();
             let came = watched.watch_only(&libraries, now);
             let new = libraries.iter().filter(|library| is_first || came.contains(&library.id));
-            new.for_each(|library| _ = due.insert(library.id, Due { at: now, latest: now }));
+            new.for_each(|library| drop(due.insert(library.id, Due::everything(now))));
             for (id, at) in watched.unwatched() {
-                due.entry(id).or_insert(Due { at, latest: at });
+                due.entry(id).or_insert_with(|| Due::everything(at));
             }
             is_first = false;
             for library in &libraries {
-                if due.get(&library.id).is_some_and(|due| due.at <= now) {
-                    due.remove(&library.id);
-                    self.look_at_library(library).await;
+                if due.get(&library.id).is_some_and(|due| due.at <= now)
+                    && let Some(due) = due.remove(&library.id)
+                {
+                    self.look_at_library(library, due.what).await;
                     watched.looked_at(library.id, Instant::now());
                 }
             }
@@ -80,7 +85,7 @@ impl Sync {
                 () = tokio::time::sleep_until(next.map_or(look, |next| next.min(look))), if !libraries.is_empty() => {}
                 () = self.inner.libraries.stale.notified() => {
                     let now = Instant::now();
-                    libraries.iter().for_each(|library| _ = due.insert(library.id, Due { at: now + QUIET, latest: now + QUIET }));
+                    libraries.iter().for_each(|library| drop(due.insert(library.id, Due::everything(now + QUIET))));
                 }
                 () = self.inner.libraries.changed.notified() => {}
                 () = self.inner.shutdown.cancelled() => return,
@@ -88,8 +93,12 @@ impl Sync {
         }
     }
 
-    async fn look_at_library(&self, library: &LibraryRecord) {
-        match self.scan_library(library, &|_| {}).await {
+    async fn look_at_library(&self, library: &LibraryRecord, what: What) {
+        let looked = match what {
+            What::Everything => self.scan_library(library, &|_| {}).await,
+            What::Parts(parts) => self.scan_parts(library, parts, &|_| {}).await,
+        };
+        match looked {
             Ok(Some(scanned)) if scanned.arrived + scanned.gone > 0 => tracing::info!(
                 library = %library.path.display(),
                 arrived = scanned.arrived,
@@ -113,10 +122,35 @@ fn changes_something(kind: EventKind) -> bool {
 }
 
 /// When a library is to be looked at, and when at the latest.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Due {
     at: Instant,
     latest: Instant,
+    what: What,
+}
+
+impl Due {
+    fn everything(at: Instant) -> Self {
+        Self { at, latest: at, what: What::Everything }
+    }
+}
+
+/// What is to be looked at of a library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    Everything,
+    Parts(Parts),
+}
+
+impl What {
+    fn add(&mut self, root: &Path, path: &Path) {
+        let Self::Parts(parts) = self else { return };
+        parts.add(root, path);
+        // What happened to the folder itself may have happened to all of it.
+        if path.parent().is_none() || parts.count() > MOST_PARTS {
+            *self = Self::Everything;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -196,19 +230,56 @@ impl Watched {
 
     /// Something happened: the library is looked at once it is quiet.
     fn put_off(&self, libraries: &[LibraryRecord], told: Told, due: &mut BTreeMap<LibraryId, Due>) {
-        let now = Instant::now();
-        let concerned: BTreeSet<LibraryId> = match told {
-            Told::Missed => libraries.iter().map(|library| library.id).collect(),
+        match told {
+            Told::Missed => libraries.iter().for_each(|library| *put_off(due, library.id) = What::Everything),
             Told::Changed(paths) => {
-                let holds =
-                    |root: &Root, path: &PathBuf| path.starts_with(&root.path) || path.starts_with(&root.real_path);
-                let concerned = self.roots.iter().filter(|(_, root)| paths.iter().any(|path| holds(root, path)));
-                concerned.map(|(id, _)| *id).collect()
+                for (id, root) in &self.roots {
+                    let below = |path: &PathBuf| {
+                        let relative = path.strip_prefix(&root.path).or_else(|_| path.strip_prefix(&root.real_path));
+                        relative.ok().map(Path::to_owned)
+                    };
+                    paths.iter().filter_map(below).for_each(|path| put_off(due, *id).add(&root.path, &path));
+                }
             }
-        };
-        for id in concerned {
-            let due = due.entry(id).or_insert(Due { at: now + QUIET, latest: now + LONGEST_WAIT });
-            due.at = (now + QUIET).min(due.latest);
         }
+    }
+}
+
+/// The library is looked at once it is quiet; at what, is to be added.
+fn put_off(due: &mut BTreeMap<LibraryId, Due>, id: LibraryId) -> &mut What {
+    let now = Instant::now();
+    let nothing = || Due { at: now, latest: now + LONGEST_WAIT, what: What::Parts(Parts::default()) };
+    let due = due.entry(id).or_insert_with(nothing);
+    due.at = (now + QUIET).min(due.latest);
+    &mut due.what
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_tells_which_folders_are_to_be_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("loras/new")).unwrap();
+        std::fs::write(root.join("loras/a.safetensors"), "a").unwrap();
+        let mut what = What::Parts(Parts::default());
+        for path in ["loras/a.safetensors", "loras/a.safetensors", "loras/new", "vae/gone.safetensors"] {
+            what.add(root, Path::new(path));
+        }
+        let set = |names: &[&str]| names.iter().map(PathBuf::from).collect::<BTreeSet<_>>();
+        // What is not there any more may have been a folder.
+        let parts = Parts { folders: set(&["loras", "vae"]), trees: set(&["loras/new", "vae/gone.safetensors"]) };
+        assert_eq!(what, What::Parts(parts.clone()));
+        let mut root_itself = what.clone();
+        root_itself.add(root, Path::new(""));
+        assert_eq!(root_itself, What::Everything);
+        for number in 0..=MOST_PARTS {
+            what.add(root, Path::new(&format!("{number}/x.safetensors")));
+        }
+        assert_eq!(what, What::Everything);
+        what.add(root, Path::new("loras/a.safetensors"));
+        assert_eq!(what, What::Everything, "it stays so until it was looked at");
     }
 }

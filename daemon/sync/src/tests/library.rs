@@ -3,6 +3,11 @@
 #![expect(clippy::disallowed_methods, reason = "people rename and link files, and so do these tests")]
 
 mod bursts;
+mod claimed;
+mod edited;
+mod parts;
+mod pictures;
+mod rotten;
 
 use super::{World, digest, weights};
 use crate::Scanned;

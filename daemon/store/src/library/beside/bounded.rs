@@ -15,7 +15,7 @@ pub(crate) const LONGEST_BYTES: u64 = 4 * 1024 * 1024;
 /// Why a file was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skipped {
-    /// Longer than 4 MiB.
+    /// Longer than what is read of its sort: 4 MiB of a note.
     TooLong,
     /// No JSON, or JSON nested deeper than 128 times.
     NotJson,
@@ -30,7 +30,7 @@ pub enum Skipped {
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => write!(f, "it is longer than {LONGEST_BYTES} bytes"),
+            Self::TooLong => f.write_str("it is too long"),
             Self::NotJson => f.write_str("it is no JSON"),
             Self::NotAnObject => f.write_str("it is JSON, but no object"),
             Self::NotAFile => f.write_str("it is no plain file"),
@@ -42,6 +42,20 @@ impl fmt::Display for Skipped {
 /// A text file; what is not UTF-8 in it becomes replacement characters, since some tools write in the system's own
 /// encoding.
 pub(crate) fn read_text(path: &Path) -> Result<String, Skipped> {
+    let bytes = read_bytes(path, LONGEST_BYTES)?;
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
+
+/// A picture, which may be `longest_bytes` long.
+///
+/// # Errors
+/// Why it was left out.
+pub fn read_picture(path: &Path, longest_bytes: u64) -> Result<Vec<u8>, Skipped> {
+    read_bytes(path, longest_bytes)
+}
+
+fn read_bytes(path: &Path, longest_bytes: u64) -> Result<Vec<u8>, Skipped> {
     // Without waiting for somebody to write into a pipe.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| of_error(&error))?;
@@ -49,16 +63,15 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Skipped> {
     if !metadata.is_file() {
         return Err(Skipped::NotAFile);
     }
-    if metadata.len() > LONGEST_BYTES {
+    if metadata.len() > longest_bytes {
         return Err(Skipped::TooLong);
     }
     let mut bytes = Vec::new();
-    file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| of_error(&error))?;
-    if bytes.len() as u64 > LONGEST_BYTES {
+    file.take(longest_bytes + 1).read_to_end(&mut bytes).map_err(|error| of_error(&error))?;
+    if bytes.len() as u64 > longest_bytes {
         return Err(Skipped::TooLong);
     }
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    Ok(String::from_utf8_lossy(text).into_owned())
+    Ok(bytes)
 }
 
 /// A file that holds one JSON object.

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// Changed when more is read than before, so that folders are read again that did not change.
-const READER: u32 = 1;
+const READER: u32 = 2;
 
 /// Dots from the end of a name at which an ending may begin: `.preview.7.png` has three.
 const MOST_PARTS: usize = 3;

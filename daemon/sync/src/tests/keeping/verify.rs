@@ -5,7 +5,7 @@ use crate::{Finding, Problem, Remedy, VerifyEvent, VerifyProgress, VerifyRequest
 use paintbox_catalogue::{AtRestQuery, FileState, VolumeRules};
 
 impl World {
-    async fn verified(&self, request: &VerifyRequest) -> (VerifyProgress, Vec<Finding>) {
+    pub(in crate::tests) async fn verified(&self, request: &VerifyRequest) -> (VerifyProgress, Vec<Finding>) {
         let mut events = std::pin::pin!(self.sync.verify(request).await.unwrap());
         let (mut last, mut findings) = (VerifyProgress::default(), Vec::new());
         while let Some(event) = events.next().await {

@@ -13,11 +13,13 @@ const FILES: u64 = 10_000;
 const BURSTS: u64 = 2;
 const DEEDS: u64 = 400;
 
-struct Tree {
-    root: PathBuf,
-    names: Vec<PathBuf>,
-    chance: Chance,
-    made: u64,
+pub(super) struct Tree {
+    pub(super) root: PathBuf,
+    pub(super) names: Vec<PathBuf>,
+    pub(super) chance: Chance,
+    pub(super) made: u64,
+    /// Where something happened.
+    pub(super) happened: Vec<PathBuf>,
 }
 
 impl Tree {
@@ -26,7 +28,7 @@ impl Tree {
         self.names[usize::try_from(at).unwrap()].clone()
     }
 
-    fn fresh(&mut self) -> PathBuf {
+    pub(super) fn fresh(&mut self) -> PathBuf {
         self.made += 1;
         let folder = self.root.join(format!("folder {}", self.chance.below(40)));
         std::fs::create_dir_all(&folder).unwrap();
@@ -34,8 +36,9 @@ impl Tree {
     }
 
     /// One of the things that people do.
-    fn deed(&mut self) {
+    pub(super) fn deed(&mut self) {
         let (name, fresh) = (self.any(), self.fresh());
+        self.happened.extend([name.clone(), fresh.clone()]);
         match self.chance.below(8) {
             0 | 1 => {
                 std::fs::rename(&name, &fresh).unwrap();
@@ -49,6 +52,7 @@ impl Tree {
             // Over an existing name, or two names of one file, which changes nothing.
             3 => {
                 let other = self.any();
+                self.happened.push(other.clone());
                 std::fs::rename(&name, &other).unwrap();
                 self.names.retain(|known| known.exists());
             }
@@ -81,6 +85,7 @@ impl Tree {
             return;
         }
         std::fs::rename(&from, &to).unwrap();
+        self.happened.extend([from.clone(), to.clone()]);
         for name in &mut self.names {
             if let Ok(rest) = name.strip_prefix(&from) {
                 *name = to.join(rest);
@@ -88,13 +93,17 @@ impl Tree {
         }
     }
 
-    fn looks(&self) -> HashSet<FileLook> {
+    pub(super) fn looks(&self) -> HashSet<FileLook> {
         self.names.iter().map(|name| look(name).unwrap()).collect()
     }
 }
 
 /// Every content with its names, and how many pages there are.
-async fn found(catalogue: &Catalogue, library: LibraryId, root: &Path) -> (BTreeMap<Sha256, BTreeSet<PathBuf>>, usize) {
+pub(super) async fn found(
+    catalogue: &Catalogue,
+    library: LibraryId,
+    root: &Path,
+) -> (BTreeMap<Sha256, BTreeSet<PathBuf>>, usize) {
     let mut contents: BTreeMap<Sha256, BTreeSet<PathBuf>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for place in catalogue.at_rest(&AtRestQuery::unread_since(Timestamp::from_unix_ms(i64::MAX))).await.unwrap() {
@@ -123,7 +132,7 @@ async fn after_any_burst_the_catalogue_is_as_if_made_anew_and_nothing_was_read_t
     println!("PAINTBOX_BURST={seed}");
     let world = World::with(|parts| parts.care.identify = false).await;
     let root = world.models();
-    let mut tree = Tree { root: root.clone(), names: Vec::new(), chance: Chance(seed), made: 0 };
+    let mut tree = Tree { root: root.clone(), names: Vec::new(), chance: Chance(seed), made: 0, happened: Vec::new() };
     for number in 0..FILES {
         let name = tree.fresh();
         // Some are copies.
