@@ -311,12 +311,18 @@ CREATE TABLE model (
 ) STRICT;
 
 CREATE TRIGGER search_changed_model AFTER UPDATE ON model
-WHEN (old.answer, old.downloads, old.likes, old.gone_ms, old.name, old.kind, old.creator, old.nsfw_level, old.licence,
-      old.state, old.published_ms, old.updated_ms, old.hub)
-  IS NOT (new.answer, new.downloads, new.likes, new.gone_ms, new.name, new.kind, new.creator, new.nsfw_level,
-      new.licence, new.state, new.published_ms, new.updated_ms, new.hub)
+WHEN (old.answer, old.gone_ms, old.name, old.kind, old.creator, old.nsfw_level, old.licence, old.state,
+      old.published_ms, old.updated_ms, old.hub)
+  IS NOT (new.answer, new.gone_ms, new.name, new.kind, new.creator, new.nsfw_level, new.licence, new.state,
+      new.published_ms, new.updated_ms, new.hub)
 BEGIN
     INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER search_counted_model AFTER UPDATE OF downloads, likes ON model
+WHEN (old.downloads, old.likes) IS NOT (new.downloads, new.likes)
+BEGIN
+    INSERT INTO search_counted (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
 END;
 
 CREATE TRIGGER search_deleted_model AFTER DELETE ON model BEGIN
@@ -507,6 +513,10 @@ CREATE INDEX removed_place_by_path ON removed_place (path);
 
 CREATE INDEX removed_place_by_volume ON removed_place (volume_id) WHERE volume_id IS NOT NULL;
 
+CREATE TABLE search_counted (
+    model_id INTEGER PRIMARY KEY
+) STRICT;
+
 CREATE TABLE search_dirty (
     model_id INTEGER PRIMARY KEY
 ) STRICT;
@@ -523,7 +533,7 @@ CREATE TABLE search_rows (
     -- Grows with every transaction: what was read before is told by it from what is new.
     changed INTEGER NOT NULL,
     rows    BLOB    NOT NULL
-) STRICT;
+, renewed INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE INDEX search_rows_by_change ON search_rows (changed);
 
