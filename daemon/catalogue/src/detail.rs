@@ -26,18 +26,20 @@ macro_rules! local_weights {
 }
 pub(crate) use local_weights;
 
-/// The columns of a [`SummaryRow`], for a model row `m`. Where `if` is false, it is known that no weights are here: looking
-/// for them is most of the work.
+/// The columns of a [`SummaryRow`], for a model row `m`. Where the first `if` is false, it is known that
+/// no weights are here, and where the second is, the base model is known: looking for them is most of the work.
 macro_rules! summary_columns {
     () => {
-        $crate::detail::summary_columns!(if "true")
+        $crate::detail::summary_columns!(if "true", "true")
     };
-    (if $here:literal) => {
+    (if $here:literal, $based:literal) => {
         concat!(
             "m.model_id, m.hub, m.external_id, m.name, m.kind, m.kind_label, m.creator, m.nsfw_level, m.downloads, \
              m.state, m.published_ms, m.gone_ms, \
-             (SELECT bv.base_model FROM version bv WHERE bv.model_id = m.model_id AND bv.base_model IS NOT NULL \
-              ORDER BY bv.gone_ms IS NOT NULL, bv.position LIMIT 1) AS base_model, \
+             iif(",
+            $based,
+            ", (SELECT bv.base_model FROM version bv WHERE bv.model_id = m.model_id AND bv.base_model IS NOT NULL \
+              ORDER BY bv.gone_ms IS NOT NULL, bv.position LIMIT 1), NULL) AS base_model, \
              iif(m.hub = 'local', (SELECT nullif(lf.architecture, 'unknown') FROM library_file lf \
                 WHERE lf.library_file_id = CAST(m.external_id AS INTEGER)), iif(",
             $here,
@@ -126,6 +128,14 @@ struct RestRow {
 }
 
 impl SummaryRow {
+    pub(crate) fn model_id(&self) -> i64 {
+        self.model_id
+    }
+
+    pub(crate) fn with_base_model(self, base_model: String) -> Self {
+        Self { base_model: Some(base_model), ..self }
+    }
+
     pub(crate) fn summary(self) -> Result<ModelSummary, CatalogueError> {
         let hub = codec::origin(&self.hub)?;
         Ok(ModelSummary {

@@ -56,7 +56,7 @@ statements! {
     FOUND = concat!(
         "SELECT json_group_array(json_array(model_id, hub, external_id, name, kind, kind_label, creator, nsfw_level, \
             downloads, state, published_ms, gone_ms, base_model, architecture, downloaded, tags)) FROM (SELECT ",
-        summary_columns!(if "wanted.value ->> 1"),
+        summary_columns!(if "wanted.value ->> 1", "wanted.value ->> 2"),
         " FROM json_each(?1) wanted JOIN model m ON m.model_id = wanted.value ->> 0 ORDER BY wanted.key)"
     );
 }
@@ -262,9 +262,11 @@ impl Catalogue {
                 continue;
             }
             let kept = self.search_memory.text(&source).await;
-            let models = texts::read(connection, &source, kept, columns).await.map_err(could_not(ATTEMPT))?;
-            self.search_memory.keep_text(&source, state.changed, &models).await;
-            sets.insert(source, models);
+            let read = texts::read(connection, &source, kept, columns).await.map_err(could_not(ATTEMPT))?;
+            if let Some(kept) = read.kept {
+                self.search_memory.keep_text(&source, state.changed, kept).await;
+            }
+            sets.insert(source, read.models);
         }
         Ok(sets)
     }
@@ -290,20 +292,26 @@ fn all_of(sources: &[Source], sets: &Sets) -> Option<Arc<Bits>> {
     Some(all)
 }
 
-/// The lines of models, in this order. Weights are looked for where the rows tell of some, or may not tell yet.
+/// The lines of models, in this order. What the rows tell is not looked for again, unless they may be behind.
 async fn found(
     connection: &mut SqliteConnection,
     ids: impl Iterator<Item = i64>,
     columns: &Columns,
     partial: bool,
 ) -> Result<Vec<ModelSummary>, CatalogueError> {
-    let downloaded = |id: i64| usize::try_from(id).is_ok_and(|id| columns.is_downloaded(id));
-    let wanted: Vec<(i64, bool)> = ids.map(|id| (id, partial || downloaded(id))).collect();
+    let known = |id: i64| usize::try_from(id).ok().filter(|_| !partial);
+    let downloaded = |id: i64| known(id).is_none_or(|id| columns.is_downloaded(id));
+    let only_base_model = |id: i64| known(id).and_then(|id| columns.only_base_model(id));
+    let wanted: Vec<(i64, bool, bool)> = ids.map(|id| (id, downloaded(id), only_base_model(id).is_none())).collect();
     let rows: String = sqlx::query_scalar(FOUND)
         .bind(serde_json::json!(wanted).to_string())
         .fetch_one(connection)
         .await
         .map_err(could_not(ATTEMPT))?;
     let rows: Vec<SummaryRow> = codec::list("models that were found", &rows)?;
-    rows.into_iter().map(SummaryRow::summary).collect()
+    let complete = |row: SummaryRow| match only_base_model(row.model_id()) {
+        Some(base_model) => row.with_base_model(base_model.to_owned()),
+        None => row,
+    };
+    rows.into_iter().map(|row| complete(row).summary()).collect()
 }

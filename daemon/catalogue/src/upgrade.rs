@@ -74,7 +74,7 @@ async fn upgraded(path: &Path) -> Catalogue {
 }
 
 /// What each later step could hold that the ones before could not.
-const ADDED: [(i64, &str); 4] = [
+const ADDED: [(i64, &str); 7] = [
     (
         20_261_125_000_001,
         "INSERT INTO follow_rename (follow_id, former_target, renamed_ms) VALUES (1, 'civitai:Conan', 2000);
@@ -103,6 +103,20 @@ const ADDED: [(i64, &str); 4] = [
          INSERT INTO removal (removal_id, reference, state, created_ms, expires_ms) VALUES (5, 'civitai:1', 'trashed', 1, 2);
          INSERT INTO removed_file (removal_id, file_id, bytes, artifact_id, verified) VALUES (5, 1, 'trashed', 1, 1);",
     ),
+    (20_261_128_000_002, "INSERT INTO search_label (label_id, field, text) VALUES (900, 'creator', 'Konan')"),
+    (
+        20_261_128_000_003,
+        "INSERT INTO library (library_id, path, layout, device, inode, created_ms)
+         VALUES (4, x'2f6d', 'comfyui', -1, 9, 1000);
+         INSERT INTO library_file (library_file_id, device, inode, size_bytes, modified_ns, format, kind, architecture,
+                                   page_json, asked_ms)
+         VALUES (17, -1, 10, 1234, 5, 'safetensors', 'lora', 'sdxl', '{}', 2000);
+         INSERT INTO library_path (library_id, path, library_file_id, beside, first_seen_ms)
+         VALUES (4, x'6c6f7261732fff', 17, -3, 1000);
+         UPDATE file SET library_file_id = 17 WHERE file_id = 1;",
+    ),
+    // Indexes alone.
+    (20_261_128_000_004, ""),
 ];
 
 /// A catalogue of the layout `step`, with rows in everything that it has.
@@ -165,6 +179,9 @@ async fn every_landed_layout_keeps_what_it_holds_and_gets_the_usual_values() {
         assert_eq!(one("SELECT checked_ms FROM observation").await.unwrap(), checked, "{step}");
         assert_eq!(one("SELECT max(removed_ms) FROM file").await.unwrap(), None, "{step}");
         assert_eq!(one("SELECT count(*) FROM removal").await.unwrap(), Some(volume.map_or(0, |_| 1)), "{step}");
+        let asked = (step >= 20_261_128_000_003).then_some(2_000);
+        assert_eq!(one("SELECT max(asked_ms) FROM library_file").await.unwrap(), asked, "{step}");
+        assert_eq!(one("SELECT max(auto_v3) FROM file").await.unwrap(), None, "{step}");
         assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new(), "{step}");
         let next = MIGRATIONS.iter().map(|migration| migration.version).find(|version| *version > step);
         let backups = catalogue.backups().await.unwrap();

@@ -133,6 +133,9 @@ fn landed_migrations_are_never_edited() {
         ("20261127000001_downloads.sql", "ea7e5eaa831122aeb538945dee0a62eec0bec48557105895c11fd1ecbe747e20"),
         ("20261127000002_preview_sizes.sql", "5a073de70cb8deaaca3f6ba0817ba430a4d13c1b8c8cf98f0484f971c88a048c"),
         ("20261127000003_volumes.sql", "c933461a2c8f6674038d35afea080eb8af3f3fb4d22834ba9bb00ad1c5daccb1"),
+        ("20261128000002_search.sql", "4f7cf5a1fc6b15b19ab2c9c18b41cba8bee19cf7e7a5d35464caf89369fb2829"),
+        ("20261128000003_libraries.sql", "31e38ffaf0fa1b3e94e2899de8cb29f21773810ed3c5b5f3e514d8012fa7487d"),
+        ("20261128000004_shelf.sql", "11ff050e29911ab34e2eff58d5551994af9a6866e5369d0771811172f16bb4b0"),
     ];
     for (name, digest) in landed {
         let bytes = std::fs::read(root().join("migrations").join(name)).unwrap();

@@ -1,5 +1,7 @@
 //! A set of models, one bit for each.
 
+use std::sync::Arc;
+
 /// Ids of models.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Bits(Vec<u64>);
@@ -46,9 +48,11 @@ impl Bits {
     }
 
     pub(crate) fn remove_range(&mut self, range: std::ops::Range<usize>) {
-        for id in range {
-            if let Some(word) = self.0.get_mut(id / 64) {
-                *word &= !(1 << (id % 64));
+        let words = range.start / 64..range.end.div_ceil(64).min(self.0.len());
+        for (word, first) in self.0.get_mut(words.clone()).into_iter().flatten().zip(words.map(|at| at * 64)) {
+            let (begin, end) = (range.start.saturating_sub(first), (range.end - first).min(64));
+            if begin < end {
+                *word &= !((u64::MAX >> (64 - (end - begin))) << begin);
             }
         }
     }
@@ -58,6 +62,13 @@ impl Bits {
         self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
     }
 
+    /// To be kept in less memory.
+    pub(crate) fn packed(&self) -> Option<Packed> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let packed = zstd::bulk::compress(&bytes, PACKING).ok()?;
+        Some(Packed { words: self.0.len(), bytes: packed.into() })
+    }
+
     /// Bit 0 of the first word is the model with id 0.
     pub(crate) fn words(&self) -> &[u64] {
         &self.0
@@ -65,6 +76,27 @@ impl Bits {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
         places(&self.0)
+    }
+}
+
+/// Of the fastest ways to pack, the one that is enough for bits.
+const PACKING: i32 = 1;
+
+/// A set in less memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed {
+    words: usize,
+    bytes: Arc<[u8]>,
+}
+
+impl Packed {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn unpacked(&self) -> Option<Bits> {
+        let bytes = zstd::bulk::decompress(&self.bytes, self.words * 8).ok()?;
+        Some(Bits(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()))
     }
 }
 
@@ -106,6 +138,7 @@ mod tests {
             for id in 0..5_100 {
                 prop_assert_eq!(bits.contains(id), ids.contains(&id));
             }
+            prop_assert_eq!(bits.packed().unwrap().unpacked().unwrap(), bits.clone());
             let mut common = bits.clone();
             common.intersect(&of(&others));
             prop_assert!(common.iter().eq(ids.intersection(&others).copied()));

@@ -52,9 +52,21 @@ impl Columns {
         &self.segments
     }
 
+    /// No model has a higher id.
+    pub(crate) fn end(&self) -> usize {
+        self.segments.len() * SEGMENT_ROWS
+    }
+
     pub(crate) fn is_downloaded(&self, id: usize) -> bool {
         let segment = self.segments.get(id / SEGMENT_ROWS);
         segment.is_some_and(|segment| segment.flags[id % SEGMENT_ROWS] & DOWNLOADED != 0)
+    }
+
+    /// The base model of all versions of a model that name one, where they all name the same.
+    pub(crate) fn only_base_model(&self, id: usize) -> Option<&str> {
+        let segment = self.segments.get(id / SEGMENT_ROWS)?;
+        let mut texts = self.labels.texts(segment.labels(Label::BaseModel)[id % SEGMENT_ROWS] as usize);
+        texts.next().filter(|_| texts.next().is_none())
     }
 
     /// The ids of models of which more than counters may have changed after `since`, in ranges.

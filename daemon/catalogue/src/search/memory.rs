@@ -1,6 +1,6 @@
 //! What searches keep from one to the next, and let go of when nobody searched for a while.
 
-use super::bits::Bits;
+use super::bits::Packed;
 use super::columns::{Columns, TableState};
 use super::test::Source;
 use super::texts::Texts;
@@ -46,15 +46,15 @@ impl Memory {
         Ok((state, Arc::clone(&kept.columns)))
     }
 
-    pub(crate) async fn text(&self, source: &Source) -> Option<(i64, Arc<Bits>)> {
+    pub(crate) async fn text(&self, source: &Source) -> Option<(i64, Packed)> {
         let Source::Match(expression) = source else { return None };
         self.kept.lock().await.texts.get(expression)
     }
 
     /// `changed` is the last change that the transaction saw which the set was read in.
-    pub(crate) async fn keep_text(&self, source: &Source, changed: i64, models: &Arc<Bits>) {
+    pub(crate) async fn keep_text(&self, source: &Source, changed: i64, models: Packed) {
         if let Source::Match(expression) = source {
-            self.kept.lock().await.texts.keep(expression, changed, Arc::clone(models));
+            self.kept.lock().await.texts.keep(expression, changed, models);
         }
     }
 }

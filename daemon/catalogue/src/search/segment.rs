@@ -8,6 +8,8 @@ use super::row::{CHUNK_ROWS, ROW_BYTES, Row};
 pub(crate) const SEGMENT_CHUNKS: usize = 64;
 pub(crate) const SEGMENT_ROWS: usize = SEGMENT_CHUNKS * CHUNK_ROWS;
 const MASK_WORDS: usize = SEGMENT_ROWS / 64;
+/// As many models of a word are looked at one by one.
+const FEW_BITS: u32 = 6;
 
 /// Some models of a segment, a bit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,13 @@ impl Mask {
     /// Leaves those whose value in a column passes.
     pub(crate) fn narrow<T: Copy>(&mut self, column: &[T; SEGMENT_ROWS], passes: impl Fn(T) -> bool) {
         for (word, values) in self.0.iter_mut().zip(column.as_chunks::<64>().0) {
-            if *word != 0 {
+            if word.count_ones() <= FEW_BITS {
+                for at in super::bits::places(&[*word]) {
+                    if !passes(values[at]) {
+                        *word &= !(1 << at);
+                    }
+                }
+            } else {
                 // A byte for each at first, which the compiler does many at a time.
                 let mut passed = [0_u8; 64];
                 passed.iter_mut().zip(values).for_each(|(passed, value)| *passed = passes(*value).into());

@@ -2,18 +2,23 @@
 //! one model after the other. So the sets of words that many models hold are kept, and of what changed since only that
 //! is asked again.
 
-use super::bits::Bits;
+use super::bits::{Bits, Packed};
 use super::columns::Columns;
 use super::test::Source;
-use crate::codec;
 use crate::statements::statements;
-use sqlx::SqliteConnection;
+use crate::{codec, words};
+use sqlx::query::QueryScalar;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Sqlite, SqliteConnection};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Of a million models each takes 128 KiB.
-const KEPT: usize = 128;
+/// What all that is kept may take. Of a million models a common word takes 128 KiB, and most take a tenth of that.
+const KEPT_BYTES: usize = 24 << 20;
 /// Fewer models are found again in about a millisecond.
-const KEPT_FROM: usize = 4_096;
+const KEPT_FROM: usize = 2_048;
+/// Models whose ids come as one text, where looking for them in parts costs no more: two megabytes.
+const AT_ONCE: usize = 1 << 18;
 /// More pieces of what changed are not worth asking for one by one.
 const MOST_RANGES: usize = 12;
 
@@ -27,41 +32,54 @@ statements! {
 }
 
 /// The set of an expression as it was after a change.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Text {
     expression: String,
     changed: i64,
-    models: Arc<Bits>,
+    models: Packed,
 }
 
 /// The sets of the last texts that many models hold, the latest last.
 #[derive(Debug, Default)]
-pub(crate) struct Texts(Vec<Text>);
+pub(crate) struct Texts(VecDeque<Text>);
 
 impl Texts {
     /// What is kept of an expression, and after which change it was right.
-    pub(crate) fn get(&mut self, expression: &str) -> Option<(i64, Arc<Bits>)> {
+    pub(crate) fn get(&mut self, expression: &str) -> Option<(i64, Packed)> {
         let at = self.0.iter().position(|text| text.expression == expression)?;
-        let text = self.0.remove(at);
-        let found = (text.changed, Arc::clone(&text.models));
-        self.0.push(text);
+        let text = self.0.remove(at)?;
+        let found = (text.changed, text.models.clone());
+        self.0.push_back(text);
         Some(found)
     }
 
-    pub(crate) fn keep(&mut self, expression: &str, changed: i64, models: Arc<Bits>) {
-        if models.len() < KEPT_FROM {
-            return;
-        }
-        match self.0.iter_mut().find(|text| text.expression == expression) {
-            Some(text) if text.changed >= changed => {}
-            Some(text) => (text.changed, text.models) = (changed, models),
-            None => {
-                if self.0.len() == KEPT {
-                    self.0.remove(0);
-                }
-                self.0.push(Text { expression: expression.to_owned(), changed, models });
+    pub(crate) fn keep(&mut self, expression: &str, changed: i64, models: Packed) {
+        if let Some(at) = self.0.iter().position(|text| text.expression == expression) {
+            if self.0[at].changed >= changed {
+                return;
             }
+            self.0.remove(at);
         }
+        self.0.push_back(Text { expression: expression.to_owned(), changed, models });
+        let mut bytes: usize = self.0.iter().map(|text| text.models.bytes()).sum();
+        while bytes > KEPT_BYTES
+            && let Some(oldest) = self.0.pop_front()
+        {
+            bytes -= oldest.models.bytes();
+        }
+    }
+}
+
+/// What was read of a set, and what of it is worth keeping.
+pub(crate) struct Reading {
+    pub(crate) models: Arc<Bits>,
+    pub(crate) kept: Option<Packed>,
+}
+
+impl Reading {
+    fn of(models: Bits) -> Self {
+        let kept = (models.len() >= KEPT_FROM).then(|| models.packed()).flatten();
+        Self { models: Arc::new(models), kept }
     }
 }
 
@@ -69,43 +87,54 @@ impl Texts {
 pub(crate) async fn read(
     connection: &mut SqliteConnection,
     source: &Source,
-    kept: Option<(i64, Arc<Bits>)>,
+    kept: Option<(i64, Packed)>,
     columns: &Columns,
-) -> Result<Arc<Bits>, sqlx::Error> {
-    let (statement, text) = match source {
+) -> Result<Reading, sqlx::Error> {
+    let statement = match source {
         Source::Match(expression) => {
-            if let Some((changed, models)) = kept {
+            if let Some((changed, models)) = kept
+                && let Some(models) = models.unpacked()
+            {
                 let ranges = columns.renewed_after(changed);
                 if ranges.is_empty() {
-                    return Ok(models);
+                    return Ok(Reading { models: Arc::new(models), kept: None });
                 }
                 if ranges.len() <= MOST_RANGES {
-                    return patched(connection, expression, &models, &ranges).await;
+                    return Ok(Reading::of(patched(connection, expression, models, &ranges).await?));
                 }
             }
-            (MATCHES, Some(expression))
+            let models = if words::is_gathered(expression) {
+                listed(sqlx::query_scalar(MATCHES).bind(expression), connection).await?
+            } else {
+                let parts = (0..columns.end()).step_by(AT_ONCE).map(|first| first..first + AT_ONCE);
+                patched(connection, expression, Bits::default(), &parts.collect::<Vec<_>>()).await?
+            };
+            return Ok(Reading::of(models));
         }
-        Source::Named(name) => (NAMED, Some(name)),
-        Source::Followed => (FOLLOWED, None),
+        Source::Named(name) => sqlx::query_scalar(NAMED).bind(name),
+        Source::Followed => sqlx::query_scalar(FOLLOWED),
     };
-    let mut query = sqlx::query_scalar(statement);
-    if let Some(text) = text {
-        query = query.bind(text);
-    }
-    let list: String = query.fetch_one(connection).await?;
+    let models = listed(statement, connection).await?;
+    Ok(Reading { models: Arc::new(models), kept: None })
+}
+
+async fn listed(
+    query: QueryScalar<'_, Sqlite, String, SqliteArguments>,
+    connection: &mut SqliteConnection,
+) -> Result<Bits, sqlx::Error> {
+    let list = query.fetch_one(connection).await?;
     let mut models = Bits::default();
     models.insert_list(&list);
-    Ok(Arc::new(models))
+    Ok(models)
 }
 
 /// A set with these parts asked for again.
 async fn patched(
     connection: &mut SqliteConnection,
     expression: &str,
-    models: &Bits,
+    mut models: Bits,
     ranges: &[std::ops::Range<usize>],
-) -> Result<Arc<Bits>, sqlx::Error> {
-    let mut models = models.clone();
+) -> Result<Bits, sqlx::Error> {
     for range in ranges {
         let list: String = sqlx::query_scalar(MATCHES_BETWEEN)
             .bind(expression)
@@ -116,5 +145,5 @@ async fn patched(
         models.remove_range(range.clone());
         models.insert_list(&list);
     }
-    Ok(Arc::new(models))
+    Ok(models)
 }
