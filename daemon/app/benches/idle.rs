@@ -1,75 +1,138 @@
-//! What the daemon costs while nothing is due: its processor time, wake-ups, memory and writes between the checks of
-//! many follows.
+//! What the daemon costs while nothing is due: its processor time, wake-ups, memory, reads and writes between the checks
+//! of many follows, with a library of many files that nobody touches.
 //!
-//! `cargo bench -p paintbox-app --bench idle [-- --follows N] [--seconds N]`, on Linux. The follows are in the catalogue
-//! before the daemon starts, their next checks spread over the hour that begins when the measurement has ended; no hub is
-//! asked anything.
+//! `cargo bench -p paintbox-app --bench idle [-- --follows N] [--files N] [--seconds N]`, on Linux. The follows are in the
+//! catalogue before the daemon starts, their next checks spread over the hour that begins when the measurement has ended;
+//! no hub is asked anything. The library's files are small and read to their end before the measurement begins.
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 #![expect(clippy::disallowed_methods, reason = "it measures a real process in real time")]
 
+#[path = "shared/daemon.rs"]
+mod daemon;
+
+use daemon::Daemon;
 use paintbox_catalogue::Catalogue;
 use paintbox_domain::Timestamp;
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::follow::FollowTarget;
+use paintbox_proto::v1::library_service_client::LibraryServiceClient;
+use paintbox_proto::v1::{CreateLibraryRequest, ScanLibrariesRequest};
 use std::error::Error;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-const FOLLOWS: u64 = 500;
 const SECONDS: u64 = 60;
-/// How long a daemon may take to answer, and then to have done what it does once.
-const START: Duration = Duration::from_secs(30);
-const SETTLE: Duration = Duration::from_secs(10);
+const FOLDERS: u64 = 100;
 const INTERVAL: Duration = Duration::from_secs(3_600);
+/// Done with what it does once is a daemon that used less than a hundredth of it in as long.
+const SETTLE: Duration = Duration::from_secs(10);
+/// How long that may take.
+const PREPARATION: Duration = Duration::from_secs(1_800);
+/// Nobody is asked anything.
+const CONFIGURATION: &str = "[catalogue]\nbackups = 0\n[libraries]\nidentify = false\n";
 
 fn main() -> Result<(), Failure> {
-    let (follows, seconds) = wanted()?;
+    let wanted = Wanted::read()?;
     let root = tempfile::tempdir()?;
-    tokio::runtime::Runtime::new()?.block_on(fill(
-        root.path(),
-        follows,
-        START + SETTLE + Duration::from_secs(seconds),
-    ))?;
-    let daemon = Daemon::start(root.path())?;
-    sleep(SETTLE);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let home = root.path().join("home");
+    runtime.block_on(fill(&home, wanted.follows, PREPARATION + Duration::from_secs(wanted.seconds)))?;
+    let daemon = Daemon::start(&home, CONFIGURATION)?;
+    if wanted.files > 0 {
+        let models = root.path().join("models");
+        make(&models, wanted.files)?;
+        runtime.block_on(add_library(&daemon, &models))?;
+    }
+    settle(&daemon)?;
 
-    let (before, started) = (daemon.usage()?, Instant::now());
-    sleep(Duration::from_secs(seconds));
-    let (after, took) = (daemon.usage()?, started.elapsed().as_secs_f64());
+    let (before, started) = (Usage::of(&daemon)?, Instant::now());
+    sleep(Duration::from_secs(wanted.seconds));
+    let (after, took) = (Usage::of(&daemon)?, started.elapsed().as_secs_f64());
     let processor = (after.processor - before.processor).as_secs_f64();
-    println!("{follows} follows, nothing due for {took:.0} s, {} threads", after.threads);
+    println!(
+        "{} follows, {} files in a library, nothing due for {took:.0} s, {} threads",
+        wanted.follows, wanted.files, after.threads
+    );
     println!("  processor  {:>8.1} ms, {:.4} % of one", processor * 1e3, 100.0 * processor / took);
     println!("  wake-ups   {:>8.2} a second", (after.wake_ups - before.wake_ups) as f64 / took);
+    println!("  read       {:>8} bytes, of a disk or not", after.read - before.read);
     println!("  written    {:>8} bytes", after.written - before.written);
     println!("  resident   {:>8.1} MB", after.resident as f64 / 1e6);
     Ok(())
 }
 
-fn wanted() -> Result<(u64, u64), Failure> {
-    let (mut follows, mut seconds) = (FOLLOWS, SECONDS);
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let value = match argument.as_str() {
-            // What cargo itself says to a benchmark.
-            "--bench" => continue,
-            "--follows" => &mut follows,
-            "--seconds" => &mut seconds,
-            other => return Err(format!("{other}: only --follows N and --seconds N are understood").into()),
-        };
-        *value = arguments.next().ok_or_else(|| format!("{argument} wants a number"))?.parse()?;
+struct Wanted {
+    follows: u64,
+    files: u64,
+    seconds: u64,
+}
+
+impl Wanted {
+    fn read() -> Result<Self, Failure> {
+        let mut wanted = Self { follows: 500, files: 0, seconds: SECONDS };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let value = match argument.as_str() {
+                // What cargo itself says to a benchmark.
+                "--bench" => continue,
+                "--follows" => &mut wanted.follows,
+                "--files" => &mut wanted.files,
+                "--seconds" => &mut wanted.seconds,
+                other => return Err(format!("{other}: only --follows, --files and --seconds N are understood").into()),
+            };
+            *value = arguments.next().ok_or_else(|| format!("{argument} wants a number"))?.parse()?;
+        }
+        wanted.seconds = wanted.seconds.max(1);
+        Ok(wanted)
     }
-    Ok((follows, seconds.max(1)))
+}
+
+/// Safetensors files of one tensor each, all different.
+fn make(models: &Path, files: u64) -> Result<(), Failure> {
+    for number in 0..files {
+        let folder = models.join(format!("{:02}", number % FOLDERS));
+        std::fs::create_dir_all(&folder)?;
+        let header = format!(
+            r#"{{"__metadata__":{{"ss_output_name":"{number}"}},"x":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}"#
+        );
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend([0; 4]);
+        std::fs::write(folder.join(format!("{number}.safetensors")), bytes)?;
+    }
+    Ok(())
+}
+
+/// Until all its files are on record.
+async fn add_library(daemon: &Daemon, models: &Path) -> Result<(), Failure> {
+    let mut libraries = LibraryServiceClient::new(daemon.client().await?);
+    let path = models.canonicalize()?.to_string_lossy().into_owned();
+    libraries.create_library(CreateLibraryRequest { path }).await?;
+    let mut scan = libraries.scan_libraries(ScanLibrariesRequest::default()).await?.into_inner();
+    while scan.message().await?.is_some() {}
+    Ok(())
+}
+
+/// Waits until the daemon has done what it does once.
+fn settle(daemon: &Daemon) -> Result<(), Failure> {
+    let started = Instant::now();
+    while started.elapsed() < PREPARATION {
+        let before = Usage::of(daemon)?;
+        sleep(SETTLE);
+        if Usage::of(daemon)?.processor - before.processor < SETTLE / 100 {
+            return Ok(());
+        }
+    }
+    Err("the daemon does not come to rest".into())
 }
 
 /// A catalogue with follows that are due one after the other, once `rest` is over.
 async fn fill(root: &Path, follows: u64, rest: Duration) -> Result<(), Failure> {
-    std::fs::create_dir(root.join("state"))?;
+    std::fs::create_dir_all(root.join("state"))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let now = Timestamp::from_unix_ms(i64::try_from(now.as_millis())?);
     let catalogue = Catalogue::open(&root.join("state/catalogue.db"), Arc::new(ManualClock::at(now))).await?;
@@ -85,50 +148,31 @@ async fn fill(root: &Path, follows: u64, rest: Duration) -> Result<(), Failure> 
     Ok(())
 }
 
-/// A daemon with a home of its own; ends with the benchmark.
-struct Daemon(Child);
-
 /// What a process has used since it began.
 struct Usage {
     threads: usize,
     processor: Duration,
     /// How often one of its threads went to sleep, to be woken again.
     wake_ups: u64,
+    /// Asked of the system, whether a disk had to be read for it or not.
+    read: u64,
     written: u64,
     /// Bytes of memory now.
     resident: u64,
 }
 
-impl Daemon {
-    fn start(root: &Path) -> Result<Self, Failure> {
-        let process = Command::new(env!("CARGO_BIN_EXE_paintboxd"))
-            .arg("run")
-            .env_clear()
-            .env("PAINTBOX_HOME", root)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let daemon = Self(process);
-        let started = Instant::now();
-        while UnixStream::connect(root.join("run/paintbox.sock")).is_err() {
-            if started.elapsed() > START {
-                return Err("the daemon does not answer".into());
-            }
-            sleep(Duration::from_millis(50));
-        }
-        Ok(daemon)
-    }
-
+impl Usage {
     /// From proc(5).
-    fn usage(&self) -> Result<Usage, Failure> {
-        let process = PathBuf::from(format!("/proc/{}", self.0.id()));
+    fn of(daemon: &Daemon) -> Result<Self, Failure> {
+        let process = daemon.told();
         let status = std::fs::read_to_string(process.join("status"))?;
-        let mut usage = Usage {
+        let io = std::fs::read_to_string(process.join("io"))?;
+        let mut usage = Self {
             threads: 0,
             processor: Duration::ZERO,
             wake_ups: 0,
-            written: field(&std::fs::read_to_string(process.join("io"))?, "write_bytes")?,
+            read: field(&io, "rchar")?,
+            written: field(&io, "write_bytes")?,
             resident: field(&status, "VmRSS")? * 1_024,
         };
         for thread in std::fs::read_dir(process.join("task"))? {
@@ -140,13 +184,6 @@ impl Daemon {
             usage.wake_ups += field(&std::fs::read_to_string(thread.join("status"))?, "voluntary_ctxt_switches")?;
         }
         Ok(usage)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
     }
 }
 

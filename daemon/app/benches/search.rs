@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 #![expect(clippy::disallowed_methods, reason = "it measures a real process in real time")]
 
-#[path = "search/daemon.rs"]
+#[path = "shared/daemon.rs"]
 mod daemon;
 #[path = "search/questions.rs"]
 mod questions;
@@ -45,21 +45,21 @@ async fn main() -> Result<(), Failure> {
     println!("{} models, {:.1} GB; load {}", wanted.models, size as f64 / 1e9, load()?.trim());
 
     let started = Instant::now();
-    let daemon = Daemon::start(&home)?;
+    let daemon = Daemon::start(&home, "[catalogue]\nbackups = 0\n")?;
     let mut questions = Questions::new(daemon.client().await?, wanted.models);
     questions.answered().await?;
     println!("start to the first answer {:>28.0} ms", started.elapsed().as_secs_f64() * 1e3);
     let started = Instant::now();
     questions.first().await?;
     println!("the first search of all   {:>28.0} ms", started.elapsed().as_secs_f64() * 1e3);
-    println!("resident then             {:>28.0} MB", daemon.resident_megabytes()?);
+    println!("resident then             {:>28.0} MB", megabytes(&daemon, "VmRSS:")?);
 
     let quiet = questions.ask(wanted.rounds, 1).await?;
     report("nothing else goes on", &quiet, None);
     println!(
         "resident                  {:>28.0} MB, at most {:.0} MB",
-        daemon.resident_megabytes()?,
-        daemon.peak_megabytes()?
+        megabytes(&daemon, "VmRSS:")?,
+        megabytes(&daemon, "VmHWM:")?
     );
     let writing = Writing::start(&home, wanted.models, Duration::from_secs(wanted.seconds));
     let busy = questions.ask_until(wanted.rounds, 2, || writing.0.is_finished()).await?;
@@ -67,8 +67,8 @@ async fn main() -> Result<(), Failure> {
     report(&format!("while {:.0} models/s are written", written.rate), &busy, Some(&quiet));
     println!(
         "resident                  {:>28.0} MB, at most {:.0} MB",
-        daemon.resident_megabytes()?,
-        daemon.peak_megabytes()?
+        megabytes(&daemon, "VmRSS:")?,
+        megabytes(&daemon, "VmHWM:")?
     );
     println!("load {}", load()?.trim());
     Ok(())
@@ -97,6 +97,14 @@ impl Wanted {
         }
         if wanted.models == 0 || wanted.rounds == 0 { Err("nothing to ask".into()) } else { Ok(wanted) }
     }
+}
+
+/// A line of proc(5)'s status.
+fn megabytes(daemon: &Daemon, title: &str) -> Result<f64, Failure> {
+    let status = std::fs::read_to_string(daemon.told().join("status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(title)).ok_or("no such line in status")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024.0 / 1e6)
 }
 
 /// The averages of one, five and fifteen minutes, of proc_loadavg(5).

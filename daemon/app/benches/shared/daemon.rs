@@ -18,7 +18,9 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(home: &Path) -> Result<Self, Failure> {
+    /// Starts one on a home, with a configuration that leaves out what is not measured, such as a daily backup.
+    pub(crate) fn start(home: &Path, configuration: &str) -> Result<Self, Failure> {
+        std::fs::write(home.join("config.toml"), configuration)?;
         let process = Command::new(env!("CARGO_BIN_EXE_paintboxd"))
             .arg("run")
             .env_clear()
@@ -47,27 +49,19 @@ impl Daemon {
         Ok(Endpoint::from_static("http://paintboxd").connect_with_connector(connector).await?)
     }
 
-    pub(crate) fn resident_megabytes(&self) -> Result<f64, Failure> {
-        self.memory("VmRSS:")
-    }
-
-    pub(crate) fn peak_megabytes(&self) -> Result<f64, Failure> {
-        self.memory("VmHWM:")
-    }
-
-    /// A line of proc(5)'s status.
-    fn memory(&self, title: &str) -> Result<f64, Failure> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(title)).ok_or("no such line in status")?;
-        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024.0 / 1e6)
+    /// Where proc(5) tells of it.
+    pub(crate) fn told(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.process.id()))
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It ended by itself, or ends now; there is nobody left to tell.
-        drop(self.process.kill());
+        // In order, because after any other end the next daemon would check the whole catalogue while it is measured.
+        let asked = Command::new("kill").arg("-TERM").arg(self.process.id().to_string()).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            drop(self.process.kill());
+        }
         drop(self.process.wait());
     }
 }
