@@ -100,13 +100,6 @@ pub(crate) fn match_expressions(query: &str, ending: Ending) -> Vec<String> {
     whole.into_iter().chain(begun).collect()
 }
 
-/// Whether FTS5 has to gather everything that begins like an expression of [`match_expressions`] before it can tell the
-/// first model. What begins with three letters has a list of its own, as whole words have.
-pub(crate) fn is_gathered(expression: &str) -> bool {
-    let last = expression.rsplit('"').nth(1).unwrap_or_default();
-    expression.contains("\" *") && last.chars().count() > PREFIX_CHARS
-}
-
 /// The terms of a query one by one, as many as count.
 pub(crate) fn query_terms(query: &str) -> Vec<String> {
     let terms = runs(query, INDEXED_CHARS).into_iter().take(QUERY_TERMS);
@@ -208,8 +201,6 @@ mod tests {
             assert_eq!(match_expression(query, Ending::Open).as_deref(), wanted, "{query}");
         }
         assert_eq!(match_expressions("big red heart", Ending::Open), ["\"big\" AND \"red\"", "\"heart\" *"]);
-        assert!(is_gathered("\"heart\" *") && is_gathered("name : (\"heart\" *)"));
-        assert!(!is_gathered("\"hea\" *") && !is_gathered("\"big\" AND \"red\""));
         assert_eq!(match_expression("red heart", Ending::Whole).as_deref(), Some("\"red\" AND \"heart\""));
         let many = "word ".repeat(1000);
         assert_eq!(match_expression(&many, Ending::Open).unwrap().matches("AND").count(), QUERY_TERMS - 1);

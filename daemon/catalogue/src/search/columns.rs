@@ -52,11 +52,6 @@ impl Columns {
         &self.segments
     }
 
-    /// No model has a higher id.
-    pub(crate) fn end(&self) -> usize {
-        self.segments.len() * SEGMENT_ROWS
-    }
-
     pub(crate) fn is_downloaded(&self, id: usize) -> bool {
         let segment = self.segments.get(id / SEGMENT_ROWS);
         segment.is_some_and(|segment| segment.flags[id % SEGMENT_ROWS] & DOWNLOADED != 0)

@@ -5,8 +5,8 @@
 use super::bits::{Bits, Packed};
 use super::columns::Columns;
 use super::test::Source;
+use crate::codec;
 use crate::statements::statements;
-use crate::{codec, words};
 use sqlx::query::QueryScalar;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
@@ -17,8 +17,6 @@ use std::sync::Arc;
 const KEPT_BYTES: usize = 24 << 20;
 /// Fewer models are found again in about a millisecond.
 const KEPT_FROM: usize = 2_048;
-/// Models whose ids come as one text, where looking for them in parts costs no more: two megabytes.
-const AT_ONCE: usize = 1 << 18;
 /// More pieces of what changed are not worth asking for one by one.
 const MOST_RANGES: usize = 12;
 
@@ -103,12 +101,7 @@ pub(crate) async fn read(
                     return Ok(Reading::of(patched(connection, expression, models, &ranges).await?));
                 }
             }
-            let models = if words::is_gathered(expression) {
-                listed(sqlx::query_scalar(MATCHES).bind(expression), connection).await?
-            } else {
-                let parts = (0..columns.end()).step_by(AT_ONCE).map(|first| first..first + AT_ONCE);
-                patched(connection, expression, Bits::default(), &parts.collect::<Vec<_>>()).await?
-            };
+            let models = listed(sqlx::query_scalar(MATCHES).bind(expression), connection).await?;
             return Ok(Reading::of(models));
         }
         Source::Named(name) => sqlx::query_scalar(NAMED).bind(name),
