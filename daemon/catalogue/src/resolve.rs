@@ -8,7 +8,7 @@ use crate::open::Catalogue;
 use crate::statements::statements;
 use crate::words;
 use paintbox_domain::{Hub, ModelRef, Sha256};
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::{Encode, FromRow, Sqlite, SqliteConnection, Type};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -304,27 +304,25 @@ async fn by_short_digest(connection: &mut SqliteConnection, digits: &str) -> Res
 
 async fn by_path(connection: &mut SqliteConnection, path: &Path) -> Result<Option<Resolved>, CatalogueError> {
     // A file of a library may not have been read yet, and then it is known by its name alone.
-    for statement in [FILES_BY_PATH, FILES_BY_LIBRARY_PATH, FILES_BY_TENSORS_AT_PATH] {
-        let rows: Vec<ContentRow> = sqlx::query_as(statement)
-            .bind(codec::path_bytes(path))
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(could_not(ATTEMPT))?;
-        if let Some(row) = rows.first() {
-            return Ok(Some(row.resolved()));
-        }
-    }
-    Ok(None)
+    let statements = [FILES_BY_PATH, FILES_BY_LIBRARY_PATH, FILES_BY_TENSORS_AT_PATH];
+    first_found(connection, &statements, codec::path_bytes(path)).await
 }
 
 /// The page of a library's file, or of another one with the same content.
 async fn by_library_file(connection: &mut SqliteConnection, file: u64) -> Result<Option<Resolved>, CatalogueError> {
-    for statement in [FILES_BY_LIBRARY_FILE, FILES_BY_TENSORS_OF_LIBRARY_FILE] {
-        let rows: Vec<ContentRow> = sqlx::query_as(statement)
-            .bind(codec::count(file))
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(could_not(ATTEMPT))?;
+    let statements = [FILES_BY_LIBRARY_FILE, FILES_BY_TENSORS_OF_LIBRARY_FILE];
+    first_found(connection, &statements, codec::count(file)).await
+}
+
+/// What the first of these statements that finds something finds.
+async fn first_found<'q>(
+    connection: &mut SqliteConnection,
+    statements: &[&'static str],
+    argument: impl Copy + Encode<'q, Sqlite> + Type<Sqlite> + 'q,
+) -> Result<Option<Resolved>, CatalogueError> {
+    for statement in statements {
+        let rows: Vec<ContentRow> =
+            sqlx::query_as(*statement).bind(argument).fetch_all(&mut *connection).await.map_err(could_not(ATTEMPT))?;
         if let Some(row) = rows.first() {
             return Ok(Some(row.resolved()));
         }

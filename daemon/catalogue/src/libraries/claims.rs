@@ -1,12 +1,12 @@
 //! What other tools say a library's file is on CivitAI: a hint where no digest is listed, and never more than that.
 //!
 //! A claimed version has the file only if exactly one of its listed files agrees: by a digest, or, where the hub lists no
-//! digest that could speak against it, by name and length. A note that is about other bytes says nothing of these. Everything else stays a claim on the file's own page. A digest
-//! that the hub lists later overrules what was taken for the same.
+//! digest that could speak against it, by name and length. A note that is about other bytes says nothing of these.
+//! Everything else stays a claim on the file's own page. A digest that the hub lists later overrules what was taken for
+//! the same.
 
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
-use crate::evidence::tags::TagIds;
 use crate::ids::LibraryFileId;
 use crate::libraries::changes::settle;
 use crate::open::Catalogue;
@@ -150,8 +150,7 @@ impl Catalogue {
         let mut tx = self.write(attempt).await?;
         let link = sqlx::query(LINK_CLAIMED).bind(codec::id_list(ids.iter().copied())).bind(now.unix_ms());
         link.execute(&mut *tx).await.map_err(could_not(attempt))?;
-        let tags: &TagIds = &self.tags;
-        settle(&mut tx, tags, &ids, now).await?;
+        settle(&mut tx, &self.tags, &ids, now).await?;
         self.commit(tx, attempt).await
     }
 }
