@@ -74,7 +74,7 @@ async fn upgraded(path: &Path) -> Catalogue {
 }
 
 /// What each later step could hold that the ones before could not.
-const ADDED: [(i64, &str); 7] = [
+const ADDED: [(i64, &str); 10] = [
     (
         20_261_125_000_001,
         "INSERT INTO follow_rename (follow_id, former_target, renamed_ms) VALUES (1, 'civitai:Conan', 2000);
@@ -115,8 +115,12 @@ const ADDED: [(i64, &str); 7] = [
          VALUES (4, x'6c6f7261732fff', 17, -3, 1000);
          UPDATE file SET library_file_id = 17 WHERE file_id = 1;",
     ),
-    // Indexes alone.
+    // Indexes alone, here and in the sixth.
     (20_261_128_000_004, ""),
+    (20_261_128_000_005, "UPDATE file SET auto_v3 = '0123456789ab' WHERE file_id = 2"),
+    (20_261_128_000_006, ""),
+    // What the search has still to take in is no more after the next start.
+    (20_261_128_000_007, ""),
 ];
 
 /// A catalogue of the layout `step`, with rows in everything that it has.
@@ -181,7 +185,9 @@ async fn every_landed_layout_keeps_what_it_holds_and_gets_the_usual_values() {
         assert_eq!(one("SELECT count(*) FROM removal").await.unwrap(), Some(volume.map_or(0, |_| 1)), "{step}");
         let asked = (step >= 20_261_128_000_003).then_some(2_000);
         assert_eq!(one("SELECT max(asked_ms) FROM library_file").await.unwrap(), asked, "{step}");
-        assert_eq!(one("SELECT max(auto_v3) FROM file").await.unwrap(), None, "{step}");
+        let known = "SELECT count(*) FROM file WHERE auto_v3 = '0123456789ab'";
+        let of_tensors = i64::from(step >= 20_261_128_000_005);
+        assert_eq!(one(known).await.unwrap(), Some(of_tensors), "{step}");
         assert_eq!(catalogue.check_integrity().await.unwrap(), Vec::<String>::new(), "{step}");
         let next = MIGRATIONS.iter().map(|migration| migration.version).find(|version| *version > step);
         let backups = catalogue.backups().await.unwrap();

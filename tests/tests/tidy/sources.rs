@@ -136,6 +136,9 @@ fn landed_migrations_are_never_edited() {
         ("20261128000002_search.sql", "4f7cf5a1fc6b15b19ab2c9c18b41cba8bee19cf7e7a5d35464caf89369fb2829"),
         ("20261128000003_libraries.sql", "31e38ffaf0fa1b3e94e2899de8cb29f21773810ed3c5b5f3e514d8012fa7487d"),
         ("20261128000004_shelf.sql", "11ff050e29911ab34e2eff58d5551994af9a6866e5369d0771811172f16bb4b0"),
+        ("20261128000005_same_tensors.sql", "c3ba4de25810773979978317ece96605d09b7234ae356ea5a05f00bfe3987f41"),
+        ("20261128000006_pictures_beside.sql", "07bbe7c637e011408eaef98beba78b863068d03ae3dcf079fa2483f2e3ba6ae3"),
+        ("20261128000007_search_counters.sql", "c4899bce618d9fc3923b5a9c0433ed3e2353462fadbb4857bc3eae8e4ecbad24"),
     ];
     for (name, digest) in landed {
         let bytes = std::fs::read(root().join("migrations").join(name)).unwrap();
