@@ -33,15 +33,16 @@ impl Terminal {
         let notes = std::io::stderr().is_terminal();
         let dumb = variable("TERM").is_none_or(|kind| kind == "dumb");
         let styled = output && !dumb && variable("NO_COLOR").is_none();
-        let columns = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+        let window = rustix::termios::tcgetwinsize(std::io::stdout()).ok().filter(|window| window.ws_col > 0);
+        let column_px = window.map(|window| u32::from(window.ws_xpixel / window.ws_col)).filter(|width| *width > 0);
         Self {
             input: std::io::stdin().is_terminal(),
             output,
             notes,
             progress: notes && !dumb,
             styled,
-            pictures: if styled { Protocol::of(variable) } else { None },
-            columns: columns.filter(|columns| output && *columns >= 20),
+            pictures: if styled { Protocol::of(variable, column_px) } else { None },
+            columns: window.map(|window| usize::from(window.ws_col)).filter(|columns| output && *columns >= 20),
             desktop: cfg!(target_os = "macos")
                 || variable("DISPLAY").is_some()
                 || variable("WAYLAND_DISPLAY").is_some(),

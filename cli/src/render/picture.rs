@@ -1,14 +1,17 @@
-//! Pictures inside a terminal, by the two protocols that need no answer from it: kitty's
-//! (<https://sw.kovidgoyal.net/kitty/graphics-protocol/>) and iTerm2's (<https://iterm2.com/documentation-images.html>).
+//! Pictures inside a terminal, by the three protocols that need no answer from it: kitty's
+//! (<https://sw.kovidgoyal.net/kitty/graphics-protocol/>), iTerm2's (<https://iterm2.com/documentation-images.html>), and
+//! sixel (<https://vt100.net/docs/vt3xx-gp/chapter14.html>).
 //!
-//! Which one a terminal speaks is told by what it says of itself in the environment. It is never asked, because one that
-//! does not understand the question answers with nothing, or with letters in the next command line. Sixel says nothing of
-//! itself there, so it is left out.
+//! Which one a terminal speaks is told by what it says of itself in the environment, or by who knows better, in
+//! `PAINTBOX_PICTURES`. It is never asked, because one that does not understand the question answers with nothing, or with
+//! letters in the next command line.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use icy_sixel::SixelImage;
 use image::codecs::png::PngEncoder;
-use image::{ImageFormat, ImageReader, Limits};
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 
 /// Kitty takes at most so much of a picture at once.
@@ -17,16 +20,34 @@ const CHUNK_BYTES: usize = 4096;
 const LONGEST_SIDE_PX: u32 = 2048;
 const MOST_BYTES: u64 = 64 << 20;
 
+/// Where a terminal does not tell how wide a column is: as on the VT340, whose cells were 10×20.
+const COLUMN_PX: u32 = 10;
+/// The first release of Konsole with sixel, as `KONSOLE_VERSION` writes 22.04.0
+/// (<https://konsole.kde.org/changelog.html>).
+const KONSOLE_WITH_SIXEL: u32 = 220_400;
+
 /// How a terminal wants pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Kitty,
     Iterm,
+    /// Counts in pixels, and so has to be told how many a column takes.
+    Sixel {
+        column_px: u32,
+    },
 }
 
 impl Protocol {
-    /// What a terminal speaks, by its environment. None inside tmux and screen, which pass on neither.
-    pub(crate) fn of(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+    /// What a terminal speaks, by its environment. None inside tmux and screen, which by themselves pass on none of them.
+    pub(crate) fn of(variable: impl Fn(&str) -> Option<String>, column_px: Option<u32>) -> Option<Self> {
+        let sixel = Self::Sixel { column_px: column_px.unwrap_or(COLUMN_PX) };
+        match variable("PAINTBOX_PICTURES").as_deref() {
+            Some("kitty") => return Some(Self::Kitty),
+            Some("iterm") => return Some(Self::Iterm),
+            Some("sixel") => return Some(sixel),
+            Some("none") => return None,
+            _ => {}
+        }
         let term = variable("TERM").unwrap_or_default();
         if variable("TMUX").is_some() || term.starts_with("screen") || term.starts_with("tmux") {
             return None;
@@ -39,6 +60,13 @@ impl Protocol {
         if term == "xterm-kitty" || term == "xterm-ghostty" || variable("KITTY_WINDOW_ID").is_some() {
             return Some(Self::Kitty);
         }
+        if ["foot", "mlterm", "contour"].iter().any(|speaks| term.starts_with(speaks)) {
+            return Some(sixel);
+        }
+        let konsole = variable("KONSOLE_VERSION").and_then(|version| version.parse::<u32>().ok());
+        if konsole.is_some_and(|version| version >= KONSOLE_WITH_SIXEL) {
+            return Some(sixel);
+        }
         // Kept by ssh, where TERM_PROGRAM is not.
         (variable("LC_TERMINAL").as_deref() == Some("iTerm2")).then_some(Self::Iterm)
     }
@@ -46,14 +74,17 @@ impl Protocol {
     /// What draws a picture so many columns wide, with the cursor behind it. None for what is no PNG or WebP of a
     /// thumbnail's size.
     pub(crate) fn draw(self, picture: &[u8], columns: u32) -> Option<String> {
-        let png = as_png(picture)?;
-        let text = STANDARD.encode(&png);
-        Some(match self {
-            Self::Kitty => kitty(&text, columns),
+        let picture = thumbnail(picture)?;
+        match self {
+            Self::Kitty => Some(kitty(&STANDARD.encode(as_png(&picture)?), columns)),
             Self::Iterm => {
-                format!("\x1b]1337;File=inline=1;size={};width={columns};preserveAspectRatio=1:{text}\x07", png.len())
+                let png = as_png(&picture)?;
+                let text = STANDARD.encode(&png);
+                let size = png.len();
+                Some(format!("\x1b]1337;File=inline=1;size={size};width={columns};preserveAspectRatio=1:{text}\x07"))
             }
-        })
+            Self::Sixel { column_px } => sixel(&picture, columns.saturating_mul(column_px)),
+        }
     }
 }
 
@@ -70,8 +101,15 @@ fn kitty(text: &str, columns: u32) -> String {
     drawn
 }
 
-/// Every terminal that shows pictures shows PNG; WebP only some.
-fn as_png(picture: &[u8]) -> Option<Vec<u8>> {
+/// As wide as that, and lower than twice as wide.
+fn sixel(picture: &DynamicImage, width_px: u32) -> Option<String> {
+    let width_px = width_px.clamp(1, LONGEST_SIDE_PX);
+    let fitted = picture.resize(width_px, width_px.saturating_mul(2), FilterType::Triangle).into_rgba8();
+    let (width, height) = (usize::try_from(fitted.width()).ok()?, usize::try_from(fitted.height()).ok()?);
+    SixelImage::try_from_rgba(fitted.into_raw(), width, height).ok()?.encode().ok()
+}
+
+fn thumbnail(picture: &[u8]) -> Option<DynamicImage> {
     let mut reader = ImageReader::new(Cursor::new(picture)).with_guessed_format().ok()?;
     if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::WebP)) {
         return None;
@@ -81,17 +119,23 @@ fn as_png(picture: &[u8]) -> Option<Vec<u8>> {
     limits.max_image_height = Some(LONGEST_SIDE_PX);
     limits.max_alloc = Some(MOST_BYTES);
     reader.limits(limits);
-    let decoded = reader.decode().ok()?;
+    reader.decode().ok()
+}
+
+/// Every terminal that shows pictures of files shows PNG; WebP only some.
+fn as_png(picture: &DynamicImage) -> Option<Vec<u8>> {
     let mut png = Vec::new();
-    decoded.write_with_encoder(PngEncoder::new(&mut png)).ok()?;
+    picture.write_with_encoder(PngEncoder::new(&mut png)).ok()?;
     Some(png)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::RgbImage;
     use image::codecs::webp::WebPEncoder;
-    use image::{DynamicImage, RgbImage};
+
+    const SIXEL: Protocol = Protocol::Sixel { column_px: COLUMN_PX };
 
     fn webp(side: u32) -> Vec<u8> {
         // Noise, so that it takes several chunks.
@@ -106,7 +150,9 @@ mod tests {
     }
 
     fn of(variables: &[(&str, &str)]) -> Option<Protocol> {
-        Protocol::of(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        let value =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Protocol::of(value, None)
     }
 
     #[test]
@@ -119,6 +165,13 @@ mod tests {
             (&[("TERM_PROGRAM", "iTerm.app")], Some(Protocol::Iterm)),
             (&[("LC_TERMINAL", "iTerm2")], Some(Protocol::Iterm)),
             (&[("TERM_PROGRAM", "Apple_Terminal")], None),
+            (&[("TERM", "foot")], Some(SIXEL)),
+            (&[("TERM", "mlterm-256color")], Some(SIXEL)),
+            (&[("TERM", "xterm-256color"), ("KONSOLE_VERSION", "220401")], Some(SIXEL)),
+            (&[("TERM", "xterm-256color"), ("KONSOLE_VERSION", "211203")], None),
+            (&[("TERM", "xterm-256color"), ("PAINTBOX_PICTURES", "sixel")], Some(SIXEL)),
+            (&[("TMUX", "/tmp/x"), ("PAINTBOX_PICTURES", "kitty")], Some(Protocol::Kitty)),
+            (&[("TERM", "xterm-kitty"), ("PAINTBOX_PICTURES", "none")], None),
             (&[("TERM", "tmux-256color"), ("KITTY_WINDOW_ID", "1")], None),
             (&[("TERM", "screen"), ("LC_TERMINAL", "iTerm2")], None),
             (&[("TMUX", "/tmp/x"), ("TERM_PROGRAM", "iTerm.app")], None),
@@ -142,6 +195,24 @@ mod tests {
         let iterm = Protocol::Iterm.draw(&webp, 32).unwrap();
         let wanted = format!("\x1b]1337;File=inline=1;size={};width=32;", png.len());
         assert!(iterm.starts_with(&wanted) && iterm.ends_with('\x07'), "{iterm:.60}");
+    }
+
+    #[test]
+    fn sixel_is_drawn_as_wide_as_its_columns() {
+        let image =
+            RgbImage::from_fn(20, 30, |x, _| if x < 10 { image::Rgb([250, 5, 5]) } else { image::Rgb([5, 5, 250]) });
+        let mut png = Vec::new();
+        DynamicImage::from(image).write_with_encoder(PngEncoder::new(&mut png)).unwrap();
+        let drawn = Protocol::Sixel { column_px: 5 }.draw(&png, 8).unwrap();
+        assert!(drawn.starts_with("\x1bP") && drawn.ends_with("\x1b\\"), "{drawn:.60}");
+        let decoded = SixelImage::decode(drawn.as_bytes()).unwrap();
+        assert_eq!((decoded.width, decoded.height), (40, 60));
+        let pixel = |x: usize, y: usize| &decoded.pixels[(y * 40 + x) * 4..][..3];
+        for y in [0, 30, 59] {
+            let (left, right) = (pixel(4, y), pixel(35, y));
+            assert!(left[0] > 200 && left[2] < 50, "{left:?}");
+            assert!(right[0] < 50 && right[2] > 200, "{right:?}");
+        }
     }
 
     #[test]
