@@ -1,6 +1,7 @@
 //! `paintbox updates`.
 
 use crate::client::{Client, DISK_DEADLINE, call};
+use crate::commands::sync_run;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::UpdateJson;
@@ -25,6 +26,9 @@ pub(crate) struct Arguments {
     /// At most this many models, 0 for all [default: 50 in a terminal, otherwise all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Fetch them too: of each model the newest version for a base model that you have it for
+    #[arg(long)]
+    pull: bool,
 }
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
@@ -41,7 +45,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
         for model in &models {
             session.out.json(&UpdateJson::from(model))?;
         }
-        return Ok(Exit::Done);
+        return if arguments.pull { pull(&client, &models, session).await } else { Ok(Exit::Done) };
     }
     if models.is_empty() {
         session.note("Nothing newer is known of what is here.")?;
@@ -68,11 +72,38 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     if more {
         session.note(&format!("The first {} models; --limit 0 shows all.", models.len()))?;
     }
+    if arguments.pull {
+        return pull(&client, &models, session).await;
+    }
     session.note(
-        "This is what the pages said when they were last looked at. `paintbox pull REF` fetches a version; a model that \
-         is followed is looked at by itself.",
+        "This is what the pages said when they were last looked at. `paintbox pull REF` fetches a version, --pull \
+         all of them; a model that is followed is looked at by itself.",
     )?;
     Ok(Exit::Done)
+}
+
+/// Fetches the newest version of each model that suits what is here and may be fetched.
+async fn pull(client: &Client, models: &[v1::ModelUpdate], session: &mut Session) -> Result<Exit, CliError> {
+    let suits = |newer: &&v1::NewerVersion| {
+        newer.same_base_model && newer.download_allowed && newer.early_access_until.is_none()
+    };
+    let wanted: Vec<&v1::NewerVersion> = models.iter().filter_map(|model| model.newer.iter().find(suits)).collect();
+    if wanted.is_empty() {
+        session.note("None of these is for a base model that you have, and free to be fetched.")?;
+        return Ok(Exit::Done);
+    }
+    let bytes: u64 = wanted.iter().map(|newer| newer.size_bytes).sum();
+    let question = match wanted.len() {
+        1 => format!("Fetch 1 version, {}?", units::bytes(bytes)),
+        versions => format!("Fetch {versions} versions, {}?", units::bytes(bytes)),
+    };
+    if session.has_company() && !session.confirm(&question)? {
+        return Ok(Exit::Done);
+    }
+    let references = wanted.iter().map(|newer| newer.version.clone()).collect();
+    let request = v1::CreateSyncRunRequest { references, ..Default::default() };
+    let run = sync_run::create(client, request, session).await?;
+    sync_run::wait(client, &run.name, session).await
 }
 
 /// The first of them, and whether there are more.

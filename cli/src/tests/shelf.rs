@@ -255,6 +255,35 @@ civitai:2@9  Ink    v5    v9     SDXL 1.0         -  1 day ago  for another base
 }
 
 #[tokio::test]
+async fn updates_are_fetched_where_nothing_speaks_against_it() {
+    let mut bench = Bench::new().await;
+    let mut early = update(2);
+    early.newer[0].early_access_until = time(86_400);
+    bench.world().shelf.updates = vec![update(1), early, update(3)];
+    bench.company = true;
+    bench.input = "n\n".to_owned();
+    let ended = bench.run(&["updates", "--pull"]).await;
+    assert_eq!(ended.code, 0);
+    assert!(ended.notes.contains("Fetch 2 versions, 288 MB? [Y/n]"), "{}", ended.notes);
+    let runs = |bench: &Bench| {
+        let asked = bench.world().asked.clone();
+        asked.into_iter().filter(|request| request.starts_with("CreateSyncRun")).collect::<Vec<_>>()
+    };
+    assert!(runs(&bench).is_empty());
+    bench.input = "\n".to_owned();
+    bench.run(&["updates", "--pull"]).await;
+    let asked = runs(&bench);
+    assert!(asked.len() == 1 && asked[0].contains(r#"references: ["civitai:1@6", "civitai:3@6"]"#), "{asked:?}");
+
+    bench.company = false;
+    bench.world().shelf.updates.truncate(2);
+    bench.world().shelf.updates.remove(0);
+    let ended = bench.run(&["updates", "--pull"]).await;
+    assert!(ended.notes.contains("None of these is for a base model that you have"), "{}", ended.notes);
+    assert_eq!(runs(&bench).len(), 1);
+}
+
+#[tokio::test]
 async fn show_says_what_goes_with_it() {
     let bench = Bench::new().await;
     let mut shown = model(1);
