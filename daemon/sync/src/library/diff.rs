@@ -9,8 +9,7 @@ use paintbox_domain::FileLook;
 use paintbox_store::library::{SeenFile, Walked};
 use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Files on record by number and length.
 #[derive(Debug, Default)]
@@ -64,26 +63,47 @@ pub(crate) struct Difference {
     pub(crate) described: Vec<(LibraryFileId, SeenFile)>,
 }
 
-/// The names that need more than what is on record of the library to be understood.
-pub(crate) fn unfamiliar(known: &[LibraryPath], walked: &Walked) -> Vec<FileLook> {
-    let known = by_path(known);
-    let is_familiar =
-        |file: &&SeenFile| known.get(file.path.as_os_str()).is_some_and(|known| known.look.is_same_file(&file.look));
-    walked.files.iter().filter(|file| !is_familiar(file)).map(|file| file.look).collect()
+/// What is on record under the names of a walk, and what is not among them any more. Both lists are in the order of their
+/// paths' bytes, so that one look at each is enough.
+pub(crate) struct Pairs<'a> {
+    /// For each file of the walk.
+    before: Vec<Option<&'a LibraryPath>>,
+    missing: Vec<&'a LibraryPath>,
 }
 
-/// Compares a walk with what is on record. `like` holds the files that looks from [`unfamiliar`] may be.
-pub(crate) fn difference(known: &[LibraryPath], walked: &Walked, like: &Known) -> Difference {
-    let by_path = by_path(known);
+impl<'a> Pairs<'a> {
+    pub(crate) fn new(known: &'a [LibraryPath], walked: &Walked) -> Self {
+        let mut pairs = Self { before: Vec::with_capacity(walked.files.len()), missing: Vec::new() };
+        let mut known = known.iter().peekable();
+        for file in &walked.files {
+            let path = file.path.as_os_str();
+            while let Some(missing) = known.next_if(|known| known.path.as_os_str() < path) {
+                pairs.missing.push(missing);
+            }
+            pairs.before.push(known.next_if(|known| known.path.as_os_str() == path));
+        }
+        pairs.missing.extend(known);
+        pairs
+    }
+
+    /// The files that need more than what is on record of the library to be understood.
+    pub(crate) fn unfamiliar(&self, walked: &Walked) -> Vec<FileLook> {
+        let both = walked.files.iter().zip(&self.before);
+        let unfamiliar =
+            both.filter(|(file, before)| before.is_none_or(|before| !before.look.is_same_file(&file.look)));
+        unfamiliar.map(|(file, _)| file.look).collect()
+    }
+}
+
+/// Compares a walk with what is on record. `like` holds the files that looks from [`Pairs::unfamiliar`] may be.
+pub(crate) fn difference(pairs: &Pairs<'_>, walked: &Walked, like: &Known) -> Difference {
     let mut found = Difference::default();
     let mut renumbered = HashSet::new();
-    let seen: HashSet<&OsStr> = walked.files.iter().map(|file| file.path.as_os_str()).collect();
-    let is_gone = |path: &Path| !seen.contains(path.as_os_str()) && !walked.is_uncertain(path);
-    found.gone = known.iter().filter(|known| is_gone(&known.path)).map(|known| known.path.clone()).collect();
+    let is_gone = |known: &&&LibraryPath| !walked.is_uncertain(&known.path);
+    found.gone = pairs.missing.iter().filter(is_gone).map(|known| known.path.clone()).collect();
     // Only a doubt asks for it.
     let looks = LazyCell::new(|| walked.files.iter().map(|file| &file.look).collect::<HashSet<_>>());
-    for file in &walked.files {
-        let before = by_path.get(file.path.as_os_str());
+    for (file, before) in walked.files.iter().zip(&pairs.before) {
         if let Some(before) = before.filter(|before| before.look.is_same_file(&file.look)) {
             if before.look != file.look && renumbered.insert(before.file) {
                 found.looks.push((before.file, file.look));
@@ -109,13 +129,10 @@ pub(crate) fn difference(known: &[LibraryPath], walked: &Walked, like: &Known) -
     found
 }
 
-fn by_path(known: &[LibraryPath]) -> HashMap<&OsStr, &LibraryPath> {
-    known.iter().map(|known| (known.path.as_os_str(), known)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     const DISK: u64 = 1;
 
@@ -140,7 +157,7 @@ mod tests {
 
     fn compared(known: &[LibraryPath], walked: &Walked, like: &[(i64, FileLook)]) -> (Difference, Vec<Arrived>) {
         let like = Known::new(like.iter().map(|(file, look)| (LibraryFileId::new(*file), *look)));
-        let found = difference(known, walked, &like);
+        let found = difference(&Pairs::new(known, walked), walked, &like);
         let arrived = found.arrivals.iter().map(|arrival| arrival.file).collect();
         (found, arrived)
     }
@@ -150,7 +167,7 @@ mod tests {
         let known = on_record(&[("a", 1, look(DISK, 10, 5, 7)), ("b", 1, look(DISK, 10, 5, 7))]);
         let walked = seen(&[("a", look(DISK, 10, 5, 7)), ("b", look(DISK, 10, 5, 7))]);
         assert_eq!(compared(&known, &walked, &[]).0, Difference::default());
-        assert!(unfamiliar(&known, &walked).is_empty());
+        assert!(Pairs::new(&known, &walked).unfamiliar(&walked).is_empty());
     }
 
     #[test]
@@ -167,7 +184,7 @@ mod tests {
     fn a_move_is_the_same_file_under_another_name() {
         let known = on_record(&[("a", 1, look(DISK, 10, 5, 7))]);
         let walked = seen(&[("b", look(DISK, 10, 5, 7))]);
-        assert_eq!(unfamiliar(&known, &walked), [look(DISK, 10, 5, 7)]);
+        assert_eq!(Pairs::new(&known, &walked).unfamiliar(&walked), [look(DISK, 10, 5, 7)]);
         let (found, arrived) = compared(&known, &walked, &[(1, look(DISK, 10, 5, 7))]);
         assert_eq!((found.gone, arrived), (vec!["a".into()], vec![Arrived::Known(LibraryFileId::new(1))]));
     }
@@ -202,6 +219,17 @@ mod tests {
         assert_eq!((found.gone.len(), arrived), (0, vec![Arrived::New, Arrived::Known(LibraryFileId::new(1))]));
         // The same number, length and time on another disk.
         assert_eq!(compared(&[], &seen(&[("x", look(5, 10, 5, 7))]), &[(1, look(DISK, 10, 5, 7))]).1, [doubtful]);
+    }
+
+    #[test]
+    fn names_are_told_apart_wherever_they_stand() {
+        let same = look(DISK, 10, 5, 7);
+        let known = on_record(&[("a", 1, same), ("b/x", 2, same), ("d", 3, same), ("e", 4, same)]);
+        let walked = seen(&[("b", same), ("b/x", same), ("c", same), ("d", same), ("f", same)]);
+        let pairs = Pairs::new(&known, &walked);
+        let before: Vec<Option<i64>> = pairs.before.iter().map(|known| known.map(|known| known.file.get())).collect();
+        assert_eq!(before, [None, Some(2), None, Some(3), None]);
+        assert_eq!(pairs.missing.iter().map(|known| known.file.get()).collect::<Vec<_>>(), [1, 4]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! doubt. New names come before names that are gone, so that a file which moved always has one.
 
 use super::LastWalk;
-use super::diff::{Arrival, Arrived, Difference, Known, difference, unfamiliar};
+use super::diff::{Arrival, Arrived, Difference, Known, Pairs, difference};
 use super::inspect::{Source, inspect_all, sample_of};
 use crate::error::SyncError;
 use crate::service::Sync;
@@ -153,8 +153,9 @@ impl Sync {
         tell: &(dyn Fn(Scanned) + Send + std::marker::Sync),
     ) -> Result<Scanned, SyncError> {
         let catalogue = &self.inner.parts.catalogue;
-        let like = Known::new(catalogue.library_files_like(&unfamiliar(known, &walked)).await?);
-        let found = difference(known, &walked, &like);
+        let pairs = Pairs::new(known, &walked);
+        let like = Known::new(catalogue.library_files_like(&pairs.unfamiliar(&walked)).await?);
+        let found = difference(&pairs, &walked, &like);
         let mut scanned = Scanned {
             seen: walked.files.len() as u64,
             arrived: found.arrivals.len() as u64,
