@@ -333,10 +333,6 @@ CREATE TRIGGER search_new_model AFTER INSERT ON model BEGIN
     INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
 END;
 
-CREATE INDEX model_by_age ON model (coalesce(published_ms, first_seen_ms), model_id);
-
-CREATE INDEX model_by_downloads ON model (coalesce(downloads, -1), model_id);
-
 CREATE INDEX model_by_external_id ON model (hub, external_id COLLATE NOCASE);
 
 CREATE INDEX model_by_name ON model (name_key);

@@ -32,9 +32,11 @@ pub struct Interrupted {
 
 statements! {
     COUNTS = concat!(
-        "SELECT (SELECT count(*) FROM model WHERE gone_ms IS NULL) AS models, \
-         (SELECT count(*) FROM model m WHERE EXISTS (SELECT 1 ", crate::detail::local_weights!(), ")) \
-            AS downloaded_models, \
+        // All less the few that are gone, and from the weights to their models: no table is gone through.
+        "SELECT (SELECT count(*) FROM model) - (SELECT count(*) FROM model WHERE gone_ms IS NOT NULL) AS models, \
+         (SELECT count(DISTINCT m.model_id) FROM artifact here CROSS JOIN file hf ON hf.artifact_id = here.artifact_id \
+            CROSS JOIN version m ON m.version_id = hf.version_id WHERE EXISTS (SELECT 1 ", crate::detail::local_weights!(),
+        " AND la.artifact_id = here.artifact_id AND lv.version_id = m.version_id)) AS downloaded_models, \
          (SELECT coalesce(sum(size_bytes), 0) FROM artifact a WHERE EXISTS \
             (SELECT 1 FROM observation o WHERE o.artifact_id = a.artifact_id AND o.gone_ms IS NULL)) AS stored_bytes, \
          (SELECT count(*) FROM generation WHERE state = 'queued') AS queued_generations, \
