@@ -2,8 +2,10 @@
 //!
 //! `cargo bench -p paintbox-app --bench search [-- --models N] [--rounds N] [--seconds N]`, on Linux. The catalogue is
 //! made once, of every size, by what records a hub's answers, and kept in the folder for a benchmark's files of the
-//! target folder. Every class of question is asked with other words each time; first while nothing else goes on, then
-//! while new models are written to the same catalogue at 5,000 a second for `--seconds`.
+//! target folder. Every class of question is asked with other words each time: `--rounds` times after the start, when the
+//! words are mostly new ones, as often again, when most beginnings of words have been asked for, and then while models are
+//! written to the same catalogue, at 5,000 a second if that can be, for `--seconds`: known ones with other counters, and new
+//! ones.
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 #![expect(clippy::disallowed_methods, reason = "it measures a real process in real time")]
 
@@ -22,7 +24,7 @@ use questions::{Measured, Questions};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use world::World;
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -54,23 +56,26 @@ async fn main() -> Result<(), Failure> {
     println!("the first search of all   {:>28.0} ms", started.elapsed().as_secs_f64() * 1e3);
     println!("resident then             {:>28.0} MB", megabytes(&daemon, "VmRSS:")?);
 
-    let quiet = questions.ask(wanted.rounds, 1).await?;
-    report("nothing else goes on", &quiet, None);
-    println!(
-        "resident                  {:>28.0} MB, at most {:.0} MB",
-        megabytes(&daemon, "VmRSS:")?,
-        megabytes(&daemon, "VmHWM:")?
-    );
-    let writing = Writing::start(&home, wanted.models, Duration::from_secs(wanted.seconds));
-    let busy = questions.ask_until(wanted.rounds, 2, || writing.0.is_finished()).await?;
-    let written = writing.0.await??;
-    report(&format!("while {:.0} models/s are written", written.rate), &busy, Some(&quiet));
-    println!(
-        "resident                  {:>28.0} MB, at most {:.0} MB",
-        megabytes(&daemon, "VmRSS:")?,
-        megabytes(&daemon, "VmHWM:")?
-    );
+    let new = questions.ask_until(wanted.rounds, 1, || false).await?;
+    report("every question is a new one", &new, None);
+    resident(&daemon)?;
+    let quiet = questions.ask(wanted.rounds, 3).await?;
+    report("warm, and nothing else goes on", &quiet, None);
+    resident(&daemon)?;
+    for (what, seed) in [(Wrote::Counters, 2), (Wrote::New, 4)] {
+        let writing = Writing::start(&home, wanted.models, what, Duration::from_secs(wanted.seconds));
+        let busy = questions.ask_until(wanted.rounds, seed, || writing.0.is_finished()).await?;
+        let written = writing.0.await??;
+        report(&format!("while {:.0} {} are written", written.rate, what.named()), &busy, Some(&quiet));
+        resident(&daemon)?;
+    }
     println!("load {}", load()?.trim());
+    Ok(())
+}
+
+fn resident(daemon: &Daemon) -> Result<(), Failure> {
+    let (now, most) = (megabytes(daemon, "VmRSS:")?, megabytes(daemon, "VmHWM:")?);
+    println!("resident                  {now:>28.0} MB, at most {most:.0} MB");
     Ok(())
 }
 
@@ -140,24 +145,52 @@ struct Written {
     rate: f64,
 }
 
-/// New models being written, by another process than the daemon: this one.
+/// What a sync has to write.
+#[derive(Clone, Copy)]
+enum Wrote {
+    /// Models that are known, with more downloads than last time: most of what any look brings.
+    Counters,
+    /// Models that nobody saw before.
+    New,
+}
+
+impl Wrote {
+    fn named(self) -> &'static str {
+        match self {
+            Self::Counters => "models/s with other counters",
+            Self::New => "new models/s",
+        }
+    }
+}
+
+/// Models being written, by another process than the daemon: this one.
 struct Writing(tokio::task::JoinHandle<Result<Written, Failure>>);
 
 impl Writing {
-    fn start(home: &Path, models: u64, long: Duration) -> Self {
+    fn start(home: &Path, models: u64, what: Wrote, long: Duration) -> Self {
         let home = home.to_owned();
         Self(tokio::spawn(async move {
             let catalogue = opened(&home).await?;
-            // Not where an earlier run of this benchmark wrote.
-            let mut next = models.max(catalogue.counts().await?.models);
+            let mut next = match what {
+                // Not where an earlier run of this benchmark wrote.
+                Wrote::New => models.max(catalogue.counts().await?.models),
+                Wrote::Counters => 0,
+            };
             let mut world = World::new();
             let (started, mut written) = (Instant::now(), 0);
+            // Other ones than an earlier run wrote.
+            let more = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs() % 1_000_000;
             let mut turns = tokio::time::interval(WRITTEN_EVERY);
             while started.elapsed() < long {
-                let page: Vec<_> = (next..next + PAGE).map(|number| world.model(number)).collect();
+                let mut page: Vec<_> = (next..next + PAGE).map(|number| world.model(number)).collect();
+                if matches!(what, Wrote::Counters) {
+                    let counters = page.iter_mut().filter_map(|model| model.downloads.as_mut());
+                    counters.for_each(|downloads| *downloads += more + written / models);
+                }
                 turns.tick().await;
                 catalogue.record_models(&page, None).await?;
-                (next, written) = (next + PAGE, written + PAGE);
+                next = if matches!(what, Wrote::Counters) { (next + PAGE) % models } else { next + PAGE };
+                written += PAGE;
             }
             let rate = written as f64 / started.elapsed().as_secs_f64();
             catalogue.close().await;

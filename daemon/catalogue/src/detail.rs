@@ -51,9 +51,7 @@ macro_rules! summary_columns {
             $here,
             ", EXISTS (SELECT 1 ",
             $crate::detail::local_weights!(),
-            "), 0) AS downloaded, \
-             (SELECT json_group_array(name) FROM (SELECT t.name FROM model_tag mt JOIN tag t USING (tag_id) \
-              WHERE mt.model_id = m.model_id ORDER BY mt.position)) AS tags"
+            "), 0) AS downloaded"
         )
     };
 }
@@ -66,7 +64,12 @@ statements! {
                (SELECT json_group_array(t.name) FROM model_tag mt JOIN tag t USING (tag_id)
                 WHERE mt.model_id = model.model_id) AS tags
         FROM model WHERE model_id IN (SELECT value FROM json_each(?1)) ORDER BY model_id";
-    MODEL_SUMMARY = concat!("SELECT ", summary_columns!(), " FROM model m WHERE m.model_id = ?1");
+    MODEL_SUMMARY = concat!(
+        "SELECT ",
+        summary_columns!(),
+        ", (SELECT json_group_array(name) FROM (SELECT t.name FROM model_tag mt JOIN tag t USING (tag_id) \
+            WHERE mt.model_id = m.model_id ORDER BY mt.position)) AS tags FROM model m WHERE m.model_id = ?1"
+    );
     MODEL_REST = "
         SELECT description, licence, likes, first_seen_ms, updated_ms FROM model WHERE model_id = ?1";
     /// Nothing is renamed onto a model that is known on its own.
@@ -115,6 +118,12 @@ pub(crate) struct SummaryRow {
     architecture: Option<String>,
     #[serde(deserialize_with = "codec::truth")]
     downloaded: bool,
+}
+
+#[derive(FromRow)]
+struct TaggedRow {
+    #[sqlx(flatten)]
+    summary: SummaryRow,
     tags: String,
 }
 
@@ -136,7 +145,7 @@ impl SummaryRow {
         Self { base_model: Some(base_model), ..self }
     }
 
-    pub(crate) fn summary(self) -> Result<ModelSummary, CatalogueError> {
+    pub(crate) fn summary(self, tags: Vec<String>) -> Result<ModelSummary, CatalogueError> {
         let hub = codec::origin(&self.hub)?;
         Ok(ModelSummary {
             id: ModelId(self.model_id),
@@ -151,7 +160,7 @@ impl SummaryRow {
             creator: self.creator,
             downloaded: self.downloaded,
             nsfw_level: codec::small(self.nsfw_level),
-            tags: codec::texts("a model's tags", &self.tags)?,
+            tags,
             published_at: codec::time(self.published_ms),
             downloads: self.downloads.map(codec::counted),
             state: codec::named("a model's state", &self.state, ModelState::from_name)?,
@@ -222,14 +231,14 @@ impl Catalogue {
         let attempt = "read a model";
         let failed = could_not(attempt);
         let mut tx = self.read(attempt).await?;
-        let summary: Option<SummaryRow> =
+        let row: Option<TaggedRow> =
             sqlx::query_as(MODEL_SUMMARY).bind(id.0).fetch_optional(&mut *tx).await.map_err(&failed)?;
-        let Some(summary) = summary else {
+        let Some(row) = row else {
             return Err(CatalogueError::ModelNotFound { reference: format!("row {id}") });
         };
         let rest: RestRow = sqlx::query_as(MODEL_REST).bind(id.0).fetch_one(&mut *tx).await.map_err(&failed)?;
         let versions = versions::of_models(&mut tx, [id.0]).await?.remove(&id).unwrap_or_default();
-        let summary = summary.summary()?;
+        let summary = row.summary.summary(codec::texts("a model's tags", &row.tags)?)?;
         Ok(ModelDetail {
             gone_at: summary.gone_at,
             identity: claims::of_page(&mut tx, summary.hub, &summary.external_id).await?,

@@ -25,10 +25,13 @@ const WANTED_SQLITE: (&str, (u32, u32, u32)) = ("3.51.3", (3, 51, 3));
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+/// As many as there may be cores for. They are apart from the readers, so that what one search read is there for the next.
+const SEARCHERS: u32 = 2;
 /// KiB of pages that a connection keeps, as SQLite writes it. An import comes back to the same pages of the indexes; what
-/// searches come back to is kept in memory in a form of its own, and the system has the file's pages anyway.
+/// searches come back to most is kept in memory in a form of its own, and the system has the file's pages anyway.
 const WRITER_CACHE: &str = "-65536";
-const READER_CACHE: &str = "-8192";
+const READER_CACHE: &str = "-2048";
+const SEARCHER_CACHE: &str = "-8192";
 /// Pages in the write-ahead log before a commit moves them to the database file: the 64 MiB that the log may keep. An
 /// import has them moved earlier and beside it; see [`crate::checkpoint`].
 const CHECKPOINT_PAGES: &str = "16384";
@@ -44,6 +47,7 @@ statements! {
 pub struct Catalogue {
     pub(crate) writer: SqlitePool,
     pub(crate) readers: SqlitePool,
+    searchers: SqlitePool,
     clock: Arc<dyn Clock>,
     path: Arc<PathBuf>,
     pub(crate) aside: Arc<Aside>,
@@ -134,13 +138,15 @@ impl Catalogue {
         drop(connection);
 
         // Readers open once the layout stands, so that none of them prepares against an older one.
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_with(
-                shared.clone().create_if_missing(false).pragma("query_only", "on").pragma("cache_size", READER_CACHE),
-            )
-            .await
-            .map_err(opening)?;
+        let reading = |connections, cache| {
+            let options =
+                shared.clone().create_if_missing(false).pragma("query_only", "on").pragma("cache_size", cache);
+            (SqlitePoolOptions::new().test_before_acquire(false).max_connections(connections), options)
+        };
+        let (pool, options) = reading(READERS, READER_CACHE);
+        let readers = pool.connect_with(options).await.map_err(opening)?;
+        let (pool, options) = reading(SEARCHERS, SEARCHER_CACHE);
+        let searchers = pool.connect_lazy_with(options);
         let aside = Arc::new(Aside::new(beside.clone(), shared.clone(), was_left_open, clock.now()));
         let checkpoints =
             SqlitePoolOptions::new().max_connections(1).connect_lazy_with(shared.create_if_missing(false));
@@ -148,6 +154,7 @@ impl Catalogue {
         Ok(Self {
             writer,
             readers,
+            searchers,
             clock,
             path: Arc::new(path.to_owned()),
             aside,
@@ -163,6 +170,7 @@ impl Catalogue {
     pub async fn close(&self) {
         self.aside.close().await;
         self.checkpoints.close().await;
+        self.searchers.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -198,6 +206,14 @@ impl Catalogue {
     /// A transaction over one consistent state, for answers that take several statements.
     pub(crate) async fn read(&self, attempt: &'static str) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
         self.readers.begin().await.map_err(could_not(attempt))
+    }
+
+    /// The same for a search.
+    pub(crate) async fn read_for_search(
+        &self,
+        attempt: &'static str,
+    ) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
+        self.searchers.begin().await.map_err(could_not(attempt))
     }
 }
 

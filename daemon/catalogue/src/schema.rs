@@ -97,6 +97,7 @@ async fn every_statement_prepares_against_the_schema() {
         crate::search::columns::STATEMENTS,
         crate::search::index::STATEMENTS,
         crate::search::spelling::STATEMENTS,
+        crate::search::tag_names::STATEMENTS,
         crate::search::texts::STATEMENTS,
         crate::stats::STATEMENTS,
         crate::sync_runs::STATEMENTS,

@@ -20,6 +20,7 @@ mod order;
 mod row;
 mod segment;
 pub(crate) mod spelling;
+pub(crate) mod tag_names;
 mod test;
 pub(crate) mod texts;
 
@@ -47,6 +48,7 @@ use order::First;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tag_names::TagNames;
 use test::{Sets, Source, Test};
 
 pub(crate) const ATTEMPT: &str = "search models";
@@ -54,10 +56,12 @@ pub(crate) const ATTEMPT: &str = "search models";
 statements! {
     // In one answer, because handing over a row costs as much as looking it up.
     FOUND = concat!(
-        "SELECT json_group_array(json_array(model_id, hub, external_id, name, kind, kind_label, creator, nsfw_level, \
-            downloads, state, published_ms, gone_ms, base_model, architecture, downloaded, tags)) FROM (SELECT ",
+        "SELECT json_group_array(json_array(json_array(model_id, hub, external_id, name, kind, kind_label, creator, \
+            nsfw_level, downloads, state, published_ms, gone_ms, base_model, architecture, downloaded), tags)) \
+         FROM (SELECT ",
         summary_columns!(if "wanted.value ->> 1", "wanted.value ->> 2"),
-        " FROM json_each(?1) wanted JOIN model m ON m.model_id = wanted.value ->> 0 ORDER BY wanted.key)"
+        ", (SELECT group_concat(mt.position || ':' || mt.tag_id) FROM model_tag mt WHERE mt.model_id = m.model_id) AS tags \
+         FROM json_each(?1) wanted JOIN model m ON m.model_id = wanted.value ->> 0 ORDER BY wanted.key)"
     );
 }
 
@@ -166,15 +170,12 @@ impl Catalogue {
         let browsing = query.text.trim().is_empty();
         let order = query.order.unwrap_or(if browsing { SearchOrder::NEWEST } else { SearchOrder::BEST });
 
-        let mut tx = self.read(ATTEMPT).await?;
+        let mut tx = self.read_for_search(ATTEMPT).await?;
         let (state, columns) = self.search_memory.columns(&mut tx).await?;
         let (mut filter, mut in_name, mut sets) =
             self.ready(&mut tx, query, &query.text, order, state, &columns).await?;
         let mut corrected = None;
-        if !browsing
-            && !query.as_written
-            && Test::new(&of_text(&query.text), &columns, &sets).candidates().is_none_or(|found| found.is_empty())
-        {
+        if !browsing && !query.as_written && Test::new(&of_text(&query.text), &columns, &sets).finds_nothing() {
             corrected = spelling::corrected(&mut tx, &query.text).await?;
             if let Some(text) = &corrected {
                 (filter, in_name, sets) = self.ready(&mut tx, query, text, order, state, &columns).await?;
@@ -214,7 +215,7 @@ impl Catalogue {
         // In the order of names a place is the model itself.
         let of_place = if answer.all.is_some() { SearchOrder::NEWEST } else { order };
         let ids = places.into_iter().map(|place| order::model_at(of_place, place));
-        let models = found(&mut tx, ids, &columns, state.partial).await?;
+        let models = found(&mut tx, ids, &columns, state.partial, &self.search_memory.tag_names).await?;
         if state.partial {
             self.take_in_rest();
         }
@@ -298,6 +299,7 @@ async fn found(
     ids: impl Iterator<Item = i64>,
     columns: &Columns,
     partial: bool,
+    names: &TagNames,
 ) -> Result<Vec<ModelSummary>, CatalogueError> {
     let known = |id: i64| usize::try_from(id).ok().filter(|_| !partial);
     let downloaded = |id: i64| known(id).is_none_or(|id| columns.is_downloaded(id));
@@ -305,13 +307,29 @@ async fn found(
     let wanted: Vec<(i64, bool, bool)> = ids.map(|id| (id, downloaded(id), only_base_model(id).is_none())).collect();
     let rows: String = sqlx::query_scalar(FOUND)
         .bind(serde_json::json!(wanted).to_string())
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await
         .map_err(could_not(ATTEMPT))?;
-    let rows: Vec<SummaryRow> = codec::list("models that were found", &rows)?;
-    let complete = |row: SummaryRow| match only_base_model(row.model_id()) {
-        Some(base_model) => row.with_base_model(base_model.to_owned()),
-        None => row,
+    let rows: Vec<(SummaryRow, Option<String>)> = codec::list("models that were found", &rows)?;
+    let tags: Vec<Vec<i64>> = rows.iter().map(|(_, tags)| tag_ids(tags.as_deref())).collect();
+    let names = names.of(connection, tags.iter().flatten().copied()).await?;
+    let complete = |(row, tags): (SummaryRow, Vec<i64>)| {
+        let row = match only_base_model(row.model_id()) {
+            Some(base_model) => row.with_base_model(base_model.to_owned()),
+            None => row,
+        };
+        row.summary(tags.iter().filter_map(|id| names.get(id)).map(ToString::to_string).collect())
     };
-    rows.into_iter().map(|row| complete(row).summary()).collect()
+    rows.into_iter().map(|(row, _)| row).zip(tags).map(complete).collect()
+}
+
+/// Of places and tags as [`FOUND`] lists them, the tags in their order.
+fn tag_ids(list: Option<&str>) -> Vec<i64> {
+    let tag = |text: &str| {
+        let (place, id) = text.split_once(':')?;
+        Some((place.parse().ok()?, id.parse().ok()?))
+    };
+    let mut tags: Vec<(i64, i64)> = list.into_iter().flat_map(|list| list.split(',')).filter_map(tag).collect();
+    tags.sort_unstable();
+    tags.into_iter().map(|(_, id)| id).collect()
 }

@@ -138,34 +138,37 @@ impl Columns {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Labels {
     texts: String,
-    /// Of each number: what it is a label of, and where its text ends.
-    places: Vec<(Option<Label>, usize)>,
+    /// Of each number: where its text ends.
+    ends: Vec<usize>,
+    /// The numbers of each kind of label, in the order of [`LABEL_FIELDS`].
+    of: [Vec<u32>; LABEL_FIELDS.len()],
 }
 
 impl Labels {
     /// Numbers come in order; those that are passed over have no text.
     fn set(&mut self, id: usize, of: Option<Label>, text: &str) {
-        while self.places.len() < id {
-            self.places.push((None, self.texts.len()));
-        }
+        self.ends.resize(id.max(self.ends.len()), self.texts.len());
         self.texts.push_str(text);
-        self.places.push((of, self.texts.len()));
+        self.ends.push(self.texts.len());
+        if let (Some(of), Ok(id)) = (of, u32::try_from(id)) {
+            self.of[of as usize].push(id);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.places.len()
+        self.ends.len()
     }
 
     /// The texts of a number: several where a model has several.
     pub(crate) fn texts(&self, id: usize) -> impl Iterator<Item = &str> {
-        let end = self.places.get(id).map_or(0, |(_, end)| *end);
-        let begin = id.checked_sub(1).and_then(|before| self.places.get(before)).map_or(0, |(_, end)| *end);
+        let end = self.ends.get(id).copied().unwrap_or_default();
+        let begin = id.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
         self.texts[begin.min(end)..end].split(SEPARATOR).filter(|text| !text.is_empty())
     }
 
     /// Every number of one kind of label.
     pub(crate) fn of(&self, wanted: Label) -> impl Iterator<Item = usize> {
-        self.places.iter().enumerate().filter(move |(_, (of, _))| *of == Some(wanted)).map(|(id, _)| id)
+        self.of[wanted as usize].iter().map(|id| *id as usize)
     }
 
     /// The numbers of which a text is `wanted`, or where `open`, begins with it; compared without case.

@@ -2,6 +2,7 @@
 
 use super::bits::Packed;
 use super::columns::{Columns, TableState};
+use super::tag_names::TagNames;
 use super::test::Source;
 use super::texts::Texts;
 use crate::error::CatalogueError;
@@ -18,6 +19,7 @@ const IDLE: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     kept: Mutex<Kept>,
+    pub(super) tag_names: TagNames,
     /// Searches so far.
     searches: AtomicU64,
 }
@@ -68,6 +70,7 @@ async fn give_back_when_idle(memory: Weak<Memory>) {
         let now = Some(memory.searches.load(Ordering::Relaxed));
         if now == before {
             *memory.kept.lock().await = Kept::default();
+            memory.tag_names.forget();
             return;
         }
         before = now;

@@ -133,10 +133,10 @@ impl First {
             let floor = u32::try_from(if order.descending { floor } else { TURN - floor }).unwrap_or_default();
             models.narrow(keys, |key| if order.descending { key >= floor } else { key <= floor });
         }
-        for at in models.iter() {
+        models.for_each(|at| {
             let id = number * SEGMENT_ROWS + at;
             self.offer(place(order, id, keys[at], in_name.is_some_and(|models| models.contains(id))));
-        }
+        });
     }
 
     fn offer(&mut self, place: Place) {

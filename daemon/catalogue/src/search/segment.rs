@@ -8,8 +8,8 @@ use super::row::{CHUNK_ROWS, ROW_BYTES, Row};
 pub(crate) const SEGMENT_CHUNKS: usize = 64;
 pub(crate) const SEGMENT_ROWS: usize = SEGMENT_CHUNKS * CHUNK_ROWS;
 const MASK_WORDS: usize = SEGMENT_ROWS / 64;
-/// As many models of a word are looked at one by one.
-const FEW_BITS: u32 = 6;
+/// As many models of a segment are looked at one by one.
+const FEW: usize = SEGMENT_ROWS / 12;
 
 /// Some models of a segment, a bit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,21 +35,42 @@ impl Mask {
 
     /// Leaves those whose value in a column passes.
     pub(crate) fn narrow<T: Copy>(&mut self, column: &[T; SEGMENT_ROWS], passes: impl Fn(T) -> bool) {
-        for (word, values) in self.0.iter_mut().zip(column.as_chunks::<64>().0) {
-            if word.count_ones() <= FEW_BITS {
-                for at in super::bits::places(&[*word]) {
-                    if !passes(values[at]) {
-                        *word &= !(1 << at);
-                    }
-                }
-            } else {
-                // A byte for each at first, which the compiler does many at a time.
-                let mut passed = [0_u8; 64];
-                passed.iter_mut().zip(values).for_each(|(passed, value)| *passed = passes(*value).into());
-                let bits = passed.as_chunks::<8>().0.iter().zip(0..).map(|(bytes, at)| gathered(*bytes) << (8 * at));
-                *word &= bits.fold(0, |all, bits| all | bits);
+        let mut room = [0; FEW + 64];
+        if let Some(few) = self.few(&mut room) {
+            // Without a branch on anything that was fetched, so that many values are on their way at once.
+            for at in few.iter().map(|at| usize::from(*at)) {
+                self.0[at / 64] &= !(u64::from(!passes(column[at])) << (at % 64));
             }
+            return;
         }
+        for (word, values) in self.0.iter_mut().zip(column.as_chunks::<64>().0) {
+            // A byte for each at first, which the compiler does many at a time.
+            let mut passed = [0_u8; 64];
+            passed.iter_mut().zip(values).for_each(|(passed, value)| *passed = passes(*value).into());
+            let bits = passed.as_chunks::<8>().0.iter().zip(0..).map(|(bytes, at)| gathered(*bytes) << (8 * at));
+            *word &= bits.fold(0, |all, bits| all | bits);
+        }
+    }
+
+    /// Its places, if there are so few that one is looked at after the other.
+    fn few<'a>(&self, room: &'a mut [u16; FEW + 64]) -> Option<&'a [u16]> {
+        if self.len() > FEW as u64 {
+            return None;
+        }
+        let mut count = 0;
+        for (word, first) in self.0.iter().zip((0_u16..).step_by(64)) {
+            let (mut left, end) = (*word, count + word.count_ones() as usize);
+            // Four at a time whether there are as many or not: what is too much is written over.
+            while count < end {
+                for place in &mut room[count..count + 4] {
+                    *place = first + left.trailing_zeros() as u16;
+                    left &= left.wrapping_sub(1);
+                }
+                count += 4;
+            }
+            count = end;
+        }
+        Some(&room[..count])
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -58,6 +79,15 @@ impl Mask {
 
     pub(crate) fn len(&self) -> u64 {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// Does something for each place in the segment, in order.
+    pub(crate) fn for_each(&self, mut act: impl FnMut(usize)) {
+        let mut room = [0; FEW + 64];
+        match self.few(&mut room) {
+            Some(few) => few.iter().for_each(|at| act(usize::from(*at))),
+            None => self.iter().for_each(act),
+        }
     }
 
     /// Places in the segment, in order.

@@ -169,14 +169,15 @@ impl Test {
         }
     }
 
-    /// The only models that can pass, if that is known.
-    pub(crate) fn candidates(&self) -> Option<Bits> {
+    /// Whether no model is in all the sets that it takes.
+    pub(crate) fn finds_nothing(&self) -> bool {
         let mut sets: Vec<&Arc<Bits>> = Vec::new();
         self.needed(&mut sets);
-        let (first, rest) = sets.split_first()?;
-        let mut candidates = Bits::clone(first);
-        rest.iter().for_each(|set| candidates.intersect(set));
-        Some(candidates)
+        let Some((first, rest)) = sets.split_first() else { return true };
+        let common = |(at, word): (usize, &u64)| {
+            rest.iter().fold(*word, |common, set| common & set.words().get(at).copied().unwrap_or_default())
+        };
+        first.words().iter().enumerate().all(|word| common(word) == 0)
     }
 
     fn needed<'a>(&'a self, sets: &mut Vec<&'a Arc<Bits>>) {

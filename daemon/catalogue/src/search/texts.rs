@@ -76,7 +76,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     fn of(models: Bits) -> Self {
-        let kept = (models.len() >= KEPT_FROM).then(|| models.packed()).flatten();
+        let kept = (models.len() >= KEPT_FROM).then(|| models.packed());
         Self { models: Arc::new(models), kept }
     }
 }
@@ -90,9 +90,8 @@ pub(crate) async fn read(
 ) -> Result<Reading, sqlx::Error> {
     let statement = match source {
         Source::Match(expression) => {
-            if let Some((changed, models)) = kept
-                && let Some(models) = models.unpacked()
-            {
+            if let Some((changed, models)) = kept {
+                let models = models.unpacked();
                 let ranges = columns.renewed_after(changed);
                 if ranges.is_empty() {
                     return Ok(Reading { models: Arc::new(models), kept: None });
