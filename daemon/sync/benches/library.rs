@@ -194,7 +194,9 @@ async fn main() -> Result<(), Failure> {
 
     for number in 0..100.min(wanted.files) {
         let from = models.join(format!("{:02}/lora {number}.safetensors", number % FOLDERS));
-        std::fs::rename(from, models.join(format!("{:02}/moved {number}.safetensors", (number + 1) % FOLDERS)))?;
+        let to = models.join(format!("{:02}/moved {number}.safetensors", (number + 1) % FOLDERS));
+        // The other way round where an earlier run moved them.
+        if from.exists() { std::fs::rename(from, to)? } else { std::fs::rename(to, from)? }
     }
     let (scanned, time) = look(&sync).await?;
     report("look after 100 moves", scanned, time);

@@ -20,8 +20,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Names that are put on record at once: the writer is held for some fifty milliseconds.
-const NAMES_AT_ONCE: usize = 500;
+/// Names that are put on record at once. Every lot waits for the disk, and holds the writer for some two hundred
+/// milliseconds.
+const NAMES_AT_ONCE: usize = 2_000;
 
 /// How far a look at a library is, and what it found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
