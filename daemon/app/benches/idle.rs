@@ -58,7 +58,7 @@ fn main() -> Result<(), Failure> {
         wanted.follows, wanted.files, after.threads
     );
     println!("  processor  {:>8.1} ms, {:.4} % of one", processor * 1e3, 100.0 * processor / took);
-    println!("  wake-ups   {:>8.2} a second", (after.wake_ups - before.wake_ups) as f64 / took);
+    println!("  wake-ups   {:>8.2} a second", after.wake_ups.saturating_sub(before.wake_ups) as f64 / took);
     println!("  read       {:>8} bytes, of a disk or not", after.read - before.read);
     println!("  written    {:>8} bytes", after.written - before.written);
     println!("  resident   {:>8.1} MB", after.resident as f64 / 1e6);
@@ -169,7 +169,7 @@ impl Usage {
         let io = std::fs::read_to_string(process.join("io"))?;
         let mut usage = Self {
             threads: 0,
-            processor: Duration::ZERO,
+            processor: processor_of(&std::fs::read_to_string(process.join("stat"))?)?,
             wake_ups: 0,
             read: field(&io, "rchar")?,
             written: field(&io, "write_bytes")?,
@@ -177,14 +177,19 @@ impl Usage {
         };
         for thread in std::fs::read_dir(process.join("task"))? {
             let thread = thread?.path();
-            let ran = std::fs::read_to_string(thread.join("schedstat"))?;
-            let ran = ran.split_whitespace().next().ok_or("an empty schedstat")?;
             usage.threads += 1;
-            usage.processor += Duration::from_nanos(ran.parse()?);
             usage.wake_ups += field(&std::fs::read_to_string(thread.join("status"))?, "voluntary_ctxt_switches")?;
         }
         Ok(usage)
     }
+}
+
+/// User and system time, of threads that have ended too: the fourteenth and fifteenth field, in hundredths of a second. The
+/// name before them may hold anything, and ends with the last bracket.
+fn processor_of(stat: &str) -> Result<Duration, Failure> {
+    let (_, fields) = stat.rsplit_once(')').ok_or("no name in stat")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// The number in a line such as `VmRSS:   1234 kB`.
