@@ -23,6 +23,7 @@ use paintbox_domain::clock::ManualClock;
 use questions::{Measured, Questions};
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use world::World;
@@ -116,8 +117,14 @@ fn copied(made: &Path) -> Result<PathBuf, Failure> {
         std::fs::remove_dir_all(&home)?;
     }
     std::fs::create_dir_all(home.join("state"))?;
-    std::fs::copy(made.join("state/catalogue.db"), home.join("state/catalogue.db"))?;
-    Ok(home)
+    for entry in std::fs::read_dir(made.join("state"))? {
+        let file = entry?;
+        if file.file_type()?.is_file() {
+            std::fs::copy(file.path(), home.join("state").join(file.file_name()))?;
+        }
+    }
+    // What is still on its way to the disk would slow down the start.
+    if Command::new("sync").status()?.success() { Ok(home) } else { Err("sync(1) failed".into()) }
 }
 
 /// A line of proc(5)'s status.
@@ -134,7 +141,11 @@ fn load() -> Result<String, Failure> {
 }
 
 async fn opened(home: &Path) -> Result<Catalogue, Failure> {
-    let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(NOW_MS)));
+    opened_at(home, Timestamp::from_unix_ms(NOW_MS)).await
+}
+
+async fn opened_at(home: &Path, now: Timestamp) -> Result<Catalogue, Failure> {
+    let clock = Arc::new(ManualClock::at(now));
     Ok(Catalogue::open(&home.join("state/catalogue.db"), clock).await?)
 }
 
@@ -152,6 +163,11 @@ async fn fill(home: &Path, models: u64) -> Result<(), Failure> {
             println!("{first} models after {:.0} s", started.elapsed().as_secs_f64());
         }
     }
+    catalogue.close().await;
+    // Or the daemon would do it while it is measured.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let catalogue = opened_at(home, Timestamp::from_unix_ms(i64::try_from(now.as_millis())?)).await?;
+    catalogue.check_if_due().await?;
     catalogue.close().await;
     Ok(())
 }
