@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What all that is kept may take. Of a million models a common word takes 128 KiB, and most take a tenth of that.
-const KEPT_BYTES: usize = 24 << 20;
+const KEPT_BYTES: usize = 16 << 20;
 /// Fewer models are found again in about a millisecond.
 const KEPT_FROM: usize = 2_048;
 /// More pieces of what changed are not worth asking for one by one.
