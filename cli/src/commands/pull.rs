@@ -1,5 +1,6 @@
 //! `paintbox pull`.
 
+use crate::client::Client;
 use crate::commands::sync_run;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -15,7 +16,12 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
     let client = session.connect().await?;
-    let request = v1::CreateSyncRunRequest { references: arguments.references.clone(), ..Default::default() };
-    let run = sync_run::create(&client, request, session).await?;
-    sync_run::wait(&client, &run.name, session).await
+    pull(&client, arguments.references.clone(), session).await
+}
+
+/// Fetches what these references name, and waits for it.
+pub(crate) async fn pull(client: &Client, references: Vec<String>, session: &mut Session) -> Result<Exit, CliError> {
+    let request = v1::CreateSyncRunRequest { references, ..Default::default() };
+    let run = sync_run::create(client, request, session).await?;
+    sync_run::wait(client, &run.name, session).await
 }

@@ -1,7 +1,7 @@
 //! `paintbox updates`.
 
 use crate::client::{Client, DISK_DEADLINE, call};
-use crate::commands::sync_run;
+use crate::commands::pull;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::UpdateJson;
@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
         for model in &models {
             session.out.json(&UpdateJson::from(model))?;
         }
-        return if arguments.pull { pull(&client, &models, session).await } else { Ok(Exit::Done) };
+        return if arguments.pull { pull_newest(&client, &models, session).await } else { Ok(Exit::Done) };
     }
     if models.is_empty() {
         session.note("Nothing newer is known of what is here.")?;
@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
         session.note(&format!("The first {} models; --limit 0 shows all.", models.len()))?;
     }
     if arguments.pull {
-        return pull(&client, &models, session).await;
+        return pull_newest(&client, &models, session).await;
     }
     session.note(
         "This is what the pages said when they were last looked at. `paintbox pull REF` fetches a version, --pull \
@@ -83,7 +83,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
 }
 
 /// Fetches the newest version of each model that suits what is here and may be fetched.
-async fn pull(client: &Client, models: &[v1::ModelUpdate], session: &mut Session) -> Result<Exit, CliError> {
+async fn pull_newest(client: &Client, models: &[v1::ModelUpdate], session: &mut Session) -> Result<Exit, CliError> {
     let suits = |newer: &&v1::NewerVersion| {
         newer.same_base_model && newer.download_allowed && newer.early_access_until.is_none()
     };
@@ -100,10 +100,7 @@ async fn pull(client: &Client, models: &[v1::ModelUpdate], session: &mut Session
     if session.has_company() && !session.confirm(&question)? {
         return Ok(Exit::Done);
     }
-    let references = wanted.iter().map(|newer| newer.version.clone()).collect();
-    let request = v1::CreateSyncRunRequest { references, ..Default::default() };
-    let run = sync_run::create(client, request, session).await?;
-    sync_run::wait(client, &run.name, session).await
+    pull::pull(client, wanted.iter().map(|newer| newer.version.clone()).collect(), session).await
 }
 
 /// The first of them, and whether there are more.
