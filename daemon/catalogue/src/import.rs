@@ -3,7 +3,8 @@
 //!
 //! An export is read into the layout that it was written in, which its header names, and then goes through the migrations
 //! that came since, as a catalogue of that age would. Rows go in with nothing watching: references are checked when all are
-//! there, and triggers, which would do again what is in the rows already, stand aside until then. What is derived is made
+//! there, and triggers, which would do again what is in the rows already, stand aside until then; so do indexes, which are
+//! made of all rows in a fraction of the time that it takes to keep them right with each. What is derived is made
 //! anew. Nothing gets the name under which it is installed before all of it was read, counted, checked and flushed.
 
 use crate::aside::Aside;
@@ -33,7 +34,10 @@ statements! {
     /// Rows for searches are made in the background, as after an upgrade.
     PACK_EVERYTHING = "
         INSERT INTO search_dirty (model_id) SELECT model_id FROM model WHERE true ON CONFLICT DO NOTHING";
-    TRIGGERS = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name";
+    /// Indexes that belong to a table's own definition have no text.
+    STAND_ASIDE = "
+        SELECT type, name, sql FROM sqlite_schema WHERE type IN ('trigger', 'index') AND sql IS NOT NULL
+        ORDER BY type DESC, name";
 }
 
 /// What was imported and waits for the next start.
@@ -71,8 +75,18 @@ struct Loading {
     connection: SqliteConnection,
     header: Header,
     tables: HashMap<String, Table>,
-    triggers: Vec<(String, String)>,
+    /// What makes the triggers and indexes that were dropped.
+    aside: Vec<String>,
+    waiting: Waiting,
     loaded: BTreeMap<String, u64>,
+}
+
+/// Rows of one table that go in together, with the numbers of their lines: a statement costs a round trip to SQLite's
+/// thread, which is several times what a row does.
+#[derive(Debug, Default)]
+struct Waiting {
+    table: String,
+    rows: Vec<(u64, Vec<(String, Cell)>)>,
 }
 
 impl Catalogue {
@@ -243,10 +257,11 @@ impl Import {
             self.line += 1;
             return Err(self.invalid("there is something behind the end"));
         }
-        let Loading { mut connection, header, triggers, loaded, .. } = *loading;
+        let Loading { mut connection, header, aside, loaded, .. } = *loading;
         let failed = could_not(ATTEMPT);
-        for (_, sql) in triggers {
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.map_err(&failed)?;
+        for sql in aside {
+            let made = sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await;
+            made.map_err(|error| refused(self.line, error))?;
         }
         sqlx::query("COMMIT").execute(&mut connection).await.map_err(&failed)?;
         migrate::apply(&mut connection, &MIGRATIONS).await.map_err(|source| self.catalogue.not_migrated(source))?;
@@ -274,7 +289,8 @@ impl Import {
                 let header = serde_json::from_slice(line).map_err(|error| self.unreadable(&error))?;
                 self.state = State::Loading(Box::new(self.begin(header).await?));
             }
-            State::Loading(loading) if line.starts_with(b"{\"end\"") => {
+            State::Loading(mut loading) if line.starts_with(b"{\"end\"") => {
+                loading.write_waiting().await?;
                 self.end(&loading, line)?;
                 self.state = State::Ended(loading);
                 return Ok(());
@@ -313,15 +329,14 @@ impl Import {
             .journal_mode(SqliteJournalMode::Memory)
             .synchronous(SqliteSynchronous::Off)
             .foreign_keys(false)
-            .pragma("temp_store", "memory")
             .pragma("cache_size", "-65536");
         let mut connection = open(options, &self.catalogue.aside).await.map_err(&failed)?;
         migrate::apply(&mut connection, &steps).await.map_err(|source| self.catalogue.not_migrated(source))?;
         let tables = portable::tables(&mut connection).await.map_err(&failed)?;
-        let triggers: Vec<(String, String)> =
-            sqlx::query_as(TRIGGERS).fetch_all(&mut connection).await.map_err(&failed)?;
+        let aside: Vec<(String, String, String)> =
+            sqlx::query_as(STAND_ASIDE).fetch_all(&mut connection).await.map_err(&failed)?;
         let mut preparations = vec!["BEGIN IMMEDIATE".to_owned()];
-        preparations.extend(triggers.iter().map(|(name, _)| format!("DROP TRIGGER {}", quoted(name))));
+        preparations.extend(aside.iter().map(|(kind, name, _)| format!("DROP {kind} {}", quoted(name))));
         // Migrations put rows of their own into some; what was exported has them too.
         preparations.extend(tables.iter().map(|table| format!("DELETE FROM {}", quoted(&table.name))));
         for statement in preparations {
@@ -331,40 +346,32 @@ impl Import {
         if let Some(unknown) = header.rows.keys().find(|name| !tables.contains_key(*name)) {
             return Err(self.invalid(format!("layout {} has no table `{unknown}`", header.layout)));
         }
-        Ok(Loading { connection, header, tables, triggers, loaded: BTreeMap::new() })
+        let aside = aside.into_iter().map(|(_, _, sql)| sql).collect();
+        Ok(Loading { connection, header, tables, aside, waiting: Waiting::default(), loaded: BTreeMap::new() })
     }
 
     async fn load(&self, loading: &mut Loading, line: RowLine) -> Result<(), CatalogueError> {
         let Some(table) = loading.tables.get(&line.table) else {
             return Err(self.invalid(format!("there is no table `{}`", line.table)));
         };
-        if table.name == SEQUENCES && !loading.loaded.contains_key(SEQUENCES) {
+        let cells = line.row.0;
+        if !cells.iter().map(|(name, _)| name).eq(table.columns.iter()) {
+            return Err(self.invalid(format!("`{}` has other columns, or in another order", table.name)));
+        }
+        let at_once = table.rows_at_once;
+        if loading.waiting.table != line.table {
+            loading.write_waiting().await?;
+            loading.waiting.table.clone_from(&line.table);
+        }
+        if line.table == SEQUENCES && !loading.loaded.contains_key(SEQUENCES) {
             // SQLite noted the numbers of the rows that were just written.
             let cleared = sqlx::query(AssertSqlSafe(format!("DELETE FROM {SEQUENCES}")));
             cleared.execute(&mut loading.connection).await.map_err(could_not(ATTEMPT))?;
         }
-        let cells = line.row.0;
-        let names = cells.iter().map(|(name, _)| name);
-        if !names.eq(table.columns.iter()) {
-            return Err(self.invalid(format!("`{}` has other columns, or in another order", table.name)));
+        loading.waiting.rows.push((self.line, cells));
+        if loading.waiting.rows.len() >= at_once {
+            loading.write_waiting().await?;
         }
-        let mut statement = sqlx::query(AssertSqlSafe(insert_of(table, &cells)));
-        for (_, cell) in cells {
-            statement = match cell {
-                Cell::Null => statement.bind(None::<i64>),
-                Cell::Integer(value) => statement.bind(value),
-                Cell::Real(value) => statement.bind(value),
-                Cell::Text(value) => statement.bind(value),
-                Cell::Bytes(value) | Cell::Blob(value) => statement.bind(value),
-            };
-        }
-        statement.execute(&mut loading.connection).await.map_err(|error| match &error {
-            // 19 CONSTRAINT, 20 MISMATCH: the row, not the disk.
-            sqlx::Error::Database(refusal) if matches!(primary_code(refusal.as_ref()), Some(19 | 20)) => {
-                self.invalid(message_with_causes(&error))
-            }
-            _ => could_not(ATTEMPT)(error),
-        })?;
         *loading.loaded.entry(line.table).or_default() += 1;
         Ok(())
     }
@@ -387,15 +394,60 @@ impl Import {
     }
 }
 
-/// The statement for one row. A TEXT that is no UTF-8 can only be given as bytes.
-fn insert_of(table: &Table, cells: &[(String, Cell)]) -> String {
-    if !cells.iter().any(|(_, cell)| matches!(cell, Cell::Bytes(_))) {
-        return table.insert.clone();
+impl Loading {
+    async fn write_waiting(&mut self) -> Result<(), CatalogueError> {
+        let rows = std::mem::take(&mut self.waiting.rows);
+        let Some(table) = self.tables.get(&self.waiting.table) else { return Ok(()) };
+        let is_plain = |(_, cells): &(u64, Vec<(String, Cell)>)| !cells.iter().any(|(_, cell)| cell.is_no_utf_8());
+        if rows.len() == table.rows_at_once && rows.iter().all(is_plain) {
+            let cells = rows.iter().flat_map(|(_, cells)| cells);
+            if insert(&mut self.connection, &table.insert_many, cells).await.is_ok() {
+                return Ok(());
+            }
+            // One by one it shows which of them it is.
+        }
+        for (line, cells) in &rows {
+            let written = insert(&mut self.connection, &insert_of(table, cells), cells).await;
+            written.map_err(|error| refused(*line, error))?;
+        }
+        Ok(())
     }
-    let places: Vec<&str> =
-        cells.iter().map(|(_, cell)| if matches!(cell, Cell::Bytes(_)) { "CAST(? AS TEXT)" } else { "?" }).collect();
-    let columns: Vec<String> = table.columns.iter().map(|column| quoted(column)).collect();
-    format!("INSERT INTO {} ({}) VALUES ({})", quoted(&table.name), columns.join(", "), places.join(", "))
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    sql: &str,
+    cells: impl IntoIterator<Item = &(String, Cell)>,
+) -> Result<(), sqlx::Error> {
+    let mut statement = sqlx::query(AssertSqlSafe(sql.to_owned()));
+    for (_, cell) in cells {
+        statement = match cell {
+            Cell::Null => statement.bind(None::<i64>),
+            Cell::Integer(value) => statement.bind(*value),
+            Cell::Real(value) => statement.bind(*value),
+            Cell::Text(value) => statement.bind(value.clone()),
+            Cell::Bytes(value) | Cell::Blob(value) => statement.bind(value.clone()),
+        };
+    }
+    statement.execute(connection).await.map(drop)
+}
+
+/// What it means that a row was not taken.
+fn refused(line: u64, error: sqlx::Error) -> CatalogueError {
+    match &error {
+        // 19 CONSTRAINT, 20 MISMATCH: the row, not the disk.
+        sqlx::Error::Database(refusal) if matches!(primary_code(refusal.as_ref()), Some(19 | 20)) => {
+            CatalogueError::ImportInvalid { line, problem: message_with_causes(&error) }
+        }
+        _ => could_not(ATTEMPT)(error),
+    }
+}
+
+/// The statement for one row.
+fn insert_of(table: &Table, cells: &[(String, Cell)]) -> String {
+    let place = |cell: &Cell| if cell.is_no_utf_8() { "CAST(? AS TEXT)" } else { "?" };
+    let places: Vec<&str> = cells.iter().map(|(_, cell)| place(cell)).collect();
+    format!("{} ({})", table.insert, places.join(", "))
 }
 
 fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<u32> {

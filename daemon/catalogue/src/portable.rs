@@ -53,8 +53,15 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<String>,
     /// Rows in the order of their keys.
     pub(crate) select: String,
+    /// Up to the values.
     pub(crate) insert: String,
+    /// With the values of [`Table::rows_at_once`] rows.
+    pub(crate) insert_many: String,
+    pub(crate) rows_at_once: usize,
 }
+
+/// Values of one statement.
+const VALUES_AT_ONCE: usize = 512;
 
 /// Every table that is not derived, in the order in which they are exported.
 pub(crate) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
@@ -71,11 +78,15 @@ pub(crate) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
         } else {
             "rowid".to_owned()
         };
-        let places = vec!["?"; names.len()].join(", ");
+        let rows_at_once = (VALUES_AT_ONCE / names.len().max(1)).max(1);
+        let row = format!("({})", vec!["?"; names.len()].join(", "));
         let table = quoted(&name);
+        let insert = format!("INSERT INTO {table} ({list}) VALUES");
         tables.push(Table {
             select: format!("SELECT {list} FROM {table} ORDER BY {order}"),
-            insert: format!("INSERT INTO {table} ({list}) VALUES ({places})"),
+            insert_many: format!("{insert} {}", vec![row; rows_at_once].join(", ")),
+            insert,
+            rows_at_once,
             columns: names,
             name,
         });
@@ -130,6 +141,13 @@ pub(crate) enum Cell {
     /// A TEXT that is no UTF-8.
     Bytes(Vec<u8>),
     Blob(Vec<u8>),
+}
+
+impl Cell {
+    /// Such a text can only be given to SQLite as bytes.
+    pub(crate) fn is_no_utf_8(&self) -> bool {
+        matches!(self, Self::Bytes(_))
+    }
 }
 
 /// Appends a row's line.

@@ -86,6 +86,26 @@ async fn a_catalogue_with_something_in_it_is_replaced_only_when_that_is_asked_an
 }
 
 #[tokio::test]
+async fn of_many_rows_the_one_that_cannot_be_is_named() {
+    let (catalogue, _home) = opened().await;
+    let models: Vec<_> = (1..400).map(|number| model(&number.to_string(), "One of many")).collect();
+    catalogue.record_models(&models, None).await.unwrap();
+    let text = exported(&catalogue).await;
+    let (other, _other_home) = opened().await;
+    import(&other, &text, false).await.unwrap();
+    assert_eq!(exported(&reopened(other).await).await, text);
+
+    let mut lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let first = lines.iter().position(|line| line.starts_with(b"{\"table\":\"model\",")).unwrap();
+    lines[first + 50] = lines[first + 49];
+    let (other, _other_home) = opened().await;
+    let error = import(&other, &lines.concat(), false).await.unwrap_err();
+    let CatalogueError::ImportInvalid { line, problem } = &error else { panic!("{error}") };
+    assert_eq!(*line, first as u64 + 51, "{problem}");
+    assert!(problem.contains("UNIQUE"), "{problem}");
+}
+
+#[tokio::test]
 async fn what_is_not_the_whole_export_changes_nothing() {
     let (catalogue, home) = opened().await;
     filled(&catalogue, home.path()).await;
