@@ -11,6 +11,7 @@ mod daemon;
 mod home;
 mod keychain;
 mod logging;
+mod memory;
 
 use clap::{Parser, Subcommand};
 use paintbox_domain::Classify;
@@ -50,7 +51,10 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match arguments.command {
-        Command::Run => daemon::run(),
+        Command::Run => {
+            memory::keep_little();
+            daemon::run()
+        }
         Command::RestoreCatalogue { backup } => daemon::restore(&backup).map(|path| logging::say(&path)),
         Command::CheckConfig => config::Config::load().map(|config| logging::say(&config.describe())),
     };
