@@ -19,10 +19,13 @@ use paintbox_store::library::{Parts, Root, SeenFile, Walked, walk, walk_parts};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::mpsc::channel;
 
 /// Names that are put on record at once. Every lot waits for the disk, and holds the writer for some two hundred
 /// milliseconds.
 const NAMES_AT_ONCE: usize = 2_000;
+/// Lots whose headers were read and that wait to be put on record, each some 4 MB.
+const LOTS_AHEAD: usize = 2;
 
 /// How far a look at a library is, and what it found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -217,40 +220,38 @@ impl Sync {
         Ok(())
     }
 
-    /// Names of one file stay together, so that it is looked into once. While one lot is put on record, the headers of
-    /// the next are read.
+    /// Names of one file stay together, so that it is looked into once. While lots are put on record, the headers of the
+    /// next are read.
     async fn record_new_files(&self, look: &Look<'_>, new: &[Arrival], scanned: &mut Scanned) -> Result<(), SyncError> {
-        let Look { library, tell, .. } = *look;
         let mut order: Vec<&Arrival> = new.iter().collect();
         order.sort_by_key(|arrival| (arrival.look, arrival.path.as_os_str()));
         let by_file: Vec<&[&Arrival]> = order.chunk_by(|left, right| left.look == right.look).collect();
-        let mut recording = None;
-        for files in by_file.chunks(NAMES_AT_ONCE) {
-            let first_names: Vec<(PathBuf, FileLook)> =
-                files.iter().map(|names| (names[0].path.clone(), names[0].look)).collect();
-            let source = Arc::clone(look.source);
-            let inspecting = blocking(move || inspect_all(&source, &first_names));
-            let recorded = async {
-                match recording.take() {
-                    Some(changes) => self.record_lot(library, &changes).await,
-                    None => Ok(0),
+        let (inspected, mut lots) = channel(LOTS_AHEAD);
+        let inspecting = async move {
+            for files in by_file.chunks(NAMES_AT_ONCE) {
+                let first_names: Vec<(PathBuf, FileLook)> =
+                    files.iter().map(|names| (names[0].path.clone(), names[0].look)).collect();
+                let source = Arc::clone(look.source);
+                let new_files: Vec<InspectedFile> = blocking(move || inspect_all(&source, &first_names)).await?;
+                let names = (0..).zip(files);
+                let names = names.flat_map(|(at, names)| names.iter().map(move |name| placed(name, Placed::New(at))));
+                let changes = LibraryChanges { placed: names.collect(), new_files, ..LibraryChanges::default() };
+                if inspected.send(changes).await.is_err() {
+                    break;
                 }
-            };
-            let (inspected, recorded) = futures::join!(inspecting, recorded);
-            scanned.recorded += recorded?;
-            let inspected: Vec<InspectedFile> = inspected?;
-            scanned.inspected += inspected.len() as u64;
-            tell(*scanned);
-            let names = (0..).zip(files);
-            let names = names.flat_map(|(at, names)| names.iter().map(move |name| placed(name, Placed::New(at))));
-            recording =
-                Some(LibraryChanges { placed: names.collect(), new_files: inspected, ..LibraryChanges::default() });
-        }
-        if let Some(changes) = recording {
-            scanned.recorded += self.record_lot(library, &changes).await?;
-            tell(*scanned);
-        }
-        Ok(())
+            }
+            Ok::<(), SyncError>(())
+        };
+        let recording = async {
+            while let Some(changes) = lots.recv().await {
+                self.inner.parts.catalogue.record_library_changes(look.library, &changes).await?;
+                scanned.inspected += changes.new_files.len() as u64;
+                scanned.recorded += changes.placed.len() as u64;
+                (look.tell)(*scanned);
+            }
+            Ok(())
+        };
+        futures::try_join!(inspecting, recording).map(drop)
     }
 
     /// Files whose notes changed are described anew.
@@ -265,11 +266,6 @@ impl Sync {
             self.inner.parts.catalogue.record_library_changes(look.library, &changes).await?;
         }
         Ok(())
-    }
-
-    async fn record_lot(&self, library: &LibraryRecord, changes: &LibraryChanges) -> Result<u64, SyncError> {
-        self.inner.parts.catalogue.record_library_changes(library, changes).await?;
-        Ok(changes.placed.len() as u64)
     }
 
     /// Decides doubts by a few bytes of the files; what they are known by now comes with it.
