@@ -139,6 +139,7 @@ fn landed_migrations_are_never_edited() {
         ("20261128000005_same_tensors.sql", "c3ba4de25810773979978317ece96605d09b7234ae356ea5a05f00bfe3987f41"),
         ("20261128000006_pictures_beside.sql", "07bbe7c637e011408eaef98beba78b863068d03ae3dcf079fa2483f2e3ba6ae3"),
         ("20261128000007_search_counters.sql", "c4899bce618d9fc3923b5a9c0433ed3e2353462fadbb4857bc3eae8e4ecbad24"),
+        ("20261128000008_unused_indexes.sql", "fc05538a2fd5a769dca5801e062db2ae588664090fba80be72eb835bb9e312b3"),
     ];
     for (name, digest) in landed {
         let bytes = std::fs::read(root().join("migrations").join(name)).unwrap();
