@@ -311,10 +311,10 @@ CREATE TABLE model (
 ) STRICT;
 
 CREATE TRIGGER search_changed_model AFTER UPDATE ON model
-WHEN (old.answer, old.gone_ms, old.name, old.kind, old.creator, old.nsfw_level, old.licence, old.state,
-      old.published_ms, old.updated_ms, old.hub)
-  IS NOT (new.answer, new.gone_ms, new.name, new.kind, new.creator, new.nsfw_level, new.licence, new.state,
-      new.published_ms, new.updated_ms, new.hub)
+WHEN (old.answer, old.gone_ms, old.name, old.kind, old.kind_label, old.creator, old.nsfw_level, old.licence, old.state,
+      old.published_ms, old.updated_ms, old.hub, old.external_id)
+  IS NOT (new.answer, new.gone_ms, new.name, new.kind, new.kind_label, new.creator, new.nsfw_level, new.licence,
+      new.state, new.published_ms, new.updated_ms, new.hub, new.external_id)
 BEGIN
     INSERT INTO search_dirty (model_id) VALUES (new.model_id) ON CONFLICT DO NOTHING;
 END;
@@ -508,6 +508,11 @@ CREATE INDEX removed_place_by_artifact ON removed_place (artifact_id);
 CREATE INDEX removed_place_by_path ON removed_place (path);
 
 CREATE INDEX removed_place_by_volume ON removed_place (volume_id) WHERE volume_id IS NOT NULL;
+
+CREATE TABLE search_card (
+    model_id INTEGER PRIMARY KEY,
+    card     TEXT    NOT NULL
+) STRICT;
 
 CREATE TABLE search_counted (
     model_id INTEGER PRIMARY KEY

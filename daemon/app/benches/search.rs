@@ -17,7 +17,7 @@ mod questions;
 mod world;
 
 use daemon::Daemon;
-use paintbox_catalogue::Catalogue;
+use paintbox_catalogue::{Catalogue, SearchQuery};
 use paintbox_domain::Timestamp;
 use paintbox_domain::clock::ManualClock;
 use questions::{Measured, Questions};
@@ -41,7 +41,7 @@ const WRITTEN_EVERY: Duration = Duration::from_millis(200);
 /// Later than everything in the world was published.
 const NOW_MS: i64 = 1_795_000_000_000;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let wanted = Wanted::read()?;
     let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("search-{}", wanted.models));
@@ -69,7 +69,7 @@ async fn main() -> Result<(), Failure> {
     for (what, seed) in [(Wrote::Counters, 2), (Wrote::New, 4)] {
         let writing = Writing::start(&home, wanted.models, what, Duration::from_secs(wanted.seconds));
         let busy = questions.ask_until(wanted.rounds, seed, || writing.0.is_finished()).await?;
-        let written = writing.0.await??;
+        let written = writing.0.join().map_err(|_| "the writer panicked")??;
         report(&format!("while {:.0} {} are written", written.rate, what.named()), &busy, Some(&quiet));
         resident(&daemon)?;
     }
@@ -168,6 +168,10 @@ async fn fill(home: &Path, models: u64) -> Result<(), Failure> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let catalogue = opened_at(home, Timestamp::from_unix_ms(i64::try_from(now.as_millis())?)).await?;
     catalogue.check_if_due().await?;
+    // What a build before this one made may have to be made ready anew.
+    while catalogue.search(&SearchQuery::default()).await?.partial {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     catalogue.close().await;
     Ok(())
 }
@@ -195,13 +199,13 @@ impl Wrote {
     }
 }
 
-/// Models being written, by another process than the daemon: this one.
-struct Writing(tokio::task::JoinHandle<Result<Written, Failure>>);
+/// Models being written, by another process than the daemon: this one, on threads of their own.
+struct Writing(std::thread::JoinHandle<Result<Written, Failure>>);
 
 impl Writing {
     fn start(home: &Path, models: u64, what: Wrote, long: Duration) -> Self {
         let home = home.to_owned();
-        Self(tokio::spawn(async move {
+        let write = async move {
             let catalogue = opened(&home).await?;
             let mut next = match what {
                 Wrote::New => models,
@@ -232,7 +236,8 @@ impl Writing {
             let rate = written as f64 / started.elapsed().as_secs_f64();
             catalogue.close().await;
             Ok(Written { rate })
-        }))
+        };
+        Self(std::thread::spawn(|| tokio::runtime::Runtime::new()?.block_on(write)))
     }
 }
 

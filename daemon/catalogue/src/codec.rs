@@ -97,6 +97,13 @@ pub(crate) fn list<'a, T: Deserialize<'a>>(what: &'static str, json: &'a str) ->
     serde_json::from_str(json).map_err(|error| CatalogueError::Corrupt { what, value: error.to_string() })
 }
 
+/// Bytes as SQLite's `hex` writes them.
+pub(crate) fn bytes(what: &'static str, hex: &str) -> Result<Vec<u8>, CatalogueError> {
+    let mut bytes = vec![0; hex.len() / 2];
+    let is_hex = paintbox_domain::digest::from_hex(hex, &mut bytes);
+    is_hex.then_some(bytes).ok_or_else(|| CatalogueError::Corrupt { what, value: hex.to_owned() })
+}
+
 /// SQLite's truth within JSON.
 pub(crate) fn truth<'a, D: Deserializer<'a>>(number: D) -> Result<bool, D::Error> {
     i64::deserialize(number).map(|number| number != 0)

@@ -13,49 +13,28 @@ use paintbox_domain::{Architecture, Hub, ModelKind, Timestamp};
 use serde::Deserialize;
 use sqlx::{FromRow, SqliteConnection};
 
-/// A file row `lf` of version `lv` with weights `la` that are on this machine and are not others than the hub lists,
-/// for a model row `m`.
-macro_rules! local_weights {
+/// That an artifact row `la`, to which a file row `lf` points, is weights that are on this machine and are not others than
+/// the hub lists.
+macro_rules! are_local_weights {
     () => {
-        "FROM version lv JOIN file lf ON lf.version_id = lv.version_id \
-         JOIN artifact la ON la.artifact_id = lf.artifact_id \
-         WHERE lv.model_id = m.model_id AND la.format IN ('safetensors', 'gguf') \
-           AND (lf.sha256 IS NULL OR lf.sha256 = la.sha256 OR lf.auto_v3 = la.auto_v3) \
-           AND EXISTS (SELECT 1 FROM observation lo WHERE lo.artifact_id = la.artifact_id AND lo.gone_ms IS NULL)"
+        "la.format IN ('safetensors', 'gguf') \
+         AND (lf.sha256 IS NULL OR lf.sha256 = la.sha256 OR lf.auto_v3 = la.auto_v3) \
+         AND EXISTS (SELECT 1 FROM observation lo WHERE lo.artifact_id = la.artifact_id AND lo.gone_ms IS NULL)"
     };
 }
-pub(crate) use local_weights;
+pub(crate) use are_local_weights;
 
-/// The columns of a [`SummaryRow`], for a model row `m`. Where the first `if` is false, it is known that
-/// no weights are here, and where the second is, the base model is known: looking for them is most of the work.
-macro_rules! summary_columns {
+/// A file row `lf` of version `lv` with such weights `la`, for a model row `m`.
+macro_rules! local_weights {
     () => {
-        $crate::detail::summary_columns!(if "true", "true")
-    };
-    (if $here:literal, $based:literal) => {
         concat!(
-            "m.model_id, m.hub, m.external_id, m.name, m.kind, m.kind_label, m.creator, m.nsfw_level, m.downloads, \
-             m.state, m.published_ms, m.gone_ms, \
-             iif(",
-            $based,
-            ", (SELECT bv.base_model FROM version bv WHERE bv.model_id = m.model_id AND bv.base_model IS NOT NULL \
-              ORDER BY bv.gone_ms IS NOT NULL, bv.position LIMIT 1), NULL) AS base_model, \
-             iif(m.hub = 'local', (SELECT nullif(lf.architecture, 'unknown') FROM library_file lf \
-                WHERE lf.library_file_id = CAST(m.external_id AS INTEGER)), iif(",
-            $here,
-            ", (SELECT la.architecture ",
-            $crate::detail::local_weights!(),
-            " AND la.architecture <> 'unknown' \
-              ORDER BY lf.is_primary DESC, lv.gone_ms IS NOT NULL, lv.position, lf.position LIMIT 1), NULL)) \
-              AS architecture, m.hub = 'local' OR iif(",
-            $here,
-            ", EXISTS (SELECT 1 ",
-            $crate::detail::local_weights!(),
-            "), 0) AS downloaded"
+            "FROM version lv JOIN file lf ON lf.version_id = lv.version_id \
+             JOIN artifact la ON la.artifact_id = lf.artifact_id WHERE lv.model_id = m.model_id AND ",
+            $crate::detail::are_local_weights!()
         )
     };
 }
-pub(crate) use summary_columns;
+pub(crate) use local_weights;
 
 statements! {
     MODEL_RECORDS = "
@@ -65,10 +44,21 @@ statements! {
                 WHERE mt.model_id = model.model_id) AS tags
         FROM model WHERE model_id IN (SELECT value FROM json_each(?1)) ORDER BY model_id";
     MODEL_SUMMARY = concat!(
-        "SELECT ",
-        summary_columns!(),
-        ", (SELECT json_group_array(name) FROM (SELECT t.name FROM model_tag mt JOIN tag t USING (tag_id) \
-            WHERE mt.model_id = m.model_id ORDER BY mt.position)) AS tags FROM model m WHERE m.model_id = ?1"
+        "SELECT m.model_id, m.hub, m.external_id, m.name, m.kind, m.kind_label, m.creator, m.nsfw_level, m.downloads, \
+            m.state, m.published_ms, m.gone_ms, \
+            (SELECT bv.base_model FROM version bv WHERE bv.model_id = m.model_id AND bv.base_model IS NOT NULL \
+             ORDER BY bv.gone_ms IS NOT NULL, bv.position LIMIT 1) AS base_model, \
+            iif(m.hub = 'local', (SELECT nullif(lf.architecture, 'unknown') FROM library_file lf \
+                WHERE lf.library_file_id = CAST(m.external_id AS INTEGER)), (SELECT la.architecture ",
+        local_weights!(),
+        " AND la.architecture <> 'unknown' \
+             ORDER BY lf.is_primary DESC, lv.gone_ms IS NOT NULL, lf.replaced_ms IS NOT NULL, lv.position, lf.position, \
+                lf.file_id LIMIT 1)) AS architecture, \
+            m.hub = 'local' OR EXISTS (SELECT 1 ",
+        local_weights!(),
+        ") AS downloaded, \
+            (SELECT json_group_array(name) FROM (SELECT t.name FROM model_tag mt JOIN tag t USING (tag_id) \
+             WHERE mt.model_id = m.model_id ORDER BY mt.position)) AS tags FROM model m WHERE m.model_id = ?1"
     );
     MODEL_REST = "
         SELECT description, licence, likes, first_seen_ms, updated_ms FROM model WHERE model_id = ?1";
@@ -102,7 +92,7 @@ struct RecordRow {
 
 #[derive(FromRow, Deserialize)]
 pub(crate) struct SummaryRow {
-    model_id: i64,
+    pub(crate) model_id: i64,
     hub: String,
     external_id: String,
     name: String,
@@ -110,13 +100,12 @@ pub(crate) struct SummaryRow {
     kind_label: Option<String>,
     creator: Option<String>,
     nsfw_level: i64,
-    downloads: Option<i64>,
+    pub(crate) downloads: Option<i64>,
     state: String,
     published_ms: Option<i64>,
     gone_ms: Option<i64>,
     base_model: Option<String>,
     architecture: Option<String>,
-    #[serde(deserialize_with = "codec::truth")]
     downloaded: bool,
 }
 
@@ -137,14 +126,6 @@ struct RestRow {
 }
 
 impl SummaryRow {
-    pub(crate) fn model_id(&self) -> i64 {
-        self.model_id
-    }
-
-    pub(crate) fn with_base_model(self, base_model: String) -> Self {
-        Self { base_model: Some(base_model), ..self }
-    }
-
     pub(crate) fn summary(self, tags: Vec<String>) -> Result<ModelSummary, CatalogueError> {
         let hub = codec::origin(&self.hub)?;
         Ok(ModelSummary {

@@ -126,7 +126,7 @@ impl Catalogue {
             .map(|half| tokio::task::spawn_blocking(move || half.iter().map(|page| state_digest(page)).collect()))
             .collect();
         let said: Vec<Sha256> = models.iter().map(|model| answer::digest(model, coverage.of(model))).collect();
-        let mut tx = self.write(ATTEMPT).await?;
+        let mut tx = self.write_evidence(ATTEMPT).await?;
         let mut states: Vec<Sha256> = Vec::with_capacity(models.len());
         for half in halves {
             states.append(&mut finished(half).await?);

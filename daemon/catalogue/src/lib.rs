@@ -59,6 +59,7 @@ mod shelf_tests;
 mod snapshot;
 mod statements;
 mod stats;
+mod still;
 mod sync_runs;
 #[cfg(test)]
 mod testing;

@@ -9,9 +9,11 @@ use crate::evidence::tags::TagIds;
 use crate::migrate::{self, Layout, MIGRATIONS};
 use crate::search::{Memory, Rest};
 use crate::statements::statements;
+use crate::still::Still;
 use crate::{backups, install};
 use paintbox_domain::{Clock, Timestamp, crash};
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
@@ -31,15 +33,21 @@ const SEARCHERS: u32 = 2;
 /// searches come back to most is kept in memory in a form of its own, and the system has the file's pages anyway.
 const WRITER_CACHE: &str = "-65536";
 const READER_CACHE: &str = "-2048";
-const SEARCHER_CACHE: &str = "-8192";
+const SEARCHER_CACHE: &str = "-4096";
 /// Pages in the write-ahead log before a commit moves them to the database file: the 64 MiB that the log may keep. An
 /// import has them moved earlier and beside it; see [`crate::checkpoint`].
 const CHECKPOINT_PAGES: &str = "16384";
 /// Rows that `PRAGMA optimize` looks at per index when the catalogue is closed.
 const ANALYSIS_LIMIT_ROWS: u32 = 400;
 
+/// IMMEDIATE, because a transaction that reads first and writes later would be refused at once when another process wrote
+/// in between, whatever the busy timeout.
+const BEGIN_LASTING: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
+const BEGIN_EVIDENCE: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
+
 statements! {
     SQLITE_VERSION = "SELECT sqlite_version()";
+    SHRINK = "PRAGMA shrink_memory";
 }
 
 /// A handle to the catalogue; clones share its connections.
@@ -55,6 +63,7 @@ pub struct Catalogue {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) search_memory: Arc<Memory>,
     pub(crate) search_rest: Arc<Rest>,
+    writes: Arc<Still>,
 }
 
 impl Catalogue {
@@ -93,7 +102,8 @@ impl Catalogue {
             Found::File => migrate::look(&beside, migrations).await?,
         };
         let opening = |source| CatalogueError::Open { path: path.to_owned(), backup: backups::newest(&beside), source };
-        // FULL, because follows and generations live here too and cannot be fetched again. No memory map, because a
+        // FULL, because follows and generations live here too and cannot be fetched again; see `write_evidence` for what
+        // can. No memory map, because a
         // stray write through one would damage the file.
         let shared = SqliteConnectOptions::new()
             .filename(path)
@@ -162,6 +172,7 @@ impl Catalogue {
             checkpoints: Checkpoints::new(checkpoints),
             search_memory: Arc::default(),
             search_rest: Arc::default(),
+            writes: Arc::default(),
         })
     }
 
@@ -185,10 +196,29 @@ impl Catalogue {
         self.clock.now()
     }
 
-    /// A write transaction. IMMEDIATE, because a transaction that reads first and writes later would be refused at
-    /// once when another process wrote in between, whatever the busy timeout.
+    /// Notes a write, so that the writer keeps no pages when there are no more to come.
+    pub(crate) fn wrote(&self) {
+        let writer = self.writer.clone();
+        self.writes.stirred(|| async move {
+            if let Err(error) = sqlx::query(SHRINK).execute(&writer).await {
+                tracing::debug!(%error, "the writer's memory could not be given back");
+            }
+        });
+    }
+
+    /// A write transaction, whose end waits until the disk has it.
     pub(crate) async fn write(&self, attempt: &'static str) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(could_not(attempt))
+        self.writer.begin_with(BEGIN_LASTING).await.map_err(could_not(attempt))
+    }
+
+    /// A write transaction for what can be seen again where it was seen, such as a hub's page or a library's file. It is
+    /// as whole as any other and survives a kill, but when the power fails the last of them may never have been; what is
+    /// written after it never lasts without it. Waiting for the disk is a third of a first look at a library.
+    pub(crate) async fn write_evidence(
+        &self,
+        attempt: &'static str,
+    ) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
+        self.writer.begin_with(BEGIN_EVIDENCE).await.map_err(could_not(attempt))
     }
 
     /// Carries out one statement in a write transaction of its own; how many rows it changed.
@@ -208,12 +238,9 @@ impl Catalogue {
         self.readers.begin().await.map_err(could_not(attempt))
     }
 
-    /// The same for a search.
-    pub(crate) async fn read_for_search(
-        &self,
-        attempt: &'static str,
-    ) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
-        self.searchers.begin().await.map_err(could_not(attempt))
+    /// A connection for a search, whose statements need not see the same state; see [`crate::search::columns`].
+    pub(crate) async fn searcher(&self, attempt: &'static str) -> Result<PoolConnection<Sqlite>, CatalogueError> {
+        self.searchers.acquire().await.map_err(could_not(attempt))
     }
 }
 
@@ -267,7 +294,7 @@ fn release_number(text: &str) -> Option<(u32, u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{clock_at, opened};
+    use crate::testing::{clock_at, model, opened};
     use paintbox_domain::{Classify, ErrorClass, reason};
 
     #[test]
@@ -297,6 +324,21 @@ mod tests {
             }
             let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await.unwrap();
             assert_eq!(journal, "wal");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_can_be_seen_again_does_not_wait_for_the_disk() {
+        let (catalogue, _home) = opened().await;
+        let synchronous = async || {
+            let level: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&catalogue.writer).await.unwrap();
+            level
+        };
+        for _ in 0..2 {
+            catalogue.record_models(&[model("1", "Seen")], None).await.unwrap();
+            assert_eq!(synchronous().await, 1);
+            catalogue.write("write something").await.unwrap().commit().await.unwrap();
+            assert_eq!(synchronous().await, 2);
         }
     }
 

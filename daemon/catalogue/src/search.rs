@@ -2,7 +2,8 @@
 //!
 //! Words are the full-text index's to tell, which gives a set of models. Everything else that is filtered, sorted or
 //! counted by stands in a packed row for each model, in the file as well as in memory ([`row`], [`index`], [`columns`]),
-//! so that a search is one look at the rows of that set; only the models of one page are read from the tables.
+//! so that a search is one look at the rows of that set. What a page shows of its models stands in a table of its own
+//! ([`card`]).
 //!
 //! Hits are not ranked by bm25: its scores shift with every row that is added, so pages would repeat and miss
 //! models, and over a large catalogue it has to score every hit. Instead hits whose name alone holds all the words
@@ -10,8 +11,10 @@
 
 mod bits;
 pub(crate) mod by_name;
+pub(crate) mod card;
 pub(crate) mod columns;
 mod facets;
+pub(crate) mod facts;
 mod filter;
 pub(crate) mod index;
 mod licence;
@@ -35,12 +38,10 @@ pub(crate) use index::Rest;
 pub(crate) use memory::Memory;
 pub use order::{SearchOrder, SortKey};
 
-use crate::detail::{SummaryRow, summary_columns};
 use crate::error::{CatalogueError, could_not};
 use crate::open::Catalogue;
+use crate::page;
 use crate::records::ModelSummary;
-use crate::statements::statements;
-use crate::{codec, page};
 use bits::Bits;
 use columns::{Columns, TableState};
 use facets::Counter;
@@ -48,22 +49,11 @@ use order::First;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tag_names::TagNames;
 use test::{Sets, Source, Test};
 
 pub(crate) const ATTEMPT: &str = "search models";
-
-statements! {
-    // In one answer, because handing over a row costs as much as looking it up.
-    FOUND = concat!(
-        "SELECT json_group_array(json_array(json_array(model_id, hub, external_id, name, kind, kind_label, creator, \
-            nsfw_level, downloads, state, published_ms, gone_ms, base_model, architecture, downloaded), tags)) \
-         FROM (SELECT ",
-        summary_columns!(if "wanted.value ->> 1", "wanted.value ->> 2"),
-        ", (SELECT group_concat(mt.position || ':' || mt.tag_id) FROM model_tag mt WHERE mt.model_id = m.model_id) AS tags \
-         FROM json_each(?1) wanted JOIN model m ON m.model_id = wanted.value ->> 0 ORDER BY wanted.key)"
-    );
-}
+/// Models that are looked at at once, without asking another thread to do it.
+const FEW: usize = 4_096;
 
 /// What to look for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -124,37 +114,83 @@ struct Question {
     after: Option<order::Place>,
 }
 
+/// What some of the rows answer.
+struct Part {
+    first: First,
+    /// Every model that was found, where their names are to be sorted.
+    all: Option<Bits>,
+    total: u64,
+    counters: Vec<Counter>,
+}
+
 struct Answer {
     places: Vec<order::Place>,
-    /// Every model that was found, where their names are to be sorted.
     all: Option<Bits>,
     total: u64,
     facets: Vec<FacetCounts>,
 }
 
 impl Question {
-    /// Looks at all rows that can be meant; takes milliseconds.
-    fn answer(self) -> Answer {
-        let mut counters: Vec<Counter> = self.facets.iter().map(|facet| Counter::new(*facet, &self.columns)).collect();
-        let mut first = First::new(self.wanted, self.after);
-        let mut all = (self.order.by == SortKey::Name).then(Bits::default);
-        let mut total = 0;
+    /// Looks at all rows that can be meant, which takes a millisecond or some. Unless there are few, that is done away
+    /// from the threads that serve requests, by two at once.
+    async fn answer(self) -> Result<Answer, CatalogueError> {
+        if self.test.most() <= FEW {
+            return Ok(self.sum(self.part(0, 1)));
+        }
+        let question = Arc::new(self);
+        let part = |number| {
+            let question = Arc::clone(&question);
+            tokio::task::spawn_blocking(move || question.part(number, 2))
+        };
+        let lost = |lost: tokio::task::JoinError| could_not(ATTEMPT)(sqlx::Error::Io(lost.into()));
+        let (one, other) = tokio::join!(part(0), part(1));
+        Ok(question.sum(one.map_err(lost)?.with(other.map_err(lost)?)))
+    }
+
+    /// Looks at the rows of every `of`th segment.
+    fn part(&self, number: usize, of: usize) -> Part {
+        let mut part = Part {
+            first: First::new(self.wanted, self.after),
+            all: (self.order.by == SortKey::Name).then(Bits::default),
+            total: 0,
+            counters: self.facets.iter().map(|facet| Counter::new(*facet, &self.columns)).collect(),
+        };
         // The latest first, which are most often the first.
-        for (number, segment) in self.columns.segments().iter().enumerate().rev() {
+        for (number, segment) in self.columns.segments().iter().enumerate().rev().skip(number).step_by(of) {
             let mut models = segment.present;
             self.test.narrow(number, segment, &mut models);
             if models.is_empty() {
                 continue;
             }
-            total += models.len();
-            counters.iter_mut().for_each(|counter| counter.count(segment, &models));
-            match &mut all {
-                Some(all) => models.iter().for_each(|at| all.insert(number * segment::SEGMENT_ROWS + at)),
-                None => first.offer_all(self.order, number, segment, &models, self.in_name.as_deref()),
+            part.total += models.len();
+            part.counters.iter_mut().for_each(|counter| counter.count(segment, &models));
+            match &mut part.all {
+                Some(all) => models.for_each(|at| all.insert(number * segment::SEGMENT_ROWS + at)),
+                None => part.first.offer_all(self.order, number, segment, &models, self.in_name.as_deref()),
             }
         }
-        let facets = counters.into_iter().map(|counter| counter.finish(&self.columns, self.facet_values)).collect();
-        Answer { places: first.finish(), all, total, facets }
+        part
+    }
+
+    fn sum(&self, part: Part) -> Answer {
+        let finish = |counter: Counter| counter.finish(&self.columns, self.facet_values);
+        Answer {
+            places: part.first.finish(),
+            all: part.all,
+            total: part.total,
+            facets: part.counters.into_iter().map(finish).collect(),
+        }
+    }
+}
+
+impl Part {
+    fn with(mut self, other: Self) -> Self {
+        self.first.add(other.first);
+        if let (Some(all), Some(other)) = (&mut self.all, &other.all) {
+            all.unite(other);
+        }
+        self.counters.iter_mut().zip(&other.counters).for_each(|(counter, other)| counter.add(other));
+        Self { total: self.total + other.total, ..self }
     }
 }
 
@@ -170,18 +206,18 @@ impl Catalogue {
         let browsing = query.text.trim().is_empty();
         let order = query.order.unwrap_or(if browsing { SearchOrder::NEWEST } else { SearchOrder::BEST });
 
-        let mut tx = self.read_for_search(ATTEMPT).await?;
-        let (state, columns) = self.search_memory.columns(&mut tx).await?;
+        let mut connection = self.searcher(ATTEMPT).await?;
+        let (state, columns) = self.search_memory.columns(&mut connection).await?;
         let (mut filter, mut in_name, mut sets) =
-            self.ready(&mut tx, query, &query.text, order, state, &columns).await?;
+            self.ready(&mut connection, query, &query.text, order, state, &columns).await?;
         let mut corrected = None;
         if !browsing && !query.as_written && Test::new(&of_text(&query.text), &columns, &sets).finds_nothing() {
-            corrected = spelling::corrected(&mut tx, &query.text).await?;
+            corrected = spelling::corrected(&mut connection, &query.text).await?;
             if let Some(text) = &corrected {
-                (filter, in_name, sets) = self.ready(&mut tx, query, text, order, state, &columns).await?;
+                (filter, in_name, sets) = self.ready(&mut connection, query, text, order, state, &columns).await?;
             }
         }
-        let question = Question {
+        let answer = Question {
             test: Test::new(&filter, &columns, &sets),
             in_name: all_of(&in_name, &sets),
             columns: Arc::clone(&columns),
@@ -191,17 +227,15 @@ impl Catalogue {
             // One model more than the page holds tells whether there is another page.
             wanted: size + 1,
             after,
-        };
-        // Away from the threads that serve requests.
-        let answer = tokio::task::spawn_blocking(move || question.answer())
-            .await
-            .map_err(|lost| could_not(ATTEMPT)(sqlx::Error::Io(lost.into())))?;
+        }
+        .answer()
+        .await?;
 
         let mut places = match &answer.all {
             None => answer.places,
             Some(all) => {
                 let after = after.map(|place| order::model_at(SearchOrder::NEWEST, place));
-                by_name::first(&mut tx, all, answer.total, order.descending, after, size + 1)
+                by_name::first(&mut connection, all, answer.total, order.descending, after, size + 1)
                     .await
                     .map_err(could_not(ATTEMPT))?
                     .into_iter()
@@ -214,8 +248,8 @@ impl Catalogue {
         let next_page_token = places.last().filter(|_| more).map(|(key, id)| page::token(&identity, [*key, *id]));
         // In the order of names a place is the model itself.
         let of_place = if answer.all.is_some() { SearchOrder::NEWEST } else { order };
-        let ids = places.into_iter().map(|place| order::model_at(of_place, place));
-        let models = found(&mut tx, ids, &columns, state.partial, &self.search_memory.tag_names).await?;
+        let ids: Vec<i64> = places.into_iter().map(|place| order::model_at(of_place, place)).collect();
+        let models = card::lines(&mut connection, &ids, &columns, &self.search_memory.tag_names).await?;
         if state.partial {
             self.take_in_rest();
         }
@@ -291,45 +325,4 @@ fn all_of(sources: &[Source], sets: &Sets) -> Option<Arc<Bits>> {
     let mut all = Arc::clone(sets.next()?);
     sets.for_each(|set| Arc::make_mut(&mut all).intersect(set));
     Some(all)
-}
-
-/// The lines of models, in this order. What the rows tell is not looked for again, unless they may be behind.
-async fn found(
-    connection: &mut SqliteConnection,
-    ids: impl Iterator<Item = i64>,
-    columns: &Columns,
-    partial: bool,
-    names: &TagNames,
-) -> Result<Vec<ModelSummary>, CatalogueError> {
-    let known = |id: i64| usize::try_from(id).ok().filter(|_| !partial);
-    let downloaded = |id: i64| known(id).is_none_or(|id| columns.is_downloaded(id));
-    let only_base_model = |id: i64| known(id).and_then(|id| columns.only_base_model(id));
-    let wanted: Vec<(i64, bool, bool)> = ids.map(|id| (id, downloaded(id), only_base_model(id).is_none())).collect();
-    let rows: String = sqlx::query_scalar(FOUND)
-        .bind(serde_json::json!(wanted).to_string())
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(could_not(ATTEMPT))?;
-    let rows: Vec<(SummaryRow, Option<String>)> = codec::list("models that were found", &rows)?;
-    let tags: Vec<Vec<i64>> = rows.iter().map(|(_, tags)| tag_ids(tags.as_deref())).collect();
-    let names = names.of(connection, tags.iter().flatten().copied()).await?;
-    let complete = |(row, tags): (SummaryRow, Vec<i64>)| {
-        let row = match only_base_model(row.model_id()) {
-            Some(base_model) => row.with_base_model(base_model.to_owned()),
-            None => row,
-        };
-        row.summary(tags.iter().filter_map(|id| names.get(id)).map(ToString::to_string).collect())
-    };
-    rows.into_iter().map(|(row, _)| row).zip(tags).map(complete).collect()
-}
-
-/// Of places and tags as [`FOUND`] lists them, the tags in their order.
-fn tag_ids(list: Option<&str>) -> Vec<i64> {
-    let tag = |text: &str| {
-        let (place, id) = text.split_once(':')?;
-        Some((place.parse().ok()?, id.parse().ok()?))
-    };
-    let mut tags: Vec<(i64, i64)> = list.into_iter().flat_map(|list| list.split(',')).filter_map(tag).collect();
-    tags.sort_unstable();
-    tags.into_iter().map(|(_, id)| id).collect()
 }

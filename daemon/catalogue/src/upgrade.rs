@@ -74,7 +74,7 @@ async fn upgraded(path: &Path) -> Catalogue {
 }
 
 /// What each later step could hold that the ones before could not.
-const ADDED: [(i64, &str); 10] = [
+const ADDED: [(i64, &str); 11] = [
     (
         20_261_125_000_001,
         "INSERT INTO follow_rename (follow_id, former_target, renamed_ms) VALUES (1, 'civitai:Conan', 2000);
@@ -121,6 +121,7 @@ const ADDED: [(i64, &str); 10] = [
     (20_261_128_000_006, ""),
     // What the search has still to take in is no more after the next start.
     (20_261_128_000_007, ""),
+    (20_261_128_000_008, ""),
 ];
 
 /// A catalogue of the layout `step`, with rows in everything that it has.

@@ -111,7 +111,9 @@ pub fn to_hex(bytes: &[u8]) -> String {
     text
 }
 
-fn from_hex(text: &str, bytes: &mut [u8]) -> bool {
+/// Reads hexadecimal digits of either case, two for each of `bytes`. False when it is something else; `bytes` are not to be
+/// used then.
+pub fn from_hex(text: &str, bytes: &mut [u8]) -> bool {
     let text = text.as_bytes();
     if text.len() != 2 * bytes.len() {
         return false;

@@ -2,12 +2,25 @@
 //! by which words a model is found.
 
 use super::plan::ModelRow;
-use super::rows::{Statement, given, run, statements};
+use super::rows::{Statement, run, statements};
 use crate::ids::FollowId;
 use crate::statements::statements;
 use crate::{codec, words};
 use paintbox_domain::Timestamp;
 use sqlx::{Connection as _, FromRow, SqliteConnection};
+
+/// Puts models into the search index; what is bound is told by [`bind_indexed`].
+macro_rules! index_models {
+    ($insert:literal) => {
+        concat!(
+            $insert,
+            " INTO model_search (rowid, name, creator, tags, trained_words) SELECT * FROM ",
+            $crate::evidence::rows::given!("(?, ?, ?, ?, ?)"),
+            " WHERE column1 IS NOT NULL"
+        )
+    };
+}
+pub(crate) use index_models;
 
 statements! {
     /// A follow may be deleted while its models arrive; they are kept all the same.
@@ -66,16 +79,8 @@ statements! {
              FROM version v, json_each(v.trained_words) AS words WHERE v.model_id = m.model_id) AS trained_words
         FROM model m WHERE model_id IN (SELECT value FROM json_each(?1))";
     MODELS_AFTER = "SELECT model_id FROM model WHERE model_id > ?1 ORDER BY model_id LIMIT 500";
-    INDEX_MODELS = concat!(
-        "INSERT INTO model_search (rowid, name, creator, tags, trained_words) SELECT * FROM ",
-        given!("(?, ?, ?, ?, ?)"),
-        " WHERE column1 IS NOT NULL"
-    );
-    INDEX_MODELS_AGAIN = concat!(
-        "INSERT OR REPLACE INTO model_search (rowid, name, creator, tags, trained_words) SELECT * FROM ",
-        given!("(?, ?, ?, ?, ?)"),
-        " WHERE column1 IS NOT NULL"
-    );
+    INDEX_MODELS = index_models!("INSERT");
+    INDEX_MODELS_AGAIN = index_models!("INSERT OR REPLACE");
 }
 
 /// Makes models part of a follow's list. The ledger first: it tells a model that joins from one that was listed before
@@ -135,18 +140,9 @@ struct SearchSource {
     trained_words: String,
 }
 
-/// What the search index holds of a model.
-struct Indexed {
-    model: i64,
-    name: String,
-    creator: String,
-    tags: String,
-    trained_words: String,
-}
-
 /// Puts models into the search index that were not in it.
 pub(super) fn index_new<'a>(models: &'a [ModelRow<'_>]) -> impl Iterator<Item = Statement> + 'a {
-    statements(INDEX_MODELS, models, |row, written| bind_indexed(row, &in_answer(written)))
+    statements(INDEX_MODELS, models, bind_answer)
 }
 
 /// Makes the search index of a catalogue whose rows came from elsewhere.
@@ -169,37 +165,39 @@ pub(crate) async fn index_again(connection: &mut SqliteConnection, models: &[i64
     }
     let sources: Vec<SearchSource> =
         sqlx::query_as(SEARCH_SOURCES).bind(codec::id_list(models.iter().copied())).fetch_all(&mut *connection).await?;
-    let indexed = statements(INDEX_MODELS_AGAIN, &sources, |row, source| bind_indexed(row, &in_tables(source)));
+    let indexed = statements(INDEX_MODELS_AGAIN, &sources, |row, source| {
+        bind_indexed(
+            row,
+            source.model_id,
+            &source.name,
+            source.creator.as_deref(),
+            &source.tags,
+            &source.trained_words,
+        );
+    });
     run(connection, indexed).await
 }
 
-fn in_answer(written: &ModelRow<'_>) -> Indexed {
+fn bind_answer(row: &mut Statement, written: &ModelRow<'_>) {
     let model = written.answer.model;
     let trained_words: Vec<&str> =
         model.versions.iter().flat_map(|version| &version.trained_words).map(String::as_str).collect();
-    Indexed {
-        model: written.id,
-        name: words::index_text([model.name.as_str()]),
-        creator: words::index_text(model.creator.as_deref()),
-        tags: words::index_text([model.tags.join(" ").as_str()]),
-        trained_words: words::index_text([trained_words.join(" ").as_str()]),
-    }
+    let (tags, trained_words) = (model.tags.join(" "), trained_words.join(" "));
+    bind_indexed(row, written.id, &model.name, model.creator.as_deref(), &tags, &trained_words);
 }
 
-fn in_tables(source: &SearchSource) -> Indexed {
-    Indexed {
-        model: source.model_id,
-        name: words::index_text([source.name.as_str()]),
-        creator: words::index_text(source.creator.as_deref()),
-        tags: words::index_text([source.tags.as_str()]),
-        trained_words: words::index_text([source.trained_words.as_str()]),
-    }
-}
-
-fn bind_indexed(row: &mut Statement, indexed: &Indexed) {
-    row.bind(indexed.model)
-        .text(indexed.name.as_str())
-        .text(indexed.creator.as_str())
-        .text(indexed.tags.as_str())
-        .text(indexed.trained_words.as_str());
+/// What the search index holds of a model.
+pub(crate) fn bind_indexed(
+    row: &mut Statement,
+    model: i64,
+    name: &str,
+    creator: Option<&str>,
+    tags: &str,
+    trained_words: &str,
+) {
+    row.bind(model)
+        .text(words::index_text([name]).as_str())
+        .text(words::index_text(creator).as_str())
+        .text(words::index_text([tags]).as_str())
+        .text(words::index_text([trained_words]).as_str());
 }

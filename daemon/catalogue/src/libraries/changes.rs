@@ -149,10 +149,10 @@ statements! {
         " WHERE library_id = column1 AND path = column2"
     );
     SET_GONE = "
-        UPDATE library_file SET gone_ms = iif(
-            EXISTS (SELECT 1 FROM library_path p WHERE p.library_file_id = library_file.library_file_id),
-            NULL, coalesce(gone_ms, ?2))
-        WHERE library_file_id IN (SELECT value FROM json_each(?1))";
+        UPDATE library_file SET gone_ms = iif(gone_ms IS NULL, ?2, NULL)
+        WHERE library_file_id IN (SELECT value FROM json_each(?1))
+            AND (gone_ms IS NULL) <> EXISTS (SELECT 1 FROM library_path p
+                                             WHERE p.library_file_id = library_file.library_file_id)";
     /// Of a file that was never read to its end there is nothing to remember.
     FORGET_UNREAD = "
         DELETE FROM library_file
@@ -259,7 +259,7 @@ impl Catalogue {
     ) -> Result<(), CatalogueError> {
         let attempt = "record what is in a library";
         let now = self.now();
-        let mut tx = self.write(attempt).await?;
+        let mut tx = self.write_evidence(attempt).await?;
         let affected = write(&mut tx, library, changes, now).await.map_err(could_not(attempt))?;
         settle(&mut tx, &self.tags, &affected.into_iter().collect::<Vec<_>>(), now).await?;
         self.commit(tx, attempt).await?;

@@ -13,7 +13,7 @@ use crate::statements::statements;
 use crate::words;
 use paintbox_domain::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a file and the notes beside it say of it. All of it is somebody's word.
@@ -76,17 +76,20 @@ statements! {
             SELECT o.library_file_id FROM json_each(?1) JOIN library_file g ON g.library_file_id = value
                 JOIN library_file o ON o.artifact_id = g.artifact_id
         )
-        SELECT f.library_file_id, f.artifact_id, f.gone_ms IS NULL AS is_here,
-            EXISTS (SELECT 1 FROM file h WHERE h.artifact_id = f.artifact_id AND h.library_file_id IS NULL)
+        SELECT json_group_array(json_array(f.library_file_id, f.artifact_id, f.gone_ms IS NULL,
+            f.artifact_id IS NOT NULL AND (
+                EXISTS (SELECT 1 FROM file h WHERE h.artifact_id = f.artifact_id AND h.library_file_id IS NULL)
                 OR EXISTS (SELECT 1 FROM artifact a CROSS JOIN file h
-                           WHERE a.artifact_id = f.artifact_id AND ", same_tensors!(), ") AS is_listed,
+                           WHERE a.artifact_id = f.artifact_id AND ", same_tensors!(), ")),
             (SELECT m.model_id FROM model m
-             WHERE m.hub = 'local' AND m.external_id = CAST(f.library_file_id AS TEXT)) AS model_id
-        FROM affected JOIN library_file f ON f.library_file_id = affected.id ORDER BY f.library_file_id");
+             WHERE m.hub = 'local' AND m.external_id = CAST(f.library_file_id AS TEXT))))
+        FROM affected JOIN library_file f ON f.library_file_id = affected.id");
+    /// A path is bytes, which JSON cannot hold.
     SOURCES = "
-        SELECT f.library_file_id, f.artifact_id, f.kind, f.format, f.precision, f.size_bytes, f.page_json,
-            (SELECT p.path FROM library_path p WHERE p.library_file_id = f.library_file_id ORDER BY p.path LIMIT 1) AS path
-        FROM library_file f WHERE f.library_file_id IN (SELECT value FROM json_each(?1))";
+        SELECT json_group_array(json_array(f.library_file_id, f.artifact_id, f.kind, f.format, f.precision, f.size_bytes,
+            f.page_json, (SELECT hex(p.path) FROM library_path p WHERE p.library_file_id = f.library_file_id
+                          ORDER BY p.path LIMIT 1)))
+        FROM json_each(?1) wanted JOIN library_file f ON f.library_file_id = wanted.value";
     NEXT_IDS = "
         SELECT coalesce((SELECT max(model_id) FROM model), 0) + 1, coalesce((SELECT max(version_id) FROM version), 0) + 1";
     INSERT_PAGES = concat!(
@@ -103,6 +106,7 @@ statements! {
         given!("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
         " WHERE model_id = column1"
     );
+    INDEX_PAGES = links::index_models!("INSERT");
     INSERT_PAGE_VERSIONS = concat!(
         "INSERT INTO version (version_id, model_id, external_id, name, base_model, trained_words, nsfw_level,
                               early_access, download_allowed, position, first_seen_ms)
@@ -149,18 +153,25 @@ statements! {
     DELETE_PAGE_TAGS = "DELETE FROM model_tag WHERE model_id IN (SELECT value FROM json_each(?1))";
     DELETE_PAGE_WORDS = "DELETE FROM model_search WHERE rowid IN (SELECT value FROM json_each(?1))";
     DELETE_PAGES = "DELETE FROM model WHERE model_id IN (SELECT value FROM json_each(?1))";
+    /// Tags and words are part of a hub's answer, for which a trigger watches; a page has none.
+    PAGES_CHANGED = "
+        INSERT INTO search_dirty (model_id) SELECT value FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING";
 }
 
-#[derive(FromRow)]
+/// As [`PAGES`] lists them.
+#[derive(Deserialize)]
 struct PageRow {
     library_file_id: i64,
     artifact_id: Option<i64>,
+    #[serde(deserialize_with = "codec::truth")]
     is_here: bool,
+    #[serde(deserialize_with = "codec::truth")]
     is_listed: bool,
     model_id: Option<i64>,
 }
 
-#[derive(FromRow)]
+/// As [`SOURCES`] lists them.
+#[derive(Deserialize)]
 struct SourceRow {
     library_file_id: i64,
     artifact_id: Option<i64>,
@@ -169,7 +180,7 @@ struct SourceRow {
     precision: Option<String>,
     size_bytes: i64,
     page_json: String,
-    path: Option<Vec<u8>>,
+    path: Option<String>,
 }
 
 /// A page that is to be, with everything on it.
@@ -189,7 +200,7 @@ impl Made {
             what: "what is said of a library's file",
             value: source.page_json.chars().take(200).collect(),
         })?;
-        let path = codec::path(source.path.as_deref().unwrap_or_default());
+        let path = codec::path(&codec::bytes("a path", source.path.as_deref().unwrap_or_default())?);
         let name = if page.name.is_empty() { shown(path.file_stem()) } else { page.name.clone() };
         let file = source.library_file_id;
         Ok(Self { file, model, version, name, file_name: shown(path.file_name()), page, source })
@@ -210,11 +221,13 @@ pub(super) async fn derive(
     now: Timestamp,
 ) -> Result<(), CatalogueError> {
     let failed = could_not("make the pages of a library's files");
-    let rows: Vec<PageRow> = sqlx::query_as(PAGES)
+    let rows: String = sqlx::query_scalar(PAGES)
         .bind(codec::id_list(files.iter().copied()))
-        .fetch_all(&mut *connection)
+        .fetch_one(&mut *connection)
         .await
         .map_err(&failed)?;
+    let mut rows: Vec<PageRow> = codec::list("files of libraries", &rows)?;
+    rows.sort_unstable_by_key(|row| row.library_file_id);
     let owners = owners(&rows);
     let removed: Vec<i64> =
         rows.iter().filter(|row| !owners.contains(&row.library_file_id)).filter_map(|row| row.model_id).collect();
@@ -222,11 +235,12 @@ pub(super) async fn derive(
         remove(connection, &codec::id_list(removed)).await.map_err(&failed)?;
     }
     let known: BTreeMap<i64, i64> = rows.iter().filter_map(|row| Some((row.library_file_id, row.model_id?))).collect();
-    let sources: Vec<SourceRow> = sqlx::query_as(SOURCES)
+    let sources: String = sqlx::query_scalar(SOURCES)
         .bind(codec::id_list(owners.iter().copied()))
-        .fetch_all(&mut *connection)
+        .fetch_one(&mut *connection)
         .await
         .map_err(&failed)?;
+    let sources: Vec<SourceRow> = codec::list("files of libraries", &sources)?;
     let (mut model, mut version): (i64, i64) =
         sqlx::query_as(NEXT_IDS).fetch_one(&mut *connection).await.map_err(&failed)?;
     let (mut new, mut changed) = (Vec::new(), Vec::new());
@@ -302,13 +316,18 @@ async fn write(
     run(connection, models.chain(versions).chain(files)).await?;
     let all: Vec<&Made> = new.iter().chain(changed).collect();
     let known: Vec<i64> = changed.iter().map(|made| made.model).collect();
+    sqlx::query(PAGES_CHANGED).bind(codec::id_list(known.iter().copied())).execute(&mut *connection).await?;
     let pages: Vec<(i64, &LocalPage)> = all.iter().map(|made| (made.model, &made.page)).collect();
     pictures::write(connection, &pages, &known, at).await?;
     let said = all.iter().flat_map(|made| (0..).zip(&made.page.tags).map(|(at, tag)| (made.model, tag.as_str(), at)));
     let mut learned = Learned::default();
-    tags::set(connection, said.collect(), known, remembered, &mut learned).await?;
-    let indexed: Vec<i64> = all.iter().map(|made| made.model).collect();
-    links::index_again(connection, &indexed).await
+    tags::set(connection, said.collect(), known.clone(), remembered, &mut learned).await?;
+    let new = statements(INDEX_PAGES, new, |row, made| {
+        let LocalPage { creator, tags, trained_words, .. } = &made.page;
+        links::bind_indexed(row, made.model, &made.name, creator.as_deref(), &tags.join(" "), &trained_words.join(" "));
+    });
+    run(connection, new).await?;
+    links::index_again(connection, &known).await
 }
 
 fn bind_model(row: &mut Statement, made: &Made, now: i64) {

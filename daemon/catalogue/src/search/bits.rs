@@ -58,6 +58,11 @@ impl Bits {
         self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
     }
 
+    pub(crate) fn unite(&mut self, other: &Self) {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
+    }
+
     /// To be kept in less memory.
     pub(crate) fn packed(&self) -> Packed {
         let mut gaps = Vec::with_capacity(self.len() + self.len() / 8);
@@ -175,6 +180,9 @@ mod tests {
             let mut common = bits.clone();
             common.intersect(&of(&others));
             prop_assert!(common.iter().eq(ids.intersection(&others).copied()));
+            let mut both = bits.clone();
+            both.unite(&of(&others));
+            prop_assert!(both.iter().eq(ids.union(&others).copied()));
             bits.remove_range(range.0..range.1);
             prop_assert!(bits.iter().eq(ids.into_iter().filter(|id| !(range.0..range.1).contains(id))));
         }

@@ -1,16 +1,19 @@
 //! The packed rows of all models in memory, as they were committed last, for as long as somebody searches.
 //!
-//! A search takes over what changed since the one before, in its own read transaction, and then works on a state that
-//! nobody changes: what is shared with a search that still runs is copied before it is changed.
+//! A search takes over what changed since the one before, in one transaction, and then works on a state that nobody
+//! changes: what is shared with a search that still runs is copied before it is changed. What a search reads after that may
+//! be newer; what it does not find there any more is left out, and no transaction is held for it, whose beginning and
+//! end would take as long as the rest of a small search.
 
-use super::filter::Label;
-use super::index::{LABEL_FIELDS, SEPARATOR, field_name};
-use super::row::{CHUNK_ROWS, DOWNLOADED, NO_LABEL, ROW_BYTES};
+use super::facts::SEPARATOR;
+use super::filter::{Label, Number};
+use super::index::{LABEL_FIELDS, field_name};
+use super::row::{CHUNK_ROWS, NO_LABEL, ROW_BYTES, counted};
 use super::segment::{SEGMENT_CHUNKS, SEGMENT_ROWS, Segment};
 use crate::error::{CatalogueError, could_not};
 use crate::statements::statements;
 use futures::TryStreamExt as _;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::{Connection as _, FromRow, SqliteConnection};
 use std::sync::Arc;
 
 /// Labels that come in one answer.
@@ -52,16 +55,10 @@ impl Columns {
         &self.segments
     }
 
-    pub(crate) fn is_downloaded(&self, id: usize) -> bool {
-        let segment = self.segments.get(id / SEGMENT_ROWS);
-        segment.is_some_and(|segment| segment.flags[id % SEGMENT_ROWS] & DOWNLOADED != 0)
-    }
-
-    /// The base model of all versions of a model that name one, where they all name the same.
-    pub(crate) fn only_base_model(&self, id: usize) -> Option<&str> {
+    /// How often a model was downloaded, if its row can tell.
+    pub(crate) fn downloads(&self, id: usize) -> Option<Option<i64>> {
         let segment = self.segments.get(id / SEGMENT_ROWS)?;
-        let mut texts = self.labels.texts(segment.labels(Label::BaseModel)[id % SEGMENT_ROWS] as usize);
-        texts.next().filter(|_| texts.next().is_none())
+        counted(segment.numbers(Number::Downloads)?[id % SEGMENT_ROWS])
     }
 
     /// The ids of models of which more than counters may have changed after `since`, in ranges.
@@ -78,26 +75,32 @@ impl Columns {
         ranges
     }
 
-    /// Takes over what was committed since, as the transaction of `connection` sees it.
+    /// Takes over what was committed since.
     pub(crate) async fn refresh(
         this: &mut Arc<Self>,
         connection: &mut SqliteConnection,
     ) -> Result<TableState, CatalogueError> {
         let failed = could_not("read what is searched for");
         let state: TableState = sqlx::query_as(STATE).fetch_one(&mut *connection).await.map_err(&failed)?;
+        if state.label <= this.label && state.changed <= this.changed {
+            return Ok(state);
+        }
+        let mut tx = connection.begin().await.map_err(&failed)?;
+        let state: TableState = sqlx::query_as(STATE).fetch_one(&mut *tx).await.map_err(&failed)?;
         if state.label > this.label {
             let columns = Arc::make_mut(this);
-            columns.add_labels(connection, state.label).await?;
+            columns.add_labels(&mut tx, state.label).await?;
         }
         if state.changed > this.changed {
             let columns = Arc::make_mut(this);
-            let mut chunks = sqlx::query_as(CHANGED_CHUNKS).bind(columns.changed).fetch(&mut *connection);
+            let mut chunks = sqlx::query_as(CHANGED_CHUNKS).bind(columns.changed).fetch(&mut *tx);
             while let Some((chunk, renewed, rows)) = chunks.try_next().await.map_err(&failed)? {
                 let rows: Vec<u8> = rows;
                 columns.set_chunk(chunk, renewed, &rows)?;
             }
             columns.changed = state.changed;
         }
+        tx.commit().await.map_err(&failed)?;
         Ok(state)
     }
 

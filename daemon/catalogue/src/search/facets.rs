@@ -120,6 +120,11 @@ impl Counter {
         }
     }
 
+    /// Takes over what another counter of the same facet counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, other)| *count += other);
+    }
+
     /// The commonest values; `limit` as a request says it.
     pub(crate) fn finish(self, columns: &Columns, limit: u32) -> FacetCounts {
         let limit = if limit == 0 { DEFAULT_VALUES } else { limit.min(MOST_VALUES) };
@@ -137,11 +142,11 @@ impl Counter {
 }
 
 fn tally(counts: &mut [u32], models: &Mask, number: impl Fn(usize) -> usize) {
-    for at in models.iter() {
+    models.for_each(|at| {
         if let Some(count) = counts.get_mut(number(at)) {
             *count += 1;
         }
-    }
+    });
 }
 
 /// What a number of a facet stands for.

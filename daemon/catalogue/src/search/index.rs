@@ -2,6 +2,8 @@
 //! the transaction that changed them makes their rows anew before it ends. What is too much for one transaction, such
 //! as a volume that leaves or a catalogue of an earlier release, is left to a task in the background.
 
+use super::card;
+use super::facts::{self, Facts, SEPARATOR, Weights};
 use super::filter::{Fact, Label, nsfw_ordinal};
 use super::licence::permissions;
 use super::row::{
@@ -14,15 +16,12 @@ use crate::open::Catalogue;
 use crate::statements::statements;
 use paintbox_domain::ModelKind;
 use paintbox_domain::hub::ModelState;
-use serde::Deserialize;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// More models than a page of any list has, and 50 to 100 ms of work.
 const MODELS_AT_ONCE: i64 = 2_000;
-/// Between the texts of one label; part of none of them.
-pub(crate) const SEPARATOR: char = '\u{1f}';
 /// Rows are numbered by the model's id, so a damaged id must not make them endless.
 const HIGHEST_ID: i64 = 1 << 31;
 
@@ -33,29 +32,6 @@ statements! {
         SELECT json_group_array(json_array(model_id, downloads, likes))
         FROM (SELECT model_id FROM search_counted ORDER BY model_id LIMIT ?1) JOIN model USING (model_id)";
     ALL_COUNTED = "DELETE FROM search_counted WHERE model_id IN (SELECT model_id FROM search_counted ORDER BY model_id LIMIT ?1)";
-    // In one answer, because handing over a row costs as much as looking it up. What is there twice is told apart here.
-    FACTS = concat!(
-        "SELECT json_group_array(json_array(m.model_id, m.hub, m.kind, m.state, m.creator, m.nsfw_level, m.licence, \
-            m.downloads, m.likes, coalesce(m.published_ms, m.first_seen_ms), \
-            coalesce(m.updated_ms, m.published_ms, m.first_seen_ms), m.gone_ms IS NOT NULL, \
-            (SELECT group_concat(v.base_model, char(31)) FROM version v WHERE v.model_id = m.model_id), \
-            coalesce((SELECT v.early_access FROM version v WHERE v.model_id = m.model_id AND v.gone_ms IS NULL \
-                      ORDER BY v.position LIMIT 1), 0), \
-            (SELECT group_concat(f.format || '/' || coalesce(f.precision, ''), char(31)) \
-             FROM version v JOIN file f USING (version_id) \
-             WHERE v.model_id = m.model_id AND f.gone_ms IS NULL AND f.replaced_ms IS NULL), \
-            (SELECT group_concat(la.artifact_id || '/' || la.size_bytes || '/' || la.architecture || '/' \
-                || coalesce(la.precision, ''), char(31)) ",
-        crate::detail::local_weights!(),
-        "), ",
-        // Files of libraries of which not all was read yet, and which have no artifact.
-        "(SELECT group_concat('unread ' || u.library_file_id || '/' || u.size_bytes || '/' || u.architecture || '/' \
-                || coalesce(u.precision, ''), char(31)) \
-             FROM version uv JOIN file uf ON uf.version_id = uv.version_id \
-             JOIN library_file u ON u.library_file_id = uf.library_file_id \
-             WHERE uv.model_id = m.model_id AND uf.artifact_id IS NULL))) \
-         FROM json_each(?1) dirty JOIN model m ON m.model_id = dirty.value"
-    );
     CHUNKS = "SELECT chunk, renewed, rows FROM search_rows WHERE chunk IN (SELECT value FROM json_each(?1))";
     LAST_CHANGE = "SELECT coalesce(max(changed), 0) FROM search_rows";
     SET_CHUNKS = concat!(
@@ -91,6 +67,7 @@ impl Catalogue {
     ) -> Result<(), CatalogueError> {
         let more = self.search_rest.is_busy() || take_in(&mut tx).await?;
         tx.commit().await.map_err(could_not(attempt))?;
+        self.wrote();
         if more {
             self.take_in_rest();
         }
@@ -115,13 +92,14 @@ impl Catalogue {
     /// Until nothing is left to do.
     async fn take_in_all(&self) -> Result<(), CatalogueError> {
         loop {
-            let mut tx = self.write(ATTEMPT).await?;
+            let mut tx = self.write_evidence(ATTEMPT).await?;
             let more = take_in(&mut tx).await?;
             if !more {
                 // There is one writer: who comes after this transaction does the work itself.
                 self.search_rest.0.store(false, Ordering::Release);
             }
             tx.commit().await.map_err(could_not(ATTEMPT))?;
+            self.wrote();
             if !more {
                 return Ok(());
             }
@@ -140,52 +118,6 @@ impl Catalogue {
 
 const ATTEMPT: &str = "make ready what is searched for";
 const WHAT: &str = "what is searched for";
-
-/// As [`FACTS`] lists them. Lists are texts with [`SEPARATOR`] between, or nothing.
-#[derive(Deserialize)]
-struct Facts {
-    model_id: i64,
-    hub: String,
-    kind: String,
-    state: String,
-    creator: Option<String>,
-    nsfw_level: i64,
-    licence: Option<String>,
-    downloads: Option<i64>,
-    likes: Option<i64>,
-    created_ms: i64,
-    updated_ms: i64,
-    #[serde(deserialize_with = "codec::truth")]
-    gone: bool,
-    base_models: Option<String>,
-    #[serde(deserialize_with = "codec::truth")]
-    early_access: bool,
-    /// Format and precision of every file that the hub lists.
-    listed: Option<String>,
-    /// Id, bytes, architecture and precision of all weights that are on this machine.
-    here: Option<String>,
-    /// The same of files that were not read to their end yet.
-    unread: Option<String>,
-}
-
-fn list(text: &Option<String>) -> impl Iterator<Item = &str> {
-    text.iter().flat_map(|text| text.split(SEPARATOR)).filter(|text| !text.is_empty())
-}
-
-/// Weights that are on this machine.
-struct Weights<'a> {
-    bytes: u64,
-    architecture: &'a str,
-    precision: &'a str,
-}
-
-impl<'a> Weights<'a> {
-    /// As [`FACTS`] writes them: artifact, bytes, architecture and precision.
-    fn read(text: &'a str) -> Option<Self> {
-        let mut parts = text.splitn(4, '/').skip(1);
-        Some(Self { bytes: parts.next()?.parse().ok()?, architecture: parts.next()?, precision: parts.next()? })
-    }
-}
 
 /// The texts of a row's labels, each as [`super::columns::Labels`] holds it.
 type Texts = [(Label, String); 5];
@@ -214,11 +146,13 @@ async fn take_in(connection: &mut SqliteConnection) -> Result<bool, CatalogueErr
     let mut changes: BTreeMap<i64, Change> = BTreeMap::new();
     changes.extend(counted.into_iter().map(|(id, downloads, likes)| (id, Change::Counters { downloads, likes })));
     if !dirty.is_empty() {
-        let facts: String = sqlx::query_scalar(FACTS).bind(&ids).fetch_one(&mut *connection).await.map_err(&failed)?;
-        let facts: Vec<Facts> = codec::list(WHAT, &facts)?;
+        let facts = facts::of(connection, &ids, ATTEMPT).await?;
         let rows: Vec<(i64, Row, Texts)> = facts.iter().map(packed).collect();
         let wanted = rows.iter().flat_map(|(_, _, texts)| texts).filter(|(_, text)| !text.is_empty());
         let labels = intern(connection, wanted.map(|(of, text)| (*of, text.as_str())).collect()).await?;
+        let known: HashSet<i64> = facts.iter().map(|facts| facts.model_id).collect();
+        let no_more = dirty.iter().copied().filter(|id| !known.contains(id));
+        card::write(connection, &facts, no_more).await.map_err(&failed)?;
         // A model that is no more has a row of nothing.
         changes.extend(dirty.into_iter().map(|id| (id, Change::To(Row::default()))));
         for (id, mut row, texts) in rows {
@@ -241,8 +175,9 @@ async fn take_in(connection: &mut SqliteConnection) -> Result<bool, CatalogueErr
 /// A row of everything but its labels, and the texts of those.
 fn packed(facts: &Facts) -> (i64, Row, Texts) {
     // Content that two files have is counted once.
-    let here: BTreeSet<&str> = list(&facts.here).chain(list(&facts.unread)).collect();
-    let here: Vec<Weights<'_>> = here.into_iter().filter_map(Weights::read).collect();
+    let here: BTreeMap<&str, Weights<'_>> =
+        facts.here().into_iter().map(|weights| (weights.content, weights)).collect();
+    let here: Vec<Weights<'_>> = here.into_values().collect();
     let permissions = facts.licence.as_deref().map(permissions).unwrap_or_default();
     let mut row = Row::present();
     row.kind = kind_number(ModelKind::from_name(&facts.kind).unwrap_or(ModelKind::Unknown));
@@ -251,13 +186,13 @@ fn packed(facts: &Facts) -> (i64, Row, Texts) {
     row.nsfw = nsfw_ordinal(codec::small(facts.nsfw_level));
     row.downloads = stored_count(facts.downloads);
     row.likes = stored_count(facts.likes);
-    row.created = stored_time(facts.created_ms);
-    row.updated = stored_time(facts.updated_ms);
+    row.created = stored_time(facts.published_ms.unwrap_or(facts.first_seen_ms));
+    row.updated = stored_time(facts.updated_ms.or(facts.published_ms).unwrap_or(facts.first_seen_ms));
     row.size_kib = stored_size(here.iter().map(|weights| weights.bytes).sum());
     for (fact, known) in [
-        (Fact::Downloaded, Some(facts.hub == codec::LOCAL || !here.is_empty())),
-        (Fact::Gone, Some(facts.gone)),
-        (Fact::EarlyAccess, Some(facts.early_access)),
+        (Fact::Downloaded, Some(facts.is_downloaded())),
+        (Fact::Gone, Some(facts.gone_ms.is_some())),
+        (Fact::EarlyAccess, Some(facts.early_access())),
         (Fact::Commercial, permissions.commercial),
         (Fact::Derivatives, permissions.derivatives),
         (Fact::Credit, permissions.credit),
@@ -265,15 +200,14 @@ fn packed(facts: &Facts) -> (i64, Row, Texts) {
     ] {
         row.state_fact(fact, known);
     }
-    let (formats, listed_precisions): (Vec<&str>, Vec<&str>) =
-        list(&facts.listed).filter_map(|both| both.split_once('/')).unzip();
+    let (formats, listed_precisions): (Vec<&str>, Vec<&str>) = facts.listed().unzip();
     let precisions: Vec<String> = listed_precisions
         .into_iter()
         .chain(here.iter().map(|weights| weights.precision))
         .map(str::to_lowercase)
         .collect();
     let texts = [
-        (Label::BaseModel, joined(list(&facts.base_models))),
+        (Label::BaseModel, joined(facts.base_models())),
         (Label::Creator, joined(facts.creator.as_deref())),
         (Label::Architecture, joined(here.iter().map(|weights| weights.architecture))),
         (Label::Format, joined(formats)),

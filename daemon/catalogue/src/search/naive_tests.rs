@@ -242,7 +242,9 @@ async fn compare(catalogue: &Catalogue, choices: &mut Choices) {
             }
         }
         assert_eq!(found.iter().map(|model| model.id).collect::<Vec<_>>(), ids, "{query:?}");
-        assert!(found.iter().zip(&wanted).all(|(line, model)| *line == model.summary), "{query:?}");
+        for (line, model) in found.iter().zip(&wanted) {
+            assert_eq!(*line, model.summary, "{query:?}");
+        }
     }
 }
 

@@ -149,6 +149,11 @@ impl First {
         }
     }
 
+    /// Takes over the places that another one found.
+    pub(crate) fn add(&mut self, other: Self) {
+        other.found.into_iter().for_each(|place| self.offer(place));
+    }
+
     /// Lets go of all but those that are wanted.
     fn reduce(&mut self) {
         let Some(last) = self.wanted.checked_sub(1).filter(|last| *last < self.found.len()) else { return };
@@ -176,8 +181,11 @@ mod tests {
             wanted in 1_usize..9,
             after in prop::option::of((0_i64..9, 0_i64..99)),
         ) {
-            let mut first = First::new(wanted, after);
-            places.iter().for_each(|place| first.offer(*place));
+            let (mut first, mut other) = (First::new(wanted, after), First::new(wanted, after));
+            for (at, place) in places.iter().enumerate() {
+                if at % 3 == 0 { other.offer(*place) } else { first.offer(*place) }
+            }
+            first.add(other);
             let behind = places.into_iter().rev().filter(|place| after.is_none_or(|after| *place < after));
             prop_assert_eq!(first.finish(), behind.take(wanted).collect::<Vec<_>>());
         }

@@ -146,6 +146,11 @@ pub(crate) fn stored_count(count: Option<i64>) -> u32 {
     count.map_or(0, |count| u32::try_from(count.max(0)).unwrap_or(u32::MAX).saturating_add(1))
 }
 
+/// The count behind a number; none when it is too high to be told.
+pub(crate) fn counted(stored: u32) -> Option<Option<i64>> {
+    (stored < u32::MAX).then(|| stored.checked_sub(1).map(i64::from))
+}
+
 pub(crate) fn stored_time(unix_ms: i64) -> u32 {
     let seconds = unix_ms.div_euclid(1_000).max(0);
     u32::try_from(seconds).unwrap_or(u32::MAX)
@@ -239,6 +244,10 @@ mod tests {
         assert!(!(least..=most).contains(&u64::from(stored_count(None))));
         assert!((least..=most).contains(&u64::from(stored_count(Some(0)))));
         assert!((least..=most).contains(&u64::from(stored_count(Some(i64::MAX)))));
+        for count in [None, Some(0), Some(i64::from(u32::MAX) - 2)] {
+            assert_eq!(counted(stored_count(count)), Some(count));
+        }
+        assert_eq!(counted(stored_count(Some(i64::from(u32::MAX)))), None);
         assert_eq!((stored_size(0), stored_size(1), stored_size(1_025)), (0, 1, 2));
         assert_eq!((stored_time(-1), stored_time(1_999), stored_time(i64::MAX)), (0, 1, u32::MAX));
     }

@@ -5,7 +5,7 @@ use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::statements::statements;
 use sqlx::SqliteConnection;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names that are kept: some 600 KiB of the usual ones.
@@ -26,7 +26,9 @@ impl TagNames {
         connection: &mut SqliteConnection,
         ids: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<str>>, CatalogueError> {
-        let wanted: BTreeSet<i64> = ids.collect();
+        let mut wanted: Vec<i64> = ids.collect();
+        wanted.sort_unstable();
+        wanted.dedup();
         let (mut names, missing) = self.known(&wanted);
         if !missing.is_empty() {
             let read: String = sqlx::query_scalar(NAMES)
@@ -46,11 +48,15 @@ impl TagNames {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
     }
 
-    fn known(&self, wanted: &BTreeSet<i64>) -> (HashMap<i64, Arc<str>>, Vec<i64>) {
+    fn known(&self, wanted: &[i64]) -> (HashMap<i64, Arc<str>>, Vec<i64>) {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let names: HashMap<i64, Arc<str>> =
-            wanted.iter().filter_map(|id| Some((*id, Arc::clone(kept.get(id)?)))).collect();
-        let missing = wanted.iter().copied().filter(|id| !names.contains_key(id)).collect();
+        let (mut names, mut missing) = (HashMap::with_capacity(wanted.len()), Vec::new());
+        for id in wanted {
+            match kept.get(id) {
+                Some(name) => drop(names.insert(*id, Arc::clone(name))),
+                None => missing.push(*id),
+            }
+        }
         (names, missing)
     }
 

@@ -169,6 +169,17 @@ impl Test {
         }
     }
 
+    /// No more models than these pass.
+    pub(crate) fn most(&self) -> usize {
+        match self {
+            Self::Constant(false) => 0,
+            Self::Among(models) => models.len(),
+            Self::All(tests) => tests.iter().map(Self::most).min().unwrap_or(usize::MAX),
+            Self::Any(tests) => tests.iter().map(Self::most).fold(0, usize::saturating_add),
+            _ => usize::MAX,
+        }
+    }
+
     /// Whether no model is in all the sets that it takes.
     pub(crate) fn finds_nothing(&self) -> bool {
         let mut sets: Vec<&Arc<Bits>> = Vec::new();

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What all that is kept may take. Of a million models a common word takes 128 KiB, and most take a tenth of that.
-const KEPT_BYTES: usize = 16 << 20;
+const KEPT_BYTES: usize = 24 << 20;
 /// Fewer models are found again in about a millisecond.
 const KEPT_FROM: usize = 2_048;
 /// More pieces of what changed are not worth asking for one by one.
@@ -81,7 +81,7 @@ impl Reading {
     }
 }
 
-/// Reads a set. `kept` is what [`Texts`] has of it; `columns` are not older than the transaction's state.
+/// Reads a set. `kept` is what [`Texts`] has of it; `columns` are not older than that.
 pub(crate) async fn read(
     connection: &mut SqliteConnection,
     source: &Source,
