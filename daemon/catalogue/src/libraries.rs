@@ -81,9 +81,9 @@ statements! {
                 SELECT 1 FROM file h WHERE h.artifact_id = listed.artifact_id AND h.library_file_id IS NULL)
                 OR EXISTS (SELECT 1 FROM artifact a CROSS JOIN file h
                            WHERE a.artifact_id = listed.artifact_id AND ", same_tensors!(), "))), 0),
-            coalesce(sum(kind = 'unknown' AND failure_json IS NULL), 0),
-            coalesce(sum(failure_json IS NOT NULL), 0)
-        FROM (SELECT f.*, count(*) AS paths FROM library_path p JOIN library_file f USING (library_file_id)
+            coalesce(sum(kind = 'unknown' AND NOT refused), 0), coalesce(sum(refused), 0)
+        FROM (SELECT f.size_bytes, f.artifact_id, f.kind, f.failure_json IS NOT NULL AS refused, count(*) AS paths
+              FROM library_path p JOIN library_file f USING (library_file_id)
               WHERE p.library_id = ?1 GROUP BY f.library_file_id) AS listed");
     FILES_OF_LIBRARY = "SELECT DISTINCT library_file_id FROM library_path WHERE library_id = ?1";
     DELETE_LIBRARY_PATHS = "DELETE FROM library_path WHERE library_id = ?1";

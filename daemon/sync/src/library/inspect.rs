@@ -25,7 +25,9 @@ pub(crate) struct Source {
 
 /// Looks into files side by side; every one gets its answer, in the same order. Blocking.
 pub(crate) fn inspect_all(source: &Source, files: &[(PathBuf, FileLook)]) -> Vec<InspectedFile> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(files.len()).max(1);
+    // One core is left to what puts them on record, which is what a first look waits for.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (cores - 1).min(files.len()).max(1);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
