@@ -20,6 +20,7 @@ use daemon::Daemon;
 use paintbox_catalogue::{Catalogue, SearchQuery};
 use paintbox_domain::Timestamp;
 use paintbox_domain::clock::ManualClock;
+use paintbox_domain::hub::HubModel;
 use questions::{Measured, Questions};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,7 @@ async fn main() -> Result<(), Failure> {
     report("warm, and nothing else goes on", &quiet, None);
     resident(&daemon)?;
     for (what, seed) in [(Wrote::Counters, 2), (Wrote::New, 4)] {
-        let writing = Writing::start(&home, wanted.models, what, Duration::from_secs(wanted.seconds));
+        let writing = Writing::start(&home, wanted.models, what, Duration::from_secs(wanted.seconds))?;
         let busy = questions.ask_until(wanted.rounds, seed, || writing.0.is_finished()).await?;
         let written = writing.0.join().map_err(|_| "the writer panicked")??;
         report(&format!("while {:.0} {} are written", written.rate, what.named()), &busy, Some(&quiet));
@@ -203,41 +204,45 @@ impl Wrote {
 struct Writing(std::thread::JoinHandle<Result<Written, Failure>>);
 
 impl Writing {
-    fn start(home: &Path, models: u64, what: Wrote, long: Duration) -> Self {
-        let home = home.to_owned();
+    /// Begins when everything that is to be written has been made, which is no part of a sync's work.
+    fn start(home: &Path, models: u64, what: Wrote, long: Duration) -> Result<Self, Failure> {
+        let (home, (ready, begin)) = (home.to_owned(), std::sync::mpsc::channel());
         let write = async move {
             let catalogue = opened(&home).await?;
-            let mut next = match what {
-                Wrote::New => models,
-                Wrote::Counters => 0,
+            let turns = u64::try_from(long.as_millis() / WRITTEN_EVERY.as_millis())? + 1;
+            let (first, count) = match what {
+                Wrote::New => (models, turns * PAGE),
+                Wrote::Counters => (0, models.min(SEEN_AGAIN)),
             };
             let mut world = World::new();
-            let again = models.min(SEEN_AGAIN);
+            let numbers: Vec<u64> = (first..first + count).collect();
+            let page = |numbers: &[u64]| numbers.iter().map(|number| world.model(*number)).collect();
+            let mut pages: Vec<Vec<HubModel>> = numbers.chunks(usize::try_from(PAGE)?).map(page).collect();
             if matches!(what, Wrote::Counters) {
                 // What a build before this one wrote may be read otherwise by now, and is written anew once.
-                for first in (0..again).step_by(usize::try_from(PAGE)?) {
-                    let page: Vec<_> = (first..again.min(first + PAGE)).map(|number| world.model(number)).collect();
-                    catalogue.record_models(&page, None).await?;
+                for page in &pages {
+                    catalogue.record_models(page, None).await?;
                 }
             }
+            ready.send(())?;
             let (started, mut written) = (Instant::now(), 0);
-            let mut turns = tokio::time::interval(WRITTEN_EVERY);
+            let (mut turns, mut next) = (tokio::time::interval(WRITTEN_EVERY), 0);
             while started.elapsed() < long {
-                let mut page: Vec<_> = (next..next + PAGE).map(|number| world.model(number)).collect();
-                if matches!(what, Wrote::Counters) {
-                    let counters = page.iter_mut().filter_map(|model| model.downloads.as_mut());
-                    counters.for_each(|downloads| *downloads += 1 + written / again);
-                }
+                let Some(page) = pages.get_mut(next) else { break };
                 turns.tick().await;
-                catalogue.record_models(&page, None).await?;
-                next = if matches!(what, Wrote::Counters) { (next + PAGE) % again } else { next + PAGE };
-                written += PAGE;
+                page.iter_mut().filter_map(|model| model.downloads.as_mut()).for_each(|downloads| *downloads += 1);
+                catalogue.record_models(page, None).await?;
+                written += page.len();
+                next = if matches!(what, Wrote::Counters) { (next + 1) % pages.len() } else { next + 1 };
             }
             let rate = written as f64 / started.elapsed().as_secs_f64();
             catalogue.close().await;
             Ok(Written { rate })
         };
-        Self(std::thread::spawn(|| tokio::runtime::Runtime::new()?.block_on(write)))
+        let writing = std::thread::spawn(|| tokio::runtime::Runtime::new()?.block_on(write));
+        // Where it failed before it was ready, its end tells why.
+        _ = begin.recv();
+        Ok(Self(writing))
     }
 }
 
