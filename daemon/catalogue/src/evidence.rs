@@ -236,7 +236,7 @@ async fn write_plan(
     links::to_content(connection, &written, now).await.map_err(&failed)?;
     let known: Vec<i64> = plan.models.known.iter().map(|written| written.id).collect();
     links::index_again(connection, &known).await.map_err(&failed)?;
-    rows::run(connection, links::index_new(&plan.models.new)).await.map_err(&failed)?;
+    rows::run(connection, links::index_new(&plan.models.new, links::bind_answer)).await.map_err(&failed)?;
     libraries::content::give_way(connection, remembered, &written, now).await
 }
 

@@ -31,9 +31,6 @@ const LONGEST_LINE_BYTES: usize = 256 << 20;
 const ATTEMPT: &str = "be built from what was given";
 
 statements! {
-    /// Rows for searches are made in the background, as after an upgrade.
-    PACK_EVERYTHING = "
-        INSERT INTO search_dirty (model_id) SELECT model_id FROM model WHERE true ON CONFLICT DO NOTHING";
     /// Indexes that belong to a table's own definition have no text.
     STAND_ASIDE = "
         SELECT type, name, sql FROM sqlite_schema WHERE type IN ('trigger', 'index') AND sql IS NOT NULL
@@ -265,8 +262,8 @@ impl Import {
         }
         sqlx::query("COMMIT").execute(&mut connection).await.map_err(&failed)?;
         migrate::apply(&mut connection, &MIGRATIONS).await.map_err(|source| self.catalogue.not_migrated(source))?;
+        // Rows for searches are made in the background, as after an upgrade.
         links::index_everything(&mut connection).await.map_err(&failed)?;
-        sqlx::query(PACK_EVERYTHING).execute(&mut connection).await.map_err(&failed)?;
         let problems = health::problems(&mut connection, CheckDepth::Full).await?;
         if let Some(first) = problems.into_iter().next() {
             return Err(self.invalid(format!("its rows do not fit together: {first}")));
@@ -329,6 +326,7 @@ impl Import {
             .journal_mode(SqliteJournalMode::Memory)
             .synchronous(SqliteSynchronous::Off)
             .foreign_keys(false)
+            // Sorting for an index goes to a file, since it may take more than there is memory.
             .pragma("cache_size", "-65536");
         let mut connection = open(options, &self.catalogue.aside).await.map_err(&failed)?;
         migrate::apply(&mut connection, &steps).await.map_err(|source| self.catalogue.not_migrated(source))?;
@@ -401,10 +399,11 @@ impl Loading {
         let is_plain = |(_, cells): &(u64, Vec<(String, Cell)>)| !cells.iter().any(|(_, cell)| cell.is_no_utf_8());
         if rows.len() == table.rows_at_once && rows.iter().all(is_plain) {
             let cells = rows.iter().flat_map(|(_, cells)| cells);
-            if insert(&mut self.connection, &table.insert_many, cells).await.is_ok() {
-                return Ok(());
+            match insert(&mut self.connection, &table.insert_many, cells).await {
+                // One by one it shows which of them it is.
+                Err(error) if is_of_a_row(&error) => {}
+                done => return done.map_err(could_not(ATTEMPT)),
             }
-            // One by one it shows which of them it is.
         }
         for (line, cells) in &rows {
             let written = insert(&mut self.connection, &insert_of(table, cells), cells).await;
@@ -434,13 +433,16 @@ async fn insert(
 
 /// What it means that a row was not taken.
 fn refused(line: u64, error: sqlx::Error) -> CatalogueError {
-    match &error {
-        // 19 CONSTRAINT, 20 MISMATCH: the row, not the disk.
-        sqlx::Error::Database(refusal) if matches!(primary_code(refusal.as_ref()), Some(19 | 20)) => {
-            CatalogueError::ImportInvalid { line, problem: message_with_causes(&error) }
-        }
-        _ => could_not(ATTEMPT)(error),
+    if is_of_a_row(&error) {
+        CatalogueError::ImportInvalid { line, problem: message_with_causes(&error) }
+    } else {
+        could_not(ATTEMPT)(error)
     }
+}
+
+/// Whether it is the row and not the disk: 19 CONSTRAINT, 20 MISMATCH.
+fn is_of_a_row(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| matches!(primary_code(refusal), Some(19 | 20)))
 }
 
 /// The statement for one row.

@@ -103,8 +103,7 @@ impl Catalogue {
         };
         let opening = |source| CatalogueError::Open { path: path.to_owned(), backup: backups::newest(&beside), source };
         // FULL, because follows and generations live here too and cannot be fetched again; see `write_evidence` for what
-        // can. No memory map, because a
-        // stray write through one would damage the file.
+        // can. No memory map, because a stray write through one would damage the file.
         let shared = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(found == Found::Nothing)

@@ -2,25 +2,23 @@
 //! by which words a model is found.
 
 use super::plan::ModelRow;
-use super::rows::{Statement, run, statements};
+use super::rows::{Statement, given, run, statements};
 use crate::ids::FollowId;
 use crate::statements::statements;
 use crate::{codec, words};
 use paintbox_domain::Timestamp;
 use sqlx::{Connection as _, FromRow, SqliteConnection};
 
-/// Puts models into the search index; what is bound is told by [`bind_indexed`].
 macro_rules! index_models {
     ($insert:literal) => {
         concat!(
             $insert,
             " INTO model_search (rowid, name, creator, tags, trained_words) SELECT * FROM ",
-            $crate::evidence::rows::given!("(?, ?, ?, ?, ?)"),
+            given!("(?, ?, ?, ?, ?)"),
             " WHERE column1 IS NOT NULL"
         )
     };
 }
-pub(crate) use index_models;
 
 statements! {
     /// A follow may be deleted while its models arrive; they are kept all the same.
@@ -81,6 +79,9 @@ statements! {
     MODELS_AFTER = "SELECT model_id FROM model WHERE model_id > ?1 ORDER BY model_id LIMIT 500";
     INDEX_MODELS = index_models!("INSERT");
     INDEX_MODELS_AGAIN = index_models!("INSERT OR REPLACE");
+    /// For pages of libraries, and for what an import brought, no trigger notes it.
+    WORDS_CHANGED = "
+        INSERT INTO search_dirty (model_id) SELECT value FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING";
 }
 
 /// Makes models part of a follow's list. The ledger first: it tells a model that joins from one that was listed before
@@ -140,9 +141,12 @@ struct SearchSource {
     trained_words: String,
 }
 
-/// Puts models into the search index that were not in it.
-pub(super) fn index_new<'a>(models: &'a [ModelRow<'_>]) -> impl Iterator<Item = Statement> + 'a {
-    statements(INDEX_MODELS, models, bind_answer)
+/// Puts models into the search index that were not in it, each by [`bind_answer`] or [`bind_indexed`].
+pub(crate) fn index_new<'a, T>(
+    models: &'a [T],
+    bind: impl Fn(&mut Statement, &T) + 'a,
+) -> impl Iterator<Item = Statement> + 'a {
+    statements(INDEX_MODELS, models, bind)
 }
 
 /// Makes the search index of a catalogue whose rows came from elsewhere.
@@ -158,13 +162,15 @@ pub(crate) async fn index_everything(connection: &mut SqliteConnection) -> Resul
     }
 }
 
-/// Indexes models anew: from what the tables hold now, not from the answers, which may have left things out.
+/// Indexes models anew: from what the tables hold now, not from the answers, which may have left things out. What searches
+/// keep of them is made anew too.
 pub(crate) async fn index_again(connection: &mut SqliteConnection, models: &[i64]) -> Result<(), sqlx::Error> {
     if models.is_empty() {
         return Ok(());
     }
-    let sources: Vec<SearchSource> =
-        sqlx::query_as(SEARCH_SOURCES).bind(codec::id_list(models.iter().copied())).fetch_all(&mut *connection).await?;
+    let list = codec::id_list(models.iter().copied());
+    let sources: Vec<SearchSource> = sqlx::query_as(SEARCH_SOURCES).bind(&list).fetch_all(&mut *connection).await?;
+    sqlx::query(WORDS_CHANGED).bind(&list).execute(&mut *connection).await?;
     let indexed = statements(INDEX_MODELS_AGAIN, &sources, |row, source| {
         bind_indexed(
             row,
@@ -178,7 +184,7 @@ pub(crate) async fn index_again(connection: &mut SqliteConnection, models: &[i64
     run(connection, indexed).await
 }
 
-fn bind_answer(row: &mut Statement, written: &ModelRow<'_>) {
+pub(super) fn bind_answer(row: &mut Statement, written: &ModelRow<'_>) {
     let model = written.answer.model;
     let trained_words: Vec<&str> =
         model.versions.iter().flat_map(|version| &version.trained_words).map(String::as_str).collect();

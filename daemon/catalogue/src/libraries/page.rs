@@ -106,7 +106,6 @@ statements! {
         given!("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
         " WHERE model_id = column1"
     );
-    INDEX_PAGES = links::index_models!("INSERT");
     INSERT_PAGE_VERSIONS = concat!(
         "INSERT INTO version (version_id, model_id, external_id, name, base_model, trained_words, nsfw_level,
                               early_access, download_allowed, position, first_seen_ms)
@@ -153,9 +152,6 @@ statements! {
     DELETE_PAGE_TAGS = "DELETE FROM model_tag WHERE model_id IN (SELECT value FROM json_each(?1))";
     DELETE_PAGE_WORDS = "DELETE FROM model_search WHERE rowid IN (SELECT value FROM json_each(?1))";
     DELETE_PAGES = "DELETE FROM model WHERE model_id IN (SELECT value FROM json_each(?1))";
-    /// Tags and words are part of a hub's answer, for which a trigger watches; a page has none.
-    PAGES_CHANGED = "
-        INSERT INTO search_dirty (model_id) SELECT value FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING";
 }
 
 /// As [`PAGES`] lists them.
@@ -316,17 +312,16 @@ async fn write(
     run(connection, models.chain(versions).chain(files)).await?;
     let all: Vec<&Made> = new.iter().chain(changed).collect();
     let known: Vec<i64> = changed.iter().map(|made| made.model).collect();
-    sqlx::query(PAGES_CHANGED).bind(codec::id_list(known.iter().copied())).execute(&mut *connection).await?;
     let pages: Vec<(i64, &LocalPage)> = all.iter().map(|made| (made.model, &made.page)).collect();
     pictures::write(connection, &pages, &known, at).await?;
     let said = all.iter().flat_map(|made| (0..).zip(&made.page.tags).map(|(at, tag)| (made.model, tag.as_str(), at)));
     let mut learned = Learned::default();
     tags::set(connection, said.collect(), known.clone(), remembered, &mut learned).await?;
-    let new = statements(INDEX_PAGES, new, |row, made| {
+    let indexed = links::index_new(new, |row, made| {
         let LocalPage { creator, tags, trained_words, .. } = &made.page;
         links::bind_indexed(row, made.model, &made.name, creator.as_deref(), &tags.join(" "), &trained_words.join(" "));
     });
-    run(connection, new).await?;
+    run(connection, indexed).await?;
     links::index_again(connection, &known).await
 }
 

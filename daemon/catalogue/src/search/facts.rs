@@ -132,10 +132,13 @@ impl Facts {
 
     /// The weights that are on this machine, as often as a file has them, the main ones first.
     pub(crate) fn here(&self) -> Vec<Weights<'_>> {
-        let mut here: Vec<Weights<'_>> =
-            list(&self.files).filter_map(|file| Weights::read(file.split_once(HERE)?.1)).collect();
+        let mut here: Vec<Weights<'_>> = self.weights().collect();
         here.sort_unstable();
         here
+    }
+
+    fn weights(&self) -> impl Iterator<Item = Weights<'_>> {
+        list(&self.files).filter_map(|file| Weights::read(file.split_once(HERE)?.1))
     }
 
     /// What the weights are that are on this machine, the main ones before others.
@@ -148,7 +151,7 @@ impl Facts {
     }
 
     pub(crate) fn is_downloaded(&self) -> bool {
-        self.hub == codec::LOCAL || !self.here().is_empty()
+        self.hub == codec::LOCAL || self.weights().next().is_some()
     }
 
     /// The numbers of the tags, in their order.

@@ -21,8 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc::channel;
 
-/// Names that are put on record at once. Every lot waits for the disk, and holds the writer for some two hundred
-/// milliseconds.
+/// Names that are put on record at once. Every lot costs a commit, and holds the writer for some two hundred milliseconds.
 const NAMES_AT_ONCE: usize = 2_000;
 /// Lots whose headers were read and that wait to be put on record, each some 4 MB.
 const LOTS_AHEAD: usize = 2;
