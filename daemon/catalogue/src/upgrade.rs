@@ -74,7 +74,7 @@ async fn upgraded(path: &Path) -> Catalogue {
 }
 
 /// What each later step could hold that the ones before could not.
-const ADDED: [(i64, &str); 11] = [
+const ADDED: [(i64, &str); 12] = [
     (
         20_261_125_000_001,
         "INSERT INTO follow_rename (follow_id, former_target, renamed_ms) VALUES (1, 'civitai:Conan', 2000);
@@ -122,6 +122,8 @@ const ADDED: [(i64, &str); 11] = [
     // What the search has still to take in is no more after the next start.
     (20_261_128_000_007, ""),
     (20_261_128_000_008, ""),
+    // Cards are made anew from the tables.
+    (20_261_128_000_009, ""),
 ];
 
 /// A catalogue of the layout `step`, with rows in everything that it has.

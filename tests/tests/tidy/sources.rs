@@ -140,6 +140,7 @@ fn landed_migrations_are_never_edited() {
         ("20261128000006_pictures_beside.sql", "07bbe7c637e011408eaef98beba78b863068d03ae3dcf079fa2483f2e3ba6ae3"),
         ("20261128000007_search_counters.sql", "c4899bce618d9fc3923b5a9c0433ed3e2353462fadbb4857bc3eae8e4ecbad24"),
         ("20261128000008_unused_indexes.sql", "fc05538a2fd5a769dca5801e062db2ae588664090fba80be72eb835bb9e312b3"),
+        ("20261128000009_search_cards.sql", "37a13a579c49143ba43b5ac520e0415fc1bebc8282835873ea7201065bb64e59"),
     ];
     for (name, digest) in landed {
         let bytes = std::fs::read(root().join("migrations").join(name)).unwrap();
