@@ -128,18 +128,27 @@ async fn every_table_is_strict() {
     assert_eq!(loose, Vec::<String>::new());
 }
 
-/// What walks a whole listing must walk an index, not sort every row.
+/// What walks a whole listing, or asks every hour whether something is due, walks an index and does not look at every row.
 #[tokio::test]
-async fn names_are_walked_by_their_index() {
+async fn listings_are_walked_by_their_index() {
+    use crate::{at_rest, libraries, search};
     let (catalogue, _home) = opened().await;
-    for name in ["WALK_UP", "WALK_DOWN"] {
-        let (_, sql) = crate::search::by_name::STATEMENTS.iter().find(|(found, _)| *found == name).unwrap();
+    for (statements, name, index) in [
+        (search::by_name::STATEMENTS, "WALK_UP", "model_by_name (name_key"),
+        (search::by_name::STATEMENTS, "WALK_DOWN", "model_by_name (name_key"),
+        (libraries::content::STATEMENTS, "UNREAD", "library_file_unread"),
+        (libraries::content::STATEMENTS, "UNLISTED", "library_file_unasked"),
+        (libraries::pictures::STATEMENTS, "UNREAD_PICTURES", "preview_unread_in_libraries"),
+        (at_rest::STATEMENTS, "AT_REST", "observation_"),
+    ] {
+        let (_, sql) = statements.iter().find(|(found, _)| *found == name).unwrap();
         let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
             .fetch_all(&catalogue.readers)
             .await
             .unwrap();
         let plan: Vec<String> = plan.into_iter().map(|step| step.3).collect();
-        assert!(plan.iter().any(|step| step.contains("model_by_name (name_key")), "{name}: {plan:?}");
+        let first = plan.iter().find(|step| step.starts_with("SCAN") || step.starts_with("SEARCH")).unwrap();
+        assert!(first.contains(index), "{name}: {plan:?}");
         assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{name}: {plan:?}");
     }
 }

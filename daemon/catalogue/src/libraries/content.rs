@@ -67,9 +67,9 @@ statements! {
     /// Small files first: most of what people have is known soonest so.
     UNREAD = "
         SELECT f.library_file_id, l.path AS library, p.path, f.device, f.inode, f.size_bytes, f.modified_ns
-        FROM library_file f JOIN library_path p USING (library_file_id) JOIN library l USING (library_id)
+        FROM library_file f CROSS JOIN library_path p USING (library_file_id) CROSS JOIN library l USING (library_id)
         WHERE f.artifact_id IS NULL AND f.gone_ms IS NULL AND f.unreadable_ms IS NULL AND l.away_ms IS NULL
-        GROUP BY f.library_file_id ORDER BY f.size_bytes, f.library_file_id LIMIT ?1";
+        GROUP BY f.size_bytes, f.library_file_id ORDER BY f.size_bytes, f.library_file_id LIMIT ?1";
     FILE_TO_READ = "
         SELECT device, inode, size_bytes, modified_ns, format, kind, architecture, precision, parameters, detail_json
         FROM library_file WHERE library_file_id = ?1 AND artifact_id IS NULL";
