@@ -237,7 +237,7 @@ impl Config {
             ),
             None => writeln!(text, "read again      only when asked"),
         };
-        let asked = if self.care.identify { "CivitAI is asked by digest" } else { "nobody is asked" };
+        let asked = if self.care.identify { "the hubs are asked" } else { "nobody is asked" };
         let _ = writeln!(text, "libraries       {asked} about the files in them");
         let CatalogueCare { backups, backup_limit_bytes, .. } = self.care.catalogue;
         let _ = match backups {

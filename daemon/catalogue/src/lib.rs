@@ -97,7 +97,7 @@ pub use ids::{
 };
 pub use import::{Import, Imported};
 pub use libraries::changes::{InspectedFile, LibraryChanges, LibraryPath, Placed, PlacedPath};
-pub use libraries::claims::{Claimed, LocalIdentity};
+pub use libraries::claims::{Claimed, ClaimedRepository, LocalIdentity};
 pub use libraries::content::{LibraryFileRecord, ReadFile, UnlistedFile, UnreadFile};
 pub use libraries::page::LocalPage;
 pub use libraries::pictures::{LocalPicture, StoredThumbnails, UnreadPicture};

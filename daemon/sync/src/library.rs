@@ -17,6 +17,7 @@ mod identify;
 mod inspect;
 mod pictures;
 mod read;
+mod repositories;
 mod scan;
 mod watch;
 

@@ -1,6 +1,7 @@
-//! What other tools say a library's file is on CivitAI: a hint where no digest is listed, and never more than that.
+//! What other tools say a library's file is on a hub: a hint where no digest is listed, and never more than that. What lies
+//! in a cache of Hugging Face is what the hub lists, or it is not: the hub lists the digest of every file of weights.
 //!
-//! A claimed version has the file only if exactly one of its listed files agrees: by a digest, or, where the hub lists no
+//! A version of CivitAI that is claimed has the file only if exactly one of its listed files agrees: by a digest, or, where the hub lists no
 //! digest that could speak against it, by name and length. A note that is about other bytes says nothing of these.
 //! Everything else stays a claim on the file's own page. A digest that the hub lists later overrules what was taken for
 //! the same.
@@ -15,7 +16,7 @@ use paintbox_domain::{Hub, ModelRef, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, SqliteConnection};
 
-/// CivitAI's numbers in what lies beside a file.
+/// CivitAI's numbers in what lies beside a file, or the repository that the folders around it are named after.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Claimed {
@@ -26,15 +27,34 @@ pub struct Claimed {
     /// Of the file that is meant, lower case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// The name of the file that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<ClaimedRepository>,
+    /// The name of the file or folder that says so.
     pub said_by: String,
+}
+
+/// Of Hugging Face, at a commit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClaimedRepository {
+    /// `org/name`, or a legacy `name`.
+    pub name: String,
+    /// 40 hexadecimal digits in lower case.
+    pub commit: String,
+}
+
+impl ClaimedRepository {
+    #[must_use]
+    pub fn reference(&self) -> ModelRef {
+        ModelRef::HuggingFace { repo: self.name.clone(), revision: Some(self.commit.clone()), path: None }
+    }
 }
 
 impl Claimed {
     fn reference(&self) -> Option<ModelRef> {
         match (self.model, self.version) {
             (Some(model), version) => Some(ModelRef::Civitai { model, version }),
-            (None, version) => version.map(|version| ModelRef::CivitaiVersion { version }),
+            (None, Some(version)) => Some(ModelRef::CivitaiVersion { version }),
+            (None, None) => self.repository.as_ref().map(ClaimedRepository::reference),
         }
     }
 }

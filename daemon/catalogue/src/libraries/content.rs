@@ -43,7 +43,7 @@ pub struct UnlistedFile {
     pub format: FileFormat,
     /// Lower case.
     pub auto_v3: Option<String>,
-    /// What lies beside it says that it is this.
+    /// What lies beside or around it says that it is this.
     pub claimed: Option<Claimed>,
     /// When the hubs were last asked about it.
     pub asked_at: Option<Timestamp>,
@@ -91,6 +91,7 @@ statements! {
         WHERE f.artifact_id IS NOT NULL AND f.gone_ms IS NULL AND coalesce(f.asked_ms, 0) <= ?1
             AND NOT EXISTS (SELECT 1 FROM file h WHERE h.artifact_id = f.artifact_id AND h.library_file_id IS NULL)
             AND NOT EXISTS (SELECT 1 FROM file h WHERE ", same_tensors!(), ")
+            AND (coalesce(f.asked_ms, 0), f.library_file_id) > (?3, ?4)
         ORDER BY coalesce(f.asked_ms, 0), f.library_file_id LIMIT ?2");
     SET_ASKED = "
         UPDATE library_file SET asked_ms = ?2 WHERE library_file_id IN (SELECT value FROM json_each(?1))";
@@ -219,18 +220,21 @@ impl Catalogue {
     }
 
     /// Content of libraries that no hub is known to list and that was not asked about since then, what was not asked
-    /// about for the longest first.
+    /// about for the longest first; from behind `after` on, as it was when it was listed.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn unlisted_library_files(
         &self,
         asked_before: Timestamp,
+        after: Option<&UnlistedFile>,
         limit: u32,
     ) -> Result<Vec<UnlistedFile>, CatalogueError> {
         let rows: Vec<UnlistedRow> = sqlx::query_as(UNLISTED)
             .bind(asked_before.unix_ms())
             .bind(limit)
+            .bind(after.map_or(-1, |file| file.asked_at.map_or(0, Timestamp::unix_ms)))
+            .bind(after.map_or(0, |file| file.file.0))
             .fetch_all(&self.readers)
             .await
             .map_err(could_not("read which files no hub lists"))?;

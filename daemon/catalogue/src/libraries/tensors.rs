@@ -133,7 +133,7 @@ mod tests {
                 assert_eq!(resolved.file, Some(file.id), "{reference}");
             }
             assert_eq!(catalogue.library_counts(library.id).await.unwrap().listed, 1);
-            let unlisted = catalogue.unlisted_library_files(Timestamp::from_unix_ms(9_000), 10).await.unwrap();
+            let unlisted = catalogue.unlisted_library_files(Timestamp::from_unix_ms(9_000), None, 10).await.unwrap();
             assert_eq!(unlisted.iter().map(|file| file.file).collect::<Vec<_>>(), [LibraryFileId(2)]);
 
             let gone = LibraryChanges { gone: vec!["edited.safetensors".into()], ..LibraryChanges::default() };

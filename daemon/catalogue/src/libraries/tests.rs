@@ -170,10 +170,10 @@ async fn copies_share_a_page_and_a_hub_that_lists_them_takes_it_over() {
     catalogue.record_read_files(&[read(files[0], 1, 0xaa), read(files[1], 2, 0xaa)]).await.unwrap();
     assert_eq!(found(&catalogue, "").await, ["local:1 a"]);
     assert_eq!(catalogue.artifact(&sha(0xaa)).await.unwrap().unwrap().paths.len(), 2);
-    let both = catalogue.unlisted_library_files(Timestamp::from_unix_ms(0), 10).await.unwrap();
+    let both = catalogue.unlisted_library_files(Timestamp::from_unix_ms(0), None, 10).await.unwrap();
     assert_eq!(both.len(), 2);
     catalogue.record_asked(&[files[0], files[1]]).await.unwrap();
-    assert!(catalogue.unlisted_library_files(Timestamp::from_unix_ms(999), 10).await.unwrap().is_empty());
+    assert!(catalogue.unlisted_library_files(Timestamp::from_unix_ms(999), None, 10).await.unwrap().is_empty());
 
     let mut listed = model("4384", "On a hub");
     listed.versions = vec![version("10")];
@@ -183,7 +183,7 @@ async fn copies_share_a_page_and_a_hub_that_lists_them_takes_it_over() {
     assert!(catalogue.model(ids[0]).await.unwrap().summary.downloaded);
     assert_eq!(catalogue.resolve(&"local:2".parse().unwrap()).await.unwrap().model, ids[0]);
     assert_eq!(catalogue.library_counts(library.id).await.unwrap().listed, 2);
-    assert!(catalogue.unlisted_library_files(Timestamp::from_unix_ms(5_000), 10).await.unwrap().is_empty());
+    assert!(catalogue.unlisted_library_files(Timestamp::from_unix_ms(5_000), None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -20,11 +20,13 @@
 
 mod comfyui;
 mod declared;
+mod part;
 mod place;
 mod settings;
 mod snapshot;
 
 pub use declared::declared_by_file_name;
+pub use part::named_after_folders;
 pub use snapshot::Snapshot;
 
 use paintbox_domain::ModelKind;

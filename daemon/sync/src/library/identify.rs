@@ -1,25 +1,26 @@
-//! Asking the hubs whether they list what lies in libraries: by digest, many files to a question, and then, one file to a
-//! question, by the digest of the tensors alone, because tools rewrite headers. Where neither is listed, the page that a
-//! tool's note names is looked at, and counts only if what it lists agrees. What a hub lists gets its page from there, with
-//! everything that the hub says; what none lists is unknown, and asked about again after a while, because models are
-//! published late, too.
+//! Asking the hubs whether they list what lies in libraries. Hugging Face cannot be asked by digest, but its own cache says
+//! which repository a file is from ([`super::repositories`]). CivitAI is asked by digest, many files to a question, and then,
+//! one file to a question, by the digest of the tensors alone, because tools rewrite headers. Where neither is listed, the
+//! page that a tool's note names is looked at, and counts only if what it lists agrees. What a hub lists gets its page from
+//! there, with everything that the hub says; what none lists is unknown, and asked about again after a while, because models
+//! are published late, too.
 
 use crate::error::SyncError;
 use crate::service::Sync;
-use paintbox_catalogue::{LibraryFileId, UnlistedFile};
+use paintbox_catalogue::{ClaimedRepository, LibraryFileId, UnlistedFile};
 use paintbox_domain::{Classify as _, ErrorClass, FileFormat, Hub, ModelRef, Sha256};
 use paintbox_hub::Presence;
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 /// Files that are asked about at once.
-const FILES_AT_ONCE: u32 = 1000;
+pub(super) const FILES_AT_ONCE: u32 = 1000;
 /// Files that are asked about one by one before what was answered is put on record.
 const FILES_IN_A_LOT: usize = 50;
 /// Models whose pages are fetched and recorded at once.
 const MODELS_AT_ONCE: usize = 100;
 /// What no hub listed is asked about again after this.
-const ASK_AGAIN: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Pages that are to be fetched, by the hub's numbers.
 #[derive(Default)]
@@ -33,18 +34,29 @@ impl Sync {
     /// Asks about everything that is due. What was answered before an error is on record.
     ///
     /// # Errors
-    /// When the hub cannot be asked or the catalogue fails.
+    /// When a hub cannot be asked or the catalogue fails.
     pub(crate) async fn identify_library_files(&self) -> Result<(), SyncError> {
-        let parts = &self.inner.parts;
-        if !parts.care.identify {
+        if !self.inner.parts.care.identify {
             return Ok(());
         }
+        // One hub that is away does not keep the other from being asked.
+        let unanswered = self.ask_about_repositories().await?;
+        self.ask_civitai(&unanswered.repositories).await?;
+        unanswered.error.map_or(Ok(()), Err)
+    }
+
+    /// Asks CivitAI about everything that is due, apart from what may be found in these repositories yet.
+    async fn ask_civitai(&self, apart_from: &BTreeSet<ClaimedRepository>) -> Result<(), SyncError> {
+        let parts = &self.inner.parts;
+        let before = parts.clock.now().minus(ASK_AGAIN);
+        let mut last = None;
         loop {
-            let before = parts.clock.now().minus(ASK_AGAIN);
-            let files = parts.catalogue.unlisted_library_files(before, FILES_AT_ONCE).await?;
+            let mut files = parts.catalogue.unlisted_library_files(before, last.as_ref(), FILES_AT_ONCE).await?;
             if files.is_empty() || self.inner.shutdown.is_cancelled() {
                 return Ok(());
             }
+            last = files.last().cloned();
+            files.retain(|file| repository_of(file).is_none_or(|repository| !apart_from.contains(repository)));
             let listed = self.ask_by_digest(&files).await?;
             let (rest, done): (Vec<UnlistedFile>, Vec<UnlistedFile>) = files
                 .into_iter()
@@ -146,13 +158,17 @@ impl Sync {
     }
 }
 
+pub(super) fn repository_of(file: &UnlistedFile) -> Option<&ClaimedRepository> {
+    file.claimed.as_ref()?.repository.as_ref()
+}
+
 /// Only safetensors have a header that can be rewritten with the tensors staying as they are.
 fn may_be_edited(file: &UnlistedFile) -> bool {
     file.format == FileFormat::Safetensors && file.auto_v3.is_some()
 }
 
 /// Whether the same question would be answered alike by a hub that is well.
-fn is_of_the_answer(class: ErrorClass) -> bool {
+pub(super) fn is_of_the_answer(class: ErrorClass) -> bool {
     !matches!(
         class,
         ErrorClass::Unavailable | ErrorClass::AccessDenied | ErrorClass::Cancelled | ErrorClass::DeadlineExceeded

@@ -1,11 +1,11 @@
 //! The beginning of a library's file: what it is, what it says of itself, and a few bytes to know it again by.
 
 use crate::detected_json::detail_json;
-use paintbox_catalogue::{Claimed, InspectedFile, LocalPage, LocalPicture};
+use paintbox_catalogue::{Claimed, ClaimedRepository, InspectedFile, LocalPage, LocalPicture};
 use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, FileLook, ModelKind, reason};
 use paintbox_store::library::beside::draw_things::{self, FIRST_BYTES};
 use paintbox_store::library::beside::{Beside, Claims, Siblings};
-use paintbox_store::library::layout::Layout;
+use paintbox_store::library::layout::{self, Layout, Snapshot};
 use paintbox_store::library::sample;
 use paintbox_weights::{InspectError, TrainingMetadata, inspect};
 use std::collections::HashMap;
@@ -114,11 +114,15 @@ impl Source {
         let declared = self.layout.folder_kind(path);
         let siblings = self.siblings.get(folder);
         let beside = siblings.map(|siblings| Beside::read(&self.root.join(folder), name, siblings)).unwrap_or_default();
-        let (claimed, pictures) = (claimed(&beside), pictures(&beside));
+        let snapshot = self.layout.snapshot(path);
+        let claimed = noted(&beside).or_else(|| snapshot.as_ref().map(cached));
+        let pictures = pictures(&beside);
         let Claims { page, personal, .. } = beside.claims;
         // Files of a repository are all called alike.
-        let in_repository =
-            || self.layout.snapshot(path).map(|snapshot| format!("{} {}", snapshot.repository, snapshot.path));
+        let in_repository = || match &snapshot {
+            Some(snapshot) => Some(format!("{} {}", snapshot.repository, snapshot.path)),
+            None => layout::named_after_folders(path),
+        };
         LocalPage {
             name: personal.title.or(page.model_name).or_else(in_repository).unwrap_or_default(),
             version_name: page.version_name.unwrap_or_default(),
@@ -137,15 +141,23 @@ impl Source {
     }
 }
 
-/// Which model it is said to be.
-fn claimed(beside: &Beside) -> Option<Claimed> {
+/// Which model the notes say that it is.
+fn noted(beside: &Beside) -> Option<Claimed> {
     let (model, version) = (beside.claims.identity.civitai_model, beside.claims.identity.civitai_version);
     if model.is_none() && version.is_none() {
         return None;
     }
     let said_by = beside.sources.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let sha256 = beside.claims.identity.sha256.map(|digest| digest.to_hex());
-    Some(Claimed { model, version, sha256, said_by })
+    Some(Claimed { model, version, sha256, repository: None, said_by })
+}
+
+/// Which model the cache that it lies in says that it is.
+fn cached(snapshot: &Snapshot) -> Claimed {
+    let Snapshot { repository, commit, .. } = snapshot;
+    let said_by = format!("models--{}", repository.replace('/', "--"));
+    let repository = Some(ClaimedRepository { name: repository.clone(), commit: commit.clone() });
+    Claimed { repository, said_by, ..Claimed::default() }
 }
 
 /// The pictures to show it with, as they are now. One whose name is no text is left out, and so are videos.
@@ -271,9 +283,12 @@ mod tests {
                 let path = model.path.display();
                 assert_eq!((found.look.size_bytes, found.kind), (model.size_bytes, model.kind), "{tool}: {path}");
                 assert_eq!(found.failure.is_none(), model.readable, "{tool}: {path}");
-                let claimed = found.page.claimed.as_ref().map(|claimed| (claimed.model, claimed.version));
-                let wanted = model.civitai.map(|(model, version)| (Some(model), Some(version)));
-                assert_eq!(claimed, wanted, "{tool}: {path}");
+                let claimed = found.page.claimed.unwrap_or_default();
+                let wanted = model.civitai.unzip();
+                assert_eq!((claimed.model, claimed.version), wanted, "{tool}: {path}");
+                let repository = claimed.repository.map(|repository| repository.name);
+                let wanted = (tool == Layout::HfCache).then_some("acme/tiny-emoji");
+                assert_eq!(repository.as_deref(), wanted, "{tool}: {path}");
                 if let Some(name) = model.name {
                     // Where its user gave it a title, that counts more than the hub's name.
                     assert!([name, "Storybook"].contains(&found.page.name.as_str()), "{tool}: {path}");

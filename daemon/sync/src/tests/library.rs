@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "people rename and link files, and so do these tests")]
 
 mod bursts;
+mod cached;
 mod claimed;
 mod edited;
 mod parts;

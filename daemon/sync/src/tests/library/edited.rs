@@ -91,7 +91,7 @@ async fn a_hub_that_fails_over_one_file_is_asked_again_and_one_that_answers_nons
         world.hub.faults().always(Server::CivitaiSite, whole_files, answer(200, "[]"));
         world.hub.faults().always(Server::CivitaiSite, tensors, answer(code, body));
         assert_eq!(world.sync.identify_library_files().await.is_err(), is_asked_again, "{code}");
-        let due = world.catalogue.unlisted_library_files(world.now().minus(DAY), 10).await.unwrap();
+        let due = world.catalogue.unlisted_library_files(world.now().minus(DAY), None, 10).await.unwrap();
         assert_eq!(due.len(), usize::from(is_asked_again), "{code}");
         world.hub.faults().clear();
     }
