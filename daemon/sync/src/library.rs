@@ -23,6 +23,8 @@ mod watch;
 
 pub use scan::Scanned;
 
+pub(crate) use read::ReadTo;
+
 use crate::error::SyncError;
 use crate::service::Sync;
 use crate::settle::blocking;
@@ -30,6 +32,7 @@ use futures::Stream;
 use paintbox_catalogue::{LibraryCounts, LibraryId, LibraryRecord};
 use paintbox_store::library::Root;
 use paintbox_store::library::layout::Layout;
+use read::AT_REST_AFTER;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -107,12 +110,15 @@ impl Sync {
 
     async fn mind_unread_files(&self) {
         loop {
+            let mut pause = ASK_INTERVAL;
             let read = async {
                 self.read_library_pictures().await?;
-                if self.read_library_files().await? {
-                    self.identify_library_files().await?;
+                match self.read_library_files().await? {
+                    ReadTo::TheEnd => {}
+                    ReadTo::WhatRests => pause = AT_REST_AFTER,
+                    ReadTo::Shutdown => return Ok(()),
                 }
-                Ok::<_, SyncError>(())
+                self.identify_library_files().await
             };
             tokio::select! {
                 read = read => if let Err(error) = read {
@@ -122,7 +128,7 @@ impl Sync {
             }
             tokio::select! {
                 () = self.inner.libraries.unread.notified() => {}
-                () = tokio::time::sleep(ASK_INTERVAL) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.inner.shutdown.cancelled() => return,
             }
         }

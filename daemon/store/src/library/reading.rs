@@ -68,6 +68,12 @@ impl DigestReading {
         Ok(Self { path: path.to_owned(), file, look, hashing: Hashing::default(), buffer: vec![0; STEP_BYTES] })
     }
 
+    /// What the file looked like when it was opened.
+    #[must_use]
+    pub const fn look(&self) -> &FileLook {
+        &self.look
+    }
+
     /// Reads on. How many bytes were read; 0 at the end.
     ///
     /// # Errors

@@ -1,12 +1,13 @@
 //! Reading the files of libraries to their end, in the background, the smallest first: what their content is called on
 //! the hubs is only known then. As many files of a device are read side by side as is good for it: one, if it spins. What was
-//! read is on record within half a second, so that a daemon which ends goes on behind it.
+//! read is on record within half a second, so that a daemon which ends goes on behind it. A file that
+//! changed a moment ago is most likely still being written, and is left until it rests.
 
 use crate::error::SyncError;
 use crate::service::Sync;
 use crate::settle::blocking;
 use paintbox_catalogue::{LibraryFileId, ReadFile, UnreadFile};
-use paintbox_domain::{Failure, FileLook};
+use paintbox_domain::{Failure, FileLook, Timestamp};
 use paintbox_store::library::DigestReading;
 use paintbox_store::library::medium::Medium;
 use paintbox_store::{Digests, StoreError};
@@ -18,17 +19,35 @@ use std::time::{Duration, Instant};
 const FILES_AT_ONCE: u32 = 256;
 /// What was read is put on record this often: small files take less time to read than to record one by one.
 const RECORD_INTERVAL: Duration = Duration::from_millis(500);
+/// Whoever writes a file does so at least this often.
+pub(super) const AT_REST_AFTER: Duration = Duration::from_secs(5);
+
+/// How far the reading went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadTo {
+    /// Everything was read.
+    TheEnd,
+    /// Files that are perhaps still being written are left for later.
+    WhatRests,
+    /// The daemon ends.
+    Shutdown,
+}
 
 impl Sync {
-    /// Reads every file that was not read yet. False when the daemon ends before.
+    /// Reads every file that was not read yet and is not being written.
     ///
     /// # Errors
     /// When the catalogue fails.
-    pub(crate) async fn read_library_files(&self) -> Result<bool, SyncError> {
+    pub(crate) async fn read_library_files(&self) -> Result<ReadTo, SyncError> {
         loop {
-            let unread = self.inner.parts.catalogue.unread_library_files(FILES_AT_ONCE).await?;
+            let mut unread = self.inner.parts.catalogue.unread_library_files(FILES_AT_ONCE).await?;
             if unread.is_empty() {
-                return Ok(true);
+                return Ok(ReadTo::TheEnd);
+            }
+            let now = self.inner.parts.clock.now();
+            unread.retain(|file| rests(&file.look, now));
+            if unread.is_empty() {
+                return Ok(ReadTo::WhatRests);
             }
             let mut by_device: BTreeMap<u64, Vec<UnreadFile>> = BTreeMap::new();
             for file in unread {
@@ -37,7 +56,7 @@ impl Sync {
             let lots = blocking(move || by_device.into_values().flat_map(side_by_side).collect::<Vec<_>>()).await?;
             for ended in futures::future::join_all(lots.into_iter().map(|lot| self.read_in_turn(lot))).await {
                 if !ended? {
-                    return Ok(false);
+                    return Ok(ReadTo::Shutdown);
                 }
             }
         }
@@ -99,6 +118,9 @@ impl Sync {
             Ok(reading) => reading,
             Err(error) => return Ok(Some(Err(error))),
         };
+        if !reading.look().is_same_file(&file.look) {
+            return Ok(Some(Ok(None)));
+        }
         self.inner.libraries.files_read.fetch_add(1, Ordering::Relaxed);
         loop {
             if self.inner.shutdown.is_cancelled() {
@@ -117,6 +139,12 @@ impl Sync {
             }
         }
     }
+}
+
+/// Whether a file's bytes have not changed for a while. One from the future says nothing of when it was written.
+fn rests(look: &FileLook, now: Timestamp) -> bool {
+    let age_ns = i128::from(now.unix_ms()) * 1_000_000 - i128::from(look.modified_ns);
+    !(0..AT_REST_AFTER.as_nanos() as i128).contains(&age_ns)
 }
 
 /// The files of one device, in as many lots as it reads well side by side. Blocking.

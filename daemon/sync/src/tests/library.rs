@@ -12,9 +12,11 @@ mod rotten;
 
 use super::{World, digest, weights};
 use crate::Scanned;
+use crate::library::ReadTo;
 use paintbox_catalogue::{FileState, LibraryId, LibraryRecord, SearchQuery};
 use paintbox_domain::{Classify as _, FileFormat, ModelRef, reason};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 impl World {
     fn models(&self) -> PathBuf {
@@ -50,7 +52,7 @@ impl World {
     async fn scan_and_read(&self, library: LibraryId) -> u64 {
         let before = self.sync.library_files_read();
         self.scan(library).await.expect("the library is there");
-        assert!(self.sync.read_library_files().await.unwrap());
+        assert_eq!(self.sync.read_library_files().await.unwrap(), ReadTo::TheEnd);
         self.sync.library_files_read() - before
     }
 
@@ -77,7 +79,7 @@ async fn what_a_hub_lists_gets_its_page_from_there_and_the_rest_has_one_of_its_o
     assert_eq!(names, ["mine", "old", "renamed"]);
     assert_eq!(world.hub.requests().len(), 0, "nobody is asked before there is a digest to ask for");
 
-    assert!(world.sync.read_library_files().await.unwrap());
+    assert_eq!(world.sync.read_library_files().await.unwrap(), ReadTo::TheEnd);
     world.sync.identify_library_files().await.unwrap();
     assert_eq!(world.names().await, ["Ink Wash", "mine", "old"]);
     let path = world.models().join("loras/renamed.safetensors");
@@ -209,4 +211,26 @@ async fn a_file_whose_number_changed_is_known_by_a_few_of_its_bytes() {
     assert_eq!((scanned.arrived, scanned.known_again, scanned.inspected), (2, 1, 1));
     assert_eq!(world.scan_and_read(library).await, 1, "only the one with other bytes");
     assert_eq!(world.scan(library).await.unwrap(), Scanned { seen: 2, ..Scanned::default() });
+}
+
+#[tokio::test]
+async fn what_is_being_written_is_not_read_until_it_rests() {
+    let world = World::new().await;
+    world.put("a.safetensors", &weights(1));
+    let file = std::fs::File::options().append(true).open(world.models().join("a.safetensors")).unwrap();
+    let written = std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(world.now().unix_ms()).unwrap());
+    file.set_modified(written).unwrap();
+    let library = world.adopt().await;
+    world.scan(library).await.unwrap();
+    assert_eq!(world.sync.read_library_files().await.unwrap(), ReadTo::WhatRests);
+    world.clock.advance(Duration::from_secs(5));
+    // Meanwhile it went on, and nobody has looked since.
+    std::io::Write::write_all(&mut &file, b"more").unwrap();
+    file.set_modified(written + Duration::from_secs(4)).unwrap();
+    assert_eq!(world.sync.read_library_files().await.unwrap(), ReadTo::TheEnd);
+    assert_eq!(world.sync.library_files_read(), 0);
+    world.scan(library).await.unwrap();
+    assert_eq!(world.sync.read_library_files().await.unwrap(), ReadTo::WhatRests);
+    world.clock.advance(Duration::from_secs(4));
+    assert_eq!(world.scan_and_read(library).await, 1);
 }

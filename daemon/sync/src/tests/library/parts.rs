@@ -105,7 +105,7 @@ async fn looks_where_something_happened_add_up_to_a_look_at_everything() {
         let scanned = world.scan_where(library, &happened).await;
         in_parts += u64::from(scanned.seen < tree.names.len() as u64);
         let before = world.sync.library_files_read();
-        assert!(world.sync.read_library_files().await.unwrap());
+        assert_eq!(world.sync.read_library_files().await.unwrap(), ReadTo::TheEnd);
         let looks = tree.looks();
         let unread = looks.difference(&read).count() as u64;
         assert_eq!(world.sync.library_files_read() - before, unread, "seed {seed}, burst {burst}");
