@@ -2,7 +2,7 @@
 
 use crate::error::EngineError;
 use crate::load::Weights;
-use crate::tensor::{LayerNorm, Linear, causal_mask, masked_attention, quick_gelu};
+use crate::tensor::{LayerNorm, Linear, causal_attention, gelu, quick_gelu};
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 
@@ -57,22 +57,15 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, mask: &Tensor, shape: &ClipShape) -> Result<Tensor> {
-        let (batch, length, width) = x.dims3()?;
-        let split = |x: Tensor| x.reshape((batch, length, shape.heads, width / shape.heads))?.transpose(1, 2);
+    fn forward(&self, x: &Tensor, shape: &ClipShape) -> Result<Tensor> {
         let normed = self.norm1.forward(x)?;
-        let attended = masked_attention(
-            &split(self.query.forward(&normed)?)?,
-            &split(self.key.forward(&normed)?)?,
-            &split(self.value.forward(&normed)?)?,
-            mask,
-        )?;
-        let attended = attended.transpose(1, 2)?.reshape((batch, length, width))?;
+        let of = |linear: &Linear| linear.forward(&normed);
+        let attended = causal_attention(&of(&self.query)?, &of(&self.key)?, &of(&self.value)?, shape.heads)?;
         let x = (x + self.out.forward(&attended)?)?;
         let hidden = self.fc1.forward(&self.norm2.forward(&x)?)?;
         let hidden = match shape.gelu {
             Gelu::Quick => quick_gelu(&hidden)?,
-            Gelu::Erf => hidden.gelu_erf()?,
+            Gelu::Erf => gelu(&hidden)?,
         };
         x + self.fc2.forward(&hidden)?
     }
@@ -86,7 +79,6 @@ pub(crate) struct ClipText {
     positions: Tensor,
     layers: Vec<Layer>,
     final_norm: LayerNorm,
-    mask: Tensor,
     device: Device,
 }
 
@@ -101,13 +93,11 @@ impl ClipText {
             .map(|i| Layer::load(&weights.scope(&format!("encoder.layers.{i}")), shape))
             .collect::<std::result::Result<_, _>>()?;
         let device = weights.device().clone();
-        let mask = causal_mask(shape.positions, &device).map_err(EngineError::computing("building the causal mask"))?;
         Ok(Self {
             tokens: candle_nn::Embedding::new(tokens, width),
             positions,
             layers,
             final_norm: LayerNorm::load(&weights.scope("final_layer_norm"), width, shape.norm_eps)?,
-            mask,
             device,
             shape: shape.clone(),
         })
@@ -126,7 +116,7 @@ impl ClipText {
         let mut x = self.tokens.forward(&ids)?.broadcast_add(&self.positions)?;
         let run = self.layers.len().saturating_sub(skip.saturating_sub(1));
         for layer in &self.layers[..run] {
-            x = layer.forward(&x, &self.mask, &self.shape)?;
+            x = layer.forward(&x, &self.shape)?;
         }
         self.final_norm.forward(&x)
     }

@@ -50,11 +50,11 @@ impl Resnet {
 
     /// `time` is `[batch, width]`, already through SiLU; it is ignored by a block without time.
     pub(crate) fn forward(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
-        let mut hidden = self.conv1.forward(&self.norm1.forward(x)?.silu()?)?;
+        let mut hidden = self.conv1.forward(&self.norm1.forward_silu(x)?)?;
         if let (Some(project), Some(time)) = (&self.time, time) {
             hidden = hidden.broadcast_add(&project.forward(time)?.unsqueeze(2)?.unsqueeze(3)?)?;
         }
-        let hidden = self.conv2.forward(&self.norm2.forward(&hidden)?.silu()?)?;
+        let hidden = self.conv2.forward(&self.norm2.forward_silu(&hidden)?)?;
         match &self.shortcut {
             Some(shortcut) => shortcut.forward(x)? + hidden,
             None => x + hidden,

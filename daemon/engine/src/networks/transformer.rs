@@ -2,7 +2,7 @@
 
 use crate::error::EngineError;
 use crate::load::Weights;
-use crate::tensor::{Conv2d, GroupNorm, LayerNorm, Linear, attention};
+use crate::tensor::{Conv2d, GroupNorm, LayerNorm, Linear, attention, gated_gelu};
 use candle_core::{Result, Tensor};
 
 /// Layer norms inside the transformer; diffusers never configures them away from PyTorch's default.
@@ -36,15 +36,8 @@ impl Attention {
     }
 
     fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
-        let split = |x: Tensor| {
-            let (batch, length, width) = x.dims3()?;
-            x.reshape((batch, length, self.heads, width / self.heads))?.transpose(1, 2)
-        };
-        let q = split(self.query.forward(x)?)?;
-        let k = split(self.key.forward(context)?)?;
-        let v = split(self.value.forward(context)?)?;
-        let attended = attention(&q, &k, &v)?.transpose(1, 2)?.flatten_from(2)?;
-        self.out.forward(&attended)
+        let (q, k, v) = (self.query.forward(x)?, self.key.forward(context)?, self.value.forward(context)?);
+        self.out.forward(&attention(&q, &k, &v, self.heads)?)
     }
 }
 
@@ -83,8 +76,7 @@ impl Block {
         let normed = self.norm1.forward(x)?;
         let x = (x + self.to_itself.forward(&normed, &normed)?)?;
         let x = (&x + self.to_prompt.forward(&self.norm2.forward(&x)?, context)?)?;
-        let gated = self.gated.forward(&self.norm3.forward(&x)?)?.chunk(2, 2)?;
-        let hidden = (&gated[0] * gated[1].contiguous()?.gelu_erf()?)?;
+        let hidden = gated_gelu(&self.gated.forward(&self.norm3.forward(&x)?)?)?;
         x + self.out.forward(&hidden)?
     }
 }

@@ -4,7 +4,7 @@ use super::resnet::{Downsample, Resnet, ResnetShape, Upsample};
 use super::transformer::{SpatialTransformer, TransformerShape};
 use crate::error::EngineError;
 use crate::load::Weights;
-use crate::tensor::{Conv2d, GroupNorm, Linear, sinusoids};
+use crate::tensor::{Conv2d, GroupNorm, Linear, silu, sinusoids};
 use candle_core::{Device, Result, Tensor};
 
 /// Sizes of a U-Net. Everything but heads, groups and eps is read from the tensors.
@@ -147,7 +147,7 @@ impl Unet {
     /// states `[n, tokens, width]`.
     pub(crate) fn forward(&self, latents: &Tensor, timestep: f64, context: &Tensor) -> Result<Tensor> {
         let time = sinusoids(timestep, self.time_width, &self.device)?;
-        let time = self.time2.forward(&self.time1.forward(&time)?.silu()?)?.silu()?;
+        let time = silu(&self.time2.forward(&silu(&self.time1.forward(&time)?)?)?)?;
 
         let mut x = self.conv_in.forward(latents)?;
         let mut skips = vec![x.clone()];
@@ -184,6 +184,6 @@ impl Unet {
                 x = upsample.forward(&x, height, width)?;
             }
         }
-        self.conv_out.forward(&self.norm_out.forward(&x)?.silu()?)
+        self.conv_out.forward(&self.norm_out.forward_silu(&x)?)
     }
 }

@@ -62,8 +62,8 @@ impl PixelAttention {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
         let tokens = self.norm.forward(x)?.flatten_from(2)?.transpose(1, 2)?.contiguous()?;
-        let head = |linear: &Linear| linear.forward(&tokens)?.unsqueeze(1);
-        let attended = attention(&head(&self.query)?, &head(&self.key)?, &head(&self.value)?)?.squeeze(1)?;
+        let of = |linear: &Linear| linear.forward(&tokens);
+        let attended = attention(&of(&self.query)?, &of(&self.key)?, &of(&self.value)?, 1)?;
         let out = self.out.forward(&attended)?.transpose(1, 2)?.contiguous()?;
         x + out.reshape((batch, channels, height, width))?
     }
@@ -152,7 +152,7 @@ impl Vae {
             }
         }
         x = encoder.middle.forward(&x)?;
-        let moments = encoder.conv_out.forward(&encoder.norm_out.forward(&x)?.silu()?)?;
+        let moments = encoder.conv_out.forward(&encoder.norm_out.forward_silu(&x)?)?;
         encoder.quant.as_ref().map_or_else(|| Ok(moments.clone()), |quant| quant.forward(&moments))
     }
 
@@ -173,7 +173,7 @@ impl Vae {
                 x = upsample.forward(&x, 2 * height, 2 * width)?;
             }
         }
-        decoder.conv_out.forward(&decoder.norm_out.forward(&x)?.silu()?)
+        decoder.conv_out.forward(&decoder.norm_out.forward_silu(&x)?)
     }
 }
 

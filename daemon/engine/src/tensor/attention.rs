@@ -1,6 +1,7 @@
-//! Scaled dot-product attention: fused on Metal, in bands of query rows elsewhere.
+//! Scaled dot-product attention over heads that lie side by side: ours on the CPU, fused on Metal, in bands of query rows
+//! elsewhere.
 
-use super::softmax;
+use super::{cpu, softmax};
 use candle_core::{D, Device, Result, Tensor};
 
 /// Largest score matrix that is held at once, in bytes.
@@ -9,9 +10,38 @@ const SCORE_BYTES: usize = 128 << 20;
 /// Head widths for which candle's fused Metal kernel exists in f32.
 const FUSED_WIDTHS: [usize; 7] = [32, 64, 72, 80, 96, 128, 256];
 
-/// Attention without a mask. `q` is `[batch, heads, queries, width]`, `k` and `v` `[batch, heads, keys, width]`; the
-/// scale is 1/√width.
-pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+/// Attention of `q` `[batch, queries, heads · width]` to `k` and `v` `[batch, keys, heads · width]`; the scale is 1/√width.
+pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+    if q.device().is_cpu() {
+        return cpu::attention(q, k, v, heads, false);
+    }
+    let split = |x: &Tensor| split(x, heads);
+    joined(&by_head(&split(q)?, &split(k)?, &split(v)?)?)
+}
+
+/// The same where a query sees no key behind its own place; for sequences short enough to hold all scores.
+pub(crate) fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+    if q.device().is_cpu() {
+        return cpu::attention(q, k, v, heads, true);
+    }
+    let (q, k, v) = (split(q, heads)?, split(k, heads)?, split(v, heads)?);
+    let scale = 1.0 / (q.dim(D::Minus1)? as f64).sqrt();
+    let scores = (q * scale)?.matmul(&k.transpose(2, 3)?.contiguous()?)?;
+    let mask = causal_mask(scores.dim(2)?, scores.device())?;
+    joined(&softmax(&scores.broadcast_add(&mask)?)?.matmul(&v)?)
+}
+
+/// `[batch, heads, length, width]` of `[batch, length, heads · width]`.
+fn split(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, length, all) = x.dims3()?;
+    x.reshape((batch, length, heads, all / heads.max(1)))?.transpose(1, 2)?.contiguous()
+}
+
+fn joined(x: &Tensor) -> Result<Tensor> {
+    x.transpose(1, 2)?.flatten_from(2)
+}
+
+fn by_head(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     let width = q.dim(D::Minus1)?;
     let scale = 1.0 / (width as f64).sqrt();
     if q.device().is_metal()
@@ -25,15 +55,8 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     in_bands(q, k, v, scale, SCORE_BYTES)
 }
 
-/// Attention with a mask of `[queries, keys]` that is added to the scores; for sequences short enough to hold whole.
-pub(crate) fn masked_attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    let scale = 1.0 / (q.dim(D::Minus1)? as f64).sqrt();
-    let scores = (q.contiguous()? * scale)?.matmul(&k.transpose(2, 3)?.contiguous()?)?;
-    softmax(&scores.broadcast_add(mask)?)?.matmul(&v.contiguous()?)
-}
-
 /// `[length, length]`: zero where a position may look (itself and before), −∞ where it may not.
-pub(crate) fn causal_mask(length: usize, device: &Device) -> Result<Tensor> {
+fn causal_mask(length: usize, device: &Device) -> Result<Tensor> {
     let rows =
         (0..length).flat_map(|query| (0..length).map(move |key| if key > query { f32::NEG_INFINITY } else { 0.0 }));
     Tensor::from_vec(rows.collect::<Vec<f32>>(), (length, length), device)
@@ -60,23 +83,61 @@ fn in_bands(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, score_bytes: usize) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{largest_difference, values};
     use super::*;
 
-    fn values(count: usize, step: usize) -> Vec<f32> {
-        (0..count).map(|i| ((i * step) % 97) as f32 * 0.02 - 1.0).collect()
+    /// Every score at once, by candle.
+    fn plain(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Option<&Tensor>) -> Tensor {
+        let (q, k, v) = (split(q, heads).unwrap(), split(k, heads).unwrap(), split(v, heads).unwrap());
+        let scale = 1.0 / (q.dim(3).unwrap() as f64).sqrt();
+        let scores = (q * scale).unwrap().matmul(&k.transpose(2, 3).unwrap().contiguous().unwrap()).unwrap();
+        let scores = mask.map_or(Ok(scores.clone()), |mask| scores.broadcast_add(mask)).unwrap();
+        joined(&softmax(&scores).unwrap().matmul(&v).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_cpus_own_attention_is_that_of_all_scores_at_once() {
+        for (batch, queries, keys, heads, width) in
+            [(1, 1, 1, 1, 1), (2, 300, 77, 3, 5), (2, 131, 131, 2, 40), (1, 64, 200, 1, 33), (3, 7, 5, 4, 8)]
+        {
+            let q = (values((batch, queries, heads * width)).unwrap() * 3.0).unwrap();
+            let k = values((batch, keys, heads * width)).unwrap();
+            let v = values((batch, keys, heads * width)).unwrap();
+            let difference =
+                largest_difference(&attention(&q, &k, &v, heads).unwrap(), &plain(&q, &k, &v, heads, None));
+            assert!(difference < 2e-6, "{batch} {queries} {keys} {heads} {width}: {difference}");
+        }
+        let x = (values((2, 77, 12)).unwrap() * 4.0).unwrap();
+        let mask = causal_mask(77, &Device::Cpu).unwrap();
+        let difference =
+            largest_difference(&causal_attention(&x, &x, &x, 3).unwrap(), &plain(&x, &x, &x, 3, Some(&mask)));
+        assert!(difference < 2e-6, "{difference}");
+    }
+
+    #[test]
+    fn scores_beyond_every_exponential_are_attended_to_all_the_same() {
+        let x = (values((1, 40, 8)).unwrap() * 300.0).unwrap();
+        let out = attention(&x, &x, &values((1, 40, 8)).unwrap(), 2).unwrap();
+        let out = out.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(out.iter().all(|value| value.is_finite() && value.abs() <= 1.0), "{out:?}");
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let of = |length: usize, width: usize| values((1, length, width)).unwrap();
+        assert!(attention(&of(4, 6), &of(4, 6), &of(5, 6), 2).is_err());
+        assert!(attention(&of(4, 6), &of(4, 8), &of(4, 8), 2).is_err());
+        assert!(attention(&of(4, 6), &of(4, 6), &of(4, 6), 4).is_err());
+        assert!(attention(&of(4, 6), &of(4, 6), &of(4, 6), 0).is_err());
     }
 
     #[test]
     fn bands_of_rows_change_nothing() {
-        let device = Device::Cpu;
-        let q = Tensor::from_vec(values(2 * 3 * 11 * 8, 31), (2, 3, 11, 8), &device).unwrap();
-        let k = Tensor::from_vec(values(2 * 3 * 7 * 8, 57), (2, 3, 7, 8), &device).unwrap();
-        let v = Tensor::from_vec(values(2 * 3 * 7 * 8, 71), (2, 3, 7, 8), &device).unwrap();
-        let whole = attention(&q, &k, &v).unwrap();
+        let (q, k) = (values((2, 3, 11, 8)).unwrap(), values((2, 3, 7, 8)).unwrap());
+        let whole = in_bands(&q, &k, &k, 0.3, usize::MAX).unwrap();
         for bytes in [1, 400, 800] {
-            let banded = in_bands(&q, &k, &v, 1.0 / 8_f64.sqrt(), bytes).unwrap();
-            let difference: f32 = (&banded - &whole).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
-            assert!(difference < 1e-6, "{difference}");
+            let banded = in_bands(&q, &k, &k, 0.3, bytes).unwrap();
+            assert!(largest_difference(&banded, &whole) < 1e-6);
         }
     }
 

@@ -4,14 +4,20 @@
 //! gibibytes and on Metal passes 2³² bytes into silently wrong pixels. Cutting the output rows into bands bounds
 //! that buffer and changes no arithmetic: each output pixel still sees the same products in the same order.
 
+use super::cpu;
 use candle_core::{Result, Tensor};
 
 /// Largest column buffer of one band, in bytes.
 const COLUMN_BYTES: usize = 256 << 20;
 
-/// `x` `[n, c, h, w]` with `kernel` `[out, c, k, k]`: zero padding on all four sides, one group, no dilation.
-pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, padding: usize, stride: usize) -> Result<Tensor> {
-    conv2d_within(x, kernel, padding, stride, COLUMN_BYTES)
+/// `x` `[n, c, h, w]` with `kernel` `[out, c, k, k]` and `bias` `[out]`: zero padding on all four sides, one group, no
+/// dilation.
+pub(super) fn conv2d(x: &Tensor, kernel: &Tensor, bias: &Tensor, padding: usize, stride: usize) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return cpu::conv2d(x, kernel, bias, padding, stride);
+    }
+    let out = conv2d_within(x, kernel, padding, stride, COLUMN_BYTES)?;
+    out.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)
 }
 
 fn conv2d_within(x: &Tensor, kernel: &Tensor, padding: usize, stride: usize, column_bytes: usize) -> Result<Tensor> {
@@ -46,23 +52,16 @@ pub(crate) fn pad_right_bottom(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{largest_difference, values};
     use super::*;
-    use candle_core::Device;
-
-    fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
-        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
-    }
 
     #[test]
     fn bands_change_nothing() {
-        let values = |n: usize, scale: f32| (0..n).map(|i| ((i * 7919) % 101) as f32 * scale - 0.5).collect::<Vec<_>>();
-        let x = Tensor::from_vec(values(2 * 3 * 13 * 10, 0.01), (2, 3, 13, 10), &Device::Cpu).unwrap();
-        let kernel = Tensor::from_vec(values(5 * 3 * 9, 0.02), (5, 3, 3, 3), &Device::Cpu).unwrap();
+        let (x, kernel) = (values((2, 3, 13, 10)).unwrap(), values((5, 3, 3, 3)).unwrap());
         for (padding, stride) in [(1, 1), (1, 2), (0, 2), (0, 1)] {
             let whole = x.conv2d(&kernel, padding, stride, 1, 1).unwrap();
             for bytes in [1, 5000, 20_000] {
                 let banded = conv2d_within(&x, &kernel, padding, stride, bytes).unwrap();
-                assert_eq!(banded.dims(), whole.dims());
                 let difference = largest_difference(&banded, &whole);
                 assert!(difference < 1e-6, "{difference} with padding {padding}, stride {stride}, {bytes} bytes");
             }
@@ -70,9 +69,40 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_larger_than_the_picture_is_an_error() {
-        let x = Tensor::zeros((1, 1, 1, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let kernel = Tensor::zeros((1, 1, 3, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
-        assert!(conv2d(&x, &kernel, 0, 1).is_err());
+    fn the_cpus_own_convolution_is_that_of_candle() {
+        for (batch, inputs, outputs, height, width, size) in [
+            (1, 1, 1, 1, 1, 1),
+            (2, 3, 5, 13, 10, 3),
+            (1, 4, 7, 5, 2, 3),
+            (3, 33, 17, 9, 31, 1),
+            (1, 40, 24, 33, 65, 3),
+            (1, 3, 2, 2, 9, 5),
+            // More than one band.
+            (1, 64, 3, 70, 96, 3),
+        ] {
+            let (x, kernel) =
+                (values((batch, inputs, height, width)).unwrap(), values((outputs, inputs, size, size)).unwrap());
+            let bias = values(outputs).unwrap();
+            for (padding, stride) in [(0, 1), (1, 1), (size / 2, 2), (size, 1), (2, 3)] {
+                let case = format!("{batch} {inputs} {outputs} {height} {width} {size}, {padding} {stride}");
+                if height + 2 * padding < size || width + 2 * padding < size {
+                    assert!(conv2d(&x, &kernel, &bias, padding, stride).is_err(), "{case}");
+                    continue;
+                }
+                let wanted = x.conv2d(&kernel, padding, stride, 1, 1).unwrap();
+                let wanted = wanted.broadcast_add(&bias.reshape((1, outputs, 1, 1)).unwrap()).unwrap();
+                let difference = largest_difference(&conv2d(&x, &kernel, &bias, padding, stride).unwrap(), &wanted);
+                assert!(difference < 2e-5, "{case}: {difference}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let (one, three) = (values((1, 1, 1, 1)).unwrap(), values((1, 1, 3, 3)).unwrap());
+        assert!(conv2d(&one, &three, &values(1).unwrap(), 0, 1).is_err());
+        assert!(conv2d(&three, &one, &values(2).unwrap(), 0, 1).is_err());
+        assert!(conv2d(&values((1, 2, 3, 3)).unwrap(), &three, &values(1).unwrap(), 0, 1).is_err());
+        assert!(conv2d_within(&one, &three, 0, 1, COLUMN_BYTES).is_err());
     }
 }

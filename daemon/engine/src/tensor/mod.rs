@@ -1,11 +1,16 @@
 //! The operations that networks are made of, with the device traps of candle handled in one place.
 
+mod activate;
 mod attention;
 mod conv;
+mod cpu;
 mod layers;
+#[cfg(test)]
+pub(crate) mod testing;
 
-pub(crate) use attention::{attention, causal_mask, masked_attention};
-pub(crate) use conv::{conv2d, pad_right_bottom};
+pub(crate) use activate::{gated_gelu, gelu, quick_gelu, silu};
+pub(crate) use attention::{attention, causal_attention};
+pub(crate) use conv::pad_right_bottom;
 pub(crate) use layers::{Conv2d, GroupNorm, LayerNorm, Linear};
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -18,11 +23,6 @@ pub(crate) fn sinusoids(timestep: f64, width: usize, device: &Device) -> Result<
     let angles: Vec<f32> = (0..half).map(|i| timestep * (-(10_000_f32.ln()) * i as f32 / half as f32).exp()).collect();
     let row: Vec<f32> = angles.iter().map(|angle| angle.cos()).chain(angles.iter().map(|angle| angle.sin())).collect();
     Tensor::from_vec(row, (1, 2 * half), device)
-}
-
-/// `x · sigmoid(1.702 x)`: the activation that CLIP-L was trained with.
-pub(crate) fn quick_gelu(x: &Tensor) -> Result<Tensor> {
-    x * candle_nn::ops::sigmoid(&(x * 1.702)?)?
 }
 
 /// Softmax over the last axis, in f32 whatever comes in: candle sums half precision in half precision on the CPU.
