@@ -23,6 +23,8 @@ closed_names! {
         Karras = "karras",
         /// Evenly in whole training steps, ending one step above the cleanest (ComfyUI's name; `leading` in diffusers).
         DdimUniform = "ddim_uniform",
+        /// Every so-manieth training step, counted from the last (ComfyUI's and A1111's name; `trailing` in diffusers).
+        Simple = "simple",
     }
 }
 

@@ -10,7 +10,7 @@ use candle_core::Device;
 use paintbox_domain::generation::{
     Capabilities, Control, Generator, ModelFile, PaintRequest, Painting, Phase, Sampler, Schedule,
 };
-use paintbox_domain::{Architecture, Failure, Sha256};
+use paintbox_domain::{Failure, Sha256};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What an engine is started with.
@@ -80,7 +80,7 @@ impl Engine {
     fn try_capabilities(model: &[ModelFile]) -> Result<Capabilities, EngineError> {
         let blueprint = blueprint(&index(model)?)?;
         Ok(Capabilities {
-            architecture: Architecture::Sd1,
+            architecture: blueprint.architecture,
             defaults: settings::defaults(&blueprint),
             samplers: Sampler::ALL.to_vec(),
             schedules: Schedule::ALL.to_vec(),

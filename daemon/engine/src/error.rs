@@ -1,7 +1,7 @@
 //! Everything that can go wrong between a request and a picture.
 
 use paintbox_domain::{Architecture, Classify, ErrorClass, ModelKind, reason};
-use paintbox_weights::sd1::{DimsError, NameError};
+use paintbox_weights::stable_diffusion::{DimsError, NameError};
 use paintbox_weights::{AdapterError, HeaderError, InspectError};
 use std::path::PathBuf;
 
@@ -27,10 +27,10 @@ pub enum EngineError {
     #[error("{file} sets {setting} to {given}; only {wanted} is painted with")]
     ConfigValue { file: String, setting: &'static str, given: String, wanted: String },
     /// `family` is what people call it where [`Architecture`] has no name for it.
-    #[error("the architecture of {model} is {}; only sd1 is painted with", family.unwrap_or(architecture.as_str()))]
+    #[error("the architecture of {model} is {}; {} are painted with", family.unwrap_or(architecture.as_str()), painted())]
     UnsupportedArchitecture { model: String, architecture: Architecture, family: Option<&'static str> },
     /// A diffusers pipeline of a kind that is not built.
-    #[error("{file} describes a {class_name}; only Stable Diffusion 1 pipelines are painted with")]
+    #[error("{file} describes a {class_name}; only pipelines of Stable Diffusion 1, 2 and XL are painted with")]
     UnsupportedPipeline { file: String, class_name: String },
     #[error("{file} holds a {kind}, not a whole model")]
     NotACheckpoint { file: String, kind: ModelKind },
@@ -78,6 +78,11 @@ pub enum EngineError {
     Cancelled,
     #[error("the engine stopped on a broken assumption: {message}")]
     Panicked { message: String },
+}
+
+/// The names of all architectures that there is a family of.
+fn painted() -> String {
+    crate::load::PAINTED.map(Architecture::as_str).join(", ")
 }
 
 impl EngineError {
@@ -162,9 +167,9 @@ impl Classify for EngineError {
             Self::UnknownVocabulary { .. } => {
                 Some("put the model's tokenizer.json beside it, or sync the repository that it came from".to_owned())
             }
-            Self::UnsupportedArchitecture { .. } | Self::UnsupportedPipeline { .. } => Some(
-                "`paintbox search` and `paintbox show` say each model's architecture; choose one with sd1".to_owned(),
-            ),
+            Self::UnsupportedArchitecture { .. } | Self::UnsupportedPipeline { .. } => {
+                Some("`paintbox search` and `paintbox show` say each model's architecture".to_owned())
+            }
             Self::TooLarge { .. } => Some("ask for a smaller picture".to_owned()),
             Self::NotFinite { .. } => Some("a lower guidance scale or another sampler may help".to_owned()),
             Self::Inspect { source, .. } => source.hint(),

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+mod families;
+
 /// What the project promises of a picture against the reference, in units of 1/255.
 const PROMISED_MEAN: f64 = 2.0;
 /// What is seen in fact, with room to spare; more would be a defect though the promise held.

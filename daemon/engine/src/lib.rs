@@ -2,7 +2,7 @@
 //!
 //! Blocking and single-minded: no tokio, no network, no environment, no clock. Everything it needs comes in a
 //! [`paintbox_domain::generation::PaintRequest`], everything it says leaves as a painting, progress or a failure.
-//! The Stable Diffusion 1.x family is painted; every other architecture is refused by name.
+//! Stable Diffusion 1.x, 2.x, XL and what was cut out of XL are painted; every other architecture is refused by name.
 
 mod device;
 mod engine;

@@ -1,7 +1,8 @@
 //! One painting from noise to pixels, with its progress and its exits.
 
 use crate::error::EngineError;
-use crate::model::Model;
+use crate::model::{Model, Wording};
+use crate::networks::Conditions;
 use crate::sample::{Levels, NoiseGenerator, NoiseLevel, NoiseSchedule, StepContext, sample};
 use crate::settings::painted_steps;
 use candle_core::{Device, Tensor};
@@ -113,29 +114,39 @@ fn from_image(
 
 /// The prompts' states on the device.
 struct Conditioning {
-    positive: Tensor,
+    positive: Conditions,
     /// Absent where guidance would do nothing.
-    negative: Option<Tensor>,
+    negative: Option<Conditions>,
     /// Negative above positive where they are equally long, so that the network runs once for both.
-    both: Option<Tensor>,
+    both: Option<Conditions>,
     guidance: f64,
 }
 
 impl Conditioning {
     fn of(model: &Model, request: &PaintRequest, settings: &PaintSettings) -> Result<Self, EngineError> {
-        let positive = model.encode(&request.prompt, settings.clip_skip)?;
+        let (clip_skip, size) = (settings.clip_skip, (settings.width, settings.height));
+        let said = |prompt, negative| model.conditions(Wording { prompt, negative, clip_skip, size });
+        let positive = said(&request.prompt, false)?;
         let guidance = f64::from(settings.guidance_scale);
         if guidance <= 1.0 {
             return Ok(Self { positive, negative: None, both: None, guidance });
         }
-        let negative = model.encode(&request.negative_prompt, settings.clip_skip)?;
-        let both = if negative.dims() == positive.dims() {
-            Some(Tensor::cat(&[&negative, &positive], 0).map_err(EngineError::computing("joining the prompts"))?)
+        let negative = said(&request.negative_prompt, true)?;
+        let both = if negative.context.dims() == positive.context.dims() {
+            Some(joined(&negative, &positive).map_err(EngineError::computing("joining the prompts"))?)
         } else {
             None
         };
         Ok(Self { positive, negative: Some(negative), both, guidance })
     }
+}
+
+fn joined(above: &Conditions, below: &Conditions) -> candle_core::Result<Conditions> {
+    let added = match (&above.added, &below.added) {
+        (Some(above), Some(below)) => Some(Tensor::cat(&[above, below], 0)?),
+        _ => None,
+    };
+    Ok(Conditions { context: Tensor::cat(&[&above.context, &below.context], 0)?, added })
 }
 
 /// The network as samplers see it, and the end of every step.
@@ -147,7 +158,7 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// The guided prediction of the noise in network input `x`, on the CPU.
+    /// The guided prediction for network input `x`, on the CPU.
     fn predict(&self, x: &Tensor, timestep: f64) -> candle_core::Result<Tensor> {
         let (unet, conditioning) = (&self.model.unet, self.conditioning);
         let x = x.to_device(&self.model.device)?;
@@ -175,7 +186,7 @@ impl StepContext for Steps<'_> {
     fn denoise(&mut self, x: &Tensor, level: NoiseLevel) -> Result<Tensor, EngineError> {
         let clean = || {
             let predicted = self.predict(&(x * (1.0 / level.sigma.hypot(1.0)))?, level.timestep)?;
-            x - (predicted * level.sigma)?
+            self.model.blueprint.prediction.clean(x, &predicted, level.sigma)
         };
         clean().map_err(EngineError::computing("a step of the network"))
     }

@@ -4,7 +4,6 @@
 use crate::error::EngineError;
 use crate::load::Blueprint;
 use crate::sample::TRAINING_STEPS;
-use paintbox_domain::Architecture;
 use paintbox_domain::generation::{PaintRequest, PaintSettings, Sampler};
 use std::fmt::Display;
 
@@ -16,14 +15,14 @@ const MAX_PROMPT_BYTES: usize = 64 << 10;
 /// What the model is painted with when nothing is said.
 pub(crate) fn defaults(blueprint: &Blueprint) -> PaintSettings {
     PaintSettings {
-        architecture: Architecture::Sd1,
+        architecture: blueprint.architecture,
         steps: DEFAULT_STEPS,
         guidance_scale: blueprint.default_guidance,
         sampler: DEFAULT_SAMPLER,
         schedule: blueprint.schedule,
         width: blueprint.default_size.0,
         height: blueprint.default_size.1,
-        clip_skip: 1,
+        clip_skip: blueprint.default_clip_skip,
     }
 }
 
@@ -46,7 +45,7 @@ pub(crate) fn resolve(
         height: request.height.unwrap_or(start.1),
         clip_skip: request.clip_skip.unwrap_or(defaults.clip_skip),
     };
-    let layers = blueprint.text.layers;
+    let layers = blueprint.texts.iter().map(|text| text.shape.layers).min().unwrap_or_default();
     require(settings.steps >= 1 && settings.steps as usize <= TRAINING_STEPS, "steps", settings.steps, || {
         format!("1 to {TRAINING_STEPS}")
     })?;
@@ -127,7 +126,7 @@ fn needed_bytes(blueprint: &Blueprint, width: u32, height: u32) -> u64 {
     let decoder = blueprint.vae.channels.iter().take(2).copied().max().unwrap_or(1) as u64;
     let decoding = pixels.saturating_mul(decoder).saturating_mul(BYTES * LIVE_MAPS);
     let outermost = blueprint.unet.levels.first().map_or(1, |level| level.channels) as u64;
-    let skips = 2 * (blueprint.unet.layers_per_block as u64 + 2);
+    let skips = 2 * (blueprint.unet.levels.first().map_or(0, |level| level.down.len()) as u64 + 2);
     let denoising =
         (pixels / (factor * factor)).saturating_mul(2 * outermost).saturating_mul(BYTES * (LIVE_MAPS + skips));
     decoding.max(denoising).saturating_add(BUFFERS)

@@ -107,7 +107,7 @@ pub(crate) struct Folder {
 
 /// The tiny model as a diffusers folder, its weights derived from the single file.
 pub(crate) fn diffusers_folder() -> Folder {
-    use paintbox_weights::sd1::{Component, diffusers_recipes};
+    use paintbox_weights::stable_diffusion::{Component, diffusers_recipes};
     use safetensors::tensor::TensorView;
 
     let bytes = std::fs::read(tiny_folder().join("tiny-emoji.safetensors")).unwrap();
@@ -135,7 +135,7 @@ pub(crate) fn diffusers_folder() -> Folder {
     ] {
         let tensors = recipes.iter().filter(|((of, _), _)| *of == component).map(|((_, name), recipe)| {
             let info = &header.tensors[&recipe.source];
-            let shape = recipe.reshape.applied_to(&info.shape).unwrap();
+            let shape = recipe.take.applied_to(&info.shape).unwrap();
             let data = &bytes[usize::try_from(info.start).unwrap()..usize::try_from(info.end).unwrap()];
             assert_eq!(info.dtype, paintbox_weights::Dtype::F16);
             (name.clone(), TensorView::new(safetensors::Dtype::F16, shape, data).unwrap())

@@ -94,6 +94,7 @@ fn schedule_name(schedule: Schedule) -> &'static str {
         Schedule::Normal => "Normal",
         Schedule::Karras => "Karras",
         Schedule::DdimUniform => "DDIM",
+        Schedule::Simple => "Simple",
     }
 }
 

@@ -5,8 +5,8 @@
 //! names are looked up among them.
 
 use crate::safetensors::{Header, TensorInfo};
-use crate::sd1::{Component, Levels, Parameters, ldm_name};
 use crate::shapes::for_message;
+use crate::stable_diffusion::{Component, Levels, Parameters, ldm_unet_name};
 use paintbox_domain::{Classify, ErrorClass, reason};
 use std::collections::{BTreeMap, HashMap};
 
@@ -201,7 +201,7 @@ struct Module<'a> {
 }
 
 impl Adapter {
-    /// Matches a LoRA's file to the canonical parameters of a Stable Diffusion 1.x model.
+    /// Matches a LoRA's file to the canonical parameters of a Stable Diffusion model.
     ///
     /// Modules that the model has no place for are listed, not dropped silently; when they are the majority, or any
     /// module that has a place does not fit it, the LoRA is for another model and is refused whole.
@@ -338,13 +338,15 @@ fn spellings(parameters: &Parameters) -> HashMap<String, (&(Component, String), 
 
 fn spellings_of(component: Component, canonical: &str, levels: &Levels) -> Vec<String> {
     let Some(module) = canonical.strip_suffix(".weight") else { return Vec::new() };
-    let single_file = ldm_name(component, canonical, levels).and_then(|(name, _)| {
-        let local = name.strip_prefix(component.single_file_prefix())?.strip_suffix(".weight")?;
-        Some(local.to_owned())
-    });
-    let (kohya, prefixes): (&str, &[&str]) = match component {
+    let single_file = match component {
+        Component::Unet => {
+            ldm_unet_name(canonical, levels).and_then(|name| name.strip_suffix(".weight").map(str::to_owned))
+        }
+        Component::TextEncoder | Component::TextEncoder2 | Component::Vae => None,
+    };
+    let (kohya, prefixes): (&[&str], &[&str]) = match component {
         Component::Unet => (
-            "lora_unet_",
+            &["lora_unet_"],
             &[
                 "",
                 "unet.",
@@ -356,7 +358,7 @@ fn spellings_of(component: Component, canonical: &str, levels: &Levels) -> Vec<S
             ],
         ),
         Component::TextEncoder => (
-            "lora_te_",
+            &["lora_te_", "lora_te1_"],
             &[
                 "",
                 "text_encoder.",
@@ -364,7 +366,13 @@ fn spellings_of(component: Component, canonical: &str, levels: &Levels) -> Vec<S
                 "base_model.model.text_encoder.",
                 "text_encoder.base_model.model.",
                 "cond_stage_model.transformer.",
+                "conditioner.embedders.0.transformer.",
             ],
+        ),
+        // Without a prefix a name is the first encoder's.
+        Component::TextEncoder2 => (
+            &["lora_te2_"],
+            &["text_encoder_2.", "base_model.model.text_encoder_2.", "text_encoder_2.base_model.model."],
         ),
         // No trainer adapts the VAE.
         Component::Vae => return Vec::new(),
@@ -372,13 +380,16 @@ fn spellings_of(component: Component, canonical: &str, levels: &Levels) -> Vec<S
     let mut spellings = Vec::new();
     let dotted = std::iter::once(module).chain(single_file.as_deref()).chain(module.strip_prefix("text_model."));
     for dotted in dotted {
-        spellings.push(format!("{kohya}{}", dotted.replace('.', "_")));
+        let underscored = dotted.replace('.', "_");
+        spellings.extend(kohya.iter().map(|prefix| format!("{prefix}{underscored}")));
         spellings.extend(prefixes.iter().map(|prefix| format!("{prefix}{dotted}")));
     }
     // Diffusers until 0.20 hung the adapters on the attention processors.
     if let Some(old) = processor_spelling(module) {
         spellings.push(format!("{}.{old}", component.as_str()));
-        spellings.push(old);
+        if component != Component::TextEncoder2 {
+            spellings.push(old);
+        }
     }
     spellings
 }

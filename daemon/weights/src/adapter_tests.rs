@@ -1,7 +1,7 @@
 //! The tiny LoRAs against the tiny model, real ones against real sizes, and the files that are refused.
 
 use super::*;
-use crate::sd1::{canonical_shapes, component_recipes};
+use crate::stable_diffusion::{canonical_shapes, component_recipes};
 use crate::test_files::{header_of, listing, made_of, tiny_parameters};
 use std::collections::BTreeSet;
 

@@ -10,9 +10,10 @@ pub mod gguf;
 mod inspect;
 mod pickle;
 pub mod safetensors;
-pub mod sd1;
+
 mod shapes;
 mod sniff;
+pub mod stable_diffusion;
 #[cfg(test)]
 mod test_files;
 mod training;

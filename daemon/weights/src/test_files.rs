@@ -1,7 +1,7 @@
 //! Files for tests: the tiny model, listings of real architectures, and files written byte by byte.
 
 use crate::safetensors::{Dtype, Header, TensorInfo, read_header};
-use crate::sd1::{Parameters, canonical_shapes, diffusers_recipes};
+use crate::stable_diffusion::{Parameters, canonical_shapes, diffusers_recipes};
 use std::io::Cursor;
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use crate::fixtures;
 use bytes::Bytes;
-use paintbox_weights::sd1::{self, Component};
+use paintbox_weights::stable_diffusion::{self, Component};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use std::collections::{BTreeMap, HashMap};
@@ -91,9 +91,13 @@ impl TinyModel {
 }
 
 /// The weights file of a component in a diffusers folder.
+/// The tiny model is of the family's first generation.
+const COMPONENTS: [Component; 3] = [Component::TextEncoder, Component::Unet, Component::Vae];
+
 fn weights_path(component: Component) -> &'static str {
     match component {
         Component::TextEncoder => "text_encoder/model.safetensors",
+        Component::TextEncoder2 => "text_encoder_2/model.safetensors",
         Component::Unet => "unet/diffusion_pytorch_model.safetensors",
         Component::Vae => "vae/diffusion_pytorch_model.safetensors",
     }
@@ -107,12 +111,12 @@ fn derive_diffusers_files() -> BTreeMap<String, Bytes> {
     let single = read(&TinyModel::single_file());
     let header = paintbox_weights::read_header(&mut Cursor::new(&single), single.len() as u64)
         .expect("the tiny model's header follows the rules");
-    let recipes = sd1::diffusers_recipes(&header).expect("the tiny model is of the family");
+    let recipes = stable_diffusion::diffusers_recipes(&header).expect("the tiny model is of the family");
     let tensors = SafeTensors::deserialize(&single).expect("the tiny model's header follows the rules");
-    for component in Component::ALL {
+    for component in COMPONENTS {
         let views = recipes.iter().filter(|((of, _), _)| *of == component).map(|((_, name), recipe)| {
             let source = tensors.tensor(&recipe.source).expect("recipes name tensors of the file");
-            let shape = recipe.reshape.applied_to(source.shape()).expect("a recipe was made for its tensor's shape");
+            let shape = recipe.take.applied_to(source.shape()).expect("a recipe was made for its tensor's shape");
             let view = TensorView::new(source.dtype(), shape, source.data()).expect("reshaping keeps the length");
             (name.as_str(), view)
         });
@@ -127,7 +131,7 @@ fn derive_diffusers_files() -> BTreeMap<String, Bytes> {
 mod tests {
     use super::*;
     use paintbox_domain::digest::to_hex;
-    use paintbox_weights::sd1::Levels;
+    use paintbox_weights::stable_diffusion::Levels;
     use sha2::{Digest, Sha256};
 
     /// Parameters of each component as counted when the model was made.
@@ -142,10 +146,11 @@ mod tests {
         let header = paintbox_weights::read_header(&mut Cursor::new(&single), single.len() as u64).unwrap();
         let levels = Levels::of_single_file(&header);
         let mut back = BTreeMap::new();
-        for component in Component::ALL {
+        for component in COMPONENTS {
             let file = &files[weights_path(component)];
             for (name, tensor) in SafeTensors::deserialize(file).unwrap().tensors() {
-                let (ldm, take) = sd1::ldm_name(component, &name, &levels).unwrap_or_else(|| panic!("{name}"));
+                let (ldm, take) =
+                    stable_diffusion::ldm_name(component, &name, &levels).unwrap_or_else(|| panic!("{name}"));
                 let shape = take.applied_to(tensor.shape()).unwrap();
                 assert!(back.insert(ldm, (tensor.dtype(), shape, tensor.data().to_vec())).is_none(), "{name}");
             }

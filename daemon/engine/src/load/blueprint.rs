@@ -1,109 +1,57 @@
 //! What a model looks like, from its headers and configuration files alone: enough to refuse a request, to answer
 //! what can be asked for, and to build the networks.
 
-use super::config::{PerLevel, SchedulerConfig, TextConfig, TokenizerConfig, UnetConfig, VaeConfig, parse};
-use super::index::{Index, component_name};
+use super::config::{PerLevel, PipelineConfig, SchedulerConfig, UnetConfig, VaeConfig, parse};
+use super::family::{AddedSizes, Family};
+use super::index::{Index, PIPELINE_FILE, component_name, sizing};
+use super::text::{TextTower, is_tiny_emoji, towers};
 use crate::error::EngineError;
-use crate::networks::{ClipShape, Level, UnetShape, VaeShape};
-use crate::sample::TrainingNoise;
-use crate::text::Vocabulary;
+use crate::networks::{Level, UnetShape, VaeShape};
+use crate::sample::{Prediction, TrainingNoise};
+use paintbox_domain::Architecture;
 use paintbox_domain::generation::Schedule;
-use paintbox_weights::sd1::{ClipDims, Component, DimsError, Part, UnetDims, VaeDims};
+use paintbox_weights::stable_diffusion::{Component, Part, UnetDims, VaeDims};
 
-/// Heads of every Stable Diffusion 1 UNet.
-const UNET_HEADS: usize = 8;
 const GROUPS: usize = 32;
 const UNET_EPS: f64 = 1e-5;
-const CLIP_EPS: f64 = 1e-5;
-/// The standard deviation of Stable Diffusion 1's latents is one over this.
-const LATENT_SCALING: f64 = 0.18215;
-const DEFAULT_GUIDANCE: f32 = 7.0;
+/// Channels of one attention head where a family does not count heads.
+const HEAD_CHANNELS: usize = 64;
 /// diffusers refuses sizes that are no multiples of eight, whatever the VAE's factor is.
 const SIZE_MULTIPLE: u32 = 8;
-
-/// What a lone file cannot say about its model, known for the token embeddings that it brings.
-struct Known {
-    vocabulary: usize,
-    width: usize,
-    heads: usize,
-    side_pixels: u32,
-    guidance: f32,
-    shipped: PromptVocabulary,
-}
-
-const KNOWN: [Known; 2] = [
-    // CLIP ViT-L/14, as in Stable Diffusion 1.x.
-    Known {
-        vocabulary: 49_408,
-        width: 768,
-        heads: 12,
-        side_pixels: 512,
-        guidance: DEFAULT_GUIDANCE,
-        shipped: PromptVocabulary::Clip,
-    },
-    // The demo model tiny-emoji.
-    Known {
-        vocabulary: 2000,
-        width: 128,
-        heads: 4,
-        side_pixels: 64,
-        guidance: 3.0,
-        shipped: PromptVocabulary::TinyEmoji,
-    },
-];
-
-/// Where a prompt's tokenizer comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum PromptVocabulary {
-    /// Shipped with the engine.
-    Clip,
-    /// Shipped with the engine.
-    TinyEmoji,
-    /// The model's own `tokenizer.json`.
-    TokenizerJson { file: String, json: Vec<u8>, padding: Option<String> },
-    /// The model's own `vocab.json` and `merges.txt`.
-    VocabAndMerges { file: String, vocab: Vec<u8>, merges: String, padding: Option<String> },
-}
-
-impl PromptVocabulary {
-    /// # Errors
-    /// When the model's own files are no tokenizer, or one with more entries than `embeddings`.
-    pub(crate) fn load(&self, embeddings: usize) -> Result<Vocabulary, EngineError> {
-        let (origin, vocabulary, padding) = match self {
-            Self::Clip => ("the shipped CLIP vocabulary", Vocabulary::clip()?, None),
-            Self::TinyEmoji => ("the shipped demo vocabulary", Vocabulary::tiny_emoji()?, None),
-            Self::TokenizerJson { file, json, padding } => {
-                (file.as_str(), Vocabulary::from_tokenizer_json(json, file)?, padding.as_deref())
-            }
-            Self::VocabAndMerges { file, vocab, merges, padding } => {
-                (file.as_str(), Vocabulary::from_vocab_and_merges(vocab, merges, file)?, padding.as_deref())
-            }
-        };
-        if vocabulary.len() > embeddings {
-            let (given, wanted) = (vocabulary.len(), embeddings);
-            return Err(EngineError::VocabularySize { origin: origin.to_owned(), given, wanted });
-        }
-        Ok(match padding {
-            Some(token) => vocabulary.padded_with(token),
-            None => vocabulary,
-        })
-    }
-}
+/// The demo model's.
+const TINY_EMOJI_SIDE: u32 = 64;
+const TINY_EMOJI_GUIDANCE: f32 = 3.0;
+/// Pixels along a side of the 2.x models that predict velocity.
+const SD2_VELOCITY_SIDE: u32 = 768;
 
 /// Everything about a model but its weights.
 #[derive(Debug, Clone)]
 pub(crate) struct Blueprint {
-    pub(crate) text: ClipShape,
+    pub(crate) architecture: Architecture,
+    pub(crate) texts: Vec<TextTower>,
     pub(crate) unet: UnetShape,
     pub(crate) vae: VaeShape,
-    pub(crate) vocabulary: PromptVocabulary,
+    /// What is added to the timestep's embedding.
+    pub(crate) added: Option<Added>,
+    /// Whether an empty negative prompt means no states at all.
+    pub(crate) zero_negative: bool,
+    pub(crate) prediction: Prediction,
     pub(crate) noise: TrainingNoise,
     /// The spacing of noise levels that the model comes with.
     pub(crate) schedule: Schedule,
     /// Pixels, width first.
     pub(crate) default_size: (u32, u32),
     pub(crate) default_guidance: f32,
+    pub(crate) default_clip_skip: u32,
     pub(crate) size_multiple: u32,
+}
+
+/// The pooled prompt and sinusoids of sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Added {
+    pub(crate) sizes: AddedSizes,
+    /// Width of the sinusoids of one size.
+    pub(crate) width: usize,
 }
 
 /// # Errors
@@ -111,20 +59,23 @@ pub(crate) struct Blueprint {
 pub(crate) fn blueprint(index: &Index) -> Result<Blueprint, EngineError> {
     let parameters = index.parameters();
     let part = |component| Part { parameters: &parameters, component };
-    for component in Component::ALL {
-        if !parameters.keys().any(|(of, _)| *of == component) {
-            let looked_for = "a checkpoint with text encoder, UNet and VAE";
-            return Err(EngineError::MissingComponent { component: component_name(component), looked_for });
-        }
+    for component in [Component::Unet, Component::Vae] {
+        index.require(component)?;
     }
     let unet_dims = UnetDims::from_tensors(&part(Component::Unet)).map_err(sizing(Component::Unet))?;
     let vae_dims = VaeDims::from_tensors(&part(Component::Vae)).map_err(sizing(Component::Vae))?;
-    let text_dims = ClipDims::from_tensors(&part(Component::TextEncoder)).map_err(sizing(Component::TextEncoder))?;
-    let known = KNOWN.iter().find(|known| (known.vocabulary, known.width) == (text_dims.vocabulary, text_dims.width));
-
-    let (unet, unet_config) = unet_shape(index, &unet_dims)?;
-    let vae = vae_shape(index, &vae_dims)?;
-    let text = text_shape(index, text_dims, known)?;
+    let family = match index.architecture.and_then(Family::of) {
+        Some(family) => family,
+        None => {
+            Family::of_structure(&unet_dims, index.has(Component::TextEncoder), index.has(Component::TextEncoder2))?
+        }
+    };
+    for component in family.text_encoders {
+        index.require(*component)?;
+    }
+    let (unet, unet_config) = unet_shape(index, &unet_dims, &family)?;
+    let vae = vae_shape(index, &vae_dims, &family)?;
+    let texts = towers(index, &family)?;
     let contradiction = |problem| EngineError::Blueprint { component: "model", problem };
     if unet.in_channels != vae.latent_channels {
         return Err(EngineError::UnsupportedInputs {
@@ -136,86 +87,84 @@ pub(crate) fn blueprint(index: &Index) -> Result<Blueprint, EngineError> {
     if unet.out_channels != vae.latent_channels {
         return Err(contradiction("the UNet does not predict as many channels as the VAE's latents have"));
     }
-    if unet.context != text.width {
-        return Err(contradiction("the UNet does not attend to states as wide as the text encoder makes them"));
+    if unet.context != texts.iter().map(|text| text.shape.width).sum::<usize>() {
+        return Err(contradiction("the UNet does not attend to states as wide as the text encoders make them"));
     }
+    let added = added(&unet, &texts, &family)?;
 
-    let scheduler_file = "scheduler/scheduler_config.json";
-    let scheduler = match index.text(&[scheduler_file])? {
-        Some((file, json)) => parse::<SchedulerConfig>(Some(&json), &file)?,
-        None => SchedulerConfig::stable_diffusion_1(),
+    let (scheduler_file, scheduler) = scheduler(index)?;
+    let prediction = prediction(index, &scheduler, &scheduler_file, &family)?;
+    let is_tiny = texts.iter().any(|text| is_tiny_emoji(&text.shape));
+    let side = match (is_tiny, family.architecture, prediction) {
+        (true, ..) => TINY_EMOJI_SIDE,
+        (false, Architecture::Sd2, Prediction::Velocity) => SD2_VELOCITY_SIDE,
+        (false, ..) => family.side_pixels,
     };
-    let prediction = index.metadata.get("modelspec.prediction_type").map(String::as_str);
-    if let Some(given) = prediction.filter(|prediction| !matches!(*prediction, "epsilon" | "eps")) {
-        return Err(EngineError::ConfigValue {
-            file: index.model.clone(),
-            setting: "modelspec.prediction_type",
-            given: given.to_owned(),
-            wanted: "epsilon".to_owned(),
-        });
-    }
+    let pipeline = index.text(&[PIPELINE_FILE])?;
+    let pipeline: PipelineConfig = parse(pipeline.as_ref().map(|(_, json)| json.as_slice()), PIPELINE_FILE)?;
     Ok(Blueprint {
-        vocabulary: vocabulary(index, &text, known)?,
-        noise: scheduler.training_noise(scheduler_file)?,
+        architecture: family.architecture,
+        added,
+        zero_negative: pipeline.force_zeros_for_empty_prompt.unwrap_or(family.zero_negative),
+        prediction,
+        noise: scheduler.training_noise(&scheduler_file)?,
         schedule: scheduler.schedule(),
-        default_size: default_size(index, &unet_config, &vae, known),
-        default_guidance: known.map_or(DEFAULT_GUIDANCE, |known| known.guidance),
+        default_size: default_size(index, &unet_config, &vae, side),
+        default_guidance: if is_tiny { TINY_EMOJI_GUIDANCE } else { family.guidance },
+        default_clip_skip: family.clip_skip,
         size_multiple: SIZE_MULTIPLE.max(vae.factor() as u32),
-        text,
+        texts,
         unet,
         vae,
     })
 }
 
-fn sizing(component: Component) -> impl Fn(DimsError) -> EngineError {
-    move |source| EngineError::Dims { component: component_name(component), source }
+pub(super) fn contradiction(component: Component) -> impl Fn(&'static str) -> EngineError {
+    move |problem| EngineError::Blueprint { component: component_name(component), problem }
 }
 
-fn unet_shape(index: &Index, dims: &UnetDims) -> Result<(UnetShape, UnetConfig), EngineError> {
+fn unet_shape(index: &Index, dims: &UnetDims, family: &Family) -> Result<(UnetShape, UnetConfig), EngineError> {
     let file = "unet/config.json";
     let json = index.text(&[file])?;
     let config: UnetConfig = parse(json.as_ref().map(|(_, json)| json.as_slice()), file)?;
     config.check(file)?;
-    let contradiction = |problem| EngineError::Blueprint { component: component_name(Component::Unet), problem };
-    if !dims.mid_attention {
-        return Err(contradiction("its middle has no attention"));
-    }
-    if !dims.up_attention.iter().eq(dims.down_attention.iter().rev()) {
-        return Err(contradiction("the ways up and down attend at different levels"));
-    }
+    let contradiction = contradiction(Component::Unet);
     let first = dims.block_out_channels.first().copied().unwrap_or_default();
     if dims.time_embed_dim != 4 * first {
         return Err(contradiction("the time embedding is not four times as wide as the first level"));
     }
     let groups = config.norm_num_groups.unwrap_or(GROUPS);
-    let heads = config.num_attention_heads.clone().or_else(|| config.attention_head_dim.clone());
-    let heads = heads.unwrap_or(PerLevel::Same(UNET_HEADS));
+    let configured = config.num_attention_heads.clone().or_else(|| config.attention_head_dim.clone());
+    let heads = |level: usize, channels: usize| {
+        let known = family.heads.unwrap_or((channels / HEAD_CHANNELS).max(1));
+        configured.as_ref().map_or(Some(known), |heads: &PerLevel| heads.at(level)).unwrap_or_default()
+    };
     let levels: Vec<Level> = dims
         .block_out_channels
         .iter()
-        .zip(&dims.transformer_depth)
         .enumerate()
-        .map(|(i, (channels, depth))| Level {
+        .zip(dims.down_depth.iter().zip(dims.up_depth.iter().rev()))
+        .map(|((i, channels), (down, up))| Level {
             channels: *channels,
-            heads: heads.at(i).unwrap_or_default(),
-            depth: *depth,
+            heads: heads(i, *channels),
+            down: down.clone(),
+            up: up.clone(),
         })
         .collect();
     if groups == 0 || levels.iter().any(|level| level.channels % groups != 0) {
         return Err(contradiction("its channels do not divide into the groups of its norms"));
     }
-    if levels.iter().any(|level| level.heads == 0 || level.channels % level.heads != 0) {
+    let attends = |level: &Level| level.down.iter().chain(&level.up).any(|depth| *depth > 0);
+    if levels.iter().any(|level| level.heads == 0 || (attends(level) && level.channels % level.heads != 0)) {
         return Err(contradiction("its channels do not divide into its attention heads"));
     }
-    let mid_heads = levels.last().map_or(UNET_HEADS, |level| level.heads);
     let shape = UnetShape {
         in_channels: dims.in_channels,
         out_channels: dims.out_channels,
         levels,
-        layers_per_block: dims.layers_per_block,
+        middle: dims.middle,
         context: dims.cross_attention_dim,
-        mid_heads,
-        mid_depth: dims.mid_transformer_depth,
+        added: dims.added_inputs,
         groups,
         eps: config.norm_eps.unwrap_or(UNET_EPS),
         linear_projection: dims.use_linear_projection,
@@ -223,12 +172,68 @@ fn unet_shape(index: &Index, dims: &UnetDims) -> Result<(UnetShape, UnetConfig),
     Ok((shape, config))
 }
 
-fn vae_shape(index: &Index, dims: &VaeDims) -> Result<VaeShape, EngineError> {
+fn added(unet: &UnetShape, texts: &[TextTower], family: &Family) -> Result<Option<Added>, EngineError> {
+    let contradiction = contradiction(Component::Unet);
+    let pooled = texts.iter().find_map(|text| text.shape.projected);
+    let (inputs, sizes, pooled) = match (unet.added, family.sizes, pooled) {
+        (None, None, _) => return Ok(None),
+        (Some(inputs), Some(sizes), Some(pooled)) => (inputs, sizes, pooled),
+        _ => return Err(contradiction("what it adds to the time is not what its family adds")),
+    };
+    match inputs.checked_sub(pooled) {
+        Some(rest) if rest > 0 && rest.is_multiple_of(2 * sizes.count()) => {
+            Ok(Some(Added { sizes, width: rest / sizes.count() }))
+        }
+        _ => Err(contradiction("what it adds to the time is not a pooled prompt and sizes")),
+    }
+}
+
+fn scheduler(index: &Index) -> Result<(String, SchedulerConfig), EngineError> {
+    let file = "scheduler/scheduler_config.json";
+    Ok(match index.text(&[file])? {
+        Some((file, json)) => (file.clone(), parse::<SchedulerConfig>(Some(&json), &file)?),
+        None => {
+            let zero_terminal_snr = index.prediction.zero_terminal_snr;
+            (index.model.clone(), SchedulerConfig::stable_diffusion(zero_terminal_snr))
+        }
+    })
+}
+
+/// What the network predicts: as marker tensors, metadata or the configuration say, or, in 2.x, as its weights do.
+fn prediction(
+    index: &Index,
+    scheduler: &SchedulerConfig,
+    scheduler_file: &str,
+    family: &Family,
+) -> Result<Prediction, EngineError> {
+    let declared = index.metadata.get("modelspec.prediction_type").map(String::as_str);
+    let refuse = |given: &str| EngineError::ConfigValue {
+        file: index.model.clone(),
+        setting: "prediction_type",
+        given: given.to_owned(),
+        wanted: "epsilon or v_prediction".to_owned(),
+    };
+    let of_name = |name: &str| match name {
+        "epsilon" | "eps" => Ok(Prediction::Noise),
+        "v_prediction" | "v" => Ok(Prediction::Velocity),
+        other => Err(refuse(other)),
+    };
+    if let Some(said) = index.prediction.prediction_type.or(declared) {
+        return of_name(said);
+    }
+    match scheduler.prediction(scheduler_file)? {
+        Some(prediction) => Ok(prediction),
+        None if family.architecture == Architecture::Sd2 => index.sd2_prediction(),
+        None => Ok(Prediction::Noise),
+    }
+}
+
+fn vae_shape(index: &Index, dims: &VaeDims, family: &Family) -> Result<VaeShape, EngineError> {
     let file = "vae/config.json";
     let json = index.text(&[file])?;
     let config: VaeConfig = parse(json.as_ref().map(|(_, json)| json.as_slice()), file)?;
     config.check(file)?;
-    let contradiction = |problem| EngineError::Blueprint { component: component_name(Component::Vae), problem };
+    let contradiction = contradiction(Component::Vae);
     let groups = config.norm_num_groups.unwrap_or(GROUPS);
     if groups == 0 || dims.block_out_channels.iter().any(|channels| channels % groups != 0) {
         return Err(contradiction("its channels do not divide into the groups of its norms"));
@@ -236,7 +241,7 @@ fn vae_shape(index: &Index, dims: &VaeDims) -> Result<VaeShape, EngineError> {
     if dims.image_channels != 3 {
         return Err(contradiction("its pictures are not red, green and blue"));
     }
-    let scaling = config.scaling_factor.unwrap_or(LATENT_SCALING);
+    let scaling = config.scaling_factor.unwrap_or(family.latent_scaling);
     if !(scaling.is_finite() && scaling > 0.0) {
         return Err(contradiction("its scaling factor is not a positive number"));
     }
@@ -251,54 +256,8 @@ fn vae_shape(index: &Index, dims: &VaeDims) -> Result<VaeShape, EngineError> {
     })
 }
 
-fn text_shape(index: &Index, dims: ClipDims, known: Option<&Known>) -> Result<ClipShape, EngineError> {
-    let file = "text_encoder/config.json";
-    let json = index.text(&[file])?;
-    let config: TextConfig = parse(json.as_ref().map(|(_, json)| json.as_slice()), file)?;
-    let heads = config.num_attention_heads.or(known.map(|known| known.heads));
-    let Some(heads) = heads else {
-        let component = "number of attention heads for its text encoder";
-        return Err(EngineError::MissingComponent { component, looked_for: file });
-    };
-    if heads == 0 || !dims.width.is_multiple_of(heads) || dims.layers == 0 || dims.positions < 3 {
-        let problem = "its width does not divide into its heads, or it has no layers or positions";
-        return Err(EngineError::Blueprint { component: component_name(Component::TextEncoder), problem });
-    }
-    Ok(ClipShape {
-        width: dims.width,
-        layers: dims.layers,
-        feed_forward: dims.mlp_width,
-        vocabulary: dims.vocabulary,
-        positions: dims.positions,
-        heads,
-        gelu: config.gelu(file)?,
-        norm_eps: config.layer_norm_eps.unwrap_or(CLIP_EPS),
-    })
-}
-
-/// The model's own tokenizer if it brings one, else the shipped one that fits.
-fn vocabulary(index: &Index, text: &ClipShape, known: Option<&Known>) -> Result<PromptVocabulary, EngineError> {
-    let padding = match index.text(&["tokenizer/tokenizer_config.json", "tokenizer_config.json"])? {
-        Some((file, json)) => parse::<TokenizerConfig>(Some(&json), &file)?.padding().map(str::to_owned),
-        None => None,
-    };
-    if let Some((file, json)) = index.text(&["tokenizer/tokenizer.json", "tokenizer.json"])? {
-        return Ok(PromptVocabulary::TokenizerJson { file, json, padding });
-    }
-    let vocab = index.text(&["tokenizer/vocab.json", "vocab.json"])?;
-    let merges = index.text(&["tokenizer/merges.txt", "merges.txt"])?;
-    if let (Some((file, vocab)), Some((_, merges))) = (vocab, merges) {
-        let merges = String::from_utf8_lossy(&merges).into_owned();
-        return Ok(PromptVocabulary::VocabAndMerges { file, vocab, merges, padding });
-    }
-    match known {
-        Some(known) => Ok(known.shipped.clone()),
-        None => Err(EngineError::UnknownVocabulary { vocabulary: text.vocabulary, width: text.width }),
-    }
-}
-
 /// What the file says of itself wins, then the UNet's configuration, then what is known of such models.
-fn default_size(index: &Index, unet: &UnetConfig, vae: &VaeShape, known: Option<&Known>) -> (u32, u32) {
+fn default_size(index: &Index, unet: &UnetConfig, vae: &VaeShape, side: u32) -> (u32, u32) {
     let sensible = |(width, height): &(u32, u32)| {
         let multiple = SIZE_MULTIPLE.max(vae.factor() as u32);
         [width, height].into_iter().all(|side| (multiple..=2048).contains(side) && side % multiple == 0)
@@ -308,7 +267,6 @@ fn default_size(index: &Index, unet: &UnetConfig, vae: &VaeShape, known: Option<
         // Lists are height first.
         Some((side(1)?, side(0)?))
     });
-    let side = known.map_or(512, |known| known.side_pixels);
     index.resolution.filter(sensible).or_else(|| configured.filter(sensible)).unwrap_or((side, side))
 }
 
@@ -316,6 +274,7 @@ fn default_size(index: &Index, unet: &UnetConfig, vae: &VaeShape, known: Option<
 mod tests {
     use super::*;
     use crate::load::index;
+    use crate::load::text::{PromptVocabulary, VocabularySource};
     use crate::testing::{diffusers_folder, listed_folder, model_file, single_file};
     use paintbox_domain::{Classify, reason};
 
@@ -327,10 +286,11 @@ mod tests {
             assert_eq!(blueprint.default_size, (64, 64));
             assert_eq!(blueprint.size_multiple, 8);
             assert_eq!(blueprint.vae.factor(), 4);
-            assert_eq!((blueprint.text.layers, blueprint.text.heads, blueprint.text.width), (4, 4, 128));
+            let text = &blueprint.texts[0].shape;
+            assert_eq!((blueprint.texts.len(), text.layers, text.heads, text.width), (1, 4, 4, 128));
             let channels: Vec<usize> = blueprint.unet.levels.iter().map(|level| level.channels).collect();
             assert_eq!(channels, [32, 64, 96, 96]);
-            assert_eq!(blueprint.unet.levels.iter().map(|level| level.depth).collect::<Vec<_>>(), [1, 1, 1, 0]);
+            assert_eq!(blueprint.unet.levels.iter().map(|level| level.down[0]).collect::<Vec<_>>(), [1, 1, 1, 0]);
             assert!(blueprint.unet.levels.iter().all(|level| level.heads == 8));
             assert_eq!(blueprint.schedule, Schedule::DdimUniform);
             assert!((blueprint.default_guidance - 3.0).abs() < f32::EPSILON);
@@ -342,10 +302,11 @@ mod tests {
         let folder = listed_folder("sd1-unet.txt", "sd1-text-encoder.txt", "sd1-vae.txt");
         let blueprint = blueprint(&index(&folder.files).unwrap()).unwrap();
         assert_eq!(blueprint.default_size, (512, 512));
-        assert_eq!(blueprint.vocabulary, PromptVocabulary::Clip);
-        assert_eq!((blueprint.text.width, blueprint.text.heads, blueprint.text.layers), (768, 12, 12));
-        assert_eq!(blueprint.vocabulary.load(blueprint.text.vocabulary).unwrap().len(), 49_408);
-        let level = |channels, depth| Level { channels, heads: 8, depth };
+        let text = &blueprint.texts[0];
+        assert_eq!(text.vocabulary, PromptVocabulary { source: VocabularySource::Clip, padding: None });
+        assert_eq!((text.shape.width, text.shape.heads, text.shape.layers), (768, 12, 12));
+        assert_eq!(text.vocabulary.load(text.shape.vocabulary).unwrap().len(), 49_408);
+        let level = |channels, depth| Level { channels, heads: 8, down: vec![depth; 2], up: vec![depth; 3] };
         assert_eq!(blueprint.unet.levels, [level(320, 1), level(640, 1), level(1280, 1), level(1280, 0)]);
         assert_eq!((blueprint.vae.factor(), blueprint.size_multiple), (8, 8));
         assert!((blueprint.default_guidance - 7.0).abs() < f32::EPSILON);
@@ -355,8 +316,7 @@ mod tests {
     #[test]
     fn networks_of_other_families_and_purposes_are_refused_by_name() {
         for (unet, wanted) in [
-            ("sdxl-unet.txt", "sdxl"),
-            ("sd2-unet.txt", "sd2"),
+            ("kolors-unet.txt", "kolors"),
             ("flux1-dev-transformer.txt", "flux1"),
             ("sd3-transformer.txt", "sd3"),
             ("sd1-inpainting-unet.txt", "9 input channels"),
@@ -373,7 +333,7 @@ mod tests {
         let folder = diffusers_folder();
         for (gone, component) in [("unet/", "UNet"), ("vae/", "VAE"), ("text_encoder/", "text encoder")] {
             let files: Vec<_> = folder.files.iter().filter(|file| !file.name.starts_with(gone)).cloned().collect();
-            let error = index(&files).unwrap_err();
+            let error = index(&files).and_then(|index| blueprint(&index)).unwrap_err();
             assert_eq!(error.reason(), reason::MISSING_COMPONENT);
             assert!(error.to_string().contains(component), "{error}");
         }

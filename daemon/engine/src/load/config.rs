@@ -2,7 +2,7 @@
 
 use crate::error::EngineError;
 use crate::networks::Gelu;
-use crate::sample::{BetaCurve, TRAINING_STEPS, TrainingNoise};
+use crate::sample::{BetaCurve, Prediction, TRAINING_STEPS, TrainingNoise};
 use paintbox_domain::generation::Schedule;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +30,8 @@ impl PerLevel {
 pub(crate) struct PipelineConfig {
     #[serde(rename = "_class_name")]
     pub(crate) class_name: Option<String>,
+    /// Whether an empty negative prompt means no states at all.
+    pub(crate) force_zeros_for_empty_prompt: Option<bool>,
 }
 
 /// `unet/config.json`.
@@ -61,7 +63,7 @@ impl UnetConfig {
         let setting = Setting { file };
         setting.only("act_fn", self.act_fn.as_deref(), "silu")?;
         setting.absent("class_embed_type", self.class_embed_type.as_deref())?;
-        setting.absent("addition_embed_type", self.addition_embed_type.as_deref())?;
+        setting.only("addition_embed_type", self.addition_embed_type.as_deref(), "text_time")?;
         setting.absent("encoder_hid_dim_type", self.encoder_hid_dim_type.as_deref())?;
         setting.only("time_embedding_type", self.time_embedding_type.as_deref(), "positional")?;
         setting.only("resnet_time_scale_shift", self.resnet_time_scale_shift.as_deref(), "default")?;
@@ -82,11 +84,12 @@ pub(crate) struct TextConfig {
 }
 
 impl TextConfig {
-    /// The activation; CLIP-L's where nothing is said.
-    pub(crate) fn gelu(&self, file: &str) -> Result<Gelu, EngineError> {
+    /// The activation, where one is said.
+    pub(crate) fn gelu(&self, file: &str) -> Result<Option<Gelu>, EngineError> {
         match self.hidden_act.as_deref() {
-            None | Some("quick_gelu") => Ok(Gelu::Quick),
-            Some("gelu") => Ok(Gelu::Erf),
+            None => Ok(None),
+            Some("quick_gelu") => Ok(Some(Gelu::Quick)),
+            Some("gelu") => Ok(Some(Gelu::Erf)),
             Some(other) => Err(Setting { file }.refuse("hidden_act", other, "quick_gelu or gelu")),
         }
     }
@@ -152,14 +155,17 @@ pub(crate) struct SchedulerConfig {
 }
 
 impl SchedulerConfig {
-    /// What Stable Diffusion 1 was trained with, for a model that brings no configuration.
-    pub(crate) fn stable_diffusion_1() -> Self {
+    /// What every Stable Diffusion was trained with, for a model that brings no configuration. One that was trained
+    /// down to no signal has to start there, so its levels end at the last training time (Lin et al. 2023).
+    pub(crate) fn stable_diffusion(zero_terminal_snr: bool) -> Self {
+        let spacing = if zero_terminal_snr { "trailing" } else { "leading" };
         Self {
             beta_start: Some(0.00085),
             beta_end: Some(0.012),
             beta_schedule: Some("scaled_linear".to_owned()),
-            timestep_spacing: Some("leading".to_owned()),
+            timestep_spacing: Some(spacing.to_owned()),
             steps_offset: Some(1),
+            rescale_betas_zero_snr: Some(zero_terminal_snr),
             ..Self::default()
         }
     }
@@ -173,21 +179,32 @@ impl SchedulerConfig {
             Some(other) => return Err(setting.refuse("beta_schedule", other, "scaled_linear or linear")),
         };
         setting.absent("trained_betas", self.trained_betas.as_ref().map(|_| "a list"))?;
-        setting.only("prediction_type", self.prediction_type.as_deref(), "epsilon")?;
-        let rescaled = self.rescale_betas_zero_snr.map(|b| b.to_string());
-        setting.only("rescale_betas_zero_snr", rescaled.as_deref(), "false")?;
         let steps = self.num_train_timesteps.map(|n| n.to_string());
         setting.only("num_train_timesteps", steps.as_deref(), &TRAINING_STEPS.to_string())?;
         let (start, end) = (self.beta_start.unwrap_or(0.0001), self.beta_end.unwrap_or(0.02));
         if !(start > 0.0 && start <= end && end < 1.0) {
             return Err(setting.refuse("beta_start, beta_end", &format!("{start}, {end}"), "0 < start ≤ end < 1"));
         }
-        Ok(TrainingNoise::new(curve, start, end, self.steps_offset.unwrap_or(0)))
+        let noise = TrainingNoise::new(curve, start, end, self.steps_offset.unwrap_or(0));
+        Ok(if self.rescale_betas_zero_snr == Some(true) { noise.with_zero_terminal_snr() } else { noise })
     }
 
-    /// The spacing that the model comes with. `trailing` has no name of its own here and reads as the even spread,
-    /// which like it starts at the last training time.
+    /// What the network predicts, where it is said.
+    pub(crate) fn prediction(&self, file: &str) -> Result<Option<Prediction>, EngineError> {
+        match self.prediction_type.as_deref() {
+            None => Ok(None),
+            Some("epsilon") => Ok(Some(Prediction::Noise)),
+            Some("v_prediction") => Ok(Some(Prediction::Velocity)),
+            Some(other) => Err(Setting { file }.refuse("prediction_type", other, "epsilon or v_prediction")),
+        }
+    }
+
+    /// The spacing that the model comes with. What diffusers calls `trailing` is what ComfyUI calls `simple`, but for
+    /// which way fractions are rounded.
     pub(crate) fn schedule(&self) -> Schedule {
+        if self.timestep_spacing.as_deref() == Some("trailing") {
+            return Schedule::Simple;
+        }
         let spread = match self.timestep_spacing.as_deref() {
             Some(spacing) => spacing != "leading",
             // diffusers' classes differ in what they do when nothing is said.
@@ -242,9 +259,9 @@ mod tests {
     #[test]
     fn a_scheduler_of_another_kind_of_prediction_is_refused_by_name() {
         let config: SchedulerConfig =
-            parse(Some(br#"{"prediction_type": "v_prediction"}"#), "scheduler/scheduler_config.json").unwrap();
-        let message = config.training_noise("scheduler/scheduler_config.json").unwrap_err().to_string();
-        assert!(message.contains("prediction_type") && message.contains("v_prediction"), "{message}");
+            parse(Some(br#"{"prediction_type": "flow_prediction"}"#), "scheduler/scheduler_config.json").unwrap();
+        let message = config.prediction("scheduler/scheduler_config.json").unwrap_err().to_string();
+        assert!(message.contains("prediction_type") && message.contains("flow_prediction"), "{message}");
     }
 
     #[test]
@@ -254,6 +271,7 @@ mod tests {
             (r#"{"_class_name": "EulerDiscreteScheduler"}"#, Schedule::Normal),
             (r#"{"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}"#, Schedule::DdimUniform),
             (r#"{"timestep_spacing": "linspace"}"#, Schedule::Normal),
+            (r#"{"timestep_spacing": "trailing"}"#, Schedule::Simple),
         ] {
             assert_eq!(parse::<SchedulerConfig>(Some(json.as_bytes()), "x").unwrap().schedule(), wanted, "{json}");
         }

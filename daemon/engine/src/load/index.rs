@@ -2,20 +2,24 @@
 
 use super::config::PipelineConfig;
 use super::config::parse;
+use super::family::Family;
 use super::file::{TensorFile, open, read_text};
 use super::lora::Merges;
 use super::weights::TensorSource;
 use crate::error::EngineError;
+use crate::sample::Prediction as Predicted;
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::ModelFile;
 use paintbox_domain::{Architecture, FileFormat, ModelKind};
 use paintbox_weights::safetensors::TensorInfo;
-use paintbox_weights::sd1::{Component, NameError, Parameters, Recipes, component_recipes, diffusers_recipes};
-use paintbox_weights::{Header, Listing, detect, inspect};
+use paintbox_weights::stable_diffusion::{
+    Component, DimsError, NameError, Parameters, Recipes, Take, component_recipes, diffusers_recipes,
+};
+use paintbox_weights::{Header, Listing, Prediction, detect, inspect};
 use std::collections::BTreeMap;
 use std::io::BufReader;
 
-const PIPELINE_FILE: &str = "model_index.json";
+pub(super) const PIPELINE_FILE: &str = "model_index.json";
 
 /// Where one weight lies.
 #[derive(Debug, Clone)]
@@ -24,7 +28,8 @@ struct Place {
     /// The name in the file.
     source: String,
     info: TensorInfo,
-    /// Under its canonical name; the file may keep a linear layer as a 1×1 convolution.
+    take: Take,
+    /// Under its canonical name; the file may keep a linear layer as a 1×1 convolution, or turned around.
     shape: Vec<usize>,
 }
 
@@ -34,6 +39,10 @@ pub(crate) struct Index {
     files: Vec<TensorFile>,
     places: BTreeMap<(Component, String), Place>,
     texts: Vec<ModelFile>,
+    /// What tensors prove, where they prove one.
+    pub(crate) architecture: Option<Architecture>,
+    /// What marker tensors say of how the network predicts.
+    pub(crate) prediction: Prediction,
     /// `modelspec.*` and whatever else a single file says of itself.
     pub(crate) metadata: BTreeMap<String, String>,
     /// Pixels, width first, as a single file's metadata states them.
@@ -43,7 +52,7 @@ pub(crate) struct Index {
 }
 
 /// # Errors
-/// When the files are not a Stable Diffusion 1.x model, are broken, or lack a component.
+/// When the files are not a Stable Diffusion model, are broken, or lack the UNet.
 pub(crate) fn index(model: &[ModelFile]) -> Result<Index, EngineError> {
     let is_folder = model.iter().any(|file| file.name == PIPELINE_FILE)
         || model.iter().any(|file| file.name.starts_with("unet/") && is_safetensors(file));
@@ -51,6 +60,14 @@ pub(crate) fn index(model: &[ModelFile]) -> Result<Index, EngineError> {
     index.texts = model.iter().filter(|file| is_text(&file.name)).cloned().collect();
     Ok(index)
 }
+
+/// What `model_index.json` may call itself.
+const PIPELINES: [&str; 4] = [
+    "StableDiffusionPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionXLPipeline",
+    "StableDiffusionXLImg2ImgPipeline",
+];
 
 fn is_safetensors(file: &ModelFile) -> bool {
     FileFormat::from_file_name(&file.name) == FileFormat::Safetensors
@@ -77,11 +94,50 @@ impl Index {
         let number = self.files.len();
         for (key, recipe) in recipes {
             let Some(info) = file.header.tensors.get(&recipe.source) else { continue };
-            if let Some(shape) = recipe.reshape.applied_to(&info.shape) {
-                self.places.insert(key, Place { file: number, source: recipe.source, info: info.clone(), shape });
+            let Some(shape) = recipe.take.applied_to(&info.shape) else { continue };
+            let mut info = info.clone();
+            if let Take::Rows { part, of } = recipe.take {
+                let bytes = (info.end - info.start) / of as u64;
+                info.start += part as u64 * bytes;
+                info.end = info.start + bytes;
             }
+            let place = Place { file: number, source: recipe.source, info, take: recipe.take, shape };
+            self.places.insert(key, place);
         }
         self.files.push(file);
+    }
+
+    pub(crate) fn has(&self, component: Component) -> bool {
+        self.places.keys().any(|(of, _)| *of == component)
+    }
+
+    /// # Errors
+    /// [`EngineError::MissingComponent`] when the model lacks the component.
+    pub(crate) fn require(&self, component: Component) -> Result<(), EngineError> {
+        let looked_for = match component {
+            Component::Unet => "unet/diffusion_pytorch_model.safetensors, or a checkpoint with a UNet",
+            Component::TextEncoder => "text_encoder/model.safetensors, or a checkpoint with a text encoder",
+            Component::TextEncoder2 => "text_encoder_2/model.safetensors, or a checkpoint with both text encoders",
+            Component::Vae => "vae/diffusion_pytorch_model.safetensors, or a checkpoint with a VAE",
+        };
+        if self.has(component) {
+            return Ok(());
+        }
+        Err(EngineError::MissingComponent { component: component_name(component), looked_for })
+    }
+
+    /// What a network of 2.x predicts, which nothing in a single file says: the shifts of one of its norms spread
+    /// farther in those that predict velocity (Comfy-Org/ComfyUI `comfy/supported_models.py` at a125cd84,
+    /// `SD20.model_type`).
+    pub(crate) fn sd2_prediction(&self) -> Result<Predicted, EngineError> {
+        const TELLING: &str = "up_blocks.3.attentions.2.transformer_blocks.0.norm1.bias";
+        const LEAST_OF_VELOCITY: f64 = 0.09;
+        let Some(place) = self.places.get(&(Component::Unet, TELLING.to_owned())) else { return Ok(Predicted::Noise) };
+        let values = self.files[place.file].read(&place.source, &place.info)?;
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
+        let variance = values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / count;
+        Ok(if variance.sqrt() > LEAST_OF_VELOCITY { Predicted::Velocity } else { Predicted::Noise })
     }
 
     /// The weights of one component with adapters merged into them.
@@ -111,14 +167,24 @@ impl TensorSource for ComponentSource<'_> {
             return Err(EngineError::TensorShape { tensor, wanted, given });
         }
         let mut values = self.index.files[place.file].read(&place.source, &place.info)?;
+        if place.take == Take::Transpose {
+            let outputs = wanted.first().copied().unwrap_or_default();
+            values = transposed(&values, outputs);
+        }
         self.merges.apply(&key, wanted, &mut values)?;
         Tensor::from_vec(values, wanted, &Device::Cpu).map_err(EngineError::computing("holding a tensor"))
     }
 }
 
+/// Rows for columns of a matrix that is kept with `columns` of them.
+fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns)).copied().collect()
+}
+
 pub(crate) fn component_name(component: Component) -> &'static str {
     match component {
         Component::TextEncoder => "text encoder",
+        Component::TextEncoder2 => "second text encoder",
         Component::Unet => "UNet",
         Component::Vae => "VAE",
     }
@@ -129,13 +195,15 @@ fn empty(model: &str) -> Index {
         files: Vec::new(),
         places: BTreeMap::new(),
         texts: Vec::new(),
+        architecture: None,
+        prediction: Prediction::default(),
         metadata: BTreeMap::new(),
         resolution: None,
         model: model.to_owned(),
     }
 }
 
-/// A `StableDiffusionPipeline` folder.
+/// The folder of a Stable Diffusion pipeline.
 fn from_folder(model: &[ModelFile]) -> Result<Index, EngineError> {
     let pipeline = model.iter().find(|file| file.name == PIPELINE_FILE);
     let class_name = match pipeline {
@@ -146,27 +214,20 @@ fn from_folder(model: &[ModelFile]) -> Result<Index, EngineError> {
         }
     };
     if let Some(class_name) = &class_name
-        && !matches!(class_name.as_str(), "StableDiffusionPipeline" | "StableDiffusionImg2ImgPipeline")
+        && !PIPELINES.contains(&class_name.as_str())
     {
         let (file, class_name) = (PIPELINE_FILE.to_owned(), class_name.clone());
         return Err(EngineError::UnsupportedPipeline { file, class_name });
     }
 
     let mut index = empty("the model");
-    for (component, folder, stem) in [
-        (Component::Unet, "unet", "diffusion_pytorch_model"),
-        (Component::TextEncoder, "text_encoder", "model"),
-        (Component::Vae, "vae", "diffusion_pytorch_model"),
+    for (component, stem) in [
+        (Component::Unet, "diffusion_pytorch_model"),
+        (Component::TextEncoder, "model"),
+        (Component::TextEncoder2, "model"),
+        (Component::Vae, "diffusion_pytorch_model"),
     ] {
-        let parts = weight_files(model, folder, stem);
-        if parts.is_empty() {
-            let looked_for = match component {
-                Component::Unet => "unet/diffusion_pytorch_model.safetensors",
-                Component::TextEncoder => "text_encoder/model.safetensors",
-                Component::Vae => "vae/diffusion_pytorch_model.safetensors",
-            };
-            return Err(EngineError::MissingComponent { component: component_name(component), looked_for });
-        }
+        let parts = weight_files(model, component.as_str(), stem);
         let mut whole = Header::default();
         for part in parts {
             let file = TensorFile::open(&part.name, &part.path)?;
@@ -178,13 +239,14 @@ fn from_folder(model: &[ModelFile]) -> Result<Index, EngineError> {
             let detected = detect(&Listing::of_safetensors(&whole));
             let (architecture, family) = (detected.architecture, detected.family);
             // A folder that calls itself a Stable Diffusion pipeline may have sizes that prove nothing.
-            if !matches!(architecture, Architecture::Sd1 | Architecture::Unknown)
-                || (architecture == Architecture::Unknown && class_name.is_none())
-            {
+            if Family::of(architecture).is_some() {
+                index.architecture = Some(architecture);
+            } else if architecture != Architecture::Unknown || class_name.is_none() {
                 return Err(EngineError::UnsupportedArchitecture { model: index.model, architecture, family });
             }
         }
     }
+    index.require(Component::Unet)?;
     Ok(index)
 }
 
@@ -241,7 +303,7 @@ fn checkpoint(candidate: &ModelFile) -> Result<Index, EngineError> {
     if !matches!(detected.kind, ModelKind::Checkpoint | ModelKind::Network | ModelKind::Unknown) {
         return Err(EngineError::NotACheckpoint { file: name.to_owned(), kind: detected.kind });
     }
-    if detected.architecture != Architecture::Sd1 || inspection.format != FileFormat::Safetensors {
+    if Family::of(detected.architecture).is_none() || inspection.format != FileFormat::Safetensors {
         let (model, architecture, family) = (name.to_owned(), detected.architecture, detected.family);
         return Err(EngineError::UnsupportedArchitecture { model, architecture, family });
     }
@@ -253,10 +315,16 @@ fn checkpoint(candidate: &ModelFile) -> Result<Index, EngineError> {
     let mut index = empty(name);
     index.metadata.clone_from(&file.header.metadata);
     index.resolution = detected.resolution;
+    index.architecture = Some(detected.architecture);
+    index.prediction = detected.prediction;
     index.add(file, recipes);
     Ok(index)
 }
 
 fn naming(file: &str) -> impl Fn(NameError) -> EngineError {
     move |source| EngineError::Names { file: file.to_owned(), source: Box::new(source) }
+}
+
+pub(super) fn sizing(component: Component) -> impl Fn(DimsError) -> EngineError {
+    move |source| EngineError::Dims { component: component_name(component), source }
 }

@@ -6,7 +6,7 @@ use super::index::Index;
 use crate::error::EngineError;
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::LoraFile;
-use paintbox_weights::sd1::Component;
+use paintbox_weights::stable_diffusion::Component;
 use paintbox_weights::{Adapter, LoraTensors};
 use std::collections::BTreeMap;
 

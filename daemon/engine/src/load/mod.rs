@@ -2,13 +2,16 @@
 
 mod blueprint;
 mod config;
+mod family;
 mod file;
 mod index;
 mod lora;
+mod text;
 mod weights;
 
 pub(crate) use blueprint::{Blueprint, blueprint};
+pub(crate) use family::{AddedSizes, PAINTED};
 pub(crate) use index::{Index, index};
 pub(crate) use lora::{Merges, merges};
-pub(crate) use paintbox_weights::sd1::Component;
+pub(crate) use paintbox_weights::stable_diffusion::Component;
 pub(crate) use weights::Weights;

@@ -26,6 +26,26 @@ pub(crate) struct ClipShape {
     pub(crate) heads: usize,
     pub(crate) gelu: Gelu,
     pub(crate) norm_eps: f64,
+    /// Width of the whole prompt's projection, where the encoder makes one.
+    pub(crate) projected: Option<usize>,
+}
+
+/// Which states of a prompt are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layers {
+    /// As A1111 counts: 1 is the last layer, 2 the one before it.
+    pub(crate) skip: usize,
+    /// Whether the final norm follows (1.x and 2.x) or not (XL).
+    pub(crate) normed: bool,
+}
+
+/// What a text encoder makes of rows of ids.
+#[derive(Debug)]
+pub(crate) struct TextStates {
+    /// `[rows, positions, width]`.
+    pub(crate) states: Tensor,
+    /// The projection of the last layer's state at the first end token of each row, `[rows, projected]`.
+    pub(crate) pooled: Option<Tensor>,
 }
 
 #[derive(Debug)]
@@ -79,13 +99,16 @@ pub(crate) struct ClipText {
     positions: Tensor,
     layers: Vec<Layer>,
     final_norm: LayerNorm,
+    projection: Option<Linear>,
     device: Device,
 }
 
 impl ClipText {
     pub(crate) fn load(weights: &Weights<'_>, shape: &ClipShape) -> std::result::Result<Self, EngineError> {
-        let weights = weights.scope("text_model");
         let width = shape.width;
+        let projection =
+            shape.projected.map(|outputs| Linear::load_without_bias(&weights.scope("text_projection"), width, outputs));
+        let weights = weights.scope("text_model");
         let embeddings = weights.scope("embeddings");
         let tokens = embeddings.tensor("token_embedding.weight", &[shape.vocabulary, width])?;
         let positions = embeddings.tensor("position_embedding.weight", &[shape.positions, width])?;
@@ -98,6 +121,7 @@ impl ClipText {
             positions,
             layers,
             final_norm: LayerNorm::load(&weights.scope("final_layer_norm"), width, shape.norm_eps)?,
+            projection: projection.transpose()?,
             device,
             shape: shape.clone(),
         })
@@ -107,17 +131,29 @@ impl ClipText {
         &self.shape
     }
 
-    /// The states `[rows, positions, width]` of rows of exactly [`ClipShape::positions`] ids each.
-    ///
-    /// `skip` counts as A1111 does: 1 is the last layer, 2 the one before it; the final norm is applied in any case.
-    pub(crate) fn encode(&self, rows: &[Vec<u32>], skip: usize) -> Result<Tensor> {
+    /// The states of rows of exactly [`ClipShape::positions`] ids each; `end` is the id of the end token.
+    pub(crate) fn encode(&self, rows: &[Vec<u32>], layers: Layers, end: u32) -> Result<TextStates> {
         let ids: Vec<u32> = rows.iter().flatten().copied().collect();
         let ids = Tensor::from_vec(ids, (rows.len(), self.shape.positions), &self.device)?;
         let mut x = self.tokens.forward(&ids)?.broadcast_add(&self.positions)?;
-        let run = self.layers.len().saturating_sub(skip.saturating_sub(1));
+        let run = self.layers.len().saturating_sub(layers.skip.saturating_sub(1));
         for layer in &self.layers[..run] {
             x = layer.forward(&x, &self.shape)?;
         }
-        self.final_norm.forward(&x)
+        let states = if layers.normed { self.final_norm.forward(&x)? } else { x.clone() };
+        let Some(projection) = &self.projection else { return Ok(TextStates { states, pooled: None }) };
+        for layer in &self.layers[run..] {
+            x = layer.forward(&x, &self.shape)?;
+        }
+        let ends: Vec<Tensor> = rows
+            .iter()
+            .enumerate()
+            .map(|(row, ids)| {
+                let at = ids.iter().position(|id| *id == end).unwrap_or(ids.len() - 1);
+                x.narrow(0, row, 1)?.narrow(1, at, 1)?.squeeze(1)
+            })
+            .collect::<Result<_>>()?;
+        let pooled = projection.forward(&self.final_norm.forward(&Tensor::cat(&ends, 0)?)?)?;
+        Ok(TextStates { states, pooled: Some(pooled) })
     }
 }

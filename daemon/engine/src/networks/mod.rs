@@ -1,4 +1,4 @@
-//! The networks of the Stable Diffusion 1.x family, with diffusers' parameter names.
+//! The networks of the Stable Diffusion family, with diffusers' parameter names.
 
 mod clip;
 mod resnet;
@@ -6,8 +6,8 @@ mod transformer;
 mod unet;
 mod vae;
 
-pub(crate) use clip::{ClipShape, ClipText, Gelu};
-pub(crate) use unet::{Level, Unet, UnetShape};
+pub(crate) use clip::{ClipShape, ClipText, Gelu, Layers};
+pub(crate) use unet::{Conditions, Level, Unet, UnetShape};
 pub(crate) use vae::{Vae, VaeShape};
 
 #[cfg(test)]
@@ -50,12 +50,13 @@ mod tests {
     fn text_states_are_those_of_transformers() {
         let goldens = GoldenTensors::open("text.safetensors");
         with_tiny_model(|index, blueprint| {
-            let clip = load(index, Component::TextEncoder, |weights| ClipText::load(weights, &blueprint.text));
+            let text = &blueprint.texts[0];
+            let clip = load(index, Component::TextEncoder, |weights| ClipText::load(weights, &text.shape));
             for prompt in ["empty", "heart", "long"] {
                 let ids = goldens.integers(&format!("{prompt}.ids"));
                 let ids: Vec<u32> = ids.into_iter().map(|id| u32::try_from(id).unwrap()).collect();
                 for skip in [1, 2] {
-                    let states = clip.encode(std::slice::from_ref(&ids), skip).unwrap();
+                    let states = clip.encode(std::slice::from_ref(&ids), text.layers(skip), 1999).unwrap().states;
                     let name = format!("{prompt}.skip{skip}");
                     close(&format!("text {name}"), &states, &goldens.tensor(&name));
                 }
@@ -66,14 +67,15 @@ mod tests {
     #[test]
     fn predicted_noise_is_that_of_diffusers() {
         let goldens = GoldenTensors::open("unet.safetensors");
-        let context = goldens.tensor("context");
+        let prompts = Conditions { context: goldens.tensor("context"), added: None };
         with_tiny_model(|index, blueprint| {
             let unet = load(index, Component::Unet, |weights| Unet::load(weights, &blueprint.unet));
             for t in [0.0, 1.0, 437.31, 500.0, 981.0, 999.0] {
-                let ours = unet.forward(&goldens.tensor("sample"), t, &context).unwrap();
+                let ours = unet.forward(&goldens.tensor("sample"), t, &prompts).unwrap();
                 close(&format!("UNet at {t}"), &ours, &goldens.tensor(&format!("out.t{t}")));
             }
-            let ours = unet.forward(&goldens.tensor("odd"), 500.0, &context.narrow(0, 1, 1).unwrap()).unwrap();
+            let prompt = Conditions { context: prompts.context.narrow(0, 1, 1).unwrap(), added: None };
+            let ours = unet.forward(&goldens.tensor("odd"), 500.0, &prompt).unwrap();
             close("UNet on sides that do not halve", &ours, &goldens.tensor("out.odd.t500"));
         });
     }

@@ -80,6 +80,19 @@ impl TrainingNoise {
         Self { sigmas, steps_offset }
     }
 
+    /// The same noise stretched so that nothing of the signal is left at the last training time (Lin et al. 2023,
+    /// algorithm 1). As in diffusers, a trace stays: ᾱ = 2⁻²⁴, a σ of 4096.
+    pub(crate) fn with_zero_terminal_snr(mut self) -> Self {
+        const LAST_ALPHA_BAR: f64 = 1.0 / 16_777_216.0;
+        let root = |sigma: f64| 1.0 / sigma.hypot(1.0);
+        let (first, last) = (root(self.sigmas[0]), root(self.sigmas[self.sigmas.len() - 1]));
+        for sigma in &mut self.sigmas {
+            let alpha_bar = ((root(*sigma) - last) * first / (first - last)).powi(2).max(LAST_ALPHA_BAR);
+            *sigma = ((1.0 - alpha_bar) / alpha_bar).sqrt();
+        }
+        self
+    }
+
     /// σ at a training time, linear between whole times as diffusers interpolates.
     fn sigma_at(&self, timestep: f64) -> f64 {
         let last = self.sigmas.len() - 1;
@@ -123,11 +136,15 @@ impl TrainingNoise {
             let times = (0..steps).map(|k| if k == 0 { last } else { (intervals - k) as f64 * stride });
             times.map(|time| at(if multistep { time.round_ties_even() } else { time })).collect()
         };
+        // Every so-manieth training time, counted from the last (ComfyUI, `simple_scheduler`).
+        let from_the_last =
+            || (0..steps).map(|k| at((TRAINING_STEPS - 1 - k * TRAINING_STEPS / steps) as f64)).collect();
 
         let variance_preserving = |steps: &[NoiseLevel]| steps.first().map_or(1.0, |first| first.sigma.hypot(1.0));
         match schedule.schedule {
-            Schedule::DdimUniform | Schedule::Normal if ddim => {
-                let steps = even_in_whole_steps();
+            Schedule::DdimUniform | Schedule::Normal | Schedule::Simple if ddim => {
+                let simple = schedule.schedule == Schedule::Simple;
+                let steps: Vec<NoiseLevel> = if simple { from_the_last() } else { even_in_whole_steps() };
                 let last_sigma = self.sigmas[0];
                 let initial_scale = variance_preserving(&steps);
                 Levels { steps, last_sigma, initial_scale, final_scale: 1.0 / last_sigma.hypot(1.0) }
@@ -137,8 +154,12 @@ impl TrainingNoise {
                 let initial_scale = variance_preserving(&steps);
                 Levels { steps, last_sigma: 0.0, initial_scale, final_scale: 1.0 }
             }
-            Schedule::Normal | Schedule::Karras => {
-                let steps = if schedule.schedule == Schedule::Karras { self.karras(steps) } else { evenly_spread() };
+            Schedule::Normal | Schedule::Karras | Schedule::Simple => {
+                let steps = match schedule.schedule {
+                    Schedule::Karras => self.karras(steps),
+                    Schedule::Simple => from_the_last(),
+                    Schedule::Normal | Schedule::DdimUniform => evenly_spread(),
+                };
                 // The reference Euler samplers start at σ itself here; the others work on signals of unit variance.
                 let initial_scale = match schedule.sampler {
                     Sampler::Euler | Sampler::EulerAncestral => steps.first().map_or(1.0, |first| first.sigma),

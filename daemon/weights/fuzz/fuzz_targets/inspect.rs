@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use paintbox_weights::{Adapter, inspect, read_header, sd1};
+use paintbox_weights::{Adapter, inspect, read_header, stable_diffusion};
 use std::io::Cursor;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -15,18 +15,18 @@ fuzz_target!(|bytes: &[u8]| {
     for info in header.tensors.values() {
         assert!(info.start <= info.end && info.end <= length);
     }
-    let Ok(recipes) = sd1::diffusers_recipes(&header) else { return };
-    let parameters = sd1::canonical_shapes(&header, &recipes);
+    let Ok(recipes) = stable_diffusion::diffusers_recipes(&header) else { return };
+    let parameters = stable_diffusion::canonical_shapes(&header, &recipes);
     assert_eq!(parameters.len(), recipes.len());
-    let levels = sd1::Levels::of_canonical(&parameters);
+    let levels = stable_diffusion::Levels::of_canonical(&parameters);
     for (component, canonical) in parameters.keys() {
-        let _name = sd1::ldm_name(*component, canonical, &levels);
+        let _name = stable_diffusion::ldm_name(*component, canonical, &levels);
     }
-    for component in sd1::Component::ALL {
-        let part = sd1::Part { parameters: &parameters, component };
-        let _unet = sd1::UnetDims::from_tensors(&part);
-        let _vae = sd1::VaeDims::from_tensors(&part);
-        let _clip = sd1::ClipDims::from_tensors(&part);
+    for component in stable_diffusion::Component::ALL {
+        let part = stable_diffusion::Part { parameters: &parameters, component };
+        let _unet = stable_diffusion::UnetDims::from_tensors(&part);
+        let _vae = stable_diffusion::VaeDims::from_tensors(&part);
+        let _clip = stable_diffusion::ClipDims::from_tensors(&part);
     }
     let _adapter = Adapter::matching(&header, &parameters);
 });

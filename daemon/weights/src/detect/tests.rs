@@ -76,8 +76,8 @@ fn the_tiny_adapters_are_for_sd1_or_undecided() {
 #[test]
 fn the_tiny_models_parts_alone_are_told_apart() {
     let tiny = header_of("tiny-model/tiny-emoji.safetensors");
-    let recipes = crate::sd1::diffusers_recipes(&tiny).unwrap();
-    let shapes = crate::sd1::canonical_shapes(&tiny, &recipes);
+    let recipes = crate::stable_diffusion::diffusers_recipes(&tiny).unwrap();
+    let shapes = crate::stable_diffusion::canonical_shapes(&tiny, &recipes);
     let part = |wanted| {
         made_of(
             shapes
@@ -86,9 +86,9 @@ fn the_tiny_models_parts_alone_are_told_apart() {
                 .map(|((_, name), shape)| (name.as_str(), shape.clone())),
         )
     };
-    assert_eq!(what(&part(crate::sd1::Component::Unet)), (ModelKind::Network, Architecture::Sd1, None));
-    assert_eq!(what(&part(crate::sd1::Component::Vae)), (ModelKind::Vae, Architecture::Unknown, None));
-    let encoder = part(crate::sd1::Component::TextEncoder);
+    assert_eq!(what(&part(crate::stable_diffusion::Component::Unet)), (ModelKind::Network, Architecture::Sd1, None));
+    assert_eq!(what(&part(crate::stable_diffusion::Component::Vae)), (ModelKind::Vae, Architecture::Unknown, None));
+    let encoder = part(crate::stable_diffusion::Component::TextEncoder);
     assert_eq!(what(&encoder), (ModelKind::TextEncoder, Architecture::Unknown, Some("CLIP")));
 }
 
@@ -197,21 +197,21 @@ fn transformers_in_their_original_names_are_known_too() {
 
 /// LDM names at real size, made of the diffusers listings by the map that the tiny model proves.
 fn real_single_file() -> Header {
-    let mut parameters = crate::sd1::Parameters::new();
+    let mut parameters = crate::stable_diffusion::Parameters::new();
     for (component, name) in [
-        (crate::sd1::Component::Unet, "sd1-unet"),
-        (crate::sd1::Component::Vae, "sd1-vae"),
-        (crate::sd1::Component::TextEncoder, "sd1-text-encoder"),
+        (crate::stable_diffusion::Component::Unet, "sd1-unet"),
+        (crate::stable_diffusion::Component::Vae, "sd1-vae"),
+        (crate::stable_diffusion::Component::TextEncoder, "sd1-text-encoder"),
     ] {
         let header = listing(name, "");
-        let recipes = crate::sd1::component_recipes(component, &header).unwrap();
-        parameters.extend(crate::sd1::canonical_shapes(&header, &recipes));
+        let recipes = crate::stable_diffusion::component_recipes(component, &header).unwrap();
+        parameters.extend(crate::stable_diffusion::canonical_shapes(&header, &recipes));
     }
-    let levels = crate::sd1::Levels::of_canonical(&parameters);
+    let levels = crate::stable_diffusion::Levels::of_canonical(&parameters);
     let tensors: Vec<_> = parameters
         .iter()
         .map(|((component, name), shape)| {
-            let (single, take) = crate::sd1::ldm_name(*component, name, &levels).unwrap();
+            let (single, take) = crate::stable_diffusion::ldm_name(*component, name, &levels).unwrap();
             (single, take.applied_to(shape).unwrap())
         })
         .collect();
@@ -328,7 +328,9 @@ fn the_other_ldm_families_are_known_by_width_added_embedding_and_depth() {
     assert_eq!(ldm((320, 1024), Some(1536), true, open_clip, flat, 1), checkpoint(Architecture::Sd2Unclip));
     assert_eq!(ldm((320, 1024), Some(1500), true, open_clip, flat, 1).1, Architecture::Unknown);
     assert_eq!(ldm((320, 1024), None, false, open_clip, flat, 1).1, Architecture::Unknown);
-    assert_eq!(ldm((64, 128), None, true, open_clip, flat, 1).1, Architecture::Unknown);
+    assert_eq!(ldm((64, 128), None, true, open_clip, flat, 1), checkpoint(Architecture::Sd2));
+    assert_eq!(ldm((64, 128), None, true, open_clip, &[1, 1, 0], 1).1, Architecture::Unknown);
+    assert_eq!(ldm((64, 96), Some(256), true, refiner, &[0, 1, 2], 2).1, Architecture::Unknown);
     assert_eq!(ldm((384, 1280), Some(2560), true, refiner, &[0, 4, 4, 0], 4), checkpoint(Architecture::SdxlRefiner));
     assert_eq!(ldm((320, 2048), Some(2816), true, two, &[0, 2, 10], 10), checkpoint(Architecture::Sdxl));
     assert_eq!(ldm((320, 2048), Some(2816), true, two, &[0, 2, 4], 0), checkpoint(Architecture::Ssd1b));
@@ -485,17 +487,17 @@ proptest! {
             header.tensors.insert(name, crate::TensorInfo { dtype: Dtype::F16, shape, start: 0, end: 0 });
         }
         detected(&header);
-        crate::sd1::diffusers_recipes(&header).ok();
-        crate::sd1::UnetDims::from_tensors(&header).ok();
-        crate::sd1::VaeDims::from_tensors(&header).ok();
+        crate::stable_diffusion::diffusers_recipes(&header).ok();
+        crate::stable_diffusion::UnetDims::from_tensors(&header).ok();
+        crate::stable_diffusion::VaeDims::from_tensors(&header).ok();
     }
 
     #[test]
     fn adapters_of_any_shape_never_panic(
         shapes in prop::collection::vec(prop::collection::vec(prop_oneof![0_usize..5, any::<usize>()], 0..5), 4),
     ) {
-        let parameters = crate::sd1::Parameters::from([(
-            (crate::sd1::Component::Unet, "mid_block.attentions.0.proj_in.weight".to_owned()),
+        let parameters = crate::stable_diffusion::Parameters::from([(
+            (crate::stable_diffusion::Component::Unet, "mid_block.attentions.0.proj_in.weight".to_owned()),
             vec![4, 4, 1, 1],
         )]);
         let mut header = Header::default();

@@ -3,9 +3,10 @@
 //! At real size the width of the text states decides (768, 1024, 2048, 1280), together with the size of the added
 //! embedding and how deep the transformers of each level are, which is all that tells XL from what was cut out of it.
 //! A network narrower than the real ones (fewer than 320 channels at full resolution) is a scaled-down model of test
-//! suites; its widths mean nothing, so it is judged by structure alone: convolutions for `proj_in` (2.x and XL have
-//! linear layers), no added embedding, attention in all levels but the last, one transformer block each, and if a text
-//! encoder is inside, that of CLIP, as wide as the attention expects.
+//! suites; its widths mean nothing, so it is judged by structure alone. 1.x: convolutions for `proj_in`, no added
+//! embedding, attention in all levels but the last, one transformer block each, and if a text encoder is inside, that of
+//! CLIP, as wide as the attention expects. 2.x and XL: linear layers for `proj_in`, and the text encoders of the family
+//! inside.
 //!
 //! Depths and widths are those of Comfy-Org/ComfyUI `comfy/model_detection.py` at a125cd84
 //! (`unet_config_from_diffusers_unet`, where the depths of the way up are read from the end of their list).
@@ -45,6 +46,10 @@ enum Tower {
         width: usize,
     },
     OpenClip,
+    /// CLIP and OpenCLIP, as XL has.
+    Two,
+    /// OpenCLIP where XL keeps the first of its two.
+    Refiner,
     Other,
 }
 
@@ -91,7 +96,7 @@ fn answer(facts: &Facts) -> Answer {
         }
         // Noise levels and image embeddings of CLIP-H and CLIP-L.
         (Some(1536 | 2048), Some(1024)) if is_full_size => return Answer::of(Architecture::Sd2Unclip),
-        (Some(_), _) => return Answer::UNKNOWN,
+        (Some(_), _) => return scaled_down_xl(facts),
         (None, _) => {}
     }
     if facts.class_table {
@@ -114,6 +119,7 @@ fn answer(facts: &Facts) -> Answer {
         }
         (4, 768) if is_full_size => Answer::named("a Stable Diffusion 1.x with blocks taken out"),
         (4, _) if is_scaled_down_sd1(facts, context) => Answer::of(Architecture::Sd1),
+        (2, _) if facts.is_scaled_down() && is_whole && facts.tower == Tower::OpenClip => Answer::of(Architecture::Sd2),
         _ => Answer::UNKNOWN,
     }
 }
@@ -133,13 +139,19 @@ fn is_scaled_down_sd1(facts: &Facts, context: usize) -> bool {
     let fits_tower = match facts.tower {
         Tower::Absent => true,
         Tower::Clip { width } => width == context,
-        Tower::OpenClip | Tower::Other => false,
+        Tower::OpenClip | Tower::Two | Tower::Refiner | Tower::Other => false,
     };
-    facts.first_channels < FULL_SIZE_CHANNELS
-        && matches!(facts.in_channels, 4 | 8 | 9)
-        && facts.depths == [1, 1, 1, 0]
-        && facts.middle <= 1
-        && fits_tower
+    facts.is_scaled_down() && facts.depths == [1, 1, 1, 0] && facts.middle <= 1 && fits_tower
+}
+
+fn scaled_down_xl(facts: &Facts) -> Answer {
+    let is_whole = facts.middle > 0;
+    match (&facts.tower, facts.depths.as_slice()) {
+        _ if !facts.is_scaled_down() || facts.projection_rank != Some(2) => Answer::UNKNOWN,
+        (Tower::Two, [0, _, _]) => Answer::of(if is_whole { Architecture::Sdxl } else { Architecture::Ssd1b }),
+        (Tower::Refiner, [0, _, _, 0]) if is_whole => Answer::of(Architecture::SdxlRefiner),
+        _ => Answer::UNKNOWN,
+    }
 }
 
 const LAST_INDEX: usize = 32;
@@ -213,6 +225,10 @@ fn diffusers_facts(scope: &Scope<'_>) -> Option<Facts> {
 }
 
 impl Facts {
+    fn is_scaled_down(&self) -> bool {
+        self.first_channels < FULL_SIZE_CHANNELS && matches!(self.in_channels, 4 | 8 | 9)
+    }
+
     /// Notes what a spatial transformer at `place` shows; gives the number of its blocks.
     fn see_attention(&mut self, scope: &Scope<'_>, place: &str) -> usize {
         if !scope.any(&format!("{place}.transformer_blocks.")) {
@@ -231,6 +247,7 @@ impl Facts {
 /// The text encoder beside an LDM UNet. It lies outside the network's own prefix.
 fn tower(scope: &Scope<'_>) -> Tower {
     let whole = scope.listing.scope("cond_stage_model.");
+    let embedders = scope.listing.scope("conditioner.embedders.");
     let width = whole
         .dim("transformer.text_model.embeddings.token_embedding.weight", 1)
         .or_else(|| whole.dim("transformer.embeddings.token_embedding.weight", 1));
@@ -238,6 +255,10 @@ fn tower(scope: &Scope<'_>) -> Tower {
         Some(width) => Tower::Clip { width },
         None if whole.any("model.") => Tower::OpenClip,
         None if whole.any("transformer.") || whole.any("roberta.") => Tower::Other,
-        None => Tower::Absent,
+        None => match ["0.transformer.", "1.model.", "0.model."].map(|tower| embedders.any(tower)) {
+            [true, true, _] => Tower::Two,
+            [false, false, true] => Tower::Refiner,
+            _ => Tower::Absent,
+        },
     }
 }

@@ -1,50 +1,61 @@
-//! Stable Diffusion 1.x: one network, two ways of naming its tensors.
+//! Stable Diffusion 1.x, 2.x, XL and what was cut out of them: the same networks, two ways of naming their tensors.
 //!
-//! Single files use the names of the original latent-diffusion code (`model.diffusion_model.input_blocks.1.0…`),
-//! folders those of diffusers and transformers (`down_blocks.0.resnets.0…`). The diffusers names are canonical here:
-//! everything is said as [`Recipe`]s that make a canonical tensor out of one in the file. The maps are rules over
+//! Single files use the names of the original latent-diffusion code (`model.diffusion_model.input_blocks.1.0…`) and of
+//! OpenCLIP, folders those of diffusers and transformers (`down_blocks.0.resnets.0…`). The diffusers names are canonical
+//! here: everything is said as [`Recipe`]s that make a canonical tensor out of one in the file. The maps are rules over
 //! indices, with counts and widths read from the header, so that a smaller model of the same family works unchanged.
 
 mod clip_names;
 mod dims;
+mod open_clip_names;
+mod recipe;
 mod unet_names;
 mod vae_names;
 
-pub use dims::{ClipDims, DimsError, UnetDims, VaeDims};
+pub use dims::{ClipDims, DimsError, Middle, UnetDims, VaeDims};
+pub use recipe::{Recipe, Recipes, Take};
 
 use crate::safetensors::Header;
 use crate::shapes::{TensorShapes, for_message};
 use paintbox_domain::{Classify, ErrorClass, reason};
 use std::collections::BTreeMap;
 
-/// The three networks of the family, in the order of their names.
+/// The networks of the family, in the order of their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
+    /// CLIP-L of 1.x and XL, OpenCLIP-H of 2.x.
     TextEncoder,
+    /// OpenCLIP-bigG of XL, the only encoder of XL's refiner.
+    TextEncoder2,
     Unet,
     Vae,
 }
 
+/// What precedes the UNet's names in a single file.
+const UNET_PREFIX: &str = "model.diffusion_model.";
+/// What precedes the VAE's names in a single file.
+const VAE_PREFIX: &str = "first_stage_model.";
+/// Where single files keep text encoders, and whether in OpenCLIP's names: 1.x, 2.x, XL's two, the refiner's.
+const TEXT_PREFIXES: [(&str, Component, bool); 5] = [
+    ("cond_stage_model.transformer.", Component::TextEncoder, false),
+    (SD2_TEXT_PREFIX, Component::TextEncoder, true),
+    ("conditioner.embedders.0.transformer.", Component::TextEncoder, false),
+    ("conditioner.embedders.1.model.", Component::TextEncoder2, true),
+    ("conditioner.embedders.0.model.", Component::TextEncoder2, true),
+];
+const SD2_TEXT_PREFIX: &str = "cond_stage_model.model.";
+
 impl Component {
-    pub const ALL: [Self; 3] = [Self::TextEncoder, Self::Unet, Self::Vae];
+    pub const ALL: [Self; 4] = [Self::TextEncoder, Self::TextEncoder2, Self::Unet, Self::Vae];
 
     /// The folder's name in a diffusers repository.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TextEncoder => "text_encoder",
+            Self::TextEncoder2 => "text_encoder_2",
             Self::Unet => "unet",
             Self::Vae => "vae",
-        }
-    }
-
-    /// What precedes its tensors' names in a single file.
-    #[must_use]
-    pub const fn single_file_prefix(self) -> &'static str {
-        match self {
-            Self::TextEncoder => "cond_stage_model.transformer.",
-            Self::Unet => "model.diffusion_model.",
-            Self::Vae => "first_stage_model.",
         }
     }
 }
@@ -54,51 +65,6 @@ impl std::fmt::Display for Component {
         f.write_str(self.as_str())
     }
 }
-
-/// How a canonical tensor is made of the tensor in the file. Never changes the bytes, only the shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Take {
-    /// As it is.
-    Whole,
-    /// `[out, in, 1, 1]` → `[out, in]`: a 1×1 convolution is a linear layer.
-    Squeeze,
-    /// `[out, in]` → `[out, in, 1, 1]`.
-    Unsqueeze,
-}
-
-impl Take {
-    /// The canonical shape made of a shape in the file; `None` when the shape is not one this can be applied to.
-    #[must_use]
-    pub fn applied_to(self, shape: &[usize]) -> Option<Vec<usize>> {
-        match (self, shape) {
-            (Self::Whole, shape) => Some(shape.to_vec()),
-            (Self::Squeeze, &[outputs, inputs, 1, 1]) => Some(vec![outputs, inputs]),
-            (Self::Unsqueeze, &[outputs, inputs]) => Some(vec![outputs, inputs, 1, 1]),
-            (Self::Squeeze | Self::Unsqueeze, _) => None,
-        }
-    }
-
-    /// What undoes it.
-    #[must_use]
-    pub const fn inverse(self) -> Self {
-        match self {
-            Self::Whole => Self::Whole,
-            Self::Squeeze => Self::Unsqueeze,
-            Self::Unsqueeze => Self::Squeeze,
-        }
-    }
-}
-
-/// Where a canonical tensor comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recipe {
-    /// The tensor's name in the file.
-    pub source: String,
-    pub reshape: Take,
-}
-
-/// Recipes by component and canonical name.
-pub type Recipes = BTreeMap<(Component, String), Recipe>;
 
 /// Canonical parameters and their shapes: what an adapter is matched against.
 pub type Parameters = BTreeMap<(Component, String), Vec<usize>>;
@@ -112,6 +78,8 @@ pub struct Levels {
     pub unet_up_attention: Vec<bool>,
     /// Resolutions of the VAE (SD 1.x: 4).
     pub vae_levels: usize,
+    /// The layer of 2.x's text encoder that a single file has and nothing uses.
+    pub unused_text_layer: Option<usize>,
 }
 
 impl Levels {
@@ -123,6 +91,7 @@ impl Levels {
             unet_blocks_per_level: unet.blocks_per_level,
             unet_up_attention: unet.up_attention,
             vae_levels: vae_names::levels_of_single_file(header).unwrap_or(4),
+            unused_text_layer: open_clip_names::unused_layer(header, SD2_TEXT_PREFIX),
         }
     }
 
@@ -134,6 +103,7 @@ impl Levels {
             unet_blocks_per_level: unet.blocks_per_level,
             unet_up_attention: unet.up_attention,
             vae_levels: vae_names::levels_of_canonical(&Part { parameters, component: Component::Vae }).unwrap_or(4),
+            unused_text_layer: None,
         }
     }
 }
@@ -154,9 +124,9 @@ impl TensorShapes for Part<'_> {
 /// Why names cannot be mapped.
 #[derive(Debug, thiserror::Error)]
 pub enum NameError {
-    #[error("the file holds none of text encoder, UNet and VAE of Stable Diffusion 1.x")]
+    #[error("the file holds none of text encoder, UNet and VAE of Stable Diffusion")]
     NoComponent,
-    #[error("tensor `{tensor}` has no place in the {component} of Stable Diffusion 1.x")]
+    #[error("tensor `{tensor}` has no place in the {component} of Stable Diffusion")]
     NoPlace { component: Component, tensor: String },
     #[error("tensors `{first}` and `{second}` both claim to be `{canonical}` of the {component}")]
     Ambiguous { component: Component, canonical: String, first: String, second: String },
@@ -201,10 +171,10 @@ impl Classify for NameError {
     }
 }
 
-/// Recipes for every tensor of the three components that a single file (or one bare component of it) holds.
+/// Recipes for every tensor of the components that a single file (or one bare component of it) holds.
 ///
-/// Tensors of other parts (EMA copies, training constants, loss networks) and `position_ids`, which is a count and
-/// no weight, are left out. A component that the file lacks is simply absent from the result.
+/// Tensors of other parts (EMA copies, training constants, loss networks, markers), `position_ids`, which is a count
+/// and no weight, and what 2.x's text encoder has beyond what is used are left out. A component that the file lacks is simply absent from the result.
 ///
 /// # Errors
 /// [`NameError::NoComponent`] when nothing of the family is there; the others when a tensor inside one of the
@@ -213,13 +183,20 @@ pub fn diffusers_recipes(header: &Header) -> Result<Recipes, NameError> {
     let levels = Levels::of_single_file(header);
     let mut recipes = Recipes::new();
     for (source, info) in &header.tensors {
-        let Some((component, local)) = component_of(source) else { continue };
-        let named = match component {
-            Component::TextEncoder => clip_names::canonical(local),
-            Component::Unet => unet_names::canonical(local, &levels),
-            Component::Vae => vae_names::canonical(local, &levels, &info.shape),
-        };
-        insert(&mut recipes, component, source, &info.shape, named)?;
+        if let Some(local) = source.strip_prefix(UNET_PREFIX) {
+            let named = unet_names::canonical(local, &levels);
+            insert(&mut recipes, Component::Unet, source, &info.shape, named)?;
+        } else if let Some(local) = source.strip_prefix(VAE_PREFIX) {
+            let named = vae_names::canonical(local, &levels, &info.shape);
+            insert(&mut recipes, Component::Vae, source, &info.shape, named)?;
+        } else if let Some((local, component, is_open_clip)) = text_encoder_of(source) {
+            let named = if is_open_clip {
+                open_clip_names::canonical(local, component, levels.unused_text_layer)
+            } else {
+                clip_names::canonical(local, component)
+            };
+            insert(&mut recipes, component, source, &info.shape, named)?;
+        }
     }
     if recipes.is_empty() { Err(NameError::NoComponent) } else { Ok(recipes) }
 }
@@ -235,13 +212,13 @@ pub fn component_recipes(component: Component, header: &Header) -> Result<Recipe
     let mut recipes = Recipes::new();
     for (source, info) in &header.tensors {
         let named = match component {
-            Component::TextEncoder => clip_names::canonical(source),
-            Component::Unet => Named::As(source.clone(), Take::Whole),
+            Component::TextEncoder | Component::TextEncoder2 => clip_names::canonical(source, component),
+            Component::Unet => Named::one(source.clone(), Take::Whole),
             Component::Vae => vae_names::canonical_of_diffusers(source, &info.shape),
         };
         match named {
             Named::NoPlace => {}
-            named @ (Named::As(..) | Named::Ignored) => {
+            named @ (Named::As(_) | Named::Ignored) => {
                 insert(&mut recipes, component, source, &info.shape, named)?;
             }
         }
@@ -255,36 +232,53 @@ pub fn canonical_shapes(header: &Header, recipes: &Recipes) -> Parameters {
     recipes
         .iter()
         .filter_map(|(key, recipe)| {
-            let shape = recipe.reshape.applied_to(header.shape_of(&recipe.source)?)?;
+            let shape = recipe.take.applied_to(header.shape_of(&recipe.source)?)?;
             Some((key.clone(), shape))
         })
         .collect()
 }
 
 /// The single file's name of a canonical tensor, and how its shape is made of the canonical one; `None` for a name
-/// that the family does not have.
+/// that the family does not have, and for the second text encoder, whose tensors a single file keeps joined.
 #[must_use]
 pub fn ldm_name(component: Component, canonical: &str, levels: &Levels) -> Option<(String, Take)> {
-    let (local, take) = match component {
-        Component::TextEncoder => (clip_names::single_file(canonical)?, Take::Whole),
-        Component::Unet => (unet_names::single_file(canonical, levels)?, Take::Whole),
-        Component::Vae => vae_names::single_file(canonical, levels)?,
-    };
-    Some((format!("{}{local}", component.single_file_prefix()), take))
+    match component {
+        Component::TextEncoder => {
+            Some((format!("{}{}", TEXT_PREFIXES[0].0, clip_names::single_file(canonical)?), Take::Whole))
+        }
+        Component::TextEncoder2 => None,
+        Component::Unet => Some((format!("{UNET_PREFIX}{}", unet_names::single_file(canonical, levels)?), Take::Whole)),
+        Component::Vae => {
+            let (local, take) = vae_names::single_file(canonical, levels)?;
+            Some((format!("{VAE_PREFIX}{local}"), take))
+        }
+    }
+}
+
+/// The UNet's name of a canonical tensor as a file of the network alone has it, without the single file's prefix.
+pub(crate) fn ldm_unet_name(canonical: &str, levels: &Levels) -> Option<String> {
+    unet_names::single_file(canonical, levels)
 }
 
 /// What a name in a file stands for.
 enum Named {
-    As(String, Take),
+    /// One canonical tensor, or several that are kept joined.
+    As(Vec<(String, Take)>),
     /// Known, and no weight.
     Ignored,
     NoPlace,
 }
 
-fn component_of(source: &str) -> Option<(Component, &str)> {
-    Component::ALL
-        .into_iter()
-        .find_map(|component| source.strip_prefix(component.single_file_prefix()).map(|local| (component, local)))
+impl Named {
+    fn one(canonical: String, take: Take) -> Self {
+        Self::As(vec![(canonical, take)])
+    }
+}
+
+fn text_encoder_of(source: &str) -> Option<(&str, Component, bool)> {
+    TEXT_PREFIXES.iter().find_map(|(prefix, component, is_open_clip)| {
+        source.strip_prefix(prefix).map(|local| (local, *component, *is_open_clip))
+    })
 }
 
 fn insert(
@@ -294,24 +288,27 @@ fn insert(
     shape: &[usize],
     named: Named,
 ) -> Result<(), NameError> {
-    let (canonical, reshape) = match named {
-        Named::As(canonical, reshape) => (canonical, reshape),
+    let canonicals = match named {
+        Named::As(canonicals) => canonicals,
         Named::Ignored => return Ok(()),
         Named::NoPlace => return Err(NameError::NoPlace { component, tensor: for_message(source) }),
     };
-    if reshape.applied_to(shape).is_none() {
-        return Err(NameError::WrongShape { component, canonical, tensor: for_message(source), shape: shape.to_vec() });
+    for (canonical, take) in canonicals {
+        if take.applied_to(shape).is_none() {
+            let (tensor, shape) = (for_message(source), shape.to_vec());
+            return Err(NameError::WrongShape { component, canonical, tensor, shape });
+        }
+        let recipe = Recipe { source: source.to_owned(), take };
+        if let Some(first) = recipes.insert((component, canonical.clone()), recipe) {
+            return Err(NameError::Ambiguous {
+                component,
+                canonical: for_message(&canonical),
+                first: for_message(&first.source),
+                second: for_message(source),
+            });
+        }
     }
-    let recipe = Recipe { source: source.to_owned(), reshape };
-    match recipes.insert((component, canonical.clone()), recipe) {
-        None => Ok(()),
-        Some(first) => Err(NameError::Ambiguous {
-            component,
-            canonical: for_message(&canonical),
-            first: for_message(&first.source),
-            second: for_message(source),
-        }),
-    }
+    Ok(())
 }
 
 /// Splits `12.rest` into 12 and `rest`. A number with a leading zero or sign is no index.

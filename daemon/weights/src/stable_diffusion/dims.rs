@@ -1,4 +1,4 @@
-//! The sizes of the three networks, read from canonical tensor shapes: what a config file says again, but cannot
+//! The sizes of the networks, read from canonical tensor shapes: what a config file says again, but cannot
 //! contradict. What shapes cannot tell (attention heads, scaling factor, default size) is not here.
 
 use crate::shapes::TensorShapes;
@@ -53,7 +53,18 @@ impl Classify for DimsError {
     }
 }
 
-/// The UNet's sizes. Lists go by level, from the highest resolution down.
+/// What stands between the ways down and up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Middle {
+    /// KOALA 700M.
+    Nothing,
+    /// SSD-1B and Vega: one residual block.
+    Resnet,
+    /// A residual block, as many transformer blocks, a residual block.
+    Attention { depth: usize },
+}
+
+/// The UNet's sizes. Lists go by level, from the highest resolution down, where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnetDims {
     /// 4; 9 for inpainting, 8 for instruct-pix2pix.
@@ -62,19 +73,17 @@ pub struct UnetDims {
     pub block_out_channels: Vec<usize>,
     /// Residual blocks on the way down; one more on the way up.
     pub layers_per_block: usize,
-    /// Which levels have attention on the way down.
-    pub down_attention: Vec<bool>,
-    /// Which levels have attention on the way up, in the order of `up_blocks` (the lowest resolution first).
-    pub up_attention: Vec<bool>,
-    pub mid_attention: bool,
+    /// Transformer blocks behind each residual block on the way down; 0 where there is no attention.
+    pub down_depth: Vec<Vec<usize>>,
+    /// The same on the way up, in the order of `up_blocks` (the lowest resolution first).
+    pub up_depth: Vec<Vec<usize>>,
+    pub middle: Middle,
     pub cross_attention_dim: usize,
-    /// Transformer blocks of an attention, by level; 0 where there is none.
-    pub transformer_depth: Vec<usize>,
-    /// Transformer blocks of the middle attention; 0 where there is none.
-    pub mid_transformer_depth: usize,
-    /// Whether `proj_in` and `proj_out` are linear layers (SD 2.x) rather than 1×1 convolutions (SD 1.x).
+    /// Whether `proj_in` and `proj_out` are linear layers (2.x, XL) rather than 1×1 convolutions (1.x).
     pub use_linear_projection: bool,
     pub time_embed_dim: usize,
+    /// Inputs of the embedding that is added to the timestep's (XL: the pooled text and six sizes).
+    pub added_inputs: Option<usize>,
 }
 
 impl UnetDims {
@@ -112,21 +121,25 @@ impl UnetDims {
                 wanted: vec![levels],
             });
         }
-        let attends = |place: &str| has(&format!("{place}.attentions.0.proj_in.weight"));
-        let depth = |place: &str| {
-            count(|block| has(&format!("{place}.attentions.0.transformer_blocks.{block}.attn1.to_q.weight")))
+        let depth = |place: &str| count(|block| has(&format!("{place}.transformer_blocks.{block}.attn1.to_q.weight")));
+        let depths = |way: &str, slots: usize| -> Vec<Vec<usize>> {
+            let at = |level, slot| depth(&format!("{way}_blocks.{level}.attentions.{slot}"));
+            (0..levels).map(|level| (0..slots).map(|slot| at(level, slot)).collect()).collect()
         };
-        let mid_attention = attends("mid_block");
+        let middle = match depth("mid_block.attentions.0") {
+            0 if has("mid_block.resnets.0.conv1.weight") => Middle::Resnet,
+            0 => Middle::Nothing,
+            depth => Middle::Attention { depth },
+        };
         let attention = (0..levels)
-            .map(|level| format!("down_blocks.{level}"))
-            .chain(std::iter::once("mid_block".to_owned()))
-            .find(|place| attends(place));
+            .map(|level| format!("down_blocks.{level}.attentions.0"))
+            .chain(std::iter::once("mid_block.attentions.0".to_owned()))
+            .find(|place| has(&format!("{place}.proj_in.weight")));
         let Some(attention) = attention else {
             return Err(DimsError::Missing { tensor: "mid_block.attentions.0.proj_in.weight".to_owned() });
         };
-        let [_, cross_attention_dim] =
-            shape(tensors, &format!("{attention}.attentions.0.transformer_blocks.0.attn2.to_k.weight"))?;
-        let projection = format!("{attention}.attentions.0.proj_in.weight");
+        let [_, cross_attention_dim] = shape(tensors, &format!("{attention}.transformer_blocks.0.attn2.to_k.weight"))?;
+        let projection = format!("{attention}.proj_in.weight");
         let use_linear_projection = match tensors.shape_of(&projection) {
             Some([_, _]) => true,
             Some([_, _, 1, 1]) => false,
@@ -135,19 +148,20 @@ impl UnetDims {
                 return Err(DimsError::WrongRank { tensor: projection, shape, wanted_rank: 4 });
             }
         };
+        let added = "add_embedding.linear_1.weight";
+        let added_inputs = if has(added) { Some(shape::<2>(tensors, added)?[1]) } else { None };
         Ok(Self {
             in_channels,
             out_channels,
             block_out_channels,
             layers_per_block,
-            down_attention: (0..levels).map(|level| attends(&format!("down_blocks.{level}"))).collect(),
-            up_attention: (0..levels).map(|level| attends(&format!("up_blocks.{level}"))).collect(),
-            mid_attention,
+            down_depth: depths("down", layers_per_block),
+            up_depth: depths("up", layers_per_block + 1),
+            middle,
             cross_attention_dim,
-            transformer_depth: (0..levels).map(|level| depth(&format!("down_blocks.{level}"))).collect(),
-            mid_transformer_depth: depth("mid_block"),
             use_linear_projection,
             time_embed_dim,
+            added_inputs,
         })
     }
 }
@@ -212,6 +226,8 @@ pub struct ClipDims {
     pub width: usize,
     pub mlp_width: usize,
     pub layers: usize,
+    /// Width of what the last state is projected to, where the file has the projection.
+    pub projected: Option<usize>,
 }
 
 impl ClipDims {
@@ -233,7 +249,12 @@ impl ClipDims {
         let layers = count(|layer| {
             tensors.shape_of(&format!("text_model.encoder.layers.{layer}.self_attn.q_proj.weight")).is_some()
         });
-        Ok(Self { vocabulary, positions, width, mlp_width, layers })
+        let projection = "text_projection.weight";
+        let projected = match tensors.shape_of(projection) {
+            Some(_) => Some(shape::<2>(tensors, projection)?[0]),
+            None => None,
+        };
+        Ok(Self { vocabulary, positions, width, mlp_width, layers, projected })
     }
 }
 

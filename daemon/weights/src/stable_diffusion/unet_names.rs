@@ -4,17 +4,17 @@
 //! slot being the downsampler; `output_blocks.i` is level i/(L+1), slot i mod (L+1), where the last slot also holds
 //! the upsampler, after the attention if the level has one. Inside an attention both namings agree.
 
-use super::{Levels, Named, Take, index_and_rest, replace_stem, replace_stem_back};
+use super::{Levels, Named, Take, UNET_PREFIX as PREFIX, index_and_rest, replace_stem, replace_stem_back};
 use crate::safetensors::Header;
 use crate::shapes::TensorShapes;
 
-const PREFIX: &str = super::Component::Unet.single_file_prefix();
-
 /// Modules outside the blocks: LDM, diffusers.
-const ENDS: [(&str, &str); 5] = [
+const ENDS: [(&str, &str); 7] = [
     ("input_blocks.0.0", "conv_in"),
     ("time_embed.0", "time_embedding.linear_1"),
     ("time_embed.2", "time_embedding.linear_2"),
+    ("label_emb.0.0", "add_embedding.linear_1"),
+    ("label_emb.0.2", "add_embedding.linear_2"),
     ("out.0", "conv_norm_out"),
     ("out.2", "conv_out"),
 ];
@@ -34,6 +34,9 @@ const MIDDLE: [(usize, &str); 3] = [(0, "resnets.0."), (1, "attentions.0."), (2,
 
 /// Modules of a spatial transformer; the names inside are the same on both sides.
 const ATTENTION: [&str; 4] = ["norm.", "proj_in.", "proj_out.", "transformer_blocks."];
+
+/// Tensors that say how the network predicts ([`crate::Prediction`]); no weights.
+const MARKERS: [&str; 5] = ["v_pred", "ztsnr", "edm_mean", "edm_std", "edm_vpred.sigma_max"];
 
 /// The counts that indices are divided by.
 pub(super) struct Layout {
@@ -84,7 +87,10 @@ const MAX_INDEX: usize = 64;
 
 /// The canonical name of what LDM calls `local` (without the single file's prefix).
 pub(super) fn canonical(local: &str, levels: &Levels) -> Named {
-    canonical_name(local, levels).map_or(Named::NoPlace, |name| Named::As(name, Take::Whole))
+    if MARKERS.contains(&local) {
+        return Named::Ignored;
+    }
+    canonical_name(local, levels).map_or(Named::NoPlace, |name| Named::one(name, Take::Whole))
 }
 
 fn canonical_name(local: &str, levels: &Levels) -> Option<String> {

@@ -1,19 +1,23 @@
 //! The CLIP text encoder: single files wrap the transformers names, old ones without `text_model.`.
 
-use super::{Named, Take};
+use super::{Component, Named, Take};
 
 const PREFIX: &str = "text_model.";
 /// Modules directly below `text_model`, which old files and some exports write without it.
 const MODULES: [&str; 3] = ["embeddings.", "encoder.", "final_layer_norm."];
 /// Buffers and the parts of the whole CLIP that a text encoder does not need.
-const IGNORED: [&str; 3] = ["embeddings.position_ids", "text_projection.weight", "logit_scale"];
+const IGNORED: [&str; 2] = ["embeddings.position_ids", "logit_scale"];
+/// From the last state to what is added to the timestep's embedding; only XL's second encoder is asked for it.
+const PROJECTION: &str = "text_projection.weight";
 
-pub(super) fn canonical(local: &str) -> Named {
+pub(super) fn canonical(local: &str, component: Component) -> Named {
     let inner = local.strip_prefix(PREFIX).unwrap_or(local);
-    if IGNORED.contains(&inner) {
+    if inner == PROJECTION && component == Component::TextEncoder2 {
+        Named::one(PROJECTION.to_owned(), Take::Whole)
+    } else if inner == PROJECTION || IGNORED.contains(&inner) {
         Named::Ignored
     } else if MODULES.iter().any(|module| inner.starts_with(module)) {
-        Named::As(format!("{PREFIX}{inner}"), Take::Whole)
+        Named::one(format!("{PREFIX}{inner}"), Take::Whole)
     } else {
         Named::NoPlace
     }

@@ -1,11 +1,9 @@
 //! The KL autoencoder: the decoder's levels are counted from opposite ends, and the middle attention's 1×1
 //! convolutions are linear layers in diffusers.
 
-use super::{Levels, Named, Take, index_and_rest, replace_stem, replace_stem_back};
+use super::{Levels, Named, Take, VAE_PREFIX as PREFIX, index_and_rest, replace_stem, replace_stem_back};
 use crate::safetensors::Header;
 use crate::shapes::TensorShapes;
-
-const PREFIX: &str = super::Component::Vae.single_file_prefix();
 
 /// No VAE has more levels; it bounds the search.
 const MAX_LEVELS: usize = 16;
@@ -57,7 +55,7 @@ pub(super) fn canonical(local: &str, levels: &Levels, shape: &[usize]) -> Named 
     match canonical_name(local, levels) {
         Some(name) => {
             let take = linear_take(&name, shape);
-            Named::As(name, take)
+            Named::one(name, take)
         }
         None => Named::NoPlace,
     }
@@ -70,7 +68,7 @@ pub(super) fn canonical_of_diffusers(name: &str, shape: &[usize]) -> Named {
     });
     let name = modern.unwrap_or_else(|| name.to_owned());
     let take = linear_take(&name, shape);
-    Named::As(name, take)
+    Named::one(name, take)
 }
 
 /// Linear in diffusers, convolution in LDM; some files hold one under the other's name.

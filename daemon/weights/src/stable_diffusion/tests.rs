@@ -25,7 +25,7 @@ fn the_single_file_makes_exactly_the_tensors_that_diffusers_wrote() {
         let mut tensors = 0;
         for ((_, canonical), recipe) in recipes.iter().filter(|((of, _), _)| *of == component) {
             let info = &header.tensors[&recipe.source];
-            let shape = recipe.reshape.applied_to(&info.shape).unwrap();
+            let shape = recipe.take.applied_to(&info.shape).unwrap();
             let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
             digest.update(format!("{canonical}\n{}\n{}\n", info.dtype, shape.join("x")));
             digest.update(&file[info.start as usize..info.end as usize]);
@@ -43,7 +43,12 @@ fn there_and_back_is_the_same_name_and_shape_for_every_weight_of_the_single_file
     let levels = Levels::of_single_file(&header);
     assert_eq!(
         levels,
-        Levels { unet_blocks_per_level: 2, unet_up_attention: vec![false, true, true, true], vae_levels: 3 }
+        Levels {
+            unet_blocks_per_level: 2,
+            unet_up_attention: vec![false, true, true, true],
+            vae_levels: 3,
+            unused_text_layer: None
+        }
     );
     assert_eq!(levels, Levels::of_canonical(&canonical_shapes(&header, &recipes)));
     assert_eq!(recipes.len(), 954);
@@ -51,9 +56,9 @@ fn there_and_back_is_the_same_name_and_shape_for_every_weight_of_the_single_file
     for ((component, canonical), recipe) in &recipes {
         let (back, take) = ldm_name(*component, canonical, &levels).unwrap();
         assert_eq!(back, recipe.source);
-        assert_eq!(take, recipe.reshape.inverse());
+        assert_eq!((take, recipe.take) == (Take::Whole, Take::Whole), take == Take::Whole);
         let shape = &header.tensors[&recipe.source].shape;
-        assert_eq!(take.applied_to(&recipe.reshape.applied_to(shape).unwrap()).as_ref(), Some(shape));
+        assert_eq!(take.applied_to(&recipe.take.applied_to(shape).unwrap()).as_ref(), Some(shape));
         sources.insert(recipe.source.clone());
     }
     let left_out: Vec<_> = header.tensors.keys().filter(|name| !sources.contains(*name)).collect();
@@ -77,7 +82,12 @@ fn the_real_sizes_go_there_and_back_too() {
     let levels = Levels::of_canonical(&parameters);
     assert_eq!(
         levels,
-        Levels { unet_blocks_per_level: 2, unet_up_attention: vec![false, true, true, true], vae_levels: 4 }
+        Levels {
+            unet_blocks_per_level: 2,
+            unet_up_attention: vec![false, true, true, true],
+            vae_levels: 4,
+            unused_text_layer: None
+        }
     );
     let single: Vec<(String, Vec<usize>)> = parameters
         .iter()
@@ -115,14 +125,13 @@ fn sizes_are_read_off_the_tiny_model() {
             out_channels: 4,
             block_out_channels: vec![32, 64, 96, 96],
             layers_per_block: 2,
-            down_attention: vec![true, true, true, false],
-            up_attention: vec![false, true, true, true],
-            mid_attention: true,
+            down_depth: vec![vec![1; 2], vec![1; 2], vec![1; 2], vec![0; 2]],
+            up_depth: vec![vec![0; 3], vec![1; 3], vec![1; 3], vec![1; 3]],
+            middle: Middle::Attention { depth: 1 },
             cross_attention_dim: 128,
-            transformer_depth: vec![1, 1, 1, 0],
-            mid_transformer_depth: 1,
             use_linear_projection: false,
             time_embed_dim: 128,
+            added_inputs: None,
         }
     );
     let vae = VaeDims::from_tensors(&part(Component::Vae)).unwrap();
@@ -130,7 +139,10 @@ fn sizes_are_read_off_the_tiny_model() {
     assert_eq!((vae.scale_factor(), vae.latent_channels, vae.layers_per_block), (4, 4, 2));
     assert!(vae.quant_conv && vae.encoder);
     let clip = ClipDims::from_tensors(&part(Component::TextEncoder)).unwrap();
-    assert_eq!(clip, ClipDims { vocabulary: 2000, positions: 77, width: 128, mlp_width: 512, layers: 4 });
+    assert_eq!(
+        clip,
+        ClipDims { vocabulary: 2000, positions: 77, width: 128, mlp_width: 512, layers: 4, projected: None }
+    );
 }
 
 #[test]
@@ -142,11 +154,17 @@ fn sizes_are_read_off_the_real_ones() {
     let sd2 = UnetDims::from_tensors(&listing("sd2-unet", "")).unwrap();
     assert_eq!((sd2.cross_attention_dim, sd2.use_linear_projection), (1024, true));
     let sdxl = UnetDims::from_tensors(&listing("sdxl-unet", "")).unwrap();
-    assert_eq!((sdxl.transformer_depth, sdxl.mid_transformer_depth), (vec![0, 2, 10], 10));
+    assert_eq!(sdxl.down_depth, [[0, 0], [2, 2], [10, 10]]);
+    assert_eq!((sdxl.middle, sdxl.added_inputs), (Middle::Attention { depth: 10 }, Some(2816)));
+    let refiner = UnetDims::from_tensors(&listing("sdxl-refiner-unet", "")).unwrap();
+    assert_eq!((refiner.block_out_channels[0], refiner.added_inputs), (384, Some(2560)));
     let vae = VaeDims::from_tensors(&listing("sd1-vae", "")).unwrap();
     assert_eq!((vae.block_out_channels.as_slice(), vae.scale_factor()), (&[128, 256, 512, 512][..], 8));
     let clip = ClipDims::from_tensors(&listing("sdxl-text-encoder-juggernaut", "")).unwrap();
-    assert_eq!(clip, ClipDims { vocabulary: 49408, positions: 77, width: 768, mlp_width: 3072, layers: 12 });
+    assert_eq!(
+        clip,
+        ClipDims { vocabulary: 49408, positions: 77, width: 768, mlp_width: 3072, layers: 12, projected: None }
+    );
 }
 
 #[test]
@@ -197,7 +215,7 @@ fn training_leftovers_are_left_out_and_strangers_are_refused() {
         header.tensors.insert(name.to_owned(), stray(vec![1]));
     }
     assert_eq!(diffusers_recipes(&header).unwrap().len(), 954);
-    let stranger = "model.diffusion_model.label_emb.0.0.weight";
+    let stranger = "model.diffusion_model.motion_modules.0.weight";
     header.tensors.insert(stranger.to_owned(), stray(vec![1280, 2816]));
     let error = diffusers_recipes(&header).unwrap_err();
     assert!(matches!(&error, NameError::NoPlace { component: Component::Unet, tensor } if tensor == stranger));
@@ -218,5 +236,55 @@ fn names_that_contradict_each_other_are_refused() {
         let name = format!("model.diffusion_model.input_blocks.{index}.0.in_layers.0.weight");
         let header = made_of([(name.as_str(), vec![320])]);
         assert!(matches!(diffusers_recipes(&header).unwrap_err(), NameError::NoPlace { .. }), "{index}");
+    }
+}
+
+/// A row of `tests/goldens/families.json`: canonical name and shape, name in the single file and how it stands there.
+type Row = (String, Vec<usize>, String, String);
+
+#[derive(serde::Deserialize)]
+struct Family {
+    name: String,
+    tensors: BTreeMap<String, Vec<Row>>,
+    unused: BTreeMap<String, Vec<usize>>,
+    markers: Vec<String>,
+}
+
+/// The names of single files in these listings were proved by diffusers' converters.
+#[test]
+fn the_single_files_of_every_family_make_the_tensors_of_its_folders() {
+    let path = crate::test_files::fixture("../goldens/families.json");
+    let families: Vec<Family> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!(families.len(), 6);
+    for family in families {
+        let mut single: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut wanted = Parameters::new();
+        for (component, rows) in &family.tensors {
+            let component = Component::ALL.into_iter().find(|known| known.as_str() == component).unwrap();
+            for (canonical, shape, source, how) in rows {
+                wanted.insert((component, canonical.clone()), shape.clone());
+                let mut stored = shape.clone();
+                match how.as_str() {
+                    "whole" => {}
+                    "transpose" => stored.reverse(),
+                    "unsqueeze" => stored.extend([1, 1]),
+                    "rows 0" | "rows 1" | "rows 2" => stored[0] *= 3,
+                    other => panic!("{other}"),
+                }
+                single.insert(source, stored);
+            }
+        }
+        single.extend(family.unused.iter().map(|(name, shape)| (name.as_str(), shape.clone())));
+        let markers: Vec<String> = family.markers.iter().map(|name| format!("model.diffusion_model.{name}")).collect();
+        single.extend(markers.iter().map(|name| (name.as_str(), vec![0])));
+        let header = made_of(single);
+        let recipes = diffusers_recipes(&header).unwrap();
+        assert_eq!(canonical_shapes(&header, &recipes), wanted, "{}", family.name);
+        let levels = Levels::of_single_file(&header);
+        for ((component, canonical), recipe) in
+            recipes.iter().filter(|((component, _), _)| *component == Component::Unet)
+        {
+            assert_eq!(ldm_name(*component, canonical, &levels).unwrap(), (recipe.source.clone(), Take::Whole));
+        }
     }
 }
