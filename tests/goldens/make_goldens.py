@@ -43,8 +43,8 @@ PINNED = {
     "safetensors": "0.8.0",
 }
 
-# Long enough for three chunks of 75 tokens in the tiny vocabulary.
-LONG_PROMPT = "red heart, " * 30 + "yellow star on a white background, " * 6 + "a very shiny one"
+# Long enough for three chunks of 75 tokens in the tiny vocabulary, and without commas, behind which chunks are cut.
+LONG_PROMPT = "red heart and " * 30 + "yellow star on a white background " * 6 + "a very shiny one"
 
 
 def check_versions():

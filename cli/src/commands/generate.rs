@@ -23,7 +23,7 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// What to paint
+    /// What to paint, in A1111's syntax: (words:1.2), [words], BREAK, a AND b :0.5, [from:to:0.5], [this|that]
     prompt: String,
     /// The model: civitai:4384, hf:org/repo, a digest, or a unique name
     #[arg(long, value_name = "REF")]
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// euler, euler_a, dpmpp_2m or ddim
     #[arg(long)]
     sampler: Option<String>,
-    /// normal, karras or ddim_uniform
+    /// normal, karras, ddim_uniform or simple
     #[arg(long)]
     schedule: Option<String>,
     /// Pixels
@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     /// Pixels
     #[arg(long, value_name = "N")]
     height: Option<u32>,
-    /// 1 for the text encoder's last layer, 2 for the one before it
+    /// 1 for the text encoder's last layer, 2 for the one before it, from which XL always starts
     #[arg(long, value_name = "N")]
     clip_skip: Option<u32>,
     /// A LoRA and its weight, such as civitai:82098:0.8; may be repeated [default weight: 1]

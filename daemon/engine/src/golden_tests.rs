@@ -178,6 +178,35 @@ fn paint_cases(cases: &[Case], next: &AtomicUsize) -> (f64, u8) {
     }
 }
 
+#[derive(Deserialize)]
+struct Prompts {
+    /// Prompt and negative prompt.
+    pictures: Vec<(String, String)>,
+}
+
+/// Weights, breaks, changing prompts and several at once, against A1111's code (`make_prompts.py`).
+#[test]
+fn prompts_lead_where_they_do_in_a1111() {
+    let goldens = GoldenTensors::open("prompts.safetensors");
+    let prompts: Prompts = golden_json("prompts.json");
+    let mut engine = engine();
+    for (number, (prompt, negative_prompt)) in prompts.pictures.into_iter().enumerate() {
+        let request = PaintRequest {
+            prompt: prompt.clone(),
+            negative_prompt,
+            seed: number as u64,
+            steps: Some(10),
+            guidance_scale: Some(4.0),
+            sampler: Some(Sampler::Euler),
+            ..request(&single_file())
+        };
+        let painted = engine.paint(&request, &Silence).unwrap();
+        let (mean, pixel) = differences(&painted.images[0].rgb, &goldens.bytes(&format!("{number}.pixels")));
+        note(&format!("{prompt}: mean {mean:.5}, largest {pixel}"));
+        assert!(mean <= EXPECTED_MEAN, "{prompt}: {mean}");
+    }
+}
+
 #[test]
 fn a_red_heart_is_red_and_a_blue_heart_is_blue() {
     let mut engine = engine();

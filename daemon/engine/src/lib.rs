@@ -9,6 +9,7 @@ mod engine;
 mod error;
 #[cfg(test)]
 mod golden_tests;
+mod guidance;
 mod load;
 mod model;
 mod networks;

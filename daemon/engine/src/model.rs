@@ -4,11 +4,12 @@ use crate::error::EngineError;
 use crate::load::{AddedSizes, Blueprint, Component, Index, Merges, Weights};
 use crate::networks::{ClipText, Conditions, Layers, Unet, Vae};
 use crate::tensor::sinusoids;
-use crate::text::{Vocabulary, chunks};
+use crate::text::{Chunk, Vocabulary, chunks, compose, empty_chunk, schedule};
 use candle_core::{Device, Tensor};
 
-/// Most chunks of a prompt; far beyond what anybody writes, and a bound on what a prompt can cost.
-const MAX_CHUNKS: usize = 64;
+/// Most rows of tokens of all texts that a prompt is made of; far beyond what anybody writes, and a bound on what a prompt
+/// can cost.
+const MAX_ROWS: usize = 512;
 /// How well XL's refiner is told that a picture, and what is to be avoided, were liked (its training's scale goes to 10).
 const LIKED: f64 = 6.0;
 const DISLIKED: f64 = 2.5;
@@ -39,6 +40,28 @@ pub(crate) struct Wording<'a> {
     pub(crate) clip_skip: u32,
     /// Pixels, width first.
     pub(crate) size: (u32, u32),
+    /// How often the network will be asked, which prompts that change are spread over.
+    pub(crate) evaluations: usize,
+}
+
+/// One of the prompts that a prompt is made of.
+#[derive(Debug)]
+pub(crate) struct Spoken {
+    pub(crate) weight: f64,
+    /// What it says, each with the last evaluation that it is for, counted from 1.
+    texts: Vec<(usize, Conditions)>,
+}
+
+impl Spoken {
+    /// Which of its texts is said at an evaluation, counted from 0. As in A1111, the first one is thus said once more
+    /// than its step says.
+    pub(crate) fn at(&self, evaluation: usize) -> usize {
+        self.texts.iter().position(|(end, _)| evaluation <= *end).unwrap_or(self.texts.len() - 1)
+    }
+
+    pub(crate) fn text(&self, number: usize) -> &Conditions {
+        &self.texts[number].1
+    }
 }
 
 impl Model {
@@ -68,40 +91,75 @@ impl Model {
         Ok(Self { blueprint, unet, vae, encoders, device: device.clone() })
     }
 
-    /// What a prompt says to the UNet.
-    pub(crate) fn conditions(&self, wording: Wording<'_>) -> Result<Conditions, EngineError> {
-        let rows: Vec<Vec<Vec<u32>>> =
-            self.encoders.iter().map(|encoder| encoder.rows(wording.prompt)).collect::<Result<_, _>>()?;
-        let layers: Vec<Layers> = self.blueprint.texts.iter().map(|text| text.layers(wording.clip_skip)).collect();
-        let silent = wording.negative && wording.prompt.is_empty() && self.blueprint.zero_negative;
-        self.encode(&rows, &layers, silent)
-            .and_then(|(context, pooled)| {
-                let added = pooled.map(|pooled| self.added(&pooled, wording)).transpose()?.flatten();
-                Ok(Conditions { context, added })
-            })
-            .map_err(EngineError::computing("encoding the prompt"))
+    /// What a prompt says to the UNet: the prompts it is made of, and how each changes.
+    pub(crate) fn listen(&self, wording: Wording<'_>) -> Result<Vec<Spoken>, EngineError> {
+        // What leads away is one prompt, whatever it says.
+        let parts = if wording.negative { vec![(wording.prompt.to_owned(), 1.0)] } else { compose(wording.prompt) };
+        let mut rows = 0;
+        parts.into_iter().map(|(prompt, weight)| self.hear(&prompt, weight, wording, &mut rows)).collect()
     }
 
-    /// The states `[1, tokens, width]` of all encoders side by side, and what the last makes of the prompt as a whole.
+    fn hear(&self, prompt: &str, weight: f64, wording: Wording<'_>, rows: &mut usize) -> Result<Spoken, EngineError> {
+        let entries = schedule(prompt, wording.evaluations);
+        let mut texts: Vec<(&str, usize)> = Vec::new();
+        let mut numbers = Vec::with_capacity(entries.len());
+        for (_, text) in &entries {
+            let known = texts.iter().position(|(known, _)| known == text);
+            let number = known.unwrap_or(texts.len());
+            if known.is_none() {
+                texts.push((text, 0));
+            }
+            texts[number].1 += 1;
+            numbers.push(number);
+        }
+        let silent = wording.negative && self.blueprint.zero_negative && texts.iter().all(|(text, _)| text.is_empty());
+        let chunks: Vec<Vec<Vec<Chunk>>> = self
+            .encoders
+            .iter()
+            .map(|encoder| texts.iter().map(|(text, _)| encoder.chunks(text, rows)).collect())
+            .collect::<Result<_, _>>()?;
+        let counts: Vec<f64> = texts.iter().map(|(_, count)| *count as f64).collect();
+        let said = || -> candle_core::Result<Spoken> {
+            let (context, pooled) = self.encode(&chunks, &counts, wording.clip_skip, silent)?;
+            let conditions = |number: usize| -> candle_core::Result<Conditions> {
+                let pooled = pooled.as_ref().map(|pooled| pooled.narrow(0, number, 1)).transpose()?;
+                let added = pooled.map(|pooled| self.added(&pooled, wording)).transpose()?.flatten();
+                Ok(Conditions { context: context.narrow(0, number, 1)?.contiguous()?, added })
+            };
+            let texts = entries.iter().zip(numbers).map(|((end, _), number)| Ok((*end, conditions(number)?)));
+            Ok(Spoken { weight, texts: texts.collect::<candle_core::Result<_>>()? })
+        };
+        said().map_err(EngineError::computing("encoding the prompt"))
+    }
+
+    /// The states `[texts, tokens, width]` of all encoders side by side, and what the last makes of each text as a whole.
     fn encode(
         &self,
-        rows: &[Vec<Vec<u32>>],
-        layers: &[Layers],
+        chunks: &[Vec<Vec<Chunk>>],
+        counts: &[f64],
+        clip_skip: u32,
         silent: bool,
     ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
-        // Vocabularies that cut a prompt differently would give states of different lengths.
-        let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let mut states = Vec::with_capacity(rows.len());
+        // Texts that change are of one length, and vocabularies may cut them differently.
+        let longest = chunks.iter().flatten().map(Vec::len).max().unwrap_or(1);
+        let mut contexts = Vec::with_capacity(chunks.len());
         let mut pooled = None;
-        for ((encoder, rows), layers) in self.encoders.iter().zip(rows).zip(layers) {
-            let mut rows = rows.clone();
-            rows.resize(longest, encoder.empty_row());
-            let found = encoder.network.encode(&rows, *layers, encoder.vocabulary.end())?;
-            states.push(found.states.flatten_to(1)?.unsqueeze(0)?);
-            // What a long prompt is as a whole, its first chunk says (A1111, ComfyUI).
-            pooled = found.pooled.map(|pooled| pooled.narrow(0, 0, 1)).transpose()?.or(pooled);
+        for ((encoder, text), chunks) in self.encoders.iter().zip(&self.blueprint.texts).zip(chunks) {
+            let layers = text.layers(clip_skip);
+            let empty = encoder.empty_chunk();
+            let mut states = Vec::with_capacity(longest);
+            for at in 0..longest {
+                let rows: Vec<&Chunk> = chunks.iter().map(|chunks| chunks.get(at).unwrap_or(&empty)).collect();
+                let (said, whole) = encoder.encode(&rows, counts, layers)?;
+                states.push(said);
+                // What a long prompt is as a whole, its first chunk says (A1111, ComfyUI).
+                if at == 0 {
+                    pooled = whole.or(pooled);
+                }
+            }
+            contexts.push(Tensor::cat(&states, 1)?);
         }
-        let context = Tensor::cat(&states, 2)?.contiguous()?;
+        let context = Tensor::cat(&contexts, 2)?.contiguous()?;
         if silent {
             return Ok((context.zeros_like()?, pooled.map(|pooled| pooled.zeros_like()).transpose()?));
         }
@@ -126,21 +184,48 @@ impl Model {
 }
 
 impl Encoder {
-    fn rows(&self, prompt: &str) -> Result<Vec<Vec<u32>>, EngineError> {
-        let tokens = self.vocabulary.encode(prompt)?;
-        let window = self.network.shape().positions;
-        let rows = chunks(&tokens, &self.vocabulary, window);
-        if rows.len() > MAX_CHUNKS {
+    fn chunks(&self, text: &str, rows: &mut usize) -> Result<Vec<Chunk>, EngineError> {
+        let chunks = chunks(text, &self.vocabulary, self.network.shape().positions)?;
+        *rows += chunks.len();
+        if *rows > MAX_ROWS {
             return Err(EngineError::Setting {
                 setting: "prompt",
-                given: format!("{} tokens long", tokens.len()),
-                wanted: format!("at most {MAX_CHUNKS} chunks of {} tokens", window - 2),
+                given: format!("{rows} rows of tokens or more"),
+                wanted: format!("at most {MAX_ROWS} in all that it says over time"),
             });
         }
-        Ok(rows)
+        Ok(chunks)
     }
 
-    fn empty_row(&self) -> Vec<u32> {
-        chunks(&[], &self.vocabulary, self.network.shape().positions).remove(0)
+    fn empty_chunk(&self) -> Chunk {
+        empty_chunk(&self.vocabulary, self.network.shape().positions)
     }
+
+    /// The weighted states of one chunk of every text, and the texts as a whole.
+    fn encode(&self, rows: &[&Chunk], counts: &[f64], layers: Layers) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+        let ids: Vec<Vec<u32>> = rows.iter().map(|chunk| chunk.tokens.clone()).collect();
+        let found = self.network.encode(&ids, layers, self.vocabulary.end())?;
+        let states = if rows.iter().any(|chunk| chunk.weights.iter().any(|weight| *weight != 1.0)) {
+            emphasised(&found.states, rows, counts)?
+        } else {
+            found.states
+        };
+        Ok((states, found.pooled))
+    }
+}
+
+/// Multiplies the state of each token by its weight, and everything so that the mean over all texts, as often as each is
+/// said, stays what it was (A1111 v1.10 `modules/sd_emphasis.py`, `EmphasisOriginal`).
+fn emphasised(states: &Tensor, rows: &[&Chunk], counts: &[f64]) -> candle_core::Result<Tensor> {
+    let (texts, tokens, _) = states.dims3()?;
+    let weights: Vec<f32> = rows.iter().flat_map(|chunk| &chunk.weights).copied().collect();
+    let weights = Tensor::from_vec(weights, (texts, tokens, 1), states.device())?;
+    let weighted = states.broadcast_mul(&weights)?;
+    let sum = |states: &Tensor| -> candle_core::Result<f64> {
+        let sums: Vec<f32> = states.sum((1, 2))?.to_vec1()?;
+        Ok(sums.iter().zip(counts).map(|(sum, count)| f64::from(*sum) * count).sum())
+    };
+    let kept = sum(states)? / sum(&weighted)?;
+    // Weights of zero everywhere leave no mean to restore.
+    if kept.is_finite() { weighted * kept } else { Ok(weighted) }
 }

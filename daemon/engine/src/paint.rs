@@ -1,8 +1,8 @@
 //! One painting from noise to pixels, with its progress and its exits.
 
 use crate::error::EngineError;
-use crate::model::{Model, Wording};
-use crate::networks::Conditions;
+use crate::guidance::Guidance;
+use crate::model::Model;
 use crate::sample::{Levels, NoiseGenerator, NoiseLevel, NoiseSchedule, StepContext, sample};
 use crate::settings::painted_steps;
 use candle_core::{Device, Tensor};
@@ -45,7 +45,7 @@ pub(crate) fn paint(
     reporter: &Reporter<'_>,
 ) -> Result<Vec<PaintedImage>, EngineError> {
     reporter.report(Phase::EncodingPrompt, 0, 0)?;
-    let conditioning = Conditioning::of(model, request, settings)?;
+    let mut guidance = Guidance::of(model, request, settings)?;
     let schedule = NoiseSchedule { schedule: settings.schedule, sampler: settings.sampler };
     let levels = model.blueprint.noise.levels(schedule, settings.steps as usize);
     let levels = levels.last(sampler_steps(request, settings));
@@ -61,7 +61,7 @@ pub(crate) fn paint(
                 }
             };
             reporter.report(Phase::Sampling, 0, index)?;
-            let mut steps = Steps { model, conditioning: &conditioning, reporter, image_index: index };
+            let mut steps = Steps { model, guidance: &mut guidance, reporter, image_index: index, evaluation: 0 };
             let latents = sample(settings.sampler, &levels, start, &mut noise, &mut steps)?;
             reporter.report(Phase::Decoding, reporter.total_steps, index)?;
             let rgb = decode(model, &latents, reporter.total_steps)?;
@@ -112,81 +112,25 @@ fn from_image(
     noisy(noise).map_err(EngineError::computing("adding noise to the init image"))
 }
 
-/// The prompts' states on the device.
-struct Conditioning {
-    positive: Conditions,
-    /// Absent where guidance would do nothing.
-    negative: Option<Conditions>,
-    /// Negative above positive where they are equally long, so that the network runs once for both.
-    both: Option<Conditions>,
-    guidance: f64,
-}
-
-impl Conditioning {
-    fn of(model: &Model, request: &PaintRequest, settings: &PaintSettings) -> Result<Self, EngineError> {
-        let (clip_skip, size) = (settings.clip_skip, (settings.width, settings.height));
-        let said = |prompt, negative| model.conditions(Wording { prompt, negative, clip_skip, size });
-        let positive = said(&request.prompt, false)?;
-        let guidance = f64::from(settings.guidance_scale);
-        if guidance <= 1.0 {
-            return Ok(Self { positive, negative: None, both: None, guidance });
-        }
-        let negative = said(&request.negative_prompt, true)?;
-        let both = if negative.context.dims() == positive.context.dims() {
-            Some(joined(&negative, &positive).map_err(EngineError::computing("joining the prompts"))?)
-        } else {
-            None
-        };
-        Ok(Self { positive, negative: Some(negative), both, guidance })
-    }
-}
-
-fn joined(above: &Conditions, below: &Conditions) -> candle_core::Result<Conditions> {
-    let added = match (&above.added, &below.added) {
-        (Some(above), Some(below)) => Some(Tensor::cat(&[above, below], 0)?),
-        _ => None,
-    };
-    Ok(Conditions { context: Tensor::cat(&[&above.context, &below.context], 0)?, added })
-}
-
 /// The network as samplers see it, and the end of every step.
 struct Steps<'a> {
     model: &'a Model,
-    conditioning: &'a Conditioning,
+    guidance: &'a mut Guidance,
     reporter: &'a Reporter<'a>,
     image_index: u32,
-}
-
-impl Steps<'_> {
-    /// The guided prediction for network input `x`, on the CPU.
-    fn predict(&self, x: &Tensor, timestep: f64) -> candle_core::Result<Tensor> {
-        let (unet, conditioning) = (&self.model.unet, self.conditioning);
-        let x = x.to_device(&self.model.device)?;
-        let guided = match (&conditioning.both, &conditioning.negative) {
-            (Some(both), _) => {
-                let predicted = unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, both)?;
-                guide(&predicted.narrow(0, 0, 1)?, &predicted.narrow(0, 1, 1)?, conditioning.guidance)?
-            }
-            (None, Some(negative)) => {
-                let low = unet.forward(&x, timestep, negative)?;
-                guide(&low, &unet.forward(&x, timestep, &conditioning.positive)?, conditioning.guidance)?
-            }
-            (None, None) => unet.forward(&x, timestep, &conditioning.positive)?,
-        };
-        guided.to_device(&Device::Cpu)
-    }
-}
-
-/// Classifier-free guidance (Ho and Salimans 2022): from the unconditional prediction past the conditional one.
-fn guide(without: &Tensor, with: &Tensor, scale: f64) -> candle_core::Result<Tensor> {
-    without + ((with - without)? * scale)?
+    /// How often the network was asked.
+    evaluation: usize,
 }
 
 impl StepContext for Steps<'_> {
     fn denoise(&mut self, x: &Tensor, level: NoiseLevel) -> Result<Tensor, EngineError> {
-        let clean = || {
-            let predicted = self.predict(&(x * (1.0 / level.sigma.hypot(1.0)))?, level.timestep)?;
-            self.model.blueprint.prediction.clean(x, &predicted, level.sigma)
+        let (model, evaluation) = (self.model, self.evaluation);
+        self.evaluation += 1;
+        let mut clean = || {
+            let input = (x * (1.0 / level.sigma.hypot(1.0)))?.to_device(&model.device)?;
+            let predicted = self.guidance.predict(&model.unet, &input, level.timestep, evaluation)?;
+            let predicted = predicted.to_device(&Device::Cpu)?;
+            model.blueprint.prediction.clean(x, &predicted, level.sigma)
         };
         clean().map_err(EngineError::computing("a step of the network"))
     }

@@ -1,22 +1,101 @@
-//! Prompts longer than the text encoder's window: cut into chunks that are encoded apart, as A1111 introduced it.
+//! Prompts as rows of the text encoder's window, each token with its weight, as A1111 introduced it: 75 tokens a row, cut
+//! behind a comma where one is near, and wherever the prompt says `BREAK`.
+//!
+//! Facts from AUTOMATIC1111/stable-diffusion-webui v1.10 `modules/sd_hijack_clip.py` (`tokenize_line`), with its default
+//! of looking back 20 tokens for a comma.
 
 use super::Vocabulary;
+use super::emphasis::{Piece, pieces};
+use crate::error::EngineError;
 
-/// Rows of exactly `window` ids: a start token, up to `window − 2` tokens of the prompt, an end token, padding.
+/// How far back a comma may lie for the words behind it to be moved to the next row together.
+const COMMA_REACH: usize = 20;
+
+/// One row: start token, tokens of the prompt, end token, padding.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Chunk {
+    /// As many as the encoder's window.
+    pub(crate) tokens: Vec<u32>,
+    /// What each token's state is multiplied by.
+    pub(crate) weights: Vec<f32>,
+}
+
+/// The rows of a prompt, each of `window` tokens. There is at least one, so an empty prompt gives the encoding of
+/// nothing.
 ///
-/// There is at least one row, so an empty prompt gives the encoding of nothing. Tokens are taken as they come: weights
-/// in parentheses, `BREAK` and the like are read as words.
-pub(crate) fn chunks(tokens: &[u32], vocabulary: &Vocabulary, window: usize) -> Vec<Vec<u32>> {
-    let room = window.saturating_sub(2).max(1);
-    let frame = |part: &[u32]| {
-        let mut row = Vec::with_capacity(window);
-        row.push(vocabulary.start());
-        row.extend_from_slice(part);
-        row.push(vocabulary.end());
-        row.resize(window, vocabulary.padding());
-        row
-    };
-    if tokens.is_empty() { vec![frame(&[])] } else { tokens.chunks(room).map(frame).collect() }
+/// # Errors
+/// When the tokenizer fails.
+pub(crate) fn chunks(prompt: &str, vocabulary: &Vocabulary, window: usize) -> Result<Vec<Chunk>, EngineError> {
+    let mut rows = Rows { vocabulary, window, done: Vec::new(), row: Vec::new(), comma: None };
+    for piece in pieces(prompt) {
+        match piece {
+            Piece::Break => rows.close(),
+            Piece::Words { text, weight } => {
+                for token in vocabulary.encode(&text)? {
+                    rows.push(token, weight as f32);
+                }
+            }
+        }
+    }
+    if !rows.row.is_empty() || rows.done.is_empty() {
+        rows.close();
+    }
+    Ok(rows.done)
+}
+
+/// The row of nothing.
+pub(crate) fn empty_chunk(vocabulary: &Vocabulary, window: usize) -> Chunk {
+    framed(&[], vocabulary, window)
+}
+
+struct Rows<'a> {
+    vocabulary: &'a Vocabulary,
+    window: usize,
+    done: Vec<Chunk>,
+    row: Vec<(u32, f32)>,
+    /// Where the row's last comma stands.
+    comma: Option<usize>,
+}
+
+impl Rows<'_> {
+    fn push(&mut self, token: u32, weight: f32) {
+        let room = self.window.saturating_sub(2).max(1);
+        if Some(token) == self.vocabulary.comma() {
+            self.comma = Some(self.row.len());
+        } else if self.row.len() == room
+            && let Some(comma) = self.comma
+            && room - comma <= COMMA_REACH
+        {
+            let moved = self.row.split_off(comma + 1);
+            self.close();
+            self.row = moved;
+        }
+        if self.row.len() == room {
+            self.close();
+        }
+        self.row.push((token, weight));
+    }
+
+    fn close(&mut self) {
+        self.done.push(framed(&std::mem::take(&mut self.row), self.vocabulary, self.window));
+        self.comma = None;
+    }
+}
+
+fn framed(part: &[(u32, f32)], vocabulary: &Vocabulary, window: usize) -> Chunk {
+    let mut tokens = Vec::with_capacity(window);
+    tokens.push(vocabulary.start());
+    tokens.extend(part.iter().map(|(token, _)| token));
+    tokens.resize(window, vocabulary.end());
+    // Behind the first end token nothing is said any more, whatever stands there.
+    let end = tokens.iter().position(|token| *token == vocabulary.end()).unwrap_or(window);
+    if vocabulary.padding() != vocabulary.end() {
+        tokens.iter_mut().skip(end + 1).for_each(|token| *token = vocabulary.padding());
+    }
+    let mut weights = vec![1.0];
+    weights.extend(part.iter().map(|(_, weight)| weight));
+    weights.resize(window, 1.0);
+    Chunk { tokens, weights }
 }
 
 #[cfg(test)]
@@ -24,11 +103,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_framed_and_padded_one_by_one() {
+    fn rows_are_framed_and_padded_one_by_one() {
         let vocabulary = Vocabulary::tiny_emoji().unwrap();
         let (start, end) = (1998, 1999);
-        assert_eq!(chunks(&[], &vocabulary, 5), [[start, end, end, end, end]]);
-        assert_eq!(chunks(&[1, 2, 3], &vocabulary, 5), [[start, 1, 2, 3, end]]);
-        assert_eq!(chunks(&[1, 2, 3, 4], &vocabulary, 5), [[start, 1, 2, 3, end], [start, 4, end, end, end]]);
+        let ids = vocabulary.encode("red heart").unwrap();
+        let tokens = |prompt: &str, window| -> Vec<Vec<u32>> {
+            chunks(prompt, &vocabulary, window).unwrap().into_iter().map(|chunk| chunk.tokens).collect()
+        };
+        assert_eq!(tokens("", 5), [[start, end, end, end, end]]);
+        assert_eq!(tokens("red heart", 5), [[start, ids[0], ids[1], end, end]]);
+        let (one, two) = (ids[0], ids[1]);
+        assert_eq!(tokens("red heart red heart", 5), [[start, one, two, one, end], [start, two, end, end, end]]);
+    }
+
+    #[test]
+    fn padding_of_its_own_follows_the_first_end() {
+        let vocabulary = Vocabulary::clip().unwrap().padded_with("!");
+        let row = chunks("fox", &vocabulary, 77).unwrap().remove(0);
+        assert_eq!((row.tokens[2], row.tokens[3], row.tokens[76]), (49_407, 0, 0));
     }
 }

@@ -1,7 +1,14 @@
-//! From a prompt to rows of token ids.
+//! From a prompt to rows of token ids: which texts it is at which step, how much each word weighs, and how it is cut.
 
 mod chunks;
+mod composition;
+mod editing;
+mod emphasis;
+#[cfg(test)]
+mod golden_tests;
 mod vocabulary;
 
-pub(crate) use chunks::chunks;
+pub(crate) use chunks::{Chunk, chunks, empty_chunk};
+pub(crate) use composition::compose;
+pub(crate) use editing::schedule;
 pub(crate) use vocabulary::Vocabulary;

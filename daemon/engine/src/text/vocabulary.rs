@@ -31,6 +31,7 @@ pub(crate) struct Vocabulary {
     start: u32,
     end: u32,
     padding: u32,
+    comma: Option<u32>,
 }
 
 impl Vocabulary {
@@ -108,7 +109,8 @@ impl Vocabulary {
             tokenizer.token_to_id(token).ok_or_else(|| EngineError::MissingToken { token, origin: origin.to_owned() })
         };
         let (start, end) = (id(START)?, id(END)?);
-        Ok(Self { tokenizer, start, end, padding: end })
+        let comma = tokenizer.token_to_id(",</w>");
+        Ok(Self { tokenizer, start, end, padding: end, comma })
     }
 
     /// Pads with another token than the end token, where a model's tokenizer says so.
@@ -134,6 +136,11 @@ impl Vocabulary {
 
     pub(crate) fn padding(&self) -> u32 {
         self.padding
+    }
+
+    /// A comma at a word's end, where the vocabulary has one.
+    pub(crate) fn comma(&self) -> Option<u32> {
+        self.comma
     }
 
     /// The ids of a prompt without start and end token.

@@ -1,0 +1,126 @@
+//! What leads the network: the prompts, what the picture is led away from, and how they are joined.
+
+use crate::error::EngineError;
+use crate::model::{Model, Spoken, Wording};
+use crate::networks::{Conditions, Unet};
+use candle_core::{Result, Tensor};
+use paintbox_domain::generation::{PaintRequest, PaintSettings};
+
+/// The prompts of a painting.
+pub(crate) struct Guidance {
+    positive: Vec<Spoken>,
+    /// Absent where it would change nothing.
+    negative: Option<Spoken>,
+    scale: f64,
+    /// What was said last, as it mostly stays the same from one evaluation to the next.
+    last: Option<(Vec<usize>, Said)>,
+}
+
+/// What is said at one evaluation.
+struct Said {
+    positive: Conditions,
+    negative: Option<Conditions>,
+    /// Negative above positive where they are equally long, so that the network runs once for both.
+    both: Option<Conditions>,
+}
+
+impl Guidance {
+    pub(crate) fn of(
+        model: &Model,
+        request: &PaintRequest,
+        settings: &PaintSettings,
+    ) -> std::result::Result<Self, EngineError> {
+        let wording = |prompt, negative| Wording {
+            prompt,
+            negative,
+            clip_skip: settings.clip_skip,
+            size: (settings.width, settings.height),
+            evaluations: settings.steps as usize,
+        };
+        let positive = model.listen(wording(&request.prompt, false))?;
+        // Below one, guidance would lead away from the prompt.
+        let scale = f64::from(settings.guidance_scale).max(1.0);
+        let weights: f64 = positive.iter().map(|spoken| spoken.weight).sum();
+        #[expect(clippy::float_cmp, reason = "only where it is exactly so, nothing remains of what is led away from")]
+        let is_alone = scale * weights == 1.0;
+        let negative =
+            if is_alone { None } else { model.listen(wording(&request.negative_prompt, true))?.into_iter().next() };
+        Ok(Self { positive, negative, scale, last: None })
+    }
+
+    /// The guided prediction for network input `x` `[1, c, h, w]`; evaluations are counted from 0.
+    ///
+    /// From the unconditional prediction past the conditional ones, by the scale and each by its weight (Ho and Salimans
+    /// 2022, Liu et al. 2022).
+    pub(crate) fn predict(&mut self, unet: &Unet, x: &Tensor, timestep: f64, evaluation: usize) -> Result<Tensor> {
+        let count = self.positive.len();
+        let weights: Vec<f64> = self.positive.iter().map(|spoken| spoken.weight * self.scale).collect();
+        let said = self.said(evaluation)?;
+        let repeated = |count: usize| x.repeat((count, 1, 1, 1));
+        let (negative, positive) = match (&said.both, &said.negative) {
+            (Some(both), _) => {
+                let predicted = unet.forward(&repeated(1 + count)?, timestep, both)?;
+                (Some(predicted.narrow(0, 0, 1)?), predicted.narrow(0, 1, count)?)
+            }
+            (None, Some(negative)) => {
+                let low = unet.forward(x, timestep, negative)?;
+                (Some(low), unet.forward(&repeated(count)?, timestep, &said.positive)?)
+            }
+            (None, None) => (None, unet.forward(&repeated(count)?, timestep, &said.positive)?),
+        };
+        let mut parts = (0..count).map(|part| positive.narrow(0, part, 1)).zip(&weights);
+        match negative {
+            Some(negative) => {
+                parts.try_fold(negative.clone(), |sum, (part, weight)| sum + ((part? - &negative)? * *weight)?)
+            }
+            None => parts.try_fold(x.zeros_like()?, |sum, (part, weight)| sum + (part? * *weight)?),
+        }
+    }
+
+    fn said(&mut self, evaluation: usize) -> Result<&Said> {
+        let texts: Vec<usize> =
+            self.positive.iter().chain(&self.negative).map(|spoken| spoken.at(evaluation)).collect();
+        let known = self.last.take().filter(|(last, _)| *last == texts);
+        let said = match known {
+            Some(known) => known,
+            None => {
+                let said = self.say(&texts)?;
+                (texts, said)
+            }
+        };
+        Ok(&self.last.insert(said).1)
+    }
+
+    fn say(&self, texts: &[usize]) -> Result<Said> {
+        let parts: Vec<&Conditions> =
+            self.positive.iter().zip(texts).map(|(spoken, text)| spoken.text(*text)).collect();
+        let positive = stacked(&parts)?;
+        let negative = self.negative.as_ref().zip(texts.last()).map(|(spoken, text)| spoken.text(*text).clone());
+        let both = match &negative {
+            Some(negative) if negative.context.dim(1)? == positive.context.dim(1)? => {
+                Some(stacked(&[negative, &positive])?)
+            }
+            _ => None,
+        };
+        Ok(Said { positive, negative, both })
+    }
+}
+
+/// Prompts one above the other; shorter ones repeat their last state, as in A1111 (`stack_conds`).
+fn stacked(parts: &[&Conditions]) -> Result<Conditions> {
+    let longest = parts.iter().map(|part| part.context.dim(1)).collect::<Result<Vec<_>>>()?.into_iter().max();
+    let contexts = parts.iter().map(|part| {
+        let (_, tokens, _) = part.context.dims3()?;
+        let missing = longest.unwrap_or(tokens) - tokens;
+        if missing == 0 {
+            return Ok(part.context.clone());
+        }
+        let last = part.context.narrow(1, tokens - 1, 1)?.repeat((1, missing, 1))?;
+        Tensor::cat(&[&part.context, &last], 1)
+    });
+    let added: Option<Vec<&Tensor>> = parts.iter().map(|part| part.added.as_ref()).collect();
+    Ok(Conditions {
+        context: Tensor::cat(&contexts.collect::<Result<Vec<_>>>()?, 0)?,
+        added: added.map(|added| Tensor::cat(&added, 0)).transpose()?,
+    })
+}
