@@ -59,7 +59,11 @@ fn main() -> Result<(), Failure> {
     );
     println!("  processor  {:>8.1} ms, {:.4} % of one", processor * 1e3, 100.0 * processor / took);
     println!("  wake-ups   {:>8.2} a second", after.wake_ups.saturating_sub(before.wake_ups) as f64 / took);
-    println!("  read       {:>8} bytes, of a disk or not", after.read - before.read);
+    println!(
+        "  read       {:>8} bytes, {} of them from a disk",
+        after.read - before.read,
+        after.read_from_disk - before.read_from_disk
+    );
     println!("  written    {:>8} bytes", after.written - before.written);
     println!("  resident   {:>8.1} MB", after.resident as f64 / 1e6);
     Ok(())
@@ -156,6 +160,7 @@ struct Usage {
     wake_ups: u64,
     /// Asked of the system, whether a disk had to be read for it or not.
     read: u64,
+    read_from_disk: u64,
     written: u64,
     /// Bytes of memory now.
     resident: u64,
@@ -172,6 +177,7 @@ impl Usage {
             processor: processor_of(&std::fs::read_to_string(process.join("stat"))?)?,
             wake_ups: 0,
             read: field(&io, "rchar")?,
+            read_from_disk: field(&io, "read_bytes")?,
             written: field(&io, "write_bytes")?,
             resident: field(&status, "VmRSS")? * 1_024,
         };
