@@ -1,5 +1,7 @@
 //! A picture wanted, a picture made, and the port between the queue and the engine.
 
+mod names;
+
 use crate::kind::closed_names;
 use crate::{Architecture, Failure, Sha256};
 use std::path::PathBuf;
@@ -9,8 +11,15 @@ closed_names! {
     Sampler {
         Euler = "euler",
         EulerAncestral = "euler_a",
+        Heun = "heun",
+        Dpm2 = "dpm_2",
+        Dpm2Ancestral = "dpm_2_a",
+        Lms = "lms",
+        DpmPlusPlus2sAncestral = "dpmpp_2s_a",
         DpmPlusPlus2m = "dpmpp_2m",
         Ddim = "ddim",
+        /// For latent consistency models.
+        Lcm = "lcm",
     }
 }
 
@@ -25,6 +34,14 @@ closed_names! {
         DdimUniform = "ddim_uniform",
         /// Every so-manieth training step, counted from the last (ComfyUI's and A1111's name; `trailing` in diffusers).
         Simple = "simple",
+        /// Evenly in training time, ending one step above the first (ComfyUI's name; A1111's "SGM Uniform").
+        SgmUniform = "sgm_uniform",
+        /// Evenly in the logarithm of the noise.
+        Exponential = "exponential",
+        /// By the quantiles of a beta distribution (Lee et al. 2024).
+        Beta = "beta",
+        /// Align Your Steps (Sabour et al. 2024): the levels that were found best for the family.
+        AlignYourSteps = "ays",
     }
 }
 

@@ -4,7 +4,7 @@ use crate::device::{self, DeviceChoice};
 use crate::error::EngineError;
 use crate::load::{blueprint, index, merges};
 use crate::model::Model;
-use crate::paint::{Reporter, paint, sampler_steps};
+use crate::paint::{Reporter, noise_levels, paint};
 use crate::settings;
 use candle_core::Device;
 use paintbox_domain::generation::{
@@ -92,7 +92,8 @@ impl Engine {
         let index = index(&request.model)?;
         let blueprint = blueprint(&index)?;
         let settings = settings::resolve(request, &blueprint, self.options.memory_limit_bytes)?;
-        let steps = u32::try_from(sampler_steps(request, &settings)).unwrap_or(u32::MAX);
+        let levels = noise_levels(&blueprint, request, &settings);
+        let steps = u32::try_from(levels.steps.len()).unwrap_or(u32::MAX);
         let reporter = Reporter::new(control, steps, request.count);
         reporter.report(Phase::Loading, 0, 0)?;
 

@@ -3,6 +3,7 @@
 use crate::error::EngineError;
 use crate::model::{Model, Spoken, Wording};
 use crate::networks::{Conditions, Unet};
+use crate::sample::evaluations;
 use candle_core::{Result, Tensor};
 use paintbox_domain::generation::{PaintRequest, PaintSettings};
 
@@ -35,7 +36,7 @@ impl Guidance {
             negative,
             clip_skip: settings.clip_skip,
             size: (settings.width, settings.height),
-            evaluations: settings.steps as usize,
+            evaluations: settings.steps as usize * evaluations(settings.sampler),
         };
         let positive = model.listen(wording(&request.prompt, false))?;
         // Below one, guidance would lead away from the prompt.

@@ -2,6 +2,7 @@
 
 use crate::error::EngineError;
 use crate::guidance::Guidance;
+use crate::load::Blueprint;
 use crate::model::Model;
 use crate::sample::{Levels, NoiseGenerator, NoiseLevel, NoiseSchedule, StepContext, sample};
 use crate::settings::painted_steps;
@@ -32,9 +33,15 @@ impl<'a> Reporter<'a> {
     }
 }
 
-/// Steps that the sampler takes for each image.
-pub(crate) fn sampler_steps(request: &PaintRequest, settings: &PaintSettings) -> usize {
-    request.init.as_ref().map_or(settings.steps as usize, |init| painted_steps(settings.steps, init.strength))
+/// The noise levels that each image of a request passes through.
+pub(crate) fn noise_levels(blueprint: &Blueprint, request: &PaintRequest, settings: &PaintSettings) -> Levels {
+    let (schedule, sampler) = (settings.schedule, settings.sampler);
+    let spacing = NoiseSchedule { schedule, sampler, is_xl: blueprint.added.is_some() };
+    let levels = blueprint.noise.levels(spacing, settings.steps as usize);
+    match &request.init {
+        Some(init) => levels.last(painted_steps(settings.steps, init.strength)),
+        None => levels,
+    }
 }
 
 /// Paints all images of a request.
@@ -46,9 +53,7 @@ pub(crate) fn paint(
 ) -> Result<Vec<PaintedImage>, EngineError> {
     reporter.report(Phase::EncodingPrompt, 0, 0)?;
     let mut guidance = Guidance::of(model, request, settings)?;
-    let schedule = NoiseSchedule { schedule: settings.schedule, sampler: settings.sampler };
-    let levels = model.blueprint.noise.levels(schedule, settings.steps as usize);
-    let levels = levels.last(sampler_steps(request, settings));
+    let levels = noise_levels(&model.blueprint, request, settings);
     (0..request.count)
         .map(|index| {
             let seed = request.seed.wrapping_add(u64::from(index));
@@ -133,6 +138,10 @@ impl StepContext for Steps<'_> {
             model.blueprint.prediction.clean(x, &predicted, level.sigma)
         };
         clean().map_err(EngineError::computing("a step of the network"))
+    }
+
+    fn level(&self, sigma: f64) -> NoiseLevel {
+        self.model.blueprint.noise.level(sigma)
     }
 
     fn stepped(&mut self, index: usize, x: &Tensor) -> Result<(), EngineError> {

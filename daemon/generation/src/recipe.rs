@@ -83,7 +83,13 @@ fn sampler_name(sampler: Sampler) -> &'static str {
     match sampler {
         Sampler::Euler => "Euler",
         Sampler::EulerAncestral => "Euler a",
+        Sampler::Heun => "Heun",
+        Sampler::Dpm2 => "DPM2",
+        Sampler::Dpm2Ancestral => "DPM2 a",
+        Sampler::Lms => "LMS",
+        Sampler::DpmPlusPlus2sAncestral => "DPM++ 2S a",
         Sampler::DpmPlusPlus2m => "DPM++ 2M",
+        Sampler::Lcm => "LCM",
         Sampler::Ddim => "DDIM",
     }
 }
@@ -95,6 +101,10 @@ fn schedule_name(schedule: Schedule) -> &'static str {
         Schedule::Karras => "Karras",
         Schedule::DdimUniform => "DDIM",
         Schedule::Simple => "Simple",
+        Schedule::SgmUniform => "SGM Uniform",
+        Schedule::Exponential => "Exponential",
+        Schedule::Beta => "Beta",
+        Schedule::AlignYourSteps => "Align Your Steps",
     }
 }
 

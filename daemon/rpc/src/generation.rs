@@ -23,15 +23,18 @@ fn unsupported(field: &'static str, given: &str, known: &[&str]) -> Status {
 
 fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
     let message = message.ok_or_else(|| invalid("spec", "there is no specification"))?;
-    let sampler = match message.sampler.as_str() {
-        "" => None,
-        name => Some(Sampler::from_name(name).ok_or_else(|| {
-            unsupported("sampler", name, &Sampler::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
-        })?),
+    let (sampler, spaced) = match message.sampler.as_str() {
+        "" => (None, None),
+        name => {
+            let (sampler, spaced) = Sampler::by_any_name(name).ok_or_else(|| {
+                unsupported("sampler", name, &Sampler::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
+            })?;
+            (Some(sampler), spaced)
+        }
     };
     let schedule = match message.schedule.as_str() {
-        "" => None,
-        name => Some(Schedule::from_name(name).ok_or_else(|| {
+        "" => spaced,
+        name => Some(Schedule::by_any_name(name).ok_or_else(|| {
             unsupported("schedule", name, &Schedule::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
         })?),
     };

@@ -4,6 +4,7 @@
 //! time at which the network saw it. Everything is computed in f64 from the training schedule.
 
 use paintbox_domain::generation::{Sampler, Schedule};
+use statrs::distribution::{Beta, ContinuousCDF};
 
 /// Training times of every Stable Diffusion model.
 pub(crate) const TRAINING_STEPS: usize = 1000;
@@ -62,6 +63,35 @@ impl Levels {
 pub(crate) struct NoiseSchedule {
     pub(crate) schedule: Schedule,
     pub(crate) sampler: Sampler,
+    /// Whether the model is of XL's family, for which other levels were found best.
+    pub(crate) is_xl: bool,
+}
+
+/// The quantile of the beta distribution with α = β = 0.6, which ComfyUI (`beta_scheduler`) spaces training times by.
+fn beta_quantile(part: f64) -> f64 {
+    const SHAPE: f64 = 0.6;
+    // The ends and the middle are known, and the middle is a half that rounding has to see as one.
+    if part >= 1.0 {
+        return 1.0;
+    }
+    if (part - 0.5).abs() < f64::EPSILON {
+        return 0.5;
+    }
+    Beta::new(SHAPE, SHAPE).map_or(part, |beta| beta.inverse_cdf(part))
+}
+
+/// Ten steps that Sabour et al. 2024 (Align Your Steps) found best, and, for other numbers of steps, what lies between
+/// them in ln σ.
+fn aligned(is_xl: bool, steps: usize) -> impl Iterator<Item = f64> {
+    const SD1: [f64; 11] = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029];
+    const XL: [f64; 11] = [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029];
+    let known = if is_xl { XL } else { SD1 };
+    (0..steps).map(move |k| {
+        let at = 10.0 * k as f64 / steps as f64;
+        let low = (at as usize).min(9);
+        let (above, below) = (known[low].ln(), known[low + 1].ln());
+        (above + (below - above) * (at - low as f64)).exp()
+    })
 }
 
 impl TrainingNoise {
@@ -112,61 +142,92 @@ impl TrainingNoise {
         low as f64 + part
     }
 
-    /// The levels of `steps` sampler steps, `1 ≤ steps ≤` [`TRAINING_STEPS`].
+    /// A level between those of training.
+    pub(crate) fn level(&self, sigma: f64) -> NoiseLevel {
+        NoiseLevel { sigma, timestep: self.timestep_of(sigma) }
+    }
+
+    /// σ at a training time, linear in ln σ between whole times as ComfyUI interpolates.
+    fn sigma_between(&self, timestep: f64) -> f64 {
+        let last = self.sigmas.len() - 1;
+        let low = (timestep.max(0.0) as usize).min(last);
+        let (below, above) = (self.sigmas[low].ln(), self.sigmas[(low + 1).min(last)].ln());
+        (below + (above - below) * (timestep - low as f64).clamp(0.0, 1.0)).exp()
+    }
+
+    /// The levels of `steps` sampler steps, `1 ≤ steps ≤` [`TRAINING_STEPS`]; fewer where a spacing says one level twice.
     ///
+    /// The two solvers that look half way to the next level do badly on the last but one, which A1111 and ComfyUI leave
+    /// out for them.
+    pub(crate) fn levels(&self, schedule: NoiseSchedule, steps: usize) -> Levels {
+        let leaves_one_out =
+            matches!(schedule.sampler, Sampler::Dpm2 | Sampler::Dpm2Ancestral) && steps > 1 && steps < TRAINING_STEPS;
+        let mut spaced = self.spaced(schedule, if leaves_one_out { steps + 1 } else { steps });
+        if leaves_one_out {
+            spaced.pop();
+        }
+        let variance_preserving = spaced.first().map_or(1.0, |first| first.sigma.hypot(1.0));
+        let plain = spaced.first().map_or(1.0, |first| first.sigma);
+        match (schedule.sampler, schedule.schedule) {
+            // DDIM keeps what noise its last training time has.
+            (Sampler::Ddim, Schedule::DdimUniform | Schedule::Normal | Schedule::Simple) => {
+                let last_sigma = self.sigmas[0];
+                let (initial_scale, final_scale) = (variance_preserving, 1.0 / last_sigma.hypot(1.0));
+                Levels { steps: spaced, last_sigma, initial_scale, final_scale }
+            }
+            // These work on signals of unit variance; the others start at σ itself, but for diffusers' own spacing.
+            (Sampler::DpmPlusPlus2m | Sampler::Ddim, _) | (_, Schedule::DdimUniform) => {
+                Levels { steps: spaced, last_sigma: 0.0, initial_scale: variance_preserving, final_scale: 1.0 }
+            }
+            _ => Levels { steps: spaced, last_sigma: 0.0, initial_scale: plain, final_scale: 1.0 },
+        }
+    }
+
     /// Even spacing is not one thing in diffusers: its multistep DPM-Solver++ spaces one point more than it uses and
     /// leaves out the cleanest, so that no evaluation is spent where nothing is left to remove, and rounds to whole
     /// times. Each sampler gets the spacing of its reference here, so that the same settings give the same picture.
-    pub(crate) fn levels(&self, schedule: NoiseSchedule, steps: usize) -> Levels {
+    fn spaced(&self, schedule: NoiseSchedule, steps: usize) -> Vec<NoiseLevel> {
         let at = |timestep: f64| NoiseLevel { sigma: self.sigma_at(timestep), timestep };
+        let last = (TRAINING_STEPS - 1) as f64;
         let multistep = schedule.sampler == Sampler::DpmPlusPlus2m;
-        let ddim = schedule.sampler == Sampler::Ddim;
-        let even_in_whole_steps = || -> Vec<NoiseLevel> {
-            let points = if multistep { (steps + 1).min(TRAINING_STEPS) } else { steps };
-            let skip = points - steps;
-            let stride = TRAINING_STEPS / points;
-            let cleanest = self.steps_offset.min(TRAINING_STEPS - 1 - (points - 1) * stride);
-            (skip..points).rev().map(|k| at((cleanest + k * stride) as f64)).collect()
-        };
-        let evenly_spread = || -> Vec<NoiseLevel> {
-            let last = (TRAINING_STEPS - 1) as f64;
-            let intervals = if multistep { steps } else { (steps - 1).max(1) };
-            // Multiples of the stride, as numpy makes them: which way a half rounds hangs on the last bit.
-            let stride = last / intervals as f64;
-            let times = (0..steps).map(|k| if k == 0 { last } else { (intervals - k) as f64 * stride });
-            times.map(|time| at(if multistep { time.round_ties_even() } else { time })).collect()
-        };
-        // Every so-manieth training time, counted from the last (ComfyUI, `simple_scheduler`).
-        let from_the_last =
-            || (0..steps).map(|k| at((TRAINING_STEPS - 1 - k * TRAINING_STEPS / steps) as f64)).collect();
-
-        let variance_preserving = |steps: &[NoiseLevel]| steps.first().map_or(1.0, |first| first.sigma.hypot(1.0));
         match schedule.schedule {
-            Schedule::DdimUniform | Schedule::Normal | Schedule::Simple if ddim => {
-                let simple = schedule.schedule == Schedule::Simple;
-                let steps: Vec<NoiseLevel> = if simple { from_the_last() } else { even_in_whole_steps() };
-                let last_sigma = self.sigmas[0];
-                let initial_scale = variance_preserving(&steps);
-                Levels { steps, last_sigma, initial_scale, final_scale: 1.0 / last_sigma.hypot(1.0) }
+            Schedule::Normal if schedule.sampler != Sampler::Ddim => {
+                let intervals = if multistep { steps } else { (steps - 1).max(1) };
+                // Multiples of the stride, as numpy makes them: which way a half rounds hangs on the last bit.
+                let stride = last / intervals as f64;
+                let times = (0..steps).map(|k| if k == 0 { last } else { (intervals - k) as f64 * stride });
+                times.map(|time| at(if multistep { time.round_ties_even() } else { time })).collect()
             }
-            Schedule::DdimUniform => {
-                let steps = even_in_whole_steps();
-                let initial_scale = variance_preserving(&steps);
-                Levels { steps, last_sigma: 0.0, initial_scale, final_scale: 1.0 }
+            Schedule::Normal | Schedule::DdimUniform => {
+                let points = if multistep { (steps + 1).min(TRAINING_STEPS) } else { steps };
+                let skip = points - steps;
+                let stride = TRAINING_STEPS / points;
+                let cleanest = self.steps_offset.min(TRAINING_STEPS - 1 - (points - 1) * stride);
+                (skip..points).rev().map(|k| at((cleanest + k * stride) as f64)).collect()
             }
-            Schedule::Normal | Schedule::Karras | Schedule::Simple => {
-                let steps = match schedule.schedule {
-                    Schedule::Karras => self.karras(steps),
-                    Schedule::Simple => from_the_last(),
-                    Schedule::Normal | Schedule::DdimUniform => evenly_spread(),
-                };
-                // The reference Euler samplers start at σ itself here; the others work on signals of unit variance.
-                let initial_scale = match schedule.sampler {
-                    Sampler::Euler | Sampler::EulerAncestral => steps.first().map_or(1.0, |first| first.sigma),
-                    Sampler::DpmPlusPlus2m | Sampler::Ddim => variance_preserving(&steps),
-                };
-                Levels { steps, last_sigma: 0.0, initial_scale, final_scale: 1.0 }
+            Schedule::Karras => self.karras(steps),
+            // ComfyUI, `simple_scheduler`.
+            Schedule::Simple => {
+                (0..steps).map(|k| at((TRAINING_STEPS - 1 - k * TRAINING_STEPS / steps) as f64)).collect()
             }
+            // ComfyUI, `normal_scheduler` with `sgm`.
+            Schedule::SgmUniform => {
+                let times = (0..steps).map(|k| last - k as f64 * last / steps as f64);
+                times.map(|timestep| NoiseLevel { sigma: self.sigma_between(timestep), timestep }).collect()
+            }
+            Schedule::Exponential => {
+                let (least, most) = (self.sigmas[0].ln(), self.sigmas[self.sigmas.len() - 1].ln());
+                let part = |k: usize| k as f64 / (steps - 1).max(1) as f64;
+                (0..steps).map(|k| self.level((most + part(k) * (least - most)).exp())).collect()
+            }
+            Schedule::Beta => {
+                let mut times: Vec<f64> = (0..steps)
+                    .map(|k| (beta_quantile(1.0 - k as f64 / steps as f64) * last).round_ties_even())
+                    .collect();
+                times.dedup();
+                times.into_iter().map(at).collect()
+            }
+            Schedule::AlignYourSteps => aligned(schedule.is_xl, steps).map(|sigma| self.level(sigma)).collect(),
         }
     }
 
@@ -213,6 +274,7 @@ mod tests {
             let schedule = NoiseSchedule {
                 schedule: Schedule::from_name(&golden.schedule).unwrap(),
                 sampler: Sampler::from_name(&golden.sampler).unwrap(),
+                is_xl: false,
             };
             let name = format!("{} {} {}", golden.sampler, golden.schedule, golden.steps);
             let levels = sd1().levels(schedule, golden.steps);
@@ -235,8 +297,8 @@ mod tests {
             }
             // DDIM and DPM-Solver++ there keep signals of unit variance and start with plain noise.
             let wanted = match schedule.sampler {
-                Sampler::Euler | Sampler::EulerAncestral => golden.initial_scale,
                 Sampler::DpmPlusPlus2m | Sampler::Ddim => golden.sigmas[0].hypot(1.0),
+                _ => golden.initial_scale,
             };
             assert!((levels.initial_scale - wanted).abs() < 1e-4, "{name}: {} wanted {wanted}", levels.initial_scale);
         }
@@ -249,15 +311,53 @@ mod tests {
         for sampler in Sampler::ALL {
             for schedule in Schedule::ALL {
                 for steps in [1, 2, 3, 500, 501, 999, 1000] {
-                    let levels = noise.levels(NoiseSchedule { schedule: *schedule, sampler: *sampler }, steps);
-                    assert_eq!(levels.steps.len(), steps);
+                    let schedule = NoiseSchedule { schedule: *schedule, sampler: *sampler, is_xl: true };
+                    let levels = noise.levels(schedule, steps);
+                    let said_twice = schedule.schedule == Schedule::Beta;
+                    assert!(levels.steps.len() == steps || (said_twice && levels.steps.len() < steps));
+                    let steps = levels.steps.len();
                     assert!(levels.steps.iter().all(|level| (0.0..=999.0).contains(&level.timestep)));
                     for i in 0..steps {
                         let falls = levels.sigma_after(i) <= levels.steps[i].sigma;
-                        assert!(falls, "{sampler} {schedule} {steps} at {i}");
+                        assert!(falls, "{schedule:?} {steps} at {i}");
                     }
                 }
             }
         }
+    }
+
+    #[derive(Deserialize)]
+    struct GoldenLevels {
+        schedule: String,
+        steps: usize,
+        sigmas: Vec<f64>,
+    }
+
+    /// What diffusers has not, by its definition in numpy and scipy (`make_samplers.py`).
+    #[test]
+    fn further_schedules_are_those_of_their_definitions() {
+        let goldens: Vec<GoldenLevels> = crate::testing::golden_json("levels.json");
+        for golden in goldens {
+            let (name, is_xl) = match golden.schedule.as_str() {
+                "ays_sd1" => ("ays", false),
+                "ays_sdxl" => ("ays", true),
+                other => (other, false),
+            };
+            let schedule = Schedule::from_name(name).unwrap();
+            let levels = sd1().levels(NoiseSchedule { schedule, sampler: Sampler::Euler, is_xl }, golden.steps);
+            assert_eq!(levels.steps.len(), golden.sigmas.len(), "{name} {}", golden.steps);
+            for (level, wanted) in levels.steps.iter().zip(&golden.sigmas) {
+                let difference = (level.sigma - wanted).abs() / wanted;
+                assert!(difference < 1e-6, "{name} {}: {} wanted {wanted}", golden.steps, level.sigma);
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_but_one_level_is_left_out_where_it_does_harm() {
+        let levels =
+            |sampler, steps| sd1().levels(NoiseSchedule { schedule: Schedule::Karras, sampler, is_xl: false }, steps);
+        let (all, fewer) = (levels(Sampler::Euler, 11), levels(Sampler::Dpm2, 10));
+        assert_eq!(fewer.steps, all.steps[..10]);
     }
 }

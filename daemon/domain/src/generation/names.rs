@@ -1,0 +1,120 @@
+//! What other programs call samplers and schedules, so that settings copied from anywhere are understood: A1111's and
+//! ComfyUI's names, and the classes of diffusers.
+
+use super::{Sampler, Schedule};
+
+/// Names without spaces, signs and case; `+` is spelled `p`.
+const SAMPLERS: [(&str, Sampler); 26] = [
+    ("euler", Sampler::Euler),
+    ("keuler", Sampler::Euler),
+    ("eulerdiscretescheduler", Sampler::Euler),
+    ("eulera", Sampler::EulerAncestral),
+    ("keulera", Sampler::EulerAncestral),
+    ("eulerancestral", Sampler::EulerAncestral),
+    ("eulerancestraldiscretescheduler", Sampler::EulerAncestral),
+    ("heun", Sampler::Heun),
+    ("heundiscretescheduler", Sampler::Heun),
+    ("dpm2", Sampler::Dpm2),
+    ("kdpm2discretescheduler", Sampler::Dpm2),
+    ("dpm2a", Sampler::Dpm2Ancestral),
+    ("dpm2ancestral", Sampler::Dpm2Ancestral),
+    ("kdpm2ancestraldiscretescheduler", Sampler::Dpm2Ancestral),
+    ("lms", Sampler::Lms),
+    ("klms", Sampler::Lms),
+    ("lmsdiscretescheduler", Sampler::Lms),
+    ("dpmpp2sa", Sampler::DpmPlusPlus2sAncestral),
+    ("dpmpp2sancestral", Sampler::DpmPlusPlus2sAncestral),
+    ("dpmpp2m", Sampler::DpmPlusPlus2m),
+    ("kdpmpp2m", Sampler::DpmPlusPlus2m),
+    ("dpmsolvermultistepscheduler", Sampler::DpmPlusPlus2m),
+    ("ddim", Sampler::Ddim),
+    ("ddimscheduler", Sampler::Ddim),
+    ("lcm", Sampler::Lcm),
+    ("lcmscheduler", Sampler::Lcm),
+];
+
+const SCHEDULES: [(&str, Schedule); 14] = [
+    ("normal", Schedule::Normal),
+    ("linspace", Schedule::Normal),
+    ("karras", Schedule::Karras),
+    ("ddimuniform", Schedule::DdimUniform),
+    ("ddim", Schedule::DdimUniform),
+    ("leading", Schedule::DdimUniform),
+    ("simple", Schedule::Simple),
+    ("trailing", Schedule::Simple),
+    ("sgmuniform", Schedule::SgmUniform),
+    ("exponential", Schedule::Exponential),
+    ("beta", Schedule::Beta),
+    ("ays", Schedule::AlignYourSteps),
+    ("alignyoursteps", Schedule::AlignYourSteps),
+    ("alignyourstepsscheduler", Schedule::AlignYourSteps),
+];
+
+fn plain(name: &str) -> String {
+    let letter = |c: char| match c {
+        '+' => Some('p'),
+        c if c.is_alphanumeric() => Some(c.to_ascii_lowercase()),
+        _ => None,
+    };
+    name.chars().filter_map(letter).collect()
+}
+
+impl Sampler {
+    /// A sampler by anybody's name for it, and the schedule that A1111 used to say in the same breath, as in
+    /// `DPM++ 2M Karras`.
+    #[must_use]
+    pub fn by_any_name(name: &str) -> Option<(Self, Option<Schedule>)> {
+        let name = plain(name);
+        let known = |name: &str| SAMPLERS.iter().find(|(alias, _)| *alias == name).map(|(_, sampler)| *sampler);
+        known(&name).map(|sampler| (sampler, None)).or_else(|| {
+            SCHEDULES.iter().find_map(|(ending, schedule)| Some((known(name.strip_suffix(ending)?)?, Some(*schedule))))
+        })
+    }
+}
+
+impl Schedule {
+    /// A schedule by anybody's name for it.
+    #[must_use]
+    pub fn by_any_name(name: &str) -> Option<Self> {
+        let name = plain(name);
+        SCHEDULES.iter().find(|(alias, _)| *alias == name).map(|(_, schedule)| *schedule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybodys_names_are_understood() {
+        for (name, sampler, schedule) in [
+            ("DPM++ 2M Karras", Sampler::DpmPlusPlus2m, Some(Schedule::Karras)),
+            ("DPM++ 2M", Sampler::DpmPlusPlus2m, None),
+            ("Euler a", Sampler::EulerAncestral, None),
+            ("euler_ancestral", Sampler::EulerAncestral, None),
+            ("DPM2 a Karras", Sampler::Dpm2Ancestral, Some(Schedule::Karras)),
+            ("DPM++ 2S a", Sampler::DpmPlusPlus2sAncestral, None),
+            ("dpmpp_2s_ancestral", Sampler::DpmPlusPlus2sAncestral, None),
+            ("Euler SGM Uniform", Sampler::Euler, Some(Schedule::SgmUniform)),
+            ("EulerDiscreteScheduler", Sampler::Euler, None),
+            ("k_lms", Sampler::Lms, None),
+            ("LCM", Sampler::Lcm, None),
+        ] {
+            assert_eq!(Sampler::by_any_name(name), Some((sampler, schedule)), "{name}");
+        }
+        assert_eq!(Schedule::by_any_name("Align Your Steps"), Some(Schedule::AlignYourSteps));
+        assert_eq!(Schedule::by_any_name("SGM Uniform"), Some(Schedule::SgmUniform));
+        assert_eq!(Sampler::by_any_name("DPM++ 3M SDE"), None);
+        assert_eq!(Schedule::by_any_name(""), None);
+    }
+
+    #[test]
+    fn own_names_are_among_them() {
+        for sampler in Sampler::ALL {
+            assert_eq!(Sampler::by_any_name(sampler.as_str()), Some((*sampler, None)));
+        }
+        for schedule in Schedule::ALL {
+            assert_eq!(Schedule::by_any_name(schedule.as_str()), Some(*schedule));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Solvers that remember what the network said at earlier steps.
+
+use super::{STEPPING, StepContext, mix, towards};
+use crate::error::EngineError;
+use crate::sample::Levels;
+use candle_core::Tensor;
+
+/// Most steps that LMS looks back on.
+const LMS_ORDER: usize = 4;
+
+/// DPM-Solver++(2M) (Lu et al. 2022), the multistep solver of second order; the first and last step are of first order.
+pub(super) fn dpmpp_2m(levels: &Levels, mut x: Tensor, context: &mut dyn StepContext) -> Result<Tensor, EngineError> {
+    let mut before: Option<(Tensor, f64)> = None;
+    for (i, level) in levels.steps.iter().enumerate() {
+        let clean = context.denoise(&x, *level)?;
+        let (from, to) = (level.sigma, levels.sigma_after(i));
+        // The step's length in half the logarithm of the signal-to-noise ratio; infinite at the end.
+        let length = from.ln() - to.ln();
+        let target = match &before {
+            // Two levels of very many may round to the same one; nothing can be extrapolated from there.
+            Some((earlier, earlier_length)) if to > 0.0 && *earlier_length > 0.0 => {
+                let half_ratio = length / earlier_length / 2.0;
+                mix(1.0 + half_ratio, &clean, -half_ratio, earlier).map_err(EngineError::computing(STEPPING))?
+            }
+            _ => clean.clone(),
+        };
+        x = towards(&target, &x, from, to).map_err(EngineError::computing(STEPPING))?;
+        before = Some((clean, length));
+        context.stepped(i, &x)?;
+    }
+    Ok(x)
+}
+
+/// The linear multistep method of fourth order (k-diffusion, `sample_lms`): the derivative of the last steps as a
+/// polynomial in σ, integrated over the next.
+pub(super) fn lms(levels: &Levels, mut x: Tensor, context: &mut dyn StepContext) -> Result<Tensor, EngineError> {
+    // The latest first, each with its σ.
+    let mut derivatives: Vec<(f64, Tensor)> = Vec::with_capacity(LMS_ORDER + 1);
+    for (i, level) in levels.steps.iter().enumerate() {
+        let clean = context.denoise(&x, *level)?;
+        let (from, to) = (level.sigma, levels.sigma_after(i));
+        let step = |derivatives: &mut Vec<(f64, Tensor)>| -> candle_core::Result<Tensor> {
+            derivatives.insert(0, (from, ((&x - &clean)? / from)?));
+            derivatives.truncate(LMS_ORDER);
+            let known: Vec<f64> = derivatives.iter().map(|(sigma, _)| *sigma).collect();
+            let weighted = derivatives.iter().enumerate();
+            weighted.clone().try_fold(x.clone(), |x, (j, (_, derivative))| {
+                x + (derivative * lagrange_integral(&known, j, from, to))?
+            })
+        };
+        x = step(&mut derivatives).map_err(EngineError::computing(STEPPING))?;
+        context.stepped(i, &x)?;
+    }
+    Ok(x)
+}
+
+/// The integral from `from` to `to` of the polynomial that is 1 at `known[j]` and 0 at the others.
+fn lagrange_integral(known: &[f64], j: usize, from: f64, to: f64) -> f64 {
+    // Coefficients in distance from `from`, lowest power first, so that large levels lose no digits.
+    let mut polynomial = vec![1.0];
+    for (_, other) in known.iter().enumerate().filter(|(k, _)| *k != j) {
+        let (root, scale) = (other - from, 1.0 / (known[j] - other));
+        let mut product = vec![0.0; polynomial.len() + 1];
+        for (power, coefficient) in polynomial.iter().enumerate() {
+            product[power] -= coefficient * root * scale;
+            product[power + 1] += coefficient * scale;
+        }
+        polynomial = product;
+    }
+    let length = to - from;
+    polynomial.iter().enumerate().map(|(power, c)| c * length.powi(power as i32 + 1) / (power + 1) as f64).sum()
+}
