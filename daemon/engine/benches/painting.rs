@@ -1,0 +1,138 @@
+//! What a painting costs at real sizes: loading, encoding, a step of the UNet, decoding, and memory.
+//!
+//! `cargo bench -p paintbox-engine --bench painting [-- --side PIXELS] [--steps N]`, on Linux. The model is a Stable
+//! Diffusion 1.5 checkpoint of random weights in half precision, of the sizes in `tests/fixtures/headers`, written before
+//! anything is measured. `tests/bench/painting.py` runs it beside torch and prints ratios.
+#![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
+
+use paintbox_domain::Sha256;
+use paintbox_domain::generation::{Control, Generator, ModelFile, PaintRequest, Phase, Progress, Sampler};
+use paintbox_engine::{DeviceChoice, Engine, EngineOptions};
+use std::cell::RefCell;
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+const NETWORKS: [(&str, &str); 3] = [
+    ("unet/diffusion_pytorch_model.safetensors", "sd1-unet"),
+    ("text_encoder/model.safetensors", "sd1-text-encoder"),
+    ("vae/diffusion_pytorch_model.safetensors", "sd1-vae"),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (side, steps) = (argument("--side")?.unwrap_or(512), argument("--steps")?.unwrap_or(3));
+    let folder = tempfile::tempdir()?;
+    let mut bytes = 0;
+    let model = NETWORKS
+        .iter()
+        .zip(1..)
+        .map(|((name, listing), number)| {
+            let path = folder.path().join(name.replace('/', "-"));
+            bytes += write(&path, listing)?;
+            Ok(ModelFile { name: (*name).to_owned(), path, sha256: Sha256::from_bytes([number; 32]) })
+        })
+        .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
+
+    let mut engine = Engine::new(EngineOptions { device: DeviceChoice::Cpu, ..EngineOptions::default() })?;
+    let request = PaintRequest {
+        model,
+        loras: Vec::new(),
+        prompt: "a lighthouse at dusk".to_owned(),
+        negative_prompt: String::new(),
+        seed: 1,
+        steps: Some(steps),
+        guidance_scale: Some(7.0),
+        sampler: Some(Sampler::Euler),
+        schedule: None,
+        width: Some(side),
+        height: Some(side),
+        clip_skip: None,
+        count: 1,
+        init: None,
+    };
+    let watch = Watch { started: Instant::now(), seen: RefCell::default() };
+    // Pictures of random weights may be anything, even no numbers.
+    let outcome = engine.paint(&request, &watch);
+    let ended = watch.started.elapsed().as_secs_f64();
+    let seen = watch.seen.into_inner();
+    let at = |phase: Phase| seen.iter().find(|(seen, _)| *seen == phase).map(|(_, at)| *at);
+    let began = |phase: Phase| at(phase).ok_or_else(|| format!("no {phase:?}: {:?}", outcome.as_ref().err()));
+    let sampled: Vec<f64> = seen.iter().filter(|(phase, _)| *phase == Phase::Sampling).map(|(_, at)| *at).collect();
+    let step = sampled.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
+    println!("{side}×{side} pixels, {steps} steps with guidance, {} MB of weights", bytes / 1_000_000);
+    println!("  load      {:>8.2} s", began(Phase::EncodingPrompt)? - began(Phase::Loading)?);
+    println!("  encode    {:>8.2} s", began(Phase::Sampling)? - began(Phase::EncodingPrompt)?);
+    println!("  step      {step:>8.2} s, the fastest");
+    println!("  decode    {:>8.2} s", ended - began(Phase::Decoding)?);
+    println!("  peak      {:>8.0} MB", peak_megabytes()?);
+    Ok(())
+}
+
+fn argument(name: &str) -> Result<Option<u32>, Box<dyn Error>> {
+    let mut arguments = std::env::args();
+    let found = arguments.by_ref().any(|argument| argument == name);
+    Ok(if found { arguments.next().map(|value| value.parse()).transpose()? } else { None })
+}
+
+struct Watch {
+    started: Instant,
+    seen: RefCell<Vec<(Phase, f64)>>,
+}
+
+impl Control for Watch {
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.seen.borrow_mut().push((progress.phase, self.started.elapsed().as_secs_f64()));
+    }
+}
+
+/// A file of a published network's names and shapes, filled with small values that look random; its length in bytes.
+fn write(path: &Path, listing: &str) -> Result<u64, Box<dyn Error>> {
+    let listings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/headers");
+    let text = std::fs::read_to_string(listings.join(format!("{listing}.txt")))?;
+    let mut header = serde_json::Map::new();
+    let mut end = 0_usize;
+    let mut scales = Vec::new();
+    for line in text.lines() {
+        let (name, dims) = line.split_once(' ').unwrap_or((line, ""));
+        let shape: Vec<usize> = dims.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+        let count: usize = shape.iter().product();
+        let inputs: usize = shape.iter().skip(1).product();
+        // Activations stay near one, whatever is multiplied.
+        let is_norm = shape.len() == 1 && name.ends_with("weight");
+        scales.push((count, if shape.len() == 1 { 0.02 } else { (inputs as f32).sqrt().recip() }, is_norm));
+        let (start, dtype) = (end, "F16");
+        end += 2 * count;
+        header
+            .insert(name.to_owned(), serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]}));
+    }
+    let header = serde_json::to_vec(&header)?;
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for (count, scale, is_norm) in scales {
+        for _ in 0..count {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            // Evenly between −√3 and √3, which has a standard deviation of one.
+            let uniform = ((state >> 40) as f32 / (1 << 23) as f32 - 1.0) * 1.732;
+            let value = half::f16::from_f32(if is_norm { 1.0 + scale * uniform } else { scale * uniform });
+            file.write_all(&value.to_le_bytes())?;
+        }
+    }
+    file.flush()?;
+    Ok(8 + header.len() as u64 + end as u64)
+}
+
+fn peak_megabytes() -> Result<f64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes * 1024.0 / 1e6)
+}
