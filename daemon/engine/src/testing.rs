@@ -1,5 +1,6 @@
 //! What the tests of this crate share: goldens, and the tiny model in both of its forms.
 
+use crate::load::{Component, Index, Merges, Weights};
 use candle_core::{Device, Tensor};
 use paintbox_domain::Sha256;
 use paintbox_domain::generation::{LoraFile, ModelFile};
@@ -78,6 +79,29 @@ pub(crate) fn largest_difference(ours: &Tensor, reference: &Tensor) -> f32 {
     (ours - reference).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
 }
 
+/// What the engine promises of a module against the reference, for values up to [`MAGNITUDE`]. Larger ones are coarser
+/// numbers to begin with: the logarithms of the VAE encoder's variances go beyond 20.
+const TOLERANCE: f32 = 2e-5;
+const MAGNITUDE: f32 = 10.0;
+
+/// Holds a module's output against its golden.
+pub(crate) fn close(name: &str, ours: &Tensor, golden: &Tensor) {
+    let difference = largest_difference(ours, golden);
+    let magnitude: f32 = golden.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+    note(&format!("{name}: largest difference {difference:e} in values up to {magnitude}"));
+    assert!(difference <= TOLERANCE * (magnitude / MAGNITUDE).max(1.0), "{name}: {difference}");
+}
+
+/// One network of a model, on the CPU.
+pub(crate) fn load<T>(
+    index: &Index,
+    component: Component,
+    build: impl FnOnce(&Weights<'_>) -> Result<T, crate::EngineError>,
+) -> T {
+    let merges = Merges::default();
+    build(&Weights::new(&index.component(component, &merges), &Device::Cpu)).unwrap()
+}
+
 fn digest(path: &Path) -> Sha256 {
     Sha256::from_bytes(sha2::Sha256::digest(std::fs::read(path).unwrap()).into())
 }
@@ -107,7 +131,7 @@ pub(crate) struct Folder {
 
 /// The tiny model as a diffusers folder, its weights derived from the single file.
 pub(crate) fn diffusers_folder() -> Folder {
-    use paintbox_weights::stable_diffusion::{Component, diffusers_recipes};
+    use paintbox_weights::stable_diffusion::diffusers_recipes;
     use safetensors::tensor::TensorView;
 
     let bytes = std::fs::read(tiny_folder().join("tiny-emoji.safetensors")).unwrap();

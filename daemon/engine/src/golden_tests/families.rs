@@ -2,11 +2,11 @@
 //! from single files alike. The models' weights are drawn here as `tests/goldens/make_families.py` drew them.
 
 use super::{Case, Silence, case_request, differences, engine};
-use crate::load::{Blueprint, Component, Index, Merges, Weights, blueprint, index};
+use crate::load::{Blueprint, Component, Index, blueprint, index};
 use crate::networks::{ClipText, Conditions, Layers, Unet};
 use crate::sample::NoiseGenerator;
 use crate::tensor::sinusoids;
-use crate::testing::{GoldenTensors, golden_json, largest_difference, note};
+use crate::testing::{GoldenTensors, close, golden_json, load, note};
 use candle_core::{Device, Tensor};
 use paintbox_domain::Sha256;
 use paintbox_domain::generation::{Generator, ModelFile};
@@ -27,11 +27,8 @@ struct Family {
     cases: Vec<Case>,
 }
 
-/// What the project promises of a module and of a picture (in units of 1/255) against the reference.
-const PROMISED: f32 = 2e-5;
+/// What the project promises of a picture against the reference, in units of 1/255.
 const PROMISED_MEAN: f64 = 1.0;
-/// Values beyond this are coarser numbers to begin with.
-const MAGNITUDE: f32 = 10.0;
 
 /// The weight that stands for training (`make_families.py`, `weight`).
 fn weight(component: &str, name: &str, shape: &[usize]) -> Vec<f32> {
@@ -133,22 +130,6 @@ fn families() -> Vec<Forms> {
         Forms { forms: both_forms(&family, root.path()), family, _root: root }
     });
     made.collect()
-}
-
-fn close(name: &str, ours: &Tensor, golden: &Tensor) {
-    let difference = largest_difference(ours, golden);
-    let magnitude: f32 = golden.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
-    note(&format!("{name}: largest difference {difference:e} in values up to {magnitude}"));
-    assert!(difference <= PROMISED * (magnitude / MAGNITUDE).max(1.0), "{name}: {difference}");
-}
-
-fn load<T>(
-    index: &Index,
-    component: Component,
-    build: impl FnOnce(&Weights<'_>) -> Result<T, crate::EngineError>,
-) -> T {
-    let merges = Merges::default();
-    build(&Weights::new(&index.component(component, &merges), &Device::Cpu)).unwrap()
 }
 
 #[test]

@@ -13,14 +13,9 @@ pub(crate) use vae::{Vae, VaeShape};
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::{Blueprint, Component, Index, Merges, Weights, blueprint, index};
-    use crate::testing::{GoldenTensors, diffusers_folder, largest_difference, single_file};
-    use candle_core::{Device, Tensor};
-
-    /// What the engine promises of a module against the reference, for values up to [`MAGNITUDE`]. Larger ones are
-    /// coarser numbers to begin with: the logarithms of the encoder's variances go beyond 20.
-    const TOLERANCE: f32 = 2e-5;
-    const MAGNITUDE: f32 = 10.0;
+    use crate::load::{Blueprint, Component, Index, blueprint, index};
+    use crate::testing::{GoldenTensors, close, diffusers_folder, load, single_file};
+    use candle_core::Device;
 
     fn with_tiny_model(test: impl Fn(&Index, &Blueprint)) {
         let folder = diffusers_folder();
@@ -28,22 +23,6 @@ mod tests {
             let index = index(&files).unwrap();
             test(&index, &blueprint(&index).unwrap());
         }
-    }
-
-    fn load<T>(
-        index: &Index,
-        component: Component,
-        build: impl FnOnce(&Weights<'_>) -> Result<T, crate::EngineError>,
-    ) -> T {
-        let merges = Merges::default();
-        build(&Weights::new(&index.component(component, &merges), &Device::Cpu)).unwrap()
-    }
-
-    fn close(name: &str, ours: &Tensor, golden: &Tensor) {
-        let difference = largest_difference(ours, golden);
-        let magnitude: f32 = golden.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
-        crate::testing::note(&format!("{name}: largest difference {difference:e} in values up to {magnitude}"));
-        assert!(difference <= TOLERANCE * (magnitude / MAGNITUDE).max(1.0), "{name}: {difference}");
     }
 
     #[test]
