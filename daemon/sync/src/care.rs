@@ -6,13 +6,18 @@ use crate::service::Sync;
 use crate::throttle::Throttle;
 use crate::verify::{By, Problem};
 use paintbox_catalogue::{AtRestQuery, CatalogueCare, ObservationId};
+use paintbox_domain::Timestamp;
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How often it is looked whether there is something to do.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(600);
+/// How often it is looked what time it is: a clock that was set, or a lid that was closed, delays nothing by more.
+const INTERVAL: Duration = Duration::from_secs(300);
+/// How often it is looked whether there is something to do for the files.
+const FILES_REST: Duration = Duration::from_secs(6 * 3600);
+/// Of the shortest, so that a catalogue that cannot be written makes nothing spin.
+const SHORTEST_REST: Duration = Duration::from_secs(1);
 /// How often it is looked which volumes are there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// Files whose rows are read at once.
@@ -56,11 +61,14 @@ impl Sync {
     /// Notices disks that come and go.
     async fn mind_volumes(&self) {
         loop {
-            // Without volumes there is nothing to look at; the first one is looked at when it is added.
-            let interval = if self.inner.parts.places.has_volumes() { LOOK_INTERVAL } else { INTERVAL };
+            let has_volumes = self.inner.parts.places.has_volumes();
             tokio::select! {
-                () = tokio::time::sleep(interval) => {}
+                () = tokio::time::sleep(if has_volumes { LOOK_INTERVAL } else { INTERVAL }) => {}
                 () = self.inner.shutdown.cancelled() => return,
+            }
+            // Without volumes there is nothing to look at; the first one is looked at when it is added.
+            if !has_volumes {
+                continue;
             }
             let looked = async {
                 self.look_at_volumes().await?;
@@ -77,9 +85,12 @@ impl Sync {
             if let Err(error) = self.care_once().await {
                 tracing::error!(%error, "cannot look after the files");
             }
-            tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => {}
-                () = self.inner.shutdown.cancelled() => return,
+            // Both are counted in days, so nothing is late by more than a small part of what it waited.
+            let care = &self.inner.parts.care;
+            let shortest = care.reread_after.unwrap_or(care.trash_for).min(care.trash_for);
+            let rest = (shortest / 100).clamp(INTERVAL, FILES_REST);
+            if !self.rest_until(self.inner.parts.clock.now().plus(rest)).await {
+                return;
             }
         }
     }
@@ -116,6 +127,24 @@ impl Sync {
                     }
                     self.look_at_volumes().await?;
                 }
+            }
+        }
+    }
+
+    /// Waits for a time on the clock; nothing is read meanwhile. False when the daemon ends.
+    pub(crate) async fn rest_until(&self, due: Timestamp) -> bool {
+        let started = self.inner.parts.clock.now();
+        loop {
+            let now = self.inner.parts.clock.now();
+            // A clock that was set back would make a long rest of it.
+            let left = if now < started { Duration::ZERO } else { due.since(now) };
+            tokio::select! {
+                () = tokio::time::sleep(left.clamp(SHORTEST_REST, INTERVAL)) => {}
+                () = self.inner.shutdown.cancelled() => return false,
+            }
+            let now = self.inner.parts.clock.now();
+            if now >= due || now < started {
+                return true;
             }
         }
     }

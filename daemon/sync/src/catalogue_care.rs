@@ -1,9 +1,12 @@
 //! The care of the catalogue's file, when nothing else is under way: a check if one is due, then the daily backup. Both run
 //! beside the daily work and are broken off when the daemon ends.
 
-use crate::care::INTERVAL;
 use crate::error::SyncError;
 use crate::service::Sync;
+use std::time::Duration;
+
+/// How often it is looked whether a check or the daily backup is due.
+const REST: Duration = Duration::from_secs(2 * 3600);
 
 impl Sync {
     pub(crate) async fn mind_catalogue(&self) {
@@ -17,9 +20,8 @@ impl Sync {
             if let Err(error) = cared.await {
                 tracing::error!(%error, "cannot look after the catalogue");
             }
-            tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => {}
-                () = self.inner.shutdown.cancelled() => return,
+            if !self.rest_until(self.inner.parts.clock.now().plus(REST)).await {
+                return;
             }
         }
     }

@@ -247,6 +247,7 @@ impl Sync {
                 };
                 if let Some(wait) = follow.as_ref().and_then(|follow| self.quiet_for(follow)) {
                     parts.catalogue.postpone_download(next.id, parts.clock.now().plus(wait)).await?;
+                    self.inner.nudge.notify_one();
                     downloads.end(next.id, Outcome::Held);
                     continue;
                 }
@@ -279,7 +280,11 @@ impl Sync {
         self.inner.tasks.spawn(async move {
             let outcome = Worker::new(&this.inner.parts, download, throttles, cancel, progress).work().await;
             let stays_away = matches!(outcome, Outcome::Held) && this.inner.parts.places.has_volumes();
+            let comes_again = matches!(outcome, Outcome::Failed(_));
             this.inner.downloads.end(id, outcome);
+            if comes_again {
+                this.inner.nudge.notify_one();
+            }
             let next = async {
                 if stays_away {
                     // It may have been a disk that was taken away; whatever belongs there is not begun either, then.

@@ -1,5 +1,5 @@
 //! The loop that makes new work arrive by itself: woken by a timer, takes no input, looks at the follows that are due
-//! and fetches what is new. Between two due times it sleeps.
+//! and fetches what is new. Between two due times it sleeps and reads nothing: whoever makes something due sooner nudges.
 
 use crate::check::Occasion;
 use crate::error::SyncError;
@@ -9,28 +9,27 @@ use paintbox_catalogue::{Extent, Follow, FollowId, Scope};
 use paintbox_domain::{Classify as _, Timestamp};
 use std::time::Duration;
 
-/// The longest sleep: a clock that was set, or a lid that was closed, delays a look by no more than this.
-const LONGEST_SLEEP: Duration = Duration::from_secs(300);
-/// The shortest, so that a catalogue that cannot be written does not make the loop spin.
-const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
+/// The longest that a round which failed is waited for.
+const AFTER_FAILURE: Duration = Duration::from_secs(300);
+/// Without a nudge and with nothing due, a look is worth its while no more often than this.
+const LONGEST_REST: Duration = Duration::from_secs(6 * 3600);
 
 impl Sync {
     /// Runs until shutdown.
     pub async fn reconcile(&self) {
         loop {
-            let next = match self.tick().await {
-                Ok(next) => next,
+            let next = self.tick().await;
+            let now = self.inner.parts.clock.now();
+            let due = match next {
+                Ok(next) => next.map_or(now.plus(LONGEST_REST), |next| next.min(now.plus(LONGEST_REST))),
                 Err(error) => {
                     tracing::error!(%error, "the automatic sync could not do its round");
-                    None
+                    now.plus(AFTER_FAILURE)
                 }
             };
-            let now = self.inner.parts.clock.now();
-            let sleep = next.map_or(LONGEST_SLEEP, |next| next.since(now)).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
             tokio::select! {
-                () = tokio::time::sleep(sleep) => {}
+                goes_on = self.rest_until(due) => if !goes_on { return },
                 () = self.inner.nudge.notified() => {}
-                () = self.inner.shutdown.cancelled() => return,
             }
         }
     }

@@ -112,9 +112,8 @@ impl Sync {
             .await?;
         let announcers: Vec<String> = parts.announcers.iter().map(|announcer| announcer.name().to_owned()).collect();
         parts.catalogue.add_notices(follow.id, &checked.new_versions, &announcers).await?;
-        if !checked.new_versions.is_empty() {
-            self.inner.nudge.notify_one();
-        }
+        // There may be something to tell, and the next check may be due before anything else.
+        self.inner.nudge.notify_one();
         Ok(())
     }
 
