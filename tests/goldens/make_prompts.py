@@ -3,7 +3,9 @@
 
 Pinned as make_goldens.py is, with lark 1.3.1. The reference is A1111's own code, which is not kept here:
 AUTOMATIC1111/stable-diffusion-webui v1.10, of whose folder `modules` the files `prompt_parser.py`, `sd_hijack_clip.py`
-and `sd_emphasis.py` are asked, with its default settings (`shared.opts`) and no textual inversions.
+and `sd_emphasis.py` are asked, with its default settings (`shared.opts`) and no textual inversions. The goldens that are
+kept were not made with a checkout of that tag: the functions were typed off public copies of these files
+(`sd_hijack_clip.py` at 00e09382, `prompt_parser.py` as of v1.6 and later), without what textual inversions add.
 
     make_prompts.py --webui FOLDER --model DIFFUSERS_FOLDER --clip-merges daemon/engine/assets/clip-merges.txt \
         --out tests/goldens
