@@ -108,7 +108,7 @@ impl Engine {
                 Model::load(&index, blueprint, &merges, &self.device, &|| reporter.check())?
             }
         };
-        let images = paint(&model, request, &settings, &reporter);
+        let images = paint(&model, request, &settings, &levels, &reporter);
         self.warm = Some((identity, model));
         Ok(Painting { settings, images: images? })
     }

@@ -82,7 +82,7 @@ pub enum EngineError {
 
 /// The names of all architectures that there is a family of.
 fn painted() -> String {
-    crate::load::PAINTED.map(Architecture::as_str).join(", ")
+    crate::load::painted().map(Architecture::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl EngineError {

@@ -49,35 +49,30 @@ pub(crate) fn paint(
     model: &Model,
     request: &PaintRequest,
     settings: &PaintSettings,
+    levels: &Levels,
     reporter: &Reporter<'_>,
 ) -> Result<Vec<PaintedImage>, EngineError> {
     reporter.report(Phase::EncodingPrompt, 0, 0)?;
     let mut guidance = Guidance::of(model, request, settings)?;
-    let levels = noise_levels(&model.blueprint, request, settings);
     (0..request.count)
         .map(|index| {
             let seed = request.seed.wrapping_add(u64::from(index));
             let mut noise = NoiseGenerator::new(seed);
             let start = match &request.init {
-                None => from_nothing(model, settings, &levels, &mut noise)?,
+                None => from_nothing(model, settings, levels, &mut noise)?,
                 Some(init) => {
                     reporter.report(Phase::EncodingImage, 0, index)?;
-                    from_image(model, init, &levels, &mut noise)?
+                    from_image(model, init, levels, &mut noise)?
                 }
             };
             reporter.report(Phase::Sampling, 0, index)?;
             let mut steps = Steps { model, guidance: &mut guidance, reporter, image_index: index, evaluation: 0 };
-            let latents = sample(settings.sampler, &levels, start, &mut noise, &mut steps)?;
+            let latents = sample(settings.sampler, levels, start, &mut noise, &mut steps)?;
             reporter.report(Phase::Decoding, reporter.total_steps, index)?;
             let rgb = decode(model, &latents, reporter.total_steps)?;
             Ok(PaintedImage { seed, width: settings.width, height: settings.height, rgb })
         })
         .collect()
-}
-
-fn drawn(noise: &mut NoiseGenerator, shape: (usize, usize, usize, usize)) -> candle_core::Result<Tensor> {
-    let (n, c, h, w) = shape;
-    Tensor::from_vec(noise.normal(n * c * h * w), shape, &Device::Cpu)
 }
 
 fn from_nothing(
@@ -88,7 +83,8 @@ fn from_nothing(
 ) -> Result<Tensor, EngineError> {
     let factor = model.blueprint.vae.factor();
     let (height, width) = (settings.height as usize / factor, settings.width as usize / factor);
-    drawn(noise, (1, model.blueprint.vae.latent_channels, height, width))
+    noise
+        .tensor((1, model.blueprint.vae.latent_channels, height, width))
         .and_then(|noise| noise * levels.initial_scale)
         .map_err(EngineError::computing("making the first noise"))
 }
@@ -111,8 +107,8 @@ fn from_image(
     let (mean, deviation) = encoded.map_err(EngineError::computing("encoding the init image"))?;
     let noisy = |noise: &mut NoiseGenerator| -> candle_core::Result<Tensor> {
         let shape = mean.dims4()?;
-        let latents = (&mean + (&deviation * drawn(noise, shape)?)?)?;
-        (latents * model.blueprint.vae.scaling)? + (drawn(noise, shape)? * sigma)?
+        let latents = (&mean + (&deviation * noise.tensor(shape)?)?)?;
+        (latents * model.blueprint.vae.scaling)? + (noise.tensor(shape)? * sigma)?
     };
     noisy(noise).map_err(EngineError::computing("adding noise to the init image"))
 }

@@ -75,7 +75,7 @@ pub(crate) fn blueprint(index: &Index) -> Result<Blueprint, EngineError> {
     }
     let (unet, unet_config) = unet_shape(index, &unet_dims, &family)?;
     let vae = vae_shape(index, &vae_dims, &family)?;
-    let texts = towers(index, &family)?;
+    let texts = towers(index, &parameters, &family)?;
     let contradiction = |problem| EngineError::Blueprint { component: "model", problem };
     if unet.in_channels != vae.latent_channels {
         return Err(EngineError::UnsupportedInputs {

@@ -69,15 +69,9 @@ const XL: Family = Family {
 };
 
 /// The architectures of which there is a [`Family`].
-pub(crate) const PAINTED: [Architecture; 7] = [
-    Architecture::Sd1,
-    Architecture::Sd2,
-    Architecture::Sdxl,
-    Architecture::SdxlRefiner,
-    Architecture::Ssd1b,
-    Architecture::SegmindVega,
-    Architecture::Koala,
-];
+pub(crate) fn painted() -> impl Iterator<Item = Architecture> {
+    Architecture::ALL.iter().copied().filter(|architecture| Family::of(*architecture).is_some())
+}
 
 impl Family {
     /// The family of an architecture that headers proved; `None` for one that is not painted with.

@@ -10,7 +10,7 @@ mod text;
 mod weights;
 
 pub(crate) use blueprint::{Blueprint, blueprint};
-pub(crate) use family::{AddedSizes, PAINTED};
+pub(crate) use family::{AddedSizes, painted};
 pub(crate) use index::{Index, index};
 pub(crate) use lora::{Merges, merges};
 pub(crate) use paintbox_weights::stable_diffusion::Component;

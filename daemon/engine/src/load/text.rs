@@ -8,7 +8,7 @@ use crate::error::EngineError;
 use crate::networks::{ClipShape, Gelu, Layers};
 use crate::text::Vocabulary;
 use paintbox_domain::Architecture;
-use paintbox_weights::stable_diffusion::{ClipDims, Component, Part};
+use paintbox_weights::stable_diffusion::{ClipDims, Component, Parameters, Part};
 
 const EPS: f64 = 1e-5;
 /// Every CLIP's heads are as wide, but for the demo model's.
@@ -88,13 +88,17 @@ pub(super) fn is_tiny_emoji(shape: &ClipShape) -> bool {
 }
 
 /// The text encoders of a family in the order in which the UNet sees their states.
-pub(super) fn towers(index: &Index, family: &Family) -> Result<Vec<TextTower>, EngineError> {
-    family.text_encoders.iter().map(|component| tower(index, *component, family)).collect()
+pub(super) fn towers(index: &Index, parameters: &Parameters, family: &Family) -> Result<Vec<TextTower>, EngineError> {
+    family
+        .text_encoders
+        .iter()
+        .map(|component| tower(index, Part { parameters, component: *component }, family))
+        .collect()
 }
 
-fn tower(index: &Index, component: Component, family: &Family) -> Result<TextTower, EngineError> {
-    let parameters = index.parameters();
-    let mut dims = ClipDims::from_tensors(&Part { parameters: &parameters, component }).map_err(sizing(component))?;
+fn tower(index: &Index, part: Part<'_>, family: &Family) -> Result<TextTower, EngineError> {
+    let component = part.component;
+    let mut dims = ClipDims::from_tensors(&part).map_err(sizing(component))?;
     if component == Component::TextEncoder {
         dims.projected = None;
     } else if dims.projected.is_none() {

@@ -6,6 +6,8 @@
 //! paired); Cephes `logf`, `sinf` and `cosf` (Moshier) for the polynomials that PyTorch's x86 build evaluates with
 //! fused multiply-adds. ARM builds of PyTorch call the C library there instead, which differs in the last bit.
 
+use candle_core::{Device, Shape, Tensor};
+
 const WORDS: usize = 624;
 const SHIFT: usize = 397;
 
@@ -60,6 +62,12 @@ pub(crate) struct NoiseGenerator {
 impl NoiseGenerator {
     pub(crate) fn new(seed: u64) -> Self {
         Self { twister: MersenneTwister::new(seed), spare: None }
+    }
+
+    /// The next draws as a tensor on the CPU.
+    pub(crate) fn tensor(&mut self, shape: impl Into<Shape>) -> candle_core::Result<Tensor> {
+        let shape = shape.into();
+        Tensor::from_vec(self.normal(shape.elem_count()), shape, &Device::Cpu)
     }
 
     /// `torch.randn(count)`: standard normal numbers. Short and long draws take different paths, as they do there.

@@ -4,22 +4,17 @@
 //! Facts from AUTOMATIC1111/stable-diffusion-webui v1.10 `modules/prompt_parser.py` (`get_multicond_prompt_list`): what
 //! looks like a weight at a prompt's end is one, even where there is only one prompt.
 
+use super::words::alone;
+
 const AND: &str = "AND";
 
 /// The prompts that a prompt is made of, with their weights; there is at least one.
 pub(crate) fn compose(prompt: &str) -> Vec<(String, f64)> {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut parts = Vec::new();
-    let (mut from, mut at) = (0, 0);
-    while let Some(offset) = prompt[at..].find(AND) {
-        let (start, end) = (at + offset, at + offset + AND.len());
-        at = end;
-        let alone = !prompt[..start].chars().next_back().is_some_and(is_word)
-            && !prompt[end..].chars().next().is_some_and(is_word);
-        if alone {
-            parts.push(weighted(&prompt[from..start]));
-            from = end;
-        }
+    let mut from = 0;
+    for place in alone(prompt, AND) {
+        parts.push(weighted(&prompt[from..place.start]));
+        from = place.end;
     }
     parts.push(weighted(&prompt[from..]));
     parts

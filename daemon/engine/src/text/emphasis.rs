@@ -4,6 +4,8 @@
 //! quirks: brackets that are never closed weigh to the end, ones that were never opened are text, and a `BREAK` inside of
 //! weighted brackets is a word, because its mark is weighted too.
 
+use super::words::alone;
+
 /// A part of a prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Piece {
@@ -78,19 +80,11 @@ fn weigh(found: &mut [(String, f64)], start: usize, weight: f64) {
 
 /// Text, cut at the word that asks for a new chunk.
 fn push_words(found: &mut Vec<(String, f64)>, text: &str) {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let (mut from, mut at) = (0, 0);
-    while let Some(offset) = text[at..].find(BREAK) {
-        let (start, end) = (at + offset, at + offset + BREAK.len());
-        at = end;
-        let alone =
-            !text[..start].chars().next_back().is_some_and(is_word) && !text[end..].chars().next().is_some_and(is_word);
-        if alone {
-            found.push((text[from..start].trim_end().to_owned(), 1.0));
-            found.push((BREAK.to_owned(), BREAK_MARK));
-            at = text.len() - text[end..].trim_start().len();
-            from = at;
-        }
+    let mut from = 0;
+    for place in alone(text, BREAK) {
+        found.push((text[from..place.start].trim_end().to_owned(), 1.0));
+        found.push((BREAK.to_owned(), BREAK_MARK));
+        from = text.len() - text[place.end..].trim_start().len();
     }
     found.push((text[from..].to_owned(), 1.0));
 }

@@ -1,4 +1,4 @@
-//! Prompts against A1111's own code: pieces and weights, schedules, compositions and rows (`make_prompts.py`).
+//! Prompts against A1111's code: pieces and weights, schedules, compositions and rows (`make_prompts.py`).
 
 use super::emphasis::{Piece, pieces};
 use super::{Vocabulary, chunks, compose, schedule};

@@ -7,6 +7,7 @@ mod emphasis;
 #[cfg(test)]
 mod golden_tests;
 mod vocabulary;
+mod words;
 
 pub(crate) use chunks::{Chunk, chunks, empty_chunk};
 pub(crate) use composition::compose;

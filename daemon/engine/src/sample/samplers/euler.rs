@@ -1,6 +1,6 @@
 //! Euler's method, with and without fresh noise, and what is left of it for models that see the clean picture at once.
 
-use super::{STEPPING, StepContext, ancestral, drawn, mix, towards};
+use super::{StepContext, ancestral, renoised, step, towards};
 use crate::error::EngineError;
 use crate::sample::{Levels, NoiseGenerator};
 use candle_core::Tensor;
@@ -9,7 +9,7 @@ use candle_core::Tensor;
 pub(super) fn euler(levels: &Levels, mut x: Tensor, context: &mut dyn StepContext) -> Result<Tensor, EngineError> {
     for (i, level) in levels.steps.iter().enumerate() {
         let clean = context.denoise(&x, *level)?;
-        x = towards(&clean, &x, level.sigma, levels.sigma_after(i)).map_err(EngineError::computing(STEPPING))?;
+        x = step(towards(&clean, &x, level.sigma, levels.sigma_after(i)))?;
         context.stepped(i, &x)?;
     }
     Ok(x)
@@ -26,10 +26,7 @@ pub(super) fn euler_ancestral(
         let clean = context.denoise(&x, *level)?;
         let (down, fresh) = ancestral(level.sigma, levels.sigma_after(i));
         // The reference draws for the last step too, though nothing of it is left there.
-        let drawn = drawn(noise, &x);
-        x = towards(&clean, &x, level.sigma, down)
-            .and_then(|x| mix(1.0, &x, fresh, &drawn?))
-            .map_err(EngineError::computing(STEPPING))?;
+        x = step(towards(&clean, &x, level.sigma, down).and_then(|x| renoised(&x, fresh, noise)))?;
         context.stepped(i, &x)?;
     }
     Ok(x)
@@ -45,11 +42,7 @@ pub(super) fn lcm(
     for (i, level) in levels.steps.iter().enumerate() {
         let clean = context.denoise(&x, *level)?;
         let to = levels.sigma_after(i);
-        x = if to > 0.0 {
-            drawn(noise, &x).and_then(|drawn| mix(1.0, &clean, to, &drawn)).map_err(EngineError::computing(STEPPING))?
-        } else {
-            clean
-        };
+        x = if to > 0.0 { step(renoised(&clean, to, noise))? } else { clean };
         context.stepped(i, &x)?;
     }
     Ok(x)

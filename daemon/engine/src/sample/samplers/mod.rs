@@ -68,7 +68,10 @@ fn mix(a: f64, x: &Tensor, b: f64, y: &Tensor) -> candle_core::Result<Tensor> {
     (x * a)? + (y * b)?
 }
 
-const STEPPING: &str = "a sampler step";
+/// What a step computed, with what was being done where it failed.
+fn step<T>(computed: candle_core::Result<T>) -> Result<T, EngineError> {
+    computed.map_err(EngineError::computing("a sampler step"))
+}
 
 /// From a level to the next: how far down the equation is followed, and how much fresh noise makes up for the rest
 /// (k-diffusion, `get_ancestral_step` with η = 1).
@@ -77,8 +80,9 @@ fn ancestral(from: f64, to: f64) -> (f64, f64) {
     ((to * to - fresh * fresh).max(0.0).sqrt(), fresh)
 }
 
-fn drawn(noise: &mut NoiseGenerator, x: &Tensor) -> candle_core::Result<Tensor> {
-    Tensor::from_vec(noise.normal(x.elem_count()), x.shape(), x.device())
+/// `x` under fresh noise of standard deviation `sigma`.
+fn renoised(x: &Tensor, sigma: f64, noise: &mut NoiseGenerator) -> candle_core::Result<Tensor> {
+    mix(1.0, x, sigma, &noise.tensor(x.shape())?)
 }
 
 /// One step of Euler's method: `clean` is what the network sees in `x` at `from`.
@@ -91,7 +95,6 @@ fn towards(clean: &Tensor, x: &Tensor, from: f64, to: f64) -> candle_core::Resul
 mod tests {
     use super::*;
     use crate::sample::schedule::{BetaCurve, NoiseSchedule, TrainingNoise};
-    use candle_core::Device;
     use paintbox_domain::generation::Schedule;
 
     /// A network that has learned exactly one picture.
@@ -126,8 +129,7 @@ mod tests {
                     let spacing = NoiseSchedule { schedule: *schedule, sampler: *sampler, is_xl: false };
                     let levels = training.levels(spacing, steps);
                     let mut noise = NoiseGenerator::new(3);
-                    let drawn = Tensor::from_vec(noise.normal(16), (1, 1, 4, 4), &Device::Cpu).unwrap();
-                    let x = (drawn * levels.initial_scale).unwrap();
+                    let x = (noise.tensor((1, 1, 4, 4)).unwrap() * levels.initial_scale).unwrap();
                     let mut context = OnePicture(0.5, 0);
                     let x = sample(*sampler, &levels, x, &mut noise, &mut context).unwrap();
                     assert_eq!(context.1, levels.steps.len());

@@ -1,6 +1,6 @@
 //! Solvers that remember what the network said at earlier steps.
 
-use super::{STEPPING, StepContext, mix, towards};
+use super::{StepContext, mix, step, towards};
 use crate::error::EngineError;
 use crate::sample::Levels;
 use candle_core::Tensor;
@@ -20,11 +20,11 @@ pub(super) fn dpmpp_2m(levels: &Levels, mut x: Tensor, context: &mut dyn StepCon
             // Two levels of very many may round to the same one; nothing can be extrapolated from there.
             Some((earlier, earlier_length)) if to > 0.0 && *earlier_length > 0.0 => {
                 let half_ratio = length / earlier_length / 2.0;
-                mix(1.0 + half_ratio, &clean, -half_ratio, earlier).map_err(EngineError::computing(STEPPING))?
+                step(mix(1.0 + half_ratio, &clean, -half_ratio, earlier))?
             }
             _ => clean.clone(),
         };
-        x = towards(&target, &x, from, to).map_err(EngineError::computing(STEPPING))?;
+        x = step(towards(&target, &x, from, to))?;
         before = Some((clean, length));
         context.stepped(i, &x)?;
     }
@@ -39,16 +39,14 @@ pub(super) fn lms(levels: &Levels, mut x: Tensor, context: &mut dyn StepContext)
     for (i, level) in levels.steps.iter().enumerate() {
         let clean = context.denoise(&x, *level)?;
         let (from, to) = (level.sigma, levels.sigma_after(i));
-        let step = |derivatives: &mut Vec<(f64, Tensor)>| -> candle_core::Result<Tensor> {
-            derivatives.insert(0, (from, ((&x - &clean)? / from)?));
-            derivatives.truncate(LMS_ORDER);
-            let known: Vec<f64> = derivatives.iter().map(|(sigma, _)| *sigma).collect();
-            let weighted = derivatives.iter().enumerate();
-            weighted.clone().try_fold(x.clone(), |x, (j, (_, derivative))| {
-                x + (derivative * lagrange_integral(&known, j, from, to))?
-            })
-        };
-        x = step(&mut derivatives).map_err(EngineError::computing(STEPPING))?;
+        derivatives.insert(0, (from, step((&x - &clean).and_then(|change| change / from))?));
+        derivatives.truncate(LMS_ORDER);
+        let known: Vec<f64> = derivatives.iter().map(|(sigma, _)| *sigma).collect();
+        let followed = derivatives
+            .iter()
+            .enumerate()
+            .try_fold(x, |x, (j, (_, derivative))| x + (derivative * lagrange_integral(&known, j, from, to))?);
+        x = step(followed)?;
         context.stepped(i, &x)?;
     }
     Ok(x)

@@ -1,13 +1,9 @@
 //! Solvers that ask the network twice a step.
 
-use super::{STEPPING, StepContext, ancestral, drawn, mix, towards};
+use super::{StepContext, ancestral, renoised, step, towards};
 use crate::error::EngineError;
 use crate::sample::{Levels, NoiseGenerator, NoiseLevel};
 use candle_core::{Result as Computed, Tensor};
-
-fn step<T>(computed: Computed<T>) -> Result<T, EngineError> {
-    computed.map_err(EngineError::computing(STEPPING))
-}
 
 /// Heun's method (Karras et al. 2022, algorithm 1).
 pub(super) fn heun(levels: &Levels, mut x: Tensor, context: &mut dyn StepContext) -> Result<Tensor, EngineError> {
@@ -51,7 +47,7 @@ pub(super) fn dpm_2_ancestral(
         let (down, fresh) = ancestral(level.sigma, levels.sigma_after(i));
         x = half_way(&x, *level, down, context)?;
         if down > 0.0 {
-            x = step(drawn(noise, &x).and_then(|drawn| mix(1.0, &x, fresh, &drawn)))?;
+            x = step(renoised(&x, fresh, noise))?;
         }
         context.stepped(i, &x)?;
     }
@@ -80,17 +76,15 @@ pub(super) fn dpmpp_2s_ancestral(
     for (i, level) in levels.steps.iter().enumerate() {
         let to = levels.sigma_after(i);
         let (down, fresh) = ancestral(level.sigma, to);
-        let clean = context.denoise(&x, *level)?;
-        x = if down > 0.0 {
+        let mut clean = context.denoise(&x, *level)?;
+        if down > 0.0 {
             let middle = context.level((level.sigma * down).sqrt());
             let there = step(towards(&clean, &x, level.sigma, middle.sigma))?;
-            let clean = context.denoise(&there, middle)?;
-            step(towards(&clean, &x, level.sigma, down))?
-        } else {
-            step(towards(&clean, &x, level.sigma, down))?
-        };
+            clean = context.denoise(&there, middle)?;
+        }
+        x = step(towards(&clean, &x, level.sigma, down))?;
         if to > 0.0 {
-            x = step(drawn(noise, &x).and_then(|drawn| mix(1.0, &x, fresh, &drawn)))?;
+            x = step(renoised(&x, fresh, noise))?;
         }
         context.stepped(i, &x)?;
     }
