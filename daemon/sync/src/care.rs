@@ -134,15 +134,14 @@ impl Sync {
     /// Waits for a time on the clock; nothing is read meanwhile. False when the daemon ends.
     pub(crate) async fn rest_until(&self, due: Timestamp) -> bool {
         let started = self.inner.parts.clock.now();
+        let mut now = started;
         loop {
-            let now = self.inner.parts.clock.now();
-            // A clock that was set back would make a long rest of it.
-            let left = if now < started { Duration::ZERO } else { due.since(now) };
             tokio::select! {
-                () = tokio::time::sleep(left.clamp(SHORTEST_REST, INTERVAL)) => {}
+                () = tokio::time::sleep(due.since(now).clamp(SHORTEST_REST, INTERVAL)) => {}
                 () = self.inner.shutdown.cancelled() => return false,
             }
-            let now = self.inner.parts.clock.now();
+            now = self.inner.parts.clock.now();
+            // A clock that was set back would make a long rest of it.
             if now >= due || now < started {
                 return true;
             }
