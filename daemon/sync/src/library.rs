@@ -40,8 +40,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// When hubs that could not be asked are asked again, and what is due by then.
+/// When hubs that could not be asked are asked again.
 const ASK_INTERVAL: Duration = Duration::from_secs(3600);
+/// When it is looked what is due to be asked about, which is counted in days.
+const LONGEST_REST: Duration = Duration::from_secs(6 * 3600);
 /// States that wait for a slow listener; the newest counts.
 const EVENTS: usize = 16;
 
@@ -110,7 +112,7 @@ impl Sync {
 
     async fn mind_unread_files(&self) {
         loop {
-            let mut pause = ASK_INTERVAL;
+            let mut pause = LONGEST_REST;
             let read = async {
                 self.read_library_pictures().await?;
                 match self.read_library_files().await? {
@@ -123,6 +125,7 @@ impl Sync {
             tokio::select! {
                 read = read => if let Err(error) = read {
                     tracing::warn!(%error, "cannot find out about the files of libraries now");
+                    pause = ASK_INTERVAL.min(pause);
                 },
                 () = self.inner.shutdown.cancelled() => return,
             }

@@ -48,11 +48,13 @@ impl Sync {
         let mut watched = Watched { watcher: watcher.ok(), roots: BTreeMap::new() };
         let mut due: BTreeMap<LibraryId, Due> = BTreeMap::new();
         let mut is_first = true;
+        let mut libraries = Vec::new();
+        // Whether a folder is there, the folder tells: the catalogue is only asked when something happened.
+        let mut are_known = false;
         loop {
-            let libraries = self.inner.parts.catalogue.libraries().await.unwrap_or_else(|error| {
-                tracing::error!(%error, "cannot read the libraries");
-                Vec::new()
-            });
+            if !are_known {
+                are_known = self.read_libraries(&mut libraries).await;
+            }
             let now = Instant::now();
             let came = watched.watch_only(&libraries, now);
             let new = libraries.iter().filter(|library| is_first || came.contains(&library.id));
@@ -61,6 +63,10 @@ impl Sync {
                 due.entry(id).or_insert_with(|| Due::everything(at));
             }
             is_first = false;
+            // A look begins with what the last one left on record.
+            if due.values().any(|due| due.at <= now) {
+                are_known = self.read_libraries(&mut libraries).await;
+            }
             for library in &libraries {
                 if due.get(&library.id).is_some_and(|due| due.at <= now)
                     && let Some(due) = due.remove(&library.id)
@@ -71,6 +77,7 @@ impl Sync {
             }
             let next = due.values().map(|due| due.at).min();
             let look = Instant::now() + LOOK_INTERVAL;
+            let may_rest = libraries.is_empty() && are_known;
             tokio::select! {
                 first = told.recv() => match first {
                     Some(first) => {
@@ -82,15 +89,27 @@ impl Sync {
                     }
                     None => return,
                 },
-                () = tokio::time::sleep_until(next.map_or(look, |next| next.min(look))), if !libraries.is_empty() => {}
+                () = tokio::time::sleep_until(next.map_or(look, |next| next.min(look))), if !may_rest => {}
                 () = self.inner.libraries.stale.notified() => {
                     let now = Instant::now();
                     libraries.iter().for_each(|library| drop(due.insert(library.id, Due::everything(now + QUIET))));
                 }
-                () = self.inner.libraries.changed.notified() => {}
+                () = self.inner.libraries.changed.notified() => are_known = false,
                 () = self.inner.shutdown.cancelled() => return,
             }
         }
+    }
+
+    /// Leaves the list as it is, and says so by false, when it cannot be read.
+    async fn read_libraries(&self, libraries: &mut Vec<LibraryRecord>) -> bool {
+        match self.inner.parts.catalogue.libraries().await {
+            Ok(found) => *libraries = found,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the libraries");
+                return false;
+            }
+        }
+        true
     }
 
     async fn look_at_library(&self, library: &LibraryRecord, what: What) {
