@@ -55,8 +55,9 @@ pub(crate) struct Arguments {
     /// 1 for the text encoder's last layer, 2 for the one before it, from which XL always starts
     #[arg(long, value_name = "N")]
     clip_skip: Option<u32>,
-    /// A LoRA and its weight, such as civitai:82098:0.8; may be repeated [default weight: 1]
-    #[arg(long, value_name = "REF[:WEIGHT]")]
+    /// A LoRA and its weight, such as civitai:82098:0.8, or its weights for UNet and text, such as civitai:82098:0.8/0.5;
+    /// may be repeated [default weight: 1]. In the prompt <lora:file-name:0.8> does the same for one that is here
+    #[arg(long, value_name = "REF[:WEIGHT[/TEXT]]")]
     lora: Vec<LoraArgument>,
     /// Start from this picture (PNG, JPEG, WebP or GIF of at most 900 KiB)
     #[arg(long, value_name = "FILE")]
@@ -150,7 +151,11 @@ fn spec(arguments: &Arguments, init_image: String) -> v1::GenerationSpec {
         loras: arguments
             .lora
             .iter()
-            .map(|lora| v1::LoraUse { model: lora.model.clone(), weight: lora.weight })
+            .map(|lora| v1::LoraUse {
+                model: lora.model.clone(),
+                weight: lora.weight,
+                text_encoder_weight: lora.text_encoder_weight,
+            })
             .collect(),
         count: arguments.count,
         init_image,

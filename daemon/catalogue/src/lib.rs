@@ -39,6 +39,7 @@ mod ids;
 mod import;
 mod install;
 mod libraries;
+mod local_names;
 mod migrate;
 mod notices;
 mod open;

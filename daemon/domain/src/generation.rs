@@ -109,6 +109,8 @@ pub struct GenerationSpec {
 pub struct LoraUse {
     pub model: String,
     pub weight: f32,
+    /// For the text encoders; `None`: the same.
+    pub text_encoder_weight: Option<f32>,
 }
 
 /// One local file of a model: its name in the repository or page, and where its bytes lie.
@@ -127,7 +129,27 @@ pub struct LoraFile {
     pub name: String,
     pub path: PathBuf,
     pub sha256: Sha256,
+    /// Of what it changes in the UNet.
     pub weight: f32,
+    /// Of what it changes in the text encoders.
+    pub text_encoder_weight: f32,
+}
+
+impl LoraFile {
+    /// Whether it has any weight.
+    #[must_use]
+    pub fn changes_anything(&self) -> bool {
+        self.weight != 0.0 || self.text_encoder_weight != 0.0
+    }
+}
+
+/// A textual inversion on disk: words that prompts may say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddingFile {
+    /// What a prompt says for it.
+    pub name: String,
+    pub path: PathBuf,
+    pub sha256: Sha256,
 }
 
 /// An image to start from: `rgb` holds `3 × width × height` bytes, row by row.
@@ -144,6 +166,8 @@ pub struct InitImage {
 pub struct PaintRequest {
     pub model: Vec<ModelFile>,
     pub loras: Vec<LoraFile>,
+    /// Those that the prompts may mean; of what they do not say nothing is used.
+    pub embeddings: Vec<EmbeddingFile>,
     pub prompt: String,
     pub negative_prompt: String,
     pub seed: u64,
@@ -184,6 +208,8 @@ pub struct PaintedImage {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Painting {
     pub settings: PaintSettings,
+    /// Names of the textual inversions that the prompts said.
+    pub embeddings: Vec<String>,
     pub images: Vec<PaintedImage>,
 }
 

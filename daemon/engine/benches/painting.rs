@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let request = PaintRequest {
         model,
         loras: Vec::new(),
+        embeddings: Vec::new(),
         prompt: "a lighthouse at dusk".to_owned(),
         negative_prompt: String::new(),
         seed: 1,

@@ -33,15 +33,16 @@ impl Default for EngineOptions {
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     files: Vec<(String, Sha256)>,
-    loras: Vec<(Sha256, u32)>,
+    loras: Vec<(Sha256, u32, u32)>,
 }
 
 impl Identity {
     fn of(request: &PaintRequest) -> Self {
         let mut files: Vec<_> = request.model.iter().map(|file| (file.name.clone(), file.sha256)).collect();
         files.sort();
-        let loras = request.loras.iter().filter(|lora| lora.weight != 0.0);
-        Self { files, loras: loras.map(|lora| (lora.sha256, lora.weight.to_bits())).collect() }
+        let loras = request.loras.iter().filter(|lora| lora.changes_anything());
+        let loras = loras.map(|lora| (lora.sha256, lora.weight.to_bits(), lora.text_encoder_weight.to_bits()));
+        Self { files, loras: loras.collect() }
     }
 }
 
@@ -108,9 +109,10 @@ impl Engine {
                 Model::load(&index, blueprint, &merges, &self.device, &|| reporter.check())?
             }
         };
-        let images = paint(&model, request, &settings, &levels, &reporter);
+        let painted = paint(&model, request, &settings, &levels, &reporter);
         self.warm = Some((identity, model));
-        Ok(Painting { settings, images: images? })
+        let (images, embeddings) = painted?;
+        Ok(Painting { settings, embeddings, images })
     }
 }
 

@@ -61,8 +61,8 @@ pub enum EngineError {
     Dims { component: &'static str, source: DimsError },
     #[error("{file} cannot be used as a LoRA")]
     Adapter { file: String, source: Box<AdapterError> },
-    #[error("{file} changes {tensor} in a form that is not merged ({form})")]
-    AdapterForm { file: String, tensor: String, form: &'static str },
+    #[error("{file} cannot be used as a textual inversion: {problem}")]
+    Embedding { file: String, problem: &'static str },
     /// A setting outside of what can be done at all.
     #[error("{setting} is {given}, but must be {wanted}")]
     Setting { setting: &'static str, given: String, wanted: String },
@@ -116,9 +116,8 @@ impl Classify for EngineError {
             | Self::UnsupportedArchitecture { .. }
             | Self::UnsupportedPipeline { .. }
             | Self::UnsupportedInputs { .. }
-            | Self::TensorType { .. }
-            | Self::AdapterForm { .. } => ErrorClass::Unsupported,
-            Self::NotACheckpoint { .. } | Self::Setting { .. } => ErrorClass::InvalidInput,
+            | Self::TensorType { .. } => ErrorClass::Unsupported,
+            Self::NotACheckpoint { .. } | Self::Embedding { .. } | Self::Setting { .. } => ErrorClass::InvalidInput,
             Self::TooLarge { .. } => ErrorClass::Exhausted,
             Self::Cancelled => ErrorClass::Cancelled,
             Self::ReadFile { .. } | Self::NotFinite { .. } | Self::Compute { .. } | Self::Panicked { .. } => {
@@ -149,9 +148,8 @@ impl Classify for EngineError {
             | Self::UnsupportedPipeline { .. }
             | Self::UnsupportedInputs { .. }
             | Self::TensorType { .. } => reason::UNSUPPORTED_ARCHITECTURE,
-            Self::NotACheckpoint { .. } => reason::NOT_A_MODEL_FILE,
+            Self::NotACheckpoint { .. } | Self::Embedding { .. } => reason::NOT_A_MODEL_FILE,
             Self::MissingComponent { .. } | Self::UnknownVocabulary { .. } => reason::MISSING_COMPONENT,
-            Self::AdapterForm { .. } => reason::LORA_MISMATCH,
             Self::Setting { .. } => reason::UNSUPPORTED_SETTING,
             Self::TooLarge { .. } => reason::OUT_OF_MEMORY,
             Self::Cancelled => reason::CANCELLED,
@@ -183,6 +181,7 @@ impl Classify for EngineError {
             | Self::OversizedText { .. }
             | Self::ConfigValue { .. }
             | Self::NotACheckpoint { .. }
+            | Self::Embedding { .. }
             | Self::UnsupportedInputs { .. }
             | Self::Tokenizer { .. }
             | Self::MissingToken { .. }
@@ -191,7 +190,6 @@ impl Classify for EngineError {
             | Self::TensorShape { .. }
             | Self::TensorType { .. }
             | Self::Blueprint { .. }
-            | Self::AdapterForm { .. }
             | Self::Setting { .. }
             | Self::Compute { .. }
             | Self::Cancelled
@@ -253,10 +251,8 @@ impl Classify for EngineError {
                 vec![("tensor", tensor.clone()), ("wanted", format!("{wanted:?}")), ("given", format!("{given:?}"))]
             }
             Self::TensorType { tensor, dtype } => vec![("tensor", tensor.clone()), ("dtype", dtype.clone())],
+            Self::Embedding { file, .. } => vec![("file", file.clone())],
             Self::Blueprint { component, .. } => vec![("component", (*component).to_owned())],
-            Self::AdapterForm { file, tensor, form } => {
-                vec![("file", file.clone()), ("tensor", tensor.clone()), ("form", (*form).to_owned())]
-            }
             Self::Setting { setting, given, wanted } => {
                 vec![("setting", (*setting).to_owned()), ("given", given.clone()), ("wanted", wanted.clone())]
             }

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod families;
+mod words;
 
 /// What the project promises of a picture against the reference, in units of 1/255.
 const PROMISED_MEAN: f64 = 2.0;
@@ -73,6 +74,7 @@ fn request(model: &[ModelFile]) -> PaintRequest {
     PaintRequest {
         model: model.to_vec(),
         loras: Vec::new(),
+        embeddings: Vec::new(),
         prompt: "red heart".to_owned(),
         negative_prompt: String::new(),
         seed: 0,

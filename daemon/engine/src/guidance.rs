@@ -6,6 +6,7 @@ use crate::networks::{Conditions, Unet};
 use crate::sample::evaluations;
 use candle_core::{Result, Tensor};
 use paintbox_domain::generation::{PaintRequest, PaintSettings};
+use std::collections::BTreeSet;
 
 /// The prompts of a painting.
 pub(crate) struct Guidance {
@@ -13,6 +14,7 @@ pub(crate) struct Guidance {
     /// Absent where it would change nothing.
     negative: Option<Spoken>,
     scale: f64,
+    embeddings: Vec<String>,
     /// What was said last, as it mostly stays the same from one evaluation to the next.
     last: Option<(Vec<usize>, Said)>,
 }
@@ -31,8 +33,10 @@ impl Guidance {
         request: &PaintRequest,
         settings: &PaintSettings,
     ) -> std::result::Result<Self, EngineError> {
+        let lexicon = model.lexicon(&request.embeddings)?;
         let wording = |prompt, negative| Wording {
             prompt,
+            lexicon: &lexicon,
             negative,
             clip_skip: settings.clip_skip,
             size: (settings.width, settings.height),
@@ -46,7 +50,15 @@ impl Guidance {
         let is_alone = scale * weights == 1.0;
         let negative =
             if is_alone { None } else { model.listen(wording(&request.negative_prompt, true))?.into_iter().next() };
-        Ok(Self { positive, negative, scale, last: None })
+        let said: BTreeSet<usize> =
+            positive.iter().chain(&negative).flat_map(|spoken| &spoken.words).copied().collect();
+        let embeddings = said.into_iter().map(|number| lexicon.name(number).to_owned()).collect();
+        Ok(Self { positive, negative, scale, embeddings, last: None })
+    }
+
+    /// The names of the textual inversions that the prompts say.
+    pub(crate) fn embeddings(&self) -> &[String] {
+        &self.embeddings
     }
 
     /// The guided prediction for network input `x` `[1, c, h, w]`; evaluations are counted from 0.

@@ -1,11 +1,13 @@
 //! A model in memory: blueprint, vocabularies and networks.
 
 use crate::error::EngineError;
-use crate::load::{AddedSizes, Blueprint, Component, Index, Merges, Weights};
-use crate::networks::{ClipText, Conditions, Layers, Unet, Vae};
+use crate::load::{AddedSizes, Blueprint, Component, Embedding, Index, Merges, Weights, embeddings};
+use crate::networks::{ClipText, Conditions, Layers, Replaced, Unet, Vae};
 use crate::tensor::sinusoids;
-use crate::text::{Chunk, Vocabulary, chunks, compose, empty_chunk, schedule};
+use crate::text::{Chunk, Dictionary, Vocabulary, chunks, compose, empty_chunk, schedule};
 use candle_core::{Device, Tensor};
+use paintbox_domain::generation::EmbeddingFile;
+use std::collections::BTreeSet;
 
 /// Most rows of tokens of all texts that a prompt is made of; far beyond what anybody writes, and a bound on what a prompt
 /// can cost.
@@ -31,10 +33,25 @@ pub(crate) struct Model {
     pub(crate) device: Device,
 }
 
+/// The words that a painting's prompts may say beyond the model's own.
+#[derive(Debug)]
+pub(crate) struct Lexicon {
+    words: Vec<Embedding>,
+    /// Each encoder's.
+    dictionaries: Vec<Dictionary>,
+}
+
+impl Lexicon {
+    pub(crate) fn name(&self, number: usize) -> &str {
+        &self.words[number].name
+    }
+}
+
 /// A prompt and what it is said of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wording<'a> {
     pub(crate) prompt: &'a str,
+    pub(crate) lexicon: &'a Lexicon,
     /// Whether this is what the picture is led away from.
     pub(crate) negative: bool,
     pub(crate) clip_skip: u32,
@@ -48,6 +65,8 @@ pub(crate) struct Wording<'a> {
 #[derive(Debug)]
 pub(crate) struct Spoken {
     pub(crate) weight: f64,
+    /// Which of the lexicon's words it says.
+    pub(crate) words: BTreeSet<usize>,
     /// What it says, each with the last evaluation that it is for, counted from 1.
     texts: Vec<(usize, Conditions)>,
 }
@@ -91,6 +110,14 @@ impl Model {
         Ok(Self { blueprint, unet, vae, encoders, device: device.clone() })
     }
 
+    /// Reads what prompts may say beside the model's own words.
+    pub(crate) fn lexicon(&self, files: &[EmbeddingFile]) -> Result<Lexicon, EngineError> {
+        let words = embeddings(files, &self.blueprint)?;
+        let named = || words.iter().map(|word| (word.name.as_str(), word.vectors));
+        let dictionaries = self.encoders.iter().map(|encoder| Dictionary::new(named(), &encoder.vocabulary));
+        Ok(Lexicon { dictionaries: dictionaries.collect::<Result<_, _>>()?, words })
+    }
+
     /// What a prompt says to the UNet: the prompts it is made of, and how each changes.
     pub(crate) fn listen(&self, wording: Wording<'_>) -> Result<Vec<Spoken>, EngineError> {
         // What leads away is one prompt, whatever it says.
@@ -116,18 +143,21 @@ impl Model {
         let chunks: Vec<Vec<Vec<Chunk>>> = self
             .encoders
             .iter()
-            .map(|encoder| texts.iter().map(|(text, _)| encoder.chunks(text, rows)).collect())
+            .zip(&wording.lexicon.dictionaries)
+            .map(|(encoder, dictionary)| texts.iter().map(|(text, _)| encoder.chunks(text, dictionary, rows)).collect())
             .collect::<Result<_, _>>()?;
+        let words = chunks.iter().flatten().flatten().flat_map(|chunk| &chunk.added);
+        let words = words.map(|(_, added)| added.number).collect();
         let counts: Vec<f64> = texts.iter().map(|(_, count)| *count as f64).collect();
         let said = || -> candle_core::Result<Spoken> {
-            let (context, pooled) = self.encode(&chunks, &counts, wording.clip_skip, silent)?;
+            let (context, pooled) = self.encode(&chunks, &counts, wording, silent)?;
             let conditions = |number: usize| -> candle_core::Result<Conditions> {
                 let pooled = pooled.as_ref().map(|pooled| pooled.narrow(0, number, 1)).transpose()?;
                 let added = pooled.map(|pooled| self.added(&pooled, wording)).transpose()?.flatten();
                 Ok(Conditions { context: context.narrow(0, number, 1)?.contiguous()?, added })
             };
             let texts = entries.iter().zip(numbers).map(|((end, _), number)| Ok((*end, conditions(number)?)));
-            Ok(Spoken { weight, texts: texts.collect::<candle_core::Result<_>>()? })
+            Ok(Spoken { weight, words, texts: texts.collect::<candle_core::Result<_>>()? })
         };
         said().map_err(EngineError::computing("encoding the prompt"))
     }
@@ -137,20 +167,22 @@ impl Model {
         &self,
         chunks: &[Vec<Vec<Chunk>>],
         counts: &[f64],
-        clip_skip: u32,
+        wording: Wording<'_>,
         silent: bool,
     ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
         // Texts that change are of one length, and vocabularies may cut them differently.
         let longest = chunks.iter().flatten().map(Vec::len).max().unwrap_or(1);
         let mut contexts = Vec::with_capacity(chunks.len());
         let mut pooled = None;
-        for ((encoder, text), chunks) in self.encoders.iter().zip(&self.blueprint.texts).zip(chunks) {
-            let layers = text.layers(clip_skip);
+        let towers = self.encoders.iter().zip(&self.blueprint.texts).zip(chunks);
+        for (tower, ((encoder, text), chunks)) in towers.enumerate() {
+            let layers = text.layers(wording.clip_skip);
             let empty = encoder.empty_chunk();
             let mut states = Vec::with_capacity(longest);
             for at in 0..longest {
                 let rows: Vec<&Chunk> = chunks.iter().map(|chunks| chunks.get(at).unwrap_or(&empty)).collect();
-                let (said, whole) = encoder.encode(&rows, counts, layers)?;
+                let words = |number: usize| &wording.lexicon.words[number].by_encoder[tower];
+                let (said, whole) = encoder.encode(&rows, words, counts, layers)?;
                 states.push(said);
                 // What a long prompt is as a whole, its first chunk says (A1111, ComfyUI).
                 if at == 0 {
@@ -184,8 +216,8 @@ impl Model {
 }
 
 impl Encoder {
-    fn chunks(&self, text: &str, rows: &mut usize) -> Result<Vec<Chunk>, EngineError> {
-        let chunks = chunks(text, &self.vocabulary, self.network.shape().positions)?;
+    fn chunks(&self, text: &str, dictionary: &Dictionary, rows: &mut usize) -> Result<Vec<Chunk>, EngineError> {
+        let chunks = chunks(text, &self.vocabulary, dictionary, self.network.shape().positions)?;
         *rows += chunks.len();
         if *rows > MAX_ROWS {
             return Err(EngineError::Setting {
@@ -201,10 +233,22 @@ impl Encoder {
         empty_chunk(&self.vocabulary, self.network.shape().positions)
     }
 
-    /// The weighted states of one chunk of every text, and the texts as a whole.
-    fn encode(&self, rows: &[&Chunk], counts: &[f64], layers: Layers) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+    /// The weighted states of one chunk of every text, and the texts as a whole. `words` has the vectors of added words.
+    fn encode<'w>(
+        &self,
+        rows: &[&Chunk],
+        words: impl Fn(usize) -> &'w Tensor,
+        counts: &[f64],
+        layers: Layers,
+    ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
         let ids: Vec<Vec<u32>> = rows.iter().map(|chunk| chunk.tokens.clone()).collect();
-        let found = self.network.encode(&ids, layers, self.vocabulary.end())?;
+        let replaced: Vec<Replaced> = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(row, chunk)| chunk.added.iter().map(move |(at, added)| (row, *at, added.number)))
+            .map(|(row, at, number)| Replaced { row, at, vectors: words(number).clone() })
+            .collect();
+        let found = self.network.encode(&ids, &replaced, layers, self.vocabulary.end())?;
         let states = if rows.iter().any(|chunk| chunk.weights.iter().any(|weight| *weight != 1.0)) {
             emphasised(&found.states, rows, counts)?
         } else {

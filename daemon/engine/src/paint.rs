@@ -44,17 +44,17 @@ pub(crate) fn noise_levels(blueprint: &Blueprint, request: &PaintRequest, settin
     }
 }
 
-/// Paints all images of a request.
+/// Paints all images of a request, and tells which textual inversions its prompts said.
 pub(crate) fn paint(
     model: &Model,
     request: &PaintRequest,
     settings: &PaintSettings,
     levels: &Levels,
     reporter: &Reporter<'_>,
-) -> Result<Vec<PaintedImage>, EngineError> {
+) -> Result<(Vec<PaintedImage>, Vec<String>), EngineError> {
     reporter.report(Phase::EncodingPrompt, 0, 0)?;
     let mut guidance = Guidance::of(model, request, settings)?;
-    (0..request.count)
+    let images = (0..request.count)
         .map(|index| {
             let seed = request.seed.wrapping_add(u64::from(index));
             let mut noise = NoiseGenerator::new(seed);
@@ -72,7 +72,8 @@ pub(crate) fn paint(
             let rgb = decode(model, &latents, reporter.total_steps)?;
             Ok(PaintedImage { seed, width: settings.width, height: settings.height, rgb })
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    Ok((images, guidance.embeddings().to_vec()))
 }
 
 fn from_nothing(

@@ -148,6 +148,7 @@ mod tests {
         PaintRequest {
             model: Vec::new(),
             loras: Vec::new(),
+            embeddings: Vec::new(),
             prompt: String::new(),
             negative_prompt: String::new(),
             seed: 0,

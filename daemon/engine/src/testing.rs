@@ -17,7 +17,7 @@ pub(crate) fn tiny_folder() -> PathBuf {
     repository().join("tests/fixtures/tiny-model")
 }
 
-fn golden_path(name: &str) -> PathBuf {
+pub(crate) fn golden_path(name: &str) -> PathBuf {
     repository().join("tests/goldens").join(name)
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn single_file() -> Vec<ModelFile> {
 pub(crate) fn lora(file: &str, weight: f32) -> LoraFile {
     let path = tiny_folder().join("lora").join(file);
     let sha256 = digest(&path);
-    LoraFile { name: file.to_owned(), path, sha256, weight }
+    LoraFile { name: file.to_owned(), path, sha256, weight, text_encoder_weight: weight }
 }
 
 /// A model's files in a folder that goes away with it.

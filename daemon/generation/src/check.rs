@@ -46,8 +46,10 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
         return refuse("clip_skip", "counting begins at 1, the last layer".into());
     }
     for lora in &spec.loras {
-        if !lora.weight.is_finite() || lora.weight.abs() > 100.0 {
-            return refuse("loras.weight", format!("{} is not a usable weight for {}", lora.weight, lora.model));
+        for weight in [Some(lora.weight), lora.text_encoder_weight].into_iter().flatten() {
+            if !weight.is_finite() || weight.abs() > 100.0 {
+                return refuse("loras.weight", format!("{weight} is not a usable weight for {}", lora.model));
+            }
         }
     }
     match (spec.init_image, spec.strength) {

@@ -20,6 +20,10 @@ pub enum GenerationError {
     VolumeAway { model: String, volume: String },
     #[error("{model} is a {found}, where a {wanted} is needed")]
     WrongKind { model: String, found: ModelKind, wanted: ModelKind },
+    #[error("no {kind} that is here is called `{name}`")]
+    NoSuchName { kind: ModelKind, name: String },
+    #[error("{} different files that are here are called `{name}`", references.len())]
+    SeveralOfName { kind: ModelKind, name: String, references: Vec<String> },
     #[error("{queued} generations are queued already, and no more than {limit} may be")]
     QueueFull { queued: u32, limit: u32 },
     #[error("there is no generation `{uid}`")]
@@ -78,12 +82,13 @@ impl GenerationError {
 impl Classify for GenerationError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Invalid { .. } | Self::WrongKind { .. } => ErrorClass::InvalidInput,
+            Self::Invalid { .. } | Self::WrongKind { .. } | Self::SeveralOfName { .. } => ErrorClass::InvalidInput,
             Self::NotLocal { .. } | Self::VolumeAway { .. } => ErrorClass::Precondition,
             Self::QueueFull { .. } => ErrorClass::Exhausted,
-            Self::NoSuchGeneration { .. } | Self::NoSuchAsset { .. } | Self::PathUnreadable { .. } => {
-                ErrorClass::NotFound
-            }
+            Self::NoSuchName { .. }
+            | Self::NoSuchGeneration { .. }
+            | Self::NoSuchAsset { .. }
+            | Self::PathUnreadable { .. } => ErrorClass::NotFound,
             Self::ShuttingDown => ErrorClass::Unavailable,
             Self::Engine(failure) => failure.class,
             Self::Encode(_) | Self::BadRecord(_) | Self::Panicked { .. } | Self::AssetUnreadable { .. } => {
@@ -98,7 +103,8 @@ impl Classify for GenerationError {
     fn reason(&self) -> &'static str {
         match self {
             Self::Invalid { .. } | Self::WrongKind { .. } => reason::INVALID_ARGUMENT,
-            Self::NotLocal { .. } => reason::FILE_NOT_LOCAL,
+            Self::NotLocal { .. } | Self::NoSuchName { .. } => reason::FILE_NOT_LOCAL,
+            Self::SeveralOfName { .. } => reason::AMBIGUOUS_NAME,
             Self::VolumeAway { .. } => reason::VOLUME_AWAY,
             Self::QueueFull { .. } => reason::QUEUE_FULL,
             Self::NoSuchGeneration { .. } => reason::JOB_NOT_FOUND,
@@ -120,6 +126,12 @@ impl Classify for GenerationError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotLocal { model } => Some(format!("`paintbox pull {model}` fetches it")),
+            Self::NoSuchName { kind, name } => {
+                Some(format!("`paintbox search {name} --kind {kind}` looks for it; then `paintbox pull` fetches it"))
+            }
+            Self::SeveralOfName { kind: ModelKind::Lora, references, .. } => {
+                Some(format!("say which one with --lora: {}", references.join(", ")))
+            }
             Self::VolumeAway { .. } => Some("connect its disk, or say where it is mounted by now".to_owned()),
             Self::QueueFull { .. } => Some("wait for one to end, or cancel some: `paintbox jobs`".to_owned()),
             Self::Engine(failure) => failure.hint.clone(),
@@ -131,6 +143,10 @@ impl Classify for GenerationError {
         match self {
             Self::Invalid { field, .. } => vec![("field", (*field).to_owned())],
             Self::NotLocal { model } => vec![("model", model.clone())],
+            Self::NoSuchName { kind, name } => vec![("kind", kind.to_string()), ("name", name.clone())],
+            Self::SeveralOfName { name, references, .. } => {
+                vec![("name", name.clone()), ("candidates", references.join(" "))]
+            }
             Self::VolumeAway { model, volume } => vec![("model", model.clone()), ("volume", volume.clone())],
             Self::WrongKind { model, found, wanted } => {
                 vec![("model", model.clone()), ("found", found.to_string()), ("wanted", wanted.to_string())]

@@ -12,6 +12,7 @@ mod queue;
 mod recipe;
 mod resolve;
 mod spec_json;
+mod tags;
 mod worker;
 
 pub use check::{LARGEST_COUNT, LARGEST_STEPS};

@@ -5,6 +5,7 @@ use crate::error::GenerationError;
 use crate::live::{GenerationEvent, Live};
 use crate::resolve::{self, Resolver};
 use crate::spec_json::spec_to_json;
+use crate::tags::tagged;
 use crate::worker::{Worker, WorkerHandle};
 use futures::Stream;
 use paintbox_catalogue::{
@@ -83,6 +84,7 @@ impl Generations {
         for lora in &spec.loras {
             resolve::lora(&self.inner.resolver, lora).await?;
         }
+        resolve::tagged_loras(&self.inner.resolver, &tagged(&spec.prompt)?.loras).await?;
         if let Some(sha256) = spec.init_image {
             catalogue.asset(&sha256).await?.ok_or(GenerationError::NoSuchAsset { sha256 })?;
         }

@@ -2,9 +2,11 @@
 
 use crate::error::GenerationError;
 use crate::on_disk::Digests;
+use crate::tags::LoraTag;
 use paintbox_catalogue::{Catalogue, FileId, FileRecord, ModelDetail, ModelId, VersionRecord};
-use paintbox_domain::generation::{LoraFile, LoraUse, ModelFile};
+use paintbox_domain::generation::{EmbeddingFile, LoraFile, LoraUse, ModelFile};
 use paintbox_domain::{FileFormat, Hub, ModelKind, ModelRef, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A model to paint with, on disk.
@@ -76,7 +78,7 @@ pub(crate) async fn lora(resolver: &Resolver, lora: &LoraUse) -> Result<LoraFile
             field: "loras.model",
             problem: format!("{} is a folder; a LoRA is one file", lora.model),
         })?;
-        return Ok(lora_file(file, lora.weight));
+        return Ok(lora_file(file, lora));
     }
     let found = Found::of(&resolver.catalogue, &lora.model).await?;
     let version = found.version()?;
@@ -88,14 +90,76 @@ pub(crate) async fn lora(resolver: &Resolver, lora: &LoraUse) -> Result<LoraFile
         return Err(GenerationError::WrongKind { model, found, wanted: ModelKind::Lora });
     }
     let file = model_file(main).ok_or_else(|| found.not_local())?;
-    Ok(lora_file(file, lora.weight))
+    Ok(lora_file(file, lora))
+}
+
+/// The LoRAs that a prompt's tags name, in their order.
+pub(crate) async fn tagged_loras(resolver: &Resolver, tags: &[LoraTag]) -> Result<Vec<LoraFile>, GenerationError> {
+    if tags.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = resolver.catalogue.local_names(ModelKind::Lora).await?;
+    let mut loras = Vec::new();
+    for tag in tags {
+        let reference = format!("sha256:{}", called(&names, ModelKind::Lora, &tag.name)?);
+        let text_encoder_weight = Some(tag.text_encoder_weight);
+        let wanted = LoraUse { model: reference, weight: tag.weight, text_encoder_weight };
+        loras.push(LoraFile { name: tag.name.clone(), ..lora(resolver, &wanted).await? });
+    }
+    Ok(loras)
+}
+
+/// The content of this name: as it is written, else in whatever case.
+fn called(names: &BTreeSet<(String, Sha256)>, kind: ModelKind, name: &str) -> Result<Sha256, GenerationError> {
+    let with = |is_one: &dyn Fn(&str) -> bool| -> Vec<Sha256> {
+        names.iter().filter(|(known, _)| is_one(known)).map(|(_, sha256)| *sha256).collect()
+    };
+    let mut found = with(&|known| known == name);
+    if found.is_empty() {
+        let lower = name.to_lowercase();
+        found = with(&|known| known.to_lowercase() == lower);
+    }
+    found.sort_unstable();
+    found.dedup();
+    match found[..] {
+        [one] => Ok(one),
+        [] => Err(GenerationError::NoSuchName { kind, name: name.to_owned() }),
+        _ => {
+            let references = found.iter().map(|sha256| format!("sha256:{sha256}")).collect();
+            Err(GenerationError::SeveralOfName { kind, name: name.to_owned(), references })
+        }
+    }
+}
+
+/// The textual inversions that these prompts may say: all that are here whose name one of them has in it. Of several that
+/// are called the same, the last one that was named so is as good as any (A1111).
+pub(crate) async fn embeddings(resolver: &Resolver, prompts: [&str; 2]) -> Result<Vec<EmbeddingFile>, GenerationError> {
+    let prompts = prompts.map(str::to_lowercase);
+    let names = resolver.catalogue.local_names(ModelKind::TextualInversion).await?;
+    let mut said: BTreeMap<String, (String, Sha256)> = BTreeMap::new();
+    for (name, sha256) in names {
+        let lower = name.to_lowercase();
+        if prompts.iter().any(|prompt| prompt.contains(&lower)) {
+            said.insert(lower, (name, sha256));
+        }
+    }
+    let mut files = Vec::new();
+    for (name, sha256) in said.into_values() {
+        let artifact = resolver.catalogue.artifact(&sha256).await?;
+        // One that is on a disk that is away is as if it were not there; its name is a word.
+        if let Some(path) = artifact.and_then(|artifact| artifact.paths.into_iter().next()) {
+            files.push(EmbeddingFile { name, path, sha256 });
+        }
+    }
+    Ok(files)
 }
 
 /// The file under the name that recipes call it by: without folders and ending.
-fn lora_file(file: ModelFile, weight: f32) -> LoraFile {
+fn lora_file(file: ModelFile, lora: &LoraUse) -> LoraFile {
     let stem = file.name.rsplit('/').next().unwrap_or_default();
     let name = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem).to_owned();
-    LoraFile { name, path: file.path, sha256: file.sha256, weight }
+    let text_encoder_weight = lora.text_encoder_weight.unwrap_or(lora.weight);
+    LoraFile { name, path: file.path, sha256: file.sha256, weight: lora.weight, text_encoder_weight }
 }
 
 /// A model in the catalogue, and which part of it a reference named.

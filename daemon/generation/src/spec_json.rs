@@ -41,6 +41,20 @@ struct SpecRow {
 struct LoraRow {
     model: String,
     weight: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text_encoder_weight: Option<f32>,
+}
+
+impl From<&LoraUse> for LoraRow {
+    fn from(lora: &LoraUse) -> Self {
+        Self { model: lora.model.clone(), weight: lora.weight, text_encoder_weight: lora.text_encoder_weight }
+    }
+}
+
+impl From<LoraRow> for LoraUse {
+    fn from(row: LoraRow) -> Self {
+        Self { model: row.model, weight: row.weight, text_encoder_weight: row.text_encoder_weight }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,7 +84,7 @@ pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
         width: spec.width,
         height: spec.height,
         clip_skip: spec.clip_skip,
-        loras: spec.loras.iter().map(|lora| LoraRow { model: lora.model.clone(), weight: lora.weight }).collect(),
+        loras: spec.loras.iter().map(LoraRow::from).collect(),
         count: spec.count,
         init_image: spec.init_image.map(|digest| digest.to_string()),
         strength: spec.strength,
@@ -96,7 +110,7 @@ pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
         width: row.width,
         height: row.height,
         clip_skip: row.clip_skip,
-        loras: row.loras.into_iter().map(|lora| LoraUse { model: lora.model, weight: lora.weight }).collect(),
+        loras: row.loras.into_iter().map(LoraUse::from).collect(),
         count: row.count,
         init_image: row.init_image.and_then(|digest| digest.parse::<Sha256>().ok()),
         strength: row.strength,
@@ -147,7 +161,7 @@ mod tests {
             seed: Some(u64::MAX),
             guidance_scale: Some(3.5),
             sampler: Some(Sampler::EulerAncestral),
-            loras: vec![LoraUse { model: "hf:a/b:c.safetensors".into(), weight: 0.8 }],
+            loras: vec![LoraUse { model: "hf:a/b:c.safetensors".into(), weight: 0.8, text_encoder_weight: Some(0.5) }],
             count: 2,
             init_image: Some(Sha256::from_bytes([7; 32])),
             ..GenerationSpec::default()

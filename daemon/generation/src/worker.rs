@@ -5,6 +5,7 @@ use crate::queue::Inner;
 use crate::recipe::{Recipe, encode_png};
 use crate::resolve;
 use crate::spec_json::{settings_to_json, spec_from_json};
+use crate::tags::{Tagged, tagged};
 use paintbox_catalogue::{Asset, AssetOrigin, GenerationOutcome, GenerationRecord, NewGenerationImage};
 use paintbox_domain::generation::{Control, GenerationSpec, Generator, InitImage, PaintRequest, Phase, Progress};
 use paintbox_domain::{ErrorClass, Failure, reason};
@@ -141,10 +142,13 @@ impl Worker {
         for lora in &spec.loras {
             loras.push(resolve::lora(&inner.resolver, lora).await?);
         }
+        let Tagged { prompt, loras: tags } = tagged(&spec.prompt)?;
+        loras.extend(resolve::tagged_loras(&inner.resolver, &tags).await?);
         let request = PaintRequest {
             model: model.files,
             loras,
-            prompt: spec.prompt.clone(),
+            embeddings: resolve::embeddings(&inner.resolver, [&prompt, &spec.negative_prompt]).await?,
+            prompt,
             negative_prompt: spec.negative_prompt.clone(),
             seed: spec.seed.unwrap_or_default(),
             steps: spec.steps,
@@ -177,7 +181,7 @@ impl Worker {
         let mut images = Vec::new();
         for image in &painting.images {
             let recipe = Recipe {
-                prompt: &spec.prompt,
+                prompt: &request.prompt,
                 negative_prompt: &spec.negative_prompt,
                 settings: &painting.settings,
                 seed: image.seed,

@@ -54,7 +54,7 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
         width: message.width,
         height: message.height,
         clip_skip: message.clip_skip,
-        loras: message.loras.into_iter().map(|lora| LoraUse { model: lora.model, weight: lora.weight }).collect(),
+        loras: message.loras.into_iter().map(lora).collect(),
         count: message.count.max(1),
         init_image,
         strength: message.strength,
@@ -74,11 +74,19 @@ fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
         width: spec.width,
         height: spec.height,
         clip_skip: spec.clip_skip,
-        loras: spec.loras.into_iter().map(|lora| v1::LoraUse { model: lora.model, weight: lora.weight }).collect(),
+        loras: spec.loras.into_iter().map(lora_message).collect(),
         count: spec.count,
         init_image: spec.init_image.map(|digest| names::asset(&digest)).unwrap_or_default(),
         strength: spec.strength,
     }
+}
+
+fn lora(message: v1::LoraUse) -> LoraUse {
+    LoraUse { model: message.model, weight: message.weight, text_encoder_weight: message.text_encoder_weight }
+}
+
+fn lora_message(lora: LoraUse) -> v1::LoraUse {
+    v1::LoraUse { model: lora.model, weight: lora.weight, text_encoder_weight: lora.text_encoder_weight }
 }
 
 fn progress(progress: Progress) -> v1::GenerationProgress {

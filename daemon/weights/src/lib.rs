@@ -18,7 +18,7 @@ pub mod stable_diffusion;
 mod test_files;
 mod training;
 
-pub use adapter::{Adapter, AdapterError, LoraTensors};
+pub use adapter::{Adapter, AdapterError};
 pub use detect::{Detected, Listing, LoraFacts, Prediction, detect};
 pub use inspect::{InspectError, Inspection, inspect};
 pub use safetensors::{Dtype, Header, HeaderError, TensorInfo, read_header};

@@ -1,4 +1,4 @@
-//! `--lora REF[:WEIGHT]`, where references have colons of their own.
+//! `--lora REF[:WEIGHT[/TEXT]]`, where references have colons of their own.
 
 use std::str::FromStr;
 
@@ -11,20 +11,24 @@ pub(crate) struct LoraArgument {
     pub(crate) model: String,
     /// Factor on the adapter's delta; 1 is as trained.
     pub(crate) weight: f32,
+    /// The same for the text encoders; none: `weight`.
+    pub(crate) text_encoder_weight: Option<f32>,
 }
 
 impl FromStr for LoraArgument {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let whole = || Self { model: text.to_owned(), weight: 1.0 };
-        let argument = match text.rsplit_once(':') {
-            Some((model, weight)) if !ends_in_scheme(model) => match number(weight) {
-                Some(weight) => Self { model: model.to_owned(), weight },
-                None => whole(),
-            },
-            _ => whole(),
-        };
+        let weighted =
+            text.rsplit_once(':').filter(|(model, _)| !ends_in_scheme(model)).and_then(|(model, weights)| {
+                let (weight, text_encoder) = match weights.split_once('/') {
+                    Some((weight, text_encoder)) => (weight, Some(number(text_encoder)?)),
+                    None => (weights, None),
+                };
+                Some(Self { model: model.to_owned(), weight: number(weight)?, text_encoder_weight: text_encoder })
+            });
+        let whole = || Self { model: text.to_owned(), weight: 1.0, text_encoder_weight: None };
+        let argument = weighted.unwrap_or_else(whole);
         if argument.model.trim().is_empty() { Err("it names no model") } else { Ok(argument) }
     }
 }
@@ -70,8 +74,13 @@ mod tests {
             ("A name: with words", "A name: with words", 1.0),
             ("A name:1e99", "A name:1e99", 1.0),
         ] {
-            assert_eq!(text.parse(), Ok(LoraArgument { model: model.to_owned(), weight }), "{text}");
+            let wanted = LoraArgument { model: model.to_owned(), weight, text_encoder_weight: None };
+            assert_eq!(text.parse(), Ok(wanted), "{text}");
         }
+        let both = LoraArgument { model: "civitai:4384".into(), weight: 0.8, text_encoder_weight: Some(0.5) };
+        assert_eq!("civitai:4384:0.8/0.5".parse(), Ok(both));
+        let name = LoraArgument { model: "a:1/x".into(), weight: 1.0, text_encoder_weight: None };
+        assert_eq!("a:1/x".parse(), Ok(name));
         assert!("".parse::<LoraArgument>().is_err());
         assert!(":0.8".parse::<LoraArgument>().is_err());
     }

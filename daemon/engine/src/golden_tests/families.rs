@@ -146,7 +146,7 @@ fn networks_of_every_family_are_those_of_diffusers_from_both_forms() {
                 let of = |what: &str| format!("{}.{}.{what}", family.name, text.component);
                 let ids = goldens.integers(&of("ids")).into_iter().map(|id| u32::try_from(id).unwrap()).collect();
                 let encoder = load(&index, text.component, |weights| ClipText::load(weights, &text.shape));
-                let encode = |layers| encoder.encode(std::slice::from_ref(&ids), layers, 49_407).unwrap();
+                let encode = |layers| encoder.encode(std::slice::from_ref(&ids), &[], layers, 49_407).unwrap();
                 let last = encode(Layers { skip: 1, normed: true });
                 close(&format!("{name}, last"), &last.states, &goldens.tensor(&of("last")));
                 let before = encode(Layers { skip: 2, normed: false });

@@ -29,10 +29,6 @@ impl TensorFile {
         Ok(Self { name: name.to_owned(), path: path.to_owned(), file, header })
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The values of one tensor, widened to f32. `tensor` names it in errors.
     pub(crate) fn read(&self, tensor: &str, info: &TensorInfo) -> Result<Vec<f32>, EngineError> {
         let widen: fn(&[u8], &mut [f32]) = match info.dtype {

@@ -2,6 +2,8 @@
 
 mod blueprint;
 mod config;
+mod delta;
+mod embedding;
 mod family;
 mod file;
 mod index;
@@ -10,6 +12,7 @@ mod text;
 mod weights;
 
 pub(crate) use blueprint::{Blueprint, blueprint};
+pub(crate) use embedding::{Embedding, embeddings};
 pub(crate) use family::{AddedSizes, painted};
 pub(crate) use index::{Index, index};
 pub(crate) use lora::{Merges, merges};

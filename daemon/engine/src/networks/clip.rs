@@ -30,6 +30,14 @@ pub(crate) struct ClipShape {
     pub(crate) projected: Option<usize>,
 }
 
+/// Vectors that stand in the place of tokens' own: of which row, from which token on, `[tokens, width]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Replaced {
+    pub(crate) row: usize,
+    pub(crate) at: usize,
+    pub(crate) vectors: Tensor,
+}
+
 /// Which states of a prompt are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layers {
@@ -132,10 +140,22 @@ impl ClipText {
     }
 
     /// The states of rows of exactly [`ClipShape::positions`] ids each; `end` is the id of the end token.
-    pub(crate) fn encode(&self, rows: &[Vec<u32>], layers: Layers, end: u32) -> Result<TextStates> {
+    pub(crate) fn encode(
+        &self,
+        rows: &[Vec<u32>],
+        replaced: &[Replaced],
+        layers: Layers,
+        end: u32,
+    ) -> Result<TextStates> {
         let ids: Vec<u32> = rows.iter().flatten().copied().collect();
         let ids = Tensor::from_vec(ids, (rows.len(), self.shape.positions), &self.device)?;
-        let mut x = self.tokens.forward(&ids)?.broadcast_add(&self.positions)?;
+        let mut x = self.tokens.forward(&ids)?;
+        for Replaced { row, at, vectors } in replaced {
+            let (tokens, width) = vectors.dims2()?;
+            let place = [*row..row + 1, *at..at + tokens, 0..width];
+            x = x.slice_assign(&place, &vectors.to_device(&self.device)?.unsqueeze(0)?)?;
+        }
+        x = x.broadcast_add(&self.positions)?;
         let run = self.layers.len().saturating_sub(layers.skip.saturating_sub(1));
         for layer in &self.layers[..run] {
             x = layer.forward(&x, &self.shape)?;

@@ -6,7 +6,7 @@ mod transformer;
 mod unet;
 mod vae;
 
-pub(crate) use clip::{ClipShape, ClipText, Gelu, Layers};
+pub(crate) use clip::{ClipShape, ClipText, Gelu, Layers, Replaced};
 pub(crate) use unet::{Conditions, Level, Unet, UnetShape};
 pub(crate) use vae::{Vae, VaeShape};
 
@@ -35,7 +35,7 @@ mod tests {
                 let ids = goldens.integers(&format!("{prompt}.ids"));
                 let ids: Vec<u32> = ids.into_iter().map(|id| u32::try_from(id).unwrap()).collect();
                 for skip in [1, 2] {
-                    let states = clip.encode(std::slice::from_ref(&ids), text.layers(skip), 1999).unwrap().states;
+                    let states = clip.encode(std::slice::from_ref(&ids), &[], text.layers(skip), 1999).unwrap().states;
                     let name = format!("{prompt}.skip{skip}");
                     close(&format!("text {name}"), &states, &goldens.tensor(&name));
                 }

@@ -5,6 +5,7 @@
 //! of looking back 20 tokens for a comma.
 
 use super::Vocabulary;
+use super::dictionary::{Added, Dictionary};
 use super::emphasis::{Piece, pieces};
 use crate::error::EngineError;
 
@@ -18,6 +19,8 @@ pub(crate) struct Chunk {
     pub(crate) tokens: Vec<u32>,
     /// What each token's state is multiplied by.
     pub(crate) weights: Vec<f32>,
+    /// Added words and the first of the tokens, all of them 0, in whose place they stand.
+    pub(crate) added: Vec<(usize, Added)>,
 }
 
 /// The rows of a prompt, each of `window` tokens. There is at least one, so an empty prompt gives the encoding of
@@ -25,14 +28,27 @@ pub(crate) struct Chunk {
 ///
 /// # Errors
 /// When the tokenizer fails.
-pub(crate) fn chunks(prompt: &str, vocabulary: &Vocabulary, window: usize) -> Result<Vec<Chunk>, EngineError> {
+pub(crate) fn chunks(
+    prompt: &str,
+    vocabulary: &Vocabulary,
+    dictionary: &Dictionary,
+    window: usize,
+) -> Result<Vec<Chunk>, EngineError> {
     let mut rows = Rows { vocabulary, window, done: Vec::new(), row: Vec::new(), comma: None };
     for piece in pieces(prompt) {
         match piece {
             Piece::Break => rows.close(),
             Piece::Words { text, weight } => {
-                for token in vocabulary.encode(&text)? {
-                    rows.push(token, weight as f32);
+                let tokens = vocabulary.encode(&dictionary.without_marks(text))?;
+                let (mut rest, weight) = (&tokens[..], weight as f32);
+                while let Some(&token) = rest.first() {
+                    let found = dictionary.find(rest);
+                    rows.make_room_before(token);
+                    match found {
+                        Some((added, _)) => rows.push_added(added, weight),
+                        None => rows.row.push(Place { token, weight, added: None }),
+                    }
+                    rest = &rest[found.map_or(1, |(_, length)| length)..];
                 }
             }
         }
@@ -48,18 +64,31 @@ pub(crate) fn empty_chunk(vocabulary: &Vocabulary, window: usize) -> Chunk {
     framed(&[], vocabulary, window)
 }
 
+/// One token of a row.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    token: u32,
+    weight: f32,
+    /// The added word that begins here.
+    added: Option<Added>,
+}
+
 struct Rows<'a> {
     vocabulary: &'a Vocabulary,
     window: usize,
     done: Vec<Chunk>,
-    row: Vec<(u32, f32)>,
+    row: Vec<Place>,
     /// Where the row's last comma stands.
     comma: Option<usize>,
 }
 
 impl Rows<'_> {
-    fn push(&mut self, token: u32, weight: f32) {
-        let room = self.window.saturating_sub(2).max(1);
+    fn room(&self) -> usize {
+        self.window.saturating_sub(2).max(1)
+    }
+
+    fn make_room_before(&mut self, token: u32) {
+        let room = self.room();
         if Some(token) == self.vocabulary.comma() {
             self.comma = Some(self.row.len());
         } else if self.row.len() == room
@@ -73,7 +102,14 @@ impl Rows<'_> {
         if self.row.len() == room {
             self.close();
         }
-        self.row.push((token, weight));
+    }
+
+    fn push_added(&mut self, added: Added, weight: f32) {
+        if self.row.len() + added.vectors > self.room() {
+            self.close();
+        }
+        let place = |number| Place { token: 0, weight, added: (number == 0).then_some(added) };
+        self.row.extend((0..added.vectors).map(place));
     }
 
     fn close(&mut self) {
@@ -82,10 +118,10 @@ impl Rows<'_> {
     }
 }
 
-fn framed(part: &[(u32, f32)], vocabulary: &Vocabulary, window: usize) -> Chunk {
+fn framed(part: &[Place], vocabulary: &Vocabulary, window: usize) -> Chunk {
     let mut tokens = Vec::with_capacity(window);
     tokens.push(vocabulary.start());
-    tokens.extend(part.iter().map(|(token, _)| token));
+    tokens.extend(part.iter().map(|place| place.token));
     tokens.resize(window, vocabulary.end());
     // Behind the first end token nothing is said any more, whatever stands there.
     let end = tokens.iter().position(|token| *token == vocabulary.end()).unwrap_or(window);
@@ -93,9 +129,10 @@ fn framed(part: &[(u32, f32)], vocabulary: &Vocabulary, window: usize) -> Chunk 
         tokens.iter_mut().skip(end + 1).for_each(|token| *token = vocabulary.padding());
     }
     let mut weights = vec![1.0];
-    weights.extend(part.iter().map(|(_, weight)| weight));
+    weights.extend(part.iter().map(|place| place.weight));
     weights.resize(window, 1.0);
-    Chunk { tokens, weights }
+    let added = part.iter().zip(1..).filter_map(|(place, at)| Some((at, place.added?))).collect();
+    Chunk { tokens, weights, added }
 }
 
 #[cfg(test)]
@@ -108,7 +145,11 @@ mod tests {
         let (start, end) = (1998, 1999);
         let ids = vocabulary.encode("red heart").unwrap();
         let tokens = |prompt: &str, window| -> Vec<Vec<u32>> {
-            chunks(prompt, &vocabulary, window).unwrap().into_iter().map(|chunk| chunk.tokens).collect()
+            chunks(prompt, &vocabulary, &Dictionary::default(), window)
+                .unwrap()
+                .into_iter()
+                .map(|chunk| chunk.tokens)
+                .collect()
         };
         assert_eq!(tokens("", 5), [[start, end, end, end, end]]);
         assert_eq!(tokens("red heart", 5), [[start, ids[0], ids[1], end, end]]);
@@ -119,7 +160,7 @@ mod tests {
     #[test]
     fn padding_of_its_own_follows_the_first_end() {
         let vocabulary = Vocabulary::clip().unwrap().padded_with("!");
-        let row = chunks("fox", &vocabulary, 77).unwrap().remove(0);
+        let row = chunks("fox", &vocabulary, &Dictionary::default(), 77).unwrap().remove(0);
         assert_eq!((row.tokens[2], row.tokens[3], row.tokens[76]), (49_407, 0, 0));
     }
 }

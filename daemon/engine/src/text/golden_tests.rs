@@ -1,7 +1,7 @@
 //! Prompts against A1111's code: pieces and weights, schedules, compositions and rows (`make_prompts.py`).
 
 use super::emphasis::{Piece, pieces};
-use super::{Vocabulary, chunks, compose, schedule};
+use super::{Dictionary, Vocabulary, chunks, compose, schedule};
 use serde::Deserialize;
 
 /// Text and weight; a break has none.
@@ -65,7 +65,7 @@ fn rows_are_those_of_a1111() {
     let padded = clip.clone().padded_with("!");
     for (rows, vocabulary) in [(goldens.rows, &clip), (goldens.padded_rows, &padded)] {
         for (prompt, wanted) in rows {
-            let found = chunks(&prompt, vocabulary, 77).unwrap();
+            let found = chunks(&prompt, vocabulary, &Dictionary::default(), 77).unwrap();
             assert_eq!(found.len(), wanted.len(), "{prompt:?}");
             for (found, (tokens, weights)) in found.iter().zip(wanted) {
                 assert_eq!(found.tokens, tokens, "{prompt:?}");
@@ -90,5 +90,5 @@ fn hostile_prompts_are_read_in_time() {
     }
     let nested = format!("{}x{}", "[".repeat(40), ":3]".repeat(40));
     assert_eq!(schedule(&nested, 5), [(3, String::new()), (5, "x".to_owned())]);
-    assert_eq!(chunks(&"BREAK ".repeat(3), &clip, 77).unwrap().len(), 3);
+    assert_eq!(chunks(&"BREAK ".repeat(3), &clip, &Dictionary::default(), 77).unwrap().len(), 3);
 }

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod composition;
+mod dictionary;
 mod editing;
 mod emphasis;
 #[cfg(test)]
@@ -11,5 +12,6 @@ mod words;
 
 pub(crate) use chunks::{Chunk, chunks, empty_chunk};
 pub(crate) use composition::compose;
+pub(crate) use dictionary::Dictionary;
 pub(crate) use editing::schedule;
 pub(crate) use vocabulary::Vocabulary;

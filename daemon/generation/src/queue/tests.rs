@@ -10,13 +10,14 @@ use paintbox_domain::generation::{
 };
 use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
 use paintbox_domain::{Architecture, Blake3, Classify as _, ErrorClass, Failure, FileFormat, Hub, ModelKind, reason};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// Takes each step only when the test sends a permit; a closed channel permits everything.
 struct StepGenerator {
     permits: mpsc::Receiver<()>,
+    asked: Arc<Mutex<Vec<PaintRequest>>>,
 }
 
 impl Generator for StepGenerator {
@@ -25,6 +26,7 @@ impl Generator for StepGenerator {
     }
 
     fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure> {
+        self.asked.lock().unwrap().push(request.clone());
         assert!(request.prompt != "panic", "asked to");
         let total_steps = request.steps.unwrap_or(4);
         for step in 1..=total_steps {
@@ -53,7 +55,7 @@ impl Generator for StepGenerator {
         let images = (0..u64::from(request.count))
             .map(|k| PaintedImage { seed: request.seed + k, width: 8, height: 8, rgb: vec![200; 192] })
             .collect();
-        Ok(Painting { settings, images })
+        Ok(Painting { settings, embeddings: Vec::new(), images })
     }
 }
 
@@ -62,6 +64,7 @@ struct Bench {
     catalogue: Catalogue,
     store: Store,
     permits: Option<mpsc::Sender<()>>,
+    asked: Arc<Mutex<Vec<PaintRequest>>>,
     _home: TempDir,
 }
 
@@ -114,42 +117,51 @@ fn hub_model(id: &str, kind: ModelKind, digest: u8) -> HubModel {
     }
 }
 
+fn artifact(digest: u8, kind: ModelKind, path: std::path::PathBuf) -> NewArtifact {
+    NewArtifact {
+        sha256: Sha256::from_bytes([digest; 32]),
+        blake3: Blake3::from_bytes([0; 32]),
+        auto_v3: None,
+        size_bytes: 1,
+        format: FileFormat::Safetensors,
+        kind,
+        architecture: Architecture::Sd1,
+        precision: None,
+        parameters: None,
+        detail_json: None,
+        path,
+    }
+}
+
 async fn bench(max_queued: u32) -> Bench {
     let home = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
     let catalogue = Catalogue::open(&home.path().join("catalogue.db"), clock).await.unwrap();
     let store = Store::open(&home.path().join("store")).unwrap();
-    for (id, kind, digest, local) in
-        [("1", ModelKind::Checkpoint, 1, true), ("2", ModelKind::Checkpoint, 2, false), ("3", ModelKind::Lora, 3, true)]
-    {
+    for (id, kind, digest, local) in [
+        ("1", ModelKind::Checkpoint, 1, true),
+        ("2", ModelKind::Checkpoint, 2, false),
+        ("3", ModelKind::Lora, 3, true),
+        ("4", ModelKind::TextualInversion, 4, true),
+        ("5", ModelKind::TextualInversion, 5, true),
+    ] {
         let model = catalogue.record_models(&[hub_model(id, kind, digest)], None).await.unwrap()[0];
         let file: FileId = catalogue.model(model).await.unwrap().versions[0].files[0].id;
         if local {
-            let artifact = NewArtifact {
-                sha256: Sha256::from_bytes([digest; 32]),
-                blake3: Blake3::from_bytes([0; 32]),
-                auto_v3: None,
-                size_bytes: 1,
-                format: FileFormat::Safetensors,
-                kind,
-                architecture: Architecture::Sd1,
-                precision: None,
-                parameters: None,
-                detail_json: None,
-                path: home.path().join(format!("blob{id}")),
-            };
+            let artifact = artifact(digest, kind, home.path().join(format!("blob{id}")));
             catalogue.record_file(file, &artifact, true).await.unwrap();
         }
     }
     let (sender, permits) = mpsc::channel();
-    let generator = Box::new(StepGenerator { permits });
+    let asked = Arc::default();
+    let generator = Box::new(StepGenerator { permits, asked: Arc::clone(&asked) });
     let generations = Generations::start(GenerationParts {
         catalogue: catalogue.clone(),
         store: store.clone(),
         generator,
         max_queued,
     });
-    Bench { generations, catalogue, store, permits: Some(sender), _home: home }
+    Bench { generations, catalogue, store, permits: Some(sender), asked, _home: home }
 }
 
 fn spec() -> GenerationSpec {
@@ -226,7 +238,7 @@ async fn says_why_it_refuses() {
         reason_of(create(GenerationSpec { model: "civitai:3".into(), ..spec() }).await),
         reason::INVALID_ARGUMENT
     );
-    let checkpoint_as_lora = vec![LoraUse { model: "civitai:1".into(), weight: 1.0 }];
+    let checkpoint_as_lora = vec![LoraUse { model: "civitai:1".into(), weight: 1.0, text_encoder_weight: None }];
     assert_eq!(
         reason_of(create(GenerationSpec { loras: checkpoint_as_lora, ..spec() }).await),
         reason::INVALID_ARGUMENT
@@ -239,6 +251,35 @@ async fn says_why_it_refuses() {
         }
     }
     assert_eq!(refused, Some(reason::QUEUE_FULL));
+}
+
+#[tokio::test]
+async fn a_prompt_names_loras_and_textual_inversions_by_their_files() {
+    let mut bench = bench(10).await;
+    drop(bench.permits.take());
+    let prompt = "an <lora:M3:0.5:0.25> M4 in the snow".to_owned();
+    let create = async |prompt: String| bench.generations.create(&GenerationSpec { prompt, ..spec() }, None).await;
+    let record = create(prompt).await.unwrap();
+    let done = ended(&bench.generations, &record.uid).await;
+    assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
+    let asked = bench.asked.lock().unwrap().remove(0);
+    assert_eq!(asked.prompt, "an  M4 in the snow");
+    let loras: Vec<_> = asked.loras.iter().map(|lora| (lora.sha256, lora.weight, lora.text_encoder_weight)).collect();
+    assert_eq!(loras, [(Sha256::from_bytes([3; 32]), 0.25, 0.5)]);
+    let embeddings: Vec<_> = asked.embeddings.iter().map(|word| (word.name.as_str(), word.sha256)).collect();
+    assert_eq!(embeddings, [("m4", Sha256::from_bytes([4; 32]))]);
+    // Whoever made a mistake is told at once, and what would help.
+    let unknown = create("a <lora:nothing:1>".into()).await.unwrap_err();
+    assert_eq!(unknown.reason(), reason::FILE_NOT_LOCAL);
+    assert!(unknown.hint().unwrap().contains("paintbox search nothing --kind lora"), "{:?}", unknown.hint());
+    // Two files of one name, and no way to tell which one is meant.
+    let model = bench.catalogue.record_models(&[hub_model("6", ModelKind::Lora, 6)], None).await.unwrap()[0];
+    let file = bench.catalogue.model(model).await.unwrap().versions[0].files[0].id;
+    let other = bench._home.path().join("elsewhere/m3.safetensors");
+    bench.catalogue.record_file(file, &artifact(6, ModelKind::Lora, other), true).await.unwrap();
+    let several = create("a <lora:m3:1>".into()).await.unwrap_err();
+    assert_eq!(several.reason(), reason::AMBIGUOUS_NAME);
+    assert!(several.hint().unwrap().contains("--lora"), "{:?}", several.hint());
 }
 
 #[tokio::test]

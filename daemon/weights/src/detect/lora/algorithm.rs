@@ -1,28 +1,17 @@
 //! What a tensor is to its adapter, and which algorithm a set of tensors is.
 //!
-//! Names: kohya-ss/sd-scripts `networks/lora.py` at 48d368fa, KohakuBlueleaf/LyCORIS `lycoris/modules/` (each `weight_list`) at
-//! f49d30d6, huggingface/peft, XLabs-AI's FLUX.1 adapters, as Comfy-Org/ComfyUI `comfy/lora.py` and `comfy/weight_adapter/` at
-//! a125cd84 and diffusers `src/diffusers/loaders/lora_conversion_utils.py` at 58eb52c0 read them.
+//! Names: those of [`crate::adapter`], and of what the engine does not apply: OFT, (IA)³ and GLoRA of KohakuBlueleaf/LyCORIS
+//! `lycoris/modules/` (each `weight_list`) at f49d30d6, XLabs-AI's FLUX.1 adapters, as Comfy-Org/ComfyUI `comfy/lora.py` and
+//! `comfy/weight_adapter/` at a125cd84 and diffusers `src/diffusers/loaders/lora_conversion_utils.py` at 58eb52c0 read them.
 
-use crate::adapter::{Role, module_and_role};
+use crate::adapter::{DOWN, Piece, Role, Term, UP, module_and_role};
 use crate::shapes::split_last;
 
 /// What a tensor of an adapter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Half of a product, its middle, or a scale.
+    /// One of those that the engine applies.
     Role(Role),
-    LohaDown,
-    LohaOther,
-    /// The first factor of a Kronecker product, whole or the half of it that takes inputs.
-    LokrFirst,
-    /// The second factor whole.
-    LokrSecond,
-    /// The half of the second factor that takes inputs.
-    LokrDown,
-    LokrOther,
-    DoraScale,
-    Difference,
     Oft,
     Ia3,
     /// A vector that belongs to (IA)³ if anything of it is there.
@@ -40,18 +29,9 @@ pub(super) fn part_of(name: &str) -> Option<(&str, Part)> {
     let part = match leaf {
         "bias" => return None,
         "weight" => return weight_of(name, module),
-        "alpha" => Part::Role(Role::Alpha),
-        "hada_w1_b" => Part::LohaDown,
-        "hada_w1_a" | "hada_w2_a" | "hada_w2_b" | "hada_t1" | "hada_t2" => Part::LohaOther,
-        "lokr_w1" | "lokr_w1_b" => Part::LokrFirst,
-        "lokr_w2" => Part::LokrSecond,
-        "lokr_w2_b" => Part::LokrDown,
-        "lokr_w1_a" | "lokr_w2_a" | "lokr_t2" => Part::LokrOther,
-        "dora_scale" | "lora_magnitude_vector" => Part::DoraScale,
-        "diff" | "diff_b" | "w_norm" | "b_norm" => Part::Difference,
         "oft_blocks" | "oft_diag" | "oft_R" => Part::Oft,
         "on_input" => Part::Ia3,
-        _ => return None,
+        _ => return module_and_role(name).map(|(module, role)| (module, Part::Role(role))),
     };
     Some((module, part))
 }
@@ -63,9 +43,17 @@ fn weight_of<'n>(name: &'n str, stem: &'n str) -> Option<(&'n str, Part)> {
         "a1" | "b1" => Some(Part::GloraOther),
         "a2" | "b2" => Some(Part::GloraDown),
         // XLabs numbers the adapters of the two streams of a block.
-        "down" if is_xlabs(module) => return Some((module, Part::Role(Role::Down))),
-        "up" if is_xlabs(module) => return Some((module, Part::Role(Role::Up))),
-        "lora_down" | "lora_up" | "lora_mid" | "lora_A" | "lora_B" | "default" | "down" | "up" => {
+        "down" if is_xlabs(module) => return Some((module, Part::Role(DOWN))),
+        "up" if is_xlabs(module) => return Some((module, Part::Role(UP))),
+        "lora_down"
+        | "lora_up"
+        | "lora_mid"
+        | "lora_A"
+        | "lora_B"
+        | "default"
+        | "down"
+        | "up"
+        | "lora_magnitude_vector" => {
             return module_and_role(name).map(|(module, role)| (module, Part::Role(role)));
         }
         _ => None,
@@ -103,25 +91,28 @@ impl Seen {
     pub(super) fn see(&mut self, part: Part, shape: &[usize]) {
         self.tensors += 1;
         match part {
-            Part::Role(Role::Down) => {
+            Part::Role(Role::Lora(piece)) => {
                 self.products += 1;
-                self.convolutions |= matches!(shape, [_, _, height, width, ..] if *height > 1 || *width > 1);
-                self.see_rank(shape.first());
+                if piece == Piece::Right {
+                    self.convolutions |= matches!(shape, [_, _, height, width, ..] if *height > 1 || *width > 1);
+                    self.see_rank(shape.first());
+                }
             }
-            Part::Role(Role::Up | Role::Mid) => self.products += 1,
             Part::Role(Role::Alpha) => self.alpha = true,
-            Part::LohaDown => {
+            Part::Role(Role::Loha(term, piece)) => {
                 self.loha += 1;
-                self.see_rank(shape.first());
+                if (term, piece) == (Term::First, Piece::Right) {
+                    self.see_rank(shape.first());
+                }
             }
-            Part::LohaOther => self.loha += 1,
-            Part::LokrDown => {
+            Part::Role(Role::Lokr(term, piece)) => {
                 self.lokr += 1;
-                self.see_rank(shape.first());
+                if (term, piece) == (Term::Second, Piece::Right) {
+                    self.see_rank(shape.first());
+                }
             }
-            Part::LokrFirst | Part::LokrSecond | Part::LokrOther => self.lokr += 1,
-            Part::DoraScale => self.dora = true,
-            Part::Difference => self.differences += 1,
+            Part::Role(Role::Magnitude | Role::RowMagnitude) => self.dora = true,
+            Part::Role(Role::Difference | Role::BiasDifference) => self.differences += 1,
             Part::Oft => self.oft += 1,
             Part::Ia3 => self.ia3 += 1,
             Part::Vector => {}

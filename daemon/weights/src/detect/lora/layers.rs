@@ -5,8 +5,11 @@
 //! few dozen spellings then, so that questions about them cost next to nothing.
 
 use super::algorithm::Part;
-use crate::adapter::Role;
+use crate::adapter::{DOWN, Piece, Role, Term};
 use std::collections::BTreeMap;
+
+/// The half of a LoHa that says how many inputs there are.
+const LOHA_DOWN: Role = Role::Loha(Term::First, Piece::Right);
 
 /// What is known of the layers of one spelling.
 #[derive(Debug, Clone, Copy)]
@@ -65,12 +68,12 @@ impl Layers {
     fn inputs(&mut self, part: Part, shape: &[usize]) -> Option<usize> {
         let second = shape.get(1).copied();
         match part {
-            Part::Role(Role::Down) | Part::LohaDown | Part::Difference | Part::GloraDown => second,
-            Part::LokrFirst => {
+            Part::Role(DOWN | LOHA_DOWN | Role::Difference | Role::BiasDifference) | Part::GloraDown => second,
+            Part::Role(Role::Lokr(Term::First, Piece::Whole | Piece::Right)) => {
                 self.kronecker = second;
                 None
             }
-            Part::LokrSecond | Part::LokrDown => self.kronecker?.checked_mul(second?),
+            Part::Role(Role::Lokr(Term::Second, Piece::Whole | Piece::Right)) => self.kronecker?.checked_mul(second?),
             _ => None,
         }
     }
@@ -177,13 +180,9 @@ fn is_deep_place(place: &str) -> bool {
 fn says_inputs(part: Part) -> bool {
     matches!(
         part,
-        Part::Role(Role::Down)
-            | Part::LohaDown
-            | Part::Difference
-            | Part::GloraDown
-            | Part::LokrFirst
-            | Part::LokrSecond
-            | Part::LokrDown
+        Part::Role(
+            DOWN | LOHA_DOWN | Role::Difference | Role::BiasDifference | Role::Lokr(_, Piece::Whole | Piece::Right)
+        ) | Part::GloraDown
     )
 }
 

@@ -1,0 +1,69 @@
+//! Textual inversions: what a prompt says with them, against transformers (`make_adapters.py`).
+
+use super::{Silence, engine, request};
+use crate::load::{Merges, blueprint, index};
+use crate::model::{Model, Wording};
+use crate::testing::{GoldenTensors, close, golden_path, single_file, tiny_folder};
+use candle_core::{Device, Tensor};
+use paintbox_domain::generation::{EmbeddingFile, Generator, PaintRequest};
+use paintbox_domain::{Sha256, reason};
+use std::path::PathBuf;
+
+fn embedding(name: &str, path: PathBuf) -> EmbeddingFile {
+    EmbeddingFile { name: name.to_owned(), path, sha256: Sha256::from_bytes([7; 32]) }
+}
+
+fn lantern(name: &str) -> EmbeddingFile {
+    embedding(name, tiny_folder().join("embedding/lantern.safetensors"))
+}
+
+#[test]
+fn a_word_of_a_prompt_is_what_its_file_says_in_every_form() {
+    let index = index(&single_file()).unwrap();
+    let blueprint = blueprint(&index).unwrap();
+    let model = Model::load(&index, blueprint, &Merges::default(), &Device::Cpu, &|| Ok(())).unwrap();
+    let said = |prompt: &str, files: &[EmbeddingFile]| -> (Tensor, Vec<usize>) {
+        let lexicon = model.lexicon(files).unwrap();
+        let wording =
+            Wording { prompt, lexicon: &lexicon, negative: false, clip_skip: 1, size: (64, 64), evaluations: 1 };
+        let spoken = model.listen(wording).unwrap().remove(0);
+        (spoken.text(0).context.clone(), spoken.words.into_iter().collect())
+    };
+    let golden = GoldenTensors::open("adapters/words.safetensors").tensor("states");
+    let diffusers = |name| embedding(name, golden_path("adapters/word-diffusers.safetensors"));
+    for file in [lantern("zz lamp"), diffusers("zz lamp")] {
+        let (states, words) = said("red ZZ lamp heart", std::slice::from_ref(&file));
+        close("a word among others", &states, &golden);
+        assert_eq!(words, [0]);
+        assert!(said("red heart", &[file]).1.is_empty());
+    }
+    // One for another model leaves its name what it is.
+    let elsewhere = embedding("zz lamp", golden_path("adapters/word-elsewhere.safetensors"));
+    let (plain, none) = said("red zz lamp heart", &[]);
+    let (ignored, words) = said("red zz lamp heart", &[elsewhere]);
+    assert_eq!((none, words), (vec![], vec![]));
+    close("the name of another model's word", &ignored, &plain);
+}
+
+#[test]
+fn a_painting_tells_which_words_were_said() {
+    let with = |prompt: &str, negative: &str, embeddings: Vec<EmbeddingFile>| PaintRequest {
+        prompt: prompt.to_owned(),
+        negative_prompt: negative.to_owned(),
+        embeddings,
+        steps: Some(2),
+        ..request(&single_file())
+    };
+    let mut engine = engine();
+    let mut paint = |request: &PaintRequest| engine.paint(request, &Silence);
+    let both = || vec![lantern("zzlamp"), lantern("zzblur"), lantern("zznever")];
+    let painted = paint(&with("a zzlamp", "zzblur", both())).unwrap();
+    assert_eq!(painted.embeddings, ["zzlamp", "zzblur"]);
+    let plain = paint(&with("a zzlamp", "zzblur", vec![])).unwrap();
+    assert!(plain.embeddings.is_empty() && plain.images != painted.images);
+    // What is no textual inversion is refused by its name.
+    let broken = embedding("zzlamp", tiny_folder().join("tiny-emoji.safetensors"));
+    let failure = paint(&with("a zzlamp", "", vec![broken])).unwrap_err();
+    assert_eq!(failure.reason, reason::NOT_A_MODEL_FILE);
+    assert!(failure.message.contains("zzlamp"), "{}", failure.message);
+}
