@@ -40,7 +40,8 @@ pub(crate) struct Arguments {
     /// Guidance scale; 1 turns guidance off
     #[arg(long, value_name = "F")]
     cfg: Option<f32>,
-    /// euler, euler_a, heun, dpm_2, dpm_2_a, lms, dpmpp_2s_a, dpmpp_2m, ddim or lcm, or another program's name for it
+    /// euler, euler_a, heun, dpm_2, dpm_2_a, lms, dpmpp_2s_a, dpmpp_2m, dpmpp_sde, dpmpp_2m_sde, dpmpp_2m_sde_heun,
+    /// dpmpp_3m_sde, ddim or lcm, or another program's name for it
     #[arg(long)]
     sampler: Option<String>,
     /// normal, karras, ddim_uniform, simple, sgm_uniform, exponential, beta or ays

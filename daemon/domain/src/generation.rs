@@ -17,6 +17,12 @@ closed_names! {
         Lms = "lms",
         DpmPlusPlus2sAncestral = "dpmpp_2s_a",
         DpmPlusPlus2m = "dpmpp_2m",
+        /// Stochastic, the network being asked twice a step.
+        DpmPlusPlusSde = "dpmpp_sde",
+        /// Stochastic, with the midpoint correction.
+        DpmPlusPlus2mSde = "dpmpp_2m_sde",
+        DpmPlusPlus2mSdeHeun = "dpmpp_2m_sde_heun",
+        DpmPlusPlus3mSde = "dpmpp_3m_sde",
         Ddim = "ddim",
         /// For latent consistency models.
         Lcm = "lcm",

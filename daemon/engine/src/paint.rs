@@ -4,7 +4,7 @@ use crate::error::EngineError;
 use crate::guidance::Guidance;
 use crate::load::Blueprint;
 use crate::model::Model;
-use crate::sample::{Levels, NoiseGenerator, NoiseLevel, NoiseSchedule, StepContext, sample};
+use crate::sample::{Levels, NoiseLevel, NoiseSchedule, PictureNoise, StepContext, sample};
 use crate::settings::painted_steps;
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::{Control, InitImage, PaintRequest, PaintSettings, PaintedImage, Phase, Progress};
@@ -57,7 +57,7 @@ pub(crate) fn paint(
     let images = (0..request.count)
         .map(|index| {
             let seed = request.seed.wrapping_add(u64::from(index));
-            let mut noise = NoiseGenerator::new(seed);
+            let mut noise = PictureNoise::new(seed);
             let start = match &request.init {
                 None => from_nothing(model, settings, levels, &mut noise)?,
                 Some(init) => {
@@ -80,7 +80,7 @@ fn from_nothing(
     model: &Model,
     settings: &PaintSettings,
     levels: &Levels,
-    noise: &mut NoiseGenerator,
+    noise: &mut PictureNoise,
 ) -> Result<Tensor, EngineError> {
     let factor = model.blueprint.vae.factor();
     let (height, width) = (settings.height as usize / factor, settings.width as usize / factor);
@@ -96,7 +96,7 @@ fn from_image(
     model: &Model,
     init: &InitImage,
     levels: &Levels,
-    noise: &mut NoiseGenerator,
+    noise: &mut PictureNoise,
 ) -> Result<Tensor, EngineError> {
     let sigma = levels.steps.first().map_or(levels.last_sigma, |first| first.sigma);
     let pixels: Vec<f32> =
@@ -106,7 +106,7 @@ fn from_image(
         .and_then(|image| model.vae.encode(&image.to_device(&model.device)?))
         .and_then(|encoding| Ok((encoding.mean.to_device(&Device::Cpu)?, encoding.deviation.to_device(&Device::Cpu)?)));
     let (mean, deviation) = encoded.map_err(EngineError::computing("encoding the init image"))?;
-    let noisy = |noise: &mut NoiseGenerator| -> candle_core::Result<Tensor> {
+    let noisy = |noise: &mut PictureNoise| -> candle_core::Result<Tensor> {
         let shape = mean.dims4()?;
         let latents = (&mean + (&deviation * noise.tensor(shape)?)?)?;
         (latents * model.blueprint.vae.scaling)? + (noise.tensor(shape)? * sigma)?

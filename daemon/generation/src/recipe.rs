@@ -89,6 +89,10 @@ fn sampler_name(sampler: Sampler) -> &'static str {
         Sampler::Lms => "LMS",
         Sampler::DpmPlusPlus2sAncestral => "DPM++ 2S a",
         Sampler::DpmPlusPlus2m => "DPM++ 2M",
+        Sampler::DpmPlusPlusSde => "DPM++ SDE",
+        Sampler::DpmPlusPlus2mSde => "DPM++ 2M SDE",
+        Sampler::DpmPlusPlus2mSdeHeun => "DPM++ 2M SDE Heun",
+        Sampler::DpmPlusPlus3mSde => "DPM++ 3M SDE",
         Sampler::Lcm => "LCM",
         Sampler::Ddim => "DDIM",
     }

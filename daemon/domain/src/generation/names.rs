@@ -4,7 +4,7 @@
 use super::{Sampler, Schedule};
 
 /// Names without spaces, signs and case; `+` is spelled `p`.
-const SAMPLERS: [(&str, Sampler); 26] = [
+const SAMPLERS: &[(&str, Sampler)] = &[
     ("euler", Sampler::Euler),
     ("keuler", Sampler::Euler),
     ("eulerdiscretescheduler", Sampler::Euler),
@@ -27,13 +27,26 @@ const SAMPLERS: [(&str, Sampler); 26] = [
     ("dpmpp2m", Sampler::DpmPlusPlus2m),
     ("kdpmpp2m", Sampler::DpmPlusPlus2m),
     ("dpmsolvermultistepscheduler", Sampler::DpmPlusPlus2m),
+    ("dpmppsde", Sampler::DpmPlusPlusSde),
+    ("kdpmppsde", Sampler::DpmPlusPlusSde),
+    ("dpmppsdegpu", Sampler::DpmPlusPlusSde),
+    ("dpmsolversdescheduler", Sampler::DpmPlusPlusSde),
+    ("dpmpp2msde", Sampler::DpmPlusPlus2mSde),
+    ("kdpmpp2msde", Sampler::DpmPlusPlus2mSde),
+    ("dpmpp2msdegpu", Sampler::DpmPlusPlus2mSde),
+    ("dpmpp2msdeheun", Sampler::DpmPlusPlus2mSdeHeun),
+    ("kdpmpp2msdeheun", Sampler::DpmPlusPlus2mSdeHeun),
+    ("dpmpp2msdeheungpu", Sampler::DpmPlusPlus2mSdeHeun),
+    ("dpmpp3msde", Sampler::DpmPlusPlus3mSde),
+    ("kdpmpp3msde", Sampler::DpmPlusPlus3mSde),
+    ("dpmpp3msdegpu", Sampler::DpmPlusPlus3mSde),
     ("ddim", Sampler::Ddim),
     ("ddimscheduler", Sampler::Ddim),
     ("lcm", Sampler::Lcm),
     ("lcmscheduler", Sampler::Lcm),
 ];
 
-const SCHEDULES: [(&str, Schedule); 14] = [
+const SCHEDULES: &[(&str, Schedule)] = &[
     ("normal", Schedule::Normal),
     ("linspace", Schedule::Normal),
     ("karras", Schedule::Karras),
@@ -99,12 +112,21 @@ mod tests {
             ("EulerDiscreteScheduler", Sampler::Euler, None),
             ("k_lms", Sampler::Lms, None),
             ("LCM", Sampler::Lcm, None),
+            ("DPM++ SDE Karras", Sampler::DpmPlusPlusSde, Some(Schedule::Karras)),
+            ("dpmpp_sde_gpu", Sampler::DpmPlusPlusSde, None),
+            ("DPMSolverSDEScheduler", Sampler::DpmPlusPlusSde, None),
+            ("DPM++ 2M SDE Karras", Sampler::DpmPlusPlus2mSde, Some(Schedule::Karras)),
+            ("dpmpp_2m_sde_gpu", Sampler::DpmPlusPlus2mSde, None),
+            ("DPM++ 2M SDE Heun Exponential", Sampler::DpmPlusPlus2mSdeHeun, Some(Schedule::Exponential)),
+            ("dpmpp_2m_sde_heun_gpu", Sampler::DpmPlusPlus2mSdeHeun, None),
+            ("DPM++ 3M SDE", Sampler::DpmPlusPlus3mSde, None),
+            ("dpmpp_3m_sde_gpu", Sampler::DpmPlusPlus3mSde, None),
         ] {
             assert_eq!(Sampler::by_any_name(name), Some((sampler, schedule)), "{name}");
         }
         assert_eq!(Schedule::by_any_name("Align Your Steps"), Some(Schedule::AlignYourSteps));
         assert_eq!(Schedule::by_any_name("SGM Uniform"), Some(Schedule::SgmUniform));
-        assert_eq!(Sampler::by_any_name("DPM++ 3M SDE"), None);
+        assert_eq!(Sampler::by_any_name("DPM++ 5M SDE"), None);
         assert_eq!(Schedule::by_any_name(""), None);
     }
 

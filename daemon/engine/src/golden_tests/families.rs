@@ -4,7 +4,7 @@
 use super::{Case, Silence, case_request, differences, engine};
 use crate::load::{Blueprint, Component, Index, blueprint, index};
 use crate::networks::{ClipText, Conditions, Layers, Unet};
-use crate::sample::NoiseGenerator;
+use crate::sample::PictureNoise;
 use crate::tensor::sinusoids;
 use crate::testing::{GoldenTensors, close, golden_json, load, note};
 use candle_core::{Device, Tensor};
@@ -39,7 +39,8 @@ fn weight(component: &str, name: &str, shape: &[usize]) -> Vec<f32> {
             crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
         }
     }
-    let drawn = NoiseGenerator::new(u64::from(!crc)).normal(shape.iter().product());
+    let count = shape.iter().product::<usize>();
+    let drawn: Vec<f32> = PictureNoise::new(u64::from(!crc)).tensor(count).unwrap().to_vec1().unwrap();
     let scale = (1.0 / (shape[1..].iter().product::<usize>() as f64).sqrt()) as f32;
     let of = |value: f32| match shape.len() {
         1 if name.ends_with(".weight") => value * 0.1 + 1.0,

@@ -37,6 +37,8 @@ pub(crate) struct NoiseLevel {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Levels {
     pub(crate) steps: Vec<NoiseLevel>,
+    /// σ of the first step, counting those that an init image leaves out.
+    pub(crate) noisiest: f64,
     /// Where the last step ends: zero, or the least noise of training.
     pub(crate) last_sigma: f64,
     /// The standard deviation of the first latents when a picture starts from nothing.
@@ -158,28 +160,29 @@ impl TrainingNoise {
     /// The levels of `steps` sampler steps, `1 ≤ steps ≤` [`TRAINING_STEPS`]; fewer where a spacing says one level twice.
     ///
     /// The two solvers that look half way to the next level do badly on the last but one, which A1111 and ComfyUI leave
-    /// out for them.
+    /// out for them, as A1111 does for the stochastic solver of third order.
     pub(crate) fn levels(&self, schedule: NoiseSchedule, steps: usize) -> Levels {
-        let leaves_one_out =
-            matches!(schedule.sampler, Sampler::Dpm2 | Sampler::Dpm2Ancestral) && steps > 1 && steps < TRAINING_STEPS;
+        let does_badly = matches!(schedule.sampler, Sampler::Dpm2 | Sampler::Dpm2Ancestral | Sampler::DpmPlusPlus3mSde);
+        let leaves_one_out = does_badly && steps > 1 && steps < TRAINING_STEPS;
         let mut spaced = self.spaced(schedule, if leaves_one_out { steps + 1 } else { steps });
         if leaves_one_out {
             spaced.pop();
         }
-        let variance_preserving = spaced.first().map_or(1.0, |first| first.sigma.hypot(1.0));
-        let plain = spaced.first().map_or(1.0, |first| first.sigma);
+        let noisiest = spaced.first().map_or(1.0, |first| first.sigma);
+        let variance_preserving = noisiest.hypot(1.0);
         match (schedule.sampler, schedule.schedule) {
             // DDIM keeps what noise its last training time has.
             (Sampler::Ddim, Schedule::DdimUniform | Schedule::Normal | Schedule::Simple) => {
                 let last_sigma = self.sigmas[0];
                 let (initial_scale, final_scale) = (variance_preserving, 1.0 / last_sigma.hypot(1.0));
-                Levels { steps: spaced, last_sigma, initial_scale, final_scale }
+                Levels { steps: spaced, noisiest, last_sigma, initial_scale, final_scale }
             }
             // These work on signals of unit variance; the others start at σ itself, but for diffusers' own spacing.
             (Sampler::DpmPlusPlus2m | Sampler::Ddim, _) | (_, Schedule::DdimUniform) => {
-                Levels { steps: spaced, last_sigma: 0.0, initial_scale: variance_preserving, final_scale: 1.0 }
+                let initial_scale = variance_preserving;
+                Levels { steps: spaced, noisiest, last_sigma: 0.0, initial_scale, final_scale: 1.0 }
             }
-            _ => Levels { steps: spaced, last_sigma: 0.0, initial_scale: plain, final_scale: 1.0 },
+            _ => Levels { steps: spaced, noisiest, last_sigma: 0.0, initial_scale: noisiest, final_scale: 1.0 },
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{StepContext, ancestral, renoised, step, towards};
 use crate::error::EngineError;
-use crate::sample::{Levels, NoiseGenerator};
+use crate::sample::{Levels, PictureNoise};
 use candle_core::Tensor;
 
 /// Euler's method on the probability-flow equation (Karras et al. 2022, algorithm 2 without churn).
@@ -19,12 +19,12 @@ pub(super) fn euler(levels: &Levels, mut x: Tensor, context: &mut dyn StepContex
 pub(super) fn euler_ancestral(
     levels: &Levels,
     mut x: Tensor,
-    noise: &mut NoiseGenerator,
+    noise: &mut PictureNoise,
     context: &mut dyn StepContext,
 ) -> Result<Tensor, EngineError> {
     for (i, level) in levels.steps.iter().enumerate() {
         let clean = context.denoise(&x, *level)?;
-        let (down, fresh) = ancestral(level.sigma, levels.sigma_after(i));
+        let (down, fresh) = ancestral(level.sigma, levels.sigma_after(i), 1.0);
         // The reference draws for the last step too, though nothing of it is left there.
         x = step(towards(&clean, &x, level.sigma, down).and_then(|x| renoised(&x, fresh, noise)))?;
         context.stepped(i, &x)?;
@@ -36,7 +36,7 @@ pub(super) fn euler_ancestral(
 pub(super) fn lcm(
     levels: &Levels,
     mut x: Tensor,
-    noise: &mut NoiseGenerator,
+    noise: &mut PictureNoise,
     context: &mut dyn StepContext,
 ) -> Result<Tensor, EngineError> {
     for (i, level) in levels.steps.iter().enumerate() {

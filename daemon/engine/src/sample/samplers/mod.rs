@@ -7,13 +7,15 @@ mod euler;
 #[cfg(test)]
 mod golden_tests;
 mod multistep;
+mod sde;
 mod second_order;
 
-use super::NoiseGenerator;
+use super::PictureNoise;
 use super::schedule::{Levels, NoiseLevel};
 use crate::error::EngineError;
 use candle_core::Tensor;
 use paintbox_domain::generation::Sampler;
+use sde::Correction;
 
 /// What surrounds a step: the prediction of the clean latents, and the report that a step is done.
 pub(crate) trait StepContext {
@@ -27,14 +29,29 @@ pub(crate) trait StepContext {
     fn stepped(&mut self, index: usize, x: &Tensor) -> Result<(), EngineError>;
 }
 
+/// How a sampler treats noise that it adds itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Randomness {
+    /// How much of a step's noise is taken away and made anew: η in Song et al. 2021 and k-diffusion.
+    pub(crate) eta: f64,
+    /// Multiplies all fresh noise (`s_noise` in k-diffusion).
+    pub(crate) scale: f64,
+}
+
+impl Randomness {
+    /// What the references do when nothing is said.
+    const USUAL: Self = Self { eta: 1.0, scale: 1.0 };
+}
+
 /// Runs `sampler` over `levels` from `x`, drawing any further noise from `noise`.
 pub(crate) fn sample(
     sampler: Sampler,
     levels: &Levels,
     x: Tensor,
-    noise: &mut NoiseGenerator,
+    noise: &mut PictureNoise,
     context: &mut dyn StepContext,
 ) -> Result<Tensor, EngineError> {
+    let randomness = Randomness::USUAL;
     let x = match sampler {
         // DDIM without added noise takes Euler's step between the same two levels (Song et al. 2021, section 4.3).
         Sampler::Euler | Sampler::Ddim => euler::euler(levels, x, context)?,
@@ -46,6 +63,10 @@ pub(crate) fn sample(
         Sampler::DpmPlusPlus2sAncestral => second_order::dpmpp_2s_ancestral(levels, x, noise, context)?,
         Sampler::DpmPlusPlus2m => multistep::dpmpp_2m(levels, x, context)?,
         Sampler::Lms => multistep::lms(levels, x, context)?,
+        Sampler::DpmPlusPlusSde => sde::dpmpp_sde(levels, x, noise, randomness, context)?,
+        Sampler::DpmPlusPlus2mSde => sde::dpmpp_2m_sde(levels, x, Correction::Midpoint, noise, randomness, context)?,
+        Sampler::DpmPlusPlus2mSdeHeun => sde::dpmpp_2m_sde(levels, x, Correction::Heun, noise, randomness, context)?,
+        Sampler::DpmPlusPlus3mSde => sde::dpmpp_3m_sde(levels, x, noise, randomness, context)?,
     };
     (x * levels.final_scale).map_err(EngineError::computing("scaling the finished latents"))
 }
@@ -53,12 +74,19 @@ pub(crate) fn sample(
 /// How often a sampler asks the network in a step, which A1111 spreads changing prompts over.
 pub(crate) const fn evaluations(sampler: Sampler) -> usize {
     match sampler {
-        Sampler::Heun | Sampler::Dpm2 | Sampler::Dpm2Ancestral | Sampler::DpmPlusPlus2sAncestral => 2,
+        Sampler::Heun
+        | Sampler::Dpm2
+        | Sampler::Dpm2Ancestral
+        | Sampler::DpmPlusPlus2sAncestral
+        | Sampler::DpmPlusPlusSde => 2,
         Sampler::Euler
         | Sampler::EulerAncestral
         | Sampler::Lcm
         | Sampler::Lms
         | Sampler::DpmPlusPlus2m
+        | Sampler::DpmPlusPlus2mSde
+        | Sampler::DpmPlusPlus2mSdeHeun
+        | Sampler::DpmPlusPlus3mSde
         | Sampler::Ddim => 1,
     }
 }
@@ -74,14 +102,14 @@ fn step<T>(computed: candle_core::Result<T>) -> Result<T, EngineError> {
 }
 
 /// From a level to the next: how far down the equation is followed, and how much fresh noise makes up for the rest
-/// (k-diffusion, `get_ancestral_step` with η = 1).
-fn ancestral(from: f64, to: f64) -> (f64, f64) {
-    let fresh = (to * to * (from * from - to * to) / (from * from)).max(0.0).sqrt().min(to);
+/// (k-diffusion, `get_ancestral_step`).
+fn ancestral(from: f64, to: f64, eta: f64) -> (f64, f64) {
+    let fresh = (eta * (to * to * (from * from - to * to) / (from * from)).max(0.0).sqrt()).min(to);
     ((to * to - fresh * fresh).max(0.0).sqrt(), fresh)
 }
 
 /// `x` under fresh noise of standard deviation `sigma`.
-fn renoised(x: &Tensor, sigma: f64, noise: &mut NoiseGenerator) -> candle_core::Result<Tensor> {
+fn renoised(x: &Tensor, sigma: f64, noise: &mut PictureNoise) -> candle_core::Result<Tensor> {
     mix(1.0, x, sigma, &noise.tensor(x.shape())?)
 }
 
@@ -128,7 +156,7 @@ mod tests {
                     }
                     let spacing = NoiseSchedule { schedule: *schedule, sampler: *sampler, is_xl: false };
                     let levels = training.levels(spacing, steps);
-                    let mut noise = NoiseGenerator::new(3);
+                    let mut noise = PictureNoise::new(3);
                     let x = (noise.tensor((1, 1, 4, 4)).unwrap() * levels.initial_scale).unwrap();
                     let mut context = OnePicture(0.5, 0);
                     let x = sample(*sampler, &levels, x, &mut noise, &mut context).unwrap();

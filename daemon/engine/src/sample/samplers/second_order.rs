@@ -2,7 +2,7 @@
 
 use super::{StepContext, ancestral, renoised, step, towards};
 use crate::error::EngineError;
-use crate::sample::{Levels, NoiseGenerator, NoiseLevel};
+use crate::sample::{Levels, NoiseLevel, PictureNoise};
 use candle_core::{Result as Computed, Tensor};
 
 /// Heun's method (Karras et al. 2022, algorithm 1).
@@ -40,11 +40,11 @@ pub(super) fn dpm_2(levels: &Levels, mut x: Tensor, context: &mut dyn StepContex
 pub(super) fn dpm_2_ancestral(
     levels: &Levels,
     mut x: Tensor,
-    noise: &mut NoiseGenerator,
+    noise: &mut PictureNoise,
     context: &mut dyn StepContext,
 ) -> Result<Tensor, EngineError> {
     for (i, level) in levels.steps.iter().enumerate() {
-        let (down, fresh) = ancestral(level.sigma, levels.sigma_after(i));
+        let (down, fresh) = ancestral(level.sigma, levels.sigma_after(i), 1.0);
         x = half_way(&x, *level, down, context)?;
         if down > 0.0 {
             x = step(renoised(&x, fresh, noise))?;
@@ -70,12 +70,12 @@ fn half_way(x: &Tensor, from: NoiseLevel, to: f64, context: &mut dyn StepContext
 pub(super) fn dpmpp_2s_ancestral(
     levels: &Levels,
     mut x: Tensor,
-    noise: &mut NoiseGenerator,
+    noise: &mut PictureNoise,
     context: &mut dyn StepContext,
 ) -> Result<Tensor, EngineError> {
     for (i, level) in levels.steps.iter().enumerate() {
         let to = levels.sigma_after(i);
-        let (down, fresh) = ancestral(level.sigma, to);
+        let (down, fresh) = ancestral(level.sigma, to, 1.0);
         let mut clean = context.denoise(&x, *level)?;
         if down > 0.0 {
             let middle = context.level((level.sigma * down).sqrt());

@@ -53,25 +53,25 @@ impl MersenneTwister {
 
 /// `torch.Generator("cpu").manual_seed(seed)`: successive calls continue one stream.
 #[derive(Debug, Clone)]
-pub(crate) struct NoiseGenerator {
+pub(super) struct NoiseGenerator {
     twister: MersenneTwister,
     /// The second half of a Box–Muller pair, kept for the next single draw.
     spare: Option<f64>,
 }
 
 impl NoiseGenerator {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self { twister: MersenneTwister::new(seed), spare: None }
     }
 
     /// The next draws as a tensor on the CPU.
-    pub(crate) fn tensor(&mut self, shape: impl Into<Shape>) -> candle_core::Result<Tensor> {
+    pub(super) fn tensor(&mut self, shape: impl Into<Shape>) -> candle_core::Result<Tensor> {
         let shape = shape.into();
         Tensor::from_vec(self.normal(shape.elem_count()), shape, &Device::Cpu)
     }
 
     /// `torch.randn(count)`: standard normal numbers. Short and long draws take different paths, as they do there.
-    pub(crate) fn normal(&mut self, count: usize) -> Vec<f32> {
+    pub(super) fn normal(&mut self, count: usize) -> Vec<f32> {
         if count < 16 {
             return (0..count).map(|_| self.single() as f32).collect();
         }

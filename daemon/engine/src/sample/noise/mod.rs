@@ -1,0 +1,9 @@
+//! The random numbers that pictures are made of.
+
+mod brownian;
+mod picture;
+mod seed_sequence;
+mod torch;
+
+pub(crate) use brownian::BrownianTree;
+pub(crate) use picture::PictureNoise;
