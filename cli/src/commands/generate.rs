@@ -11,8 +11,8 @@ use crate::render::json::{GenerationLine, PictureJson};
 use crate::session::Session;
 use lora::LoraArgument;
 use paintbox_proto::v1;
-use pictures::Target;
 pub(crate) use pictures::fetch;
+use pictures::{Format, Target};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,14 +69,20 @@ pub(crate) struct Arguments {
     /// How many pictures
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
-    /// The PNG to write or replace; further pictures get -2, -3, … [default: a new paintbox-SEED.png here]
+    /// The file to write or replace; further pictures get -2, -3, … [default: a new paintbox-SEED.png here]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// What the pictures become; all carry their recipe, and WebP is without loss [default: by the ending of -o, else png]
+    #[arg(long)]
+    format: Option<Format>,
+    /// Of JPEGs, from 1 to 100 [default: 90]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    quality: Option<u32>,
 }
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
     // What can be refused is refused before minutes are spent on painting.
-    let target = Target::new(arguments.output.as_deref())?;
+    let target = Target::new(arguments.output.as_deref(), arguments.format)?;
     let init_image = arguments.init_image.as_deref().map(read_init_image).transpose()?;
     let client = session.connect().await?;
     let interrupts = session.interrupts.clone();
@@ -110,7 +116,7 @@ async fn paint(
         None => String::new(),
     };
     let request = v1::GenerateImagesRequest {
-        spec: Some(spec(arguments, init_image)),
+        spec: Some(spec(arguments, target.format, init_image)),
         request_id: uuid::Uuid::new_v4().to_string(),
         cancel_on_disconnect: true,
     };
@@ -135,7 +141,7 @@ async fn paint(
     Ok(Exit::Done)
 }
 
-fn spec(arguments: &Arguments, init_image: String) -> v1::GenerationSpec {
+fn spec(arguments: &Arguments, format: Format, init_image: String) -> v1::GenerationSpec {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     v1::GenerationSpec {
         model: arguments.model.clone(),
@@ -161,6 +167,8 @@ fn spec(arguments: &Arguments, init_image: String) -> v1::GenerationSpec {
         count: arguments.count,
         init_image,
         strength: arguments.strength,
+        format: format.as_str().to_owned(),
+        quality: arguments.quality,
     }
 }
 

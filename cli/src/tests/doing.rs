@@ -204,7 +204,10 @@ async fn generate_refuses_before_it_paints() {
     let missing = bench.file("missing/a.png");
     for (words, code, reason) in [
         (vec!["-o", &missing], 2, "INVALID_ARGUMENT"),
-        (vec!["-o", "a.jpg"], 2, "INVALID_ARGUMENT"),
+        (vec!["-o", "a.gif"], 2, "INVALID_ARGUMENT"),
+        (vec!["-o", "a.jpg", "--format", "png"], 2, "INVALID_ARGUMENT"),
+        (vec!["--format", "tiff"], 2, "INVALID_ARGUMENT"),
+        (vec!["--quality", "101"], 2, "INVALID_ARGUMENT"),
         (vec!["--init-image", &large], 2, "INVALID_ARGUMENT"),
         (vec!["--init-image", &missing], 1, "LOCAL_IO_FAILED"),
         (vec!["--strength", "0.5"], 2, "INVALID_ARGUMENT"),
@@ -215,6 +218,24 @@ async fn generate_refuses_before_it_paints() {
         assert_eq!((ended.code, &ended.error()["reason"]), (code, &json!(reason)), "{words:?}");
     }
     assert!(bench.world().asked.is_empty(), "nothing reached the daemon");
+}
+
+#[tokio::test]
+async fn the_ending_of_a_file_or_a_flag_says_what_a_picture_becomes() {
+    for (words, format) in [
+        (vec!["-o", "heart.jpg", "--quality", "80"], "jpeg"),
+        (vec!["-o", "heart.webp"], "webp"),
+        (vec!["-o", "heart", "--format", "webp"], "webp"),
+        (vec!["-o", "heart.png"], "png"),
+    ] {
+        let bench = Bench::new().await;
+        let file = bench.file(words[1]);
+        let ended = bench.json(&[&["generate", "x", "--model", "civitai:1", "-o", &file], &words[2..]].concat()).await;
+        assert_eq!(ended.code, 0, "{words:?}");
+        let asked = bench.world().asked.join("\n");
+        assert!(asked.contains(&format!("format: \"{format}\"")), "{asked}");
+        assert_eq!(asked.contains("quality: Some(80)"), format == "jpeg", "{asked}");
+    }
 }
 
 #[tokio::test]

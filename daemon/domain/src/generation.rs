@@ -52,6 +52,27 @@ closed_names! {
 }
 
 closed_names! {
+    /// What kind of file a picture becomes.
+    PictureFormat {
+        Png = "png",
+        Jpeg = "jpeg",
+        /// Without loss.
+        Webp = "webp",
+    }
+}
+
+impl PictureFormat {
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
+        }
+    }
+}
+
+closed_names! {
     /// The state of a durable job (generation or sync run), after AIP-216.
     JobState {
         Queued = "queued",
@@ -108,6 +129,10 @@ pub struct GenerationSpec {
     pub init_image: Option<Sha256>,
     /// Fraction of the schedule that is painted over the init image, in (0, 1].
     pub strength: Option<f32>,
+    /// None for PNG.
+    pub format: Option<PictureFormat>,
+    /// Of a JPEG, from 1 to 100; none for the usual one.
+    pub quality: Option<u8>,
 }
 
 /// A LoRA by reference, with the weight its delta is multiplied by.

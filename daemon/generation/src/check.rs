@@ -1,7 +1,8 @@
 //! What is wrong with a request before anything is looked up.
 
 use crate::error::GenerationError;
-use paintbox_domain::generation::GenerationSpec;
+use crate::recipe::most_recipe_bytes;
+use paintbox_domain::generation::{GenerationSpec, PictureFormat};
 
 /// Images in one generation.
 pub const LARGEST_COUNT: u32 = 64;
@@ -52,6 +53,21 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
             }
         }
     }
+    let format = spec.format.unwrap_or(PictureFormat::Png);
+    if let Some(quality) = spec.quality {
+        if format != PictureFormat::Jpeg {
+            return refuse("quality", format!("a {format} is written without loss"));
+        }
+        if !(1..=100).contains(&quality) {
+            return refuse("quality", format!("{quality} is not between 1 and 100"));
+        }
+    }
+    if let Some((bytes, most)) = most_recipe_bytes(format, [&spec.prompt, &spec.negative_prompt])
+        && bytes > most
+    {
+        let problem = format!("{bytes} bytes of prompts are more than the {most} that a JPEG has room for");
+        return refuse("format", problem);
+    }
     match (spec.init_image, spec.strength) {
         (None, Some(_)) => refuse("strength", "there is no init image to apply it to".into()),
         (Some(_), Some(strength)) if !(strength > 0.0 && strength <= 1.0) => {
@@ -73,6 +89,8 @@ mod tests {
     #[test]
     fn accepts_an_empty_prompt_and_open_choices() {
         assert!(check(&GenerationSpec { prompt: String::new(), ..spec() }).is_ok());
+        let jpeg = GenerationSpec { format: Some(PictureFormat::Jpeg), quality: Some(100), ..spec() };
+        assert!(check(&GenerationSpec { prompt: "x".repeat(25_000), ..jpeg }).is_ok());
     }
 
     #[test]
@@ -87,6 +105,10 @@ mod tests {
             (GenerationSpec { guidance_scale: Some(f32::NAN), ..spec() }, "guidance_scale"),
             (GenerationSpec { width: Some(1 << 20), ..spec() }, "width"),
             (GenerationSpec { clip_skip: Some(0), ..spec() }, "clip_skip"),
+            (GenerationSpec { quality: Some(90), ..spec() }, "quality"),
+            (GenerationSpec { format: Some(PictureFormat::Webp), quality: Some(90), ..spec() }, "quality"),
+            (GenerationSpec { format: Some(PictureFormat::Jpeg), quality: Some(0), ..spec() }, "quality"),
+            (GenerationSpec { format: Some(PictureFormat::Jpeg), prompt: "x".repeat(30_000), ..spec() }, "format"),
             (GenerationSpec { strength: Some(0.5), ..spec() }, "strength"),
             (
                 GenerationSpec { init_image: Some(Sha256::from_bytes([0; 32])), strength: Some(0.0), ..spec() },

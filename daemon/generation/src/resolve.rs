@@ -14,11 +14,19 @@ use std::sync::Arc;
 pub(crate) struct LocalModel {
     /// Its row; a model on disk that no catalogue knows has none.
     pub(crate) id: Option<ModelId>,
-    /// The name for people, for the recipe.
+    /// What recipes call it: a file's name as A1111 has it, without folders and ending, or a repository's.
     pub(crate) name: String,
     /// Digest of the weights file that recipes name the model by.
     pub(crate) main: Option<Sha256>,
     pub(crate) files: Vec<ModelFile>,
+}
+
+/// An adapter on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LocalLora {
+    pub(crate) file: LoraFile,
+    /// Digest of its tensors, by which A1111 names it.
+    pub(crate) auto_v3: Option<String>,
 }
 
 /// Where references are looked up.
@@ -46,8 +54,7 @@ impl Resolver {
 pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalModel, GenerationError> {
     if let Some(files) = resolver.on_disk(reference).await? {
         let path = reference.trim().trim_start_matches("path:").trim_end_matches('/');
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let name = name.strip_suffix(".safetensors").unwrap_or(name).to_owned();
+        let name = stem(path).to_owned();
         let main = files.iter().find(|file| FileFormat::from_file_name(&file.name) == FileFormat::Safetensors);
         return Ok(LocalModel { id: None, name, main: main.map(|file| file.sha256), files });
     }
@@ -68,17 +75,18 @@ pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalM
         return Err(found.not_local());
     }
     let id = Some(found.detail.summary.id);
-    Ok(LocalModel { id, name: found.name_for_people(version), main: digest(main), files })
+    let name = if is_folder { found.detail.summary.name.clone() } else { stem(&main.name).to_owned() };
+    Ok(LocalModel { id, name, main: digest(main), files })
 }
 
 /// The weights of the adapter that `lora` names.
-pub(crate) async fn lora(resolver: &Resolver, lora: &LoraUse) -> Result<LoraFile, GenerationError> {
+pub(crate) async fn lora(resolver: &Resolver, lora: &LoraUse) -> Result<LocalLora, GenerationError> {
     if let Some(files) = resolver.on_disk(&lora.model).await? {
         let [file] = <[ModelFile; 1]>::try_from(files).map_err(|_| GenerationError::Invalid {
             field: "loras.model",
             problem: format!("{} is a folder; a LoRA is one file", lora.model),
         })?;
-        return Ok(lora_file(file, lora));
+        return Ok(LocalLora { file: lora_file(file, lora), auto_v3: None });
     }
     let found = Found::of(&resolver.catalogue, &lora.model).await?;
     let version = found.version()?;
@@ -90,11 +98,12 @@ pub(crate) async fn lora(resolver: &Resolver, lora: &LoraUse) -> Result<LoraFile
         return Err(GenerationError::WrongKind { model, found, wanted: ModelKind::Lora });
     }
     let file = model_file(main).ok_or_else(|| found.not_local())?;
-    Ok(lora_file(file, lora))
+    let auto_v3 = main.artifact.as_ref().and_then(|artifact| artifact.auto_v3.clone());
+    Ok(LocalLora { file: lora_file(file, lora), auto_v3 })
 }
 
 /// The LoRAs that a prompt's tags name, in their order.
-pub(crate) async fn tagged_loras(resolver: &Resolver, tags: &[LoraTag]) -> Result<Vec<LoraFile>, GenerationError> {
+pub(crate) async fn tagged_loras(resolver: &Resolver, tags: &[LoraTag]) -> Result<Vec<LocalLora>, GenerationError> {
     if tags.is_empty() {
         return Ok(Vec::new());
     }
@@ -104,7 +113,9 @@ pub(crate) async fn tagged_loras(resolver: &Resolver, tags: &[LoraTag]) -> Resul
         let reference = format!("sha256:{}", called(&names, ModelKind::Lora, &tag.name)?);
         let text_encoder_weight = Some(tag.text_encoder_weight);
         let wanted = LoraUse { model: reference, weight: tag.weight, text_encoder_weight };
-        loras.push(LoraFile { name: tag.name.clone(), ..lora(resolver, &wanted).await? });
+        let mut found = lora(resolver, &wanted).await?;
+        found.file.name.clone_from(&tag.name);
+        loras.push(found);
     }
     Ok(loras)
 }
@@ -154,12 +165,16 @@ pub(crate) async fn embeddings(resolver: &Resolver, prompts: [&str; 2]) -> Resul
     Ok(files)
 }
 
-/// The file under the name that recipes call it by: without folders and ending.
+/// The file under the name that recipes call it by.
 fn lora_file(file: ModelFile, lora: &LoraUse) -> LoraFile {
-    let stem = file.name.rsplit('/').next().unwrap_or_default();
-    let name = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem).to_owned();
-    let text_encoder_weight = lora.text_encoder_weight.unwrap_or(lora.weight);
+    let (name, text_encoder_weight) = (stem(&file.name).to_owned(), lora.text_encoder_weight.unwrap_or(lora.weight));
     LoraFile { name, path: file.path, sha256: file.sha256, weight: lora.weight, text_encoder_weight }
+}
+
+/// A file's name without folders and ending.
+fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 /// A model in the catalogue, and which part of it a reference named.
@@ -200,15 +215,6 @@ impl Found {
         match artifacts.find_map(|artifact| artifact.away_on.first().filter(|_| artifact.paths.is_empty())) {
             Some(volume) => GenerationError::VolumeAway { model, volume: volume.clone() },
             None => GenerationError::NotLocal { model },
-        }
-    }
-
-    fn name_for_people(&self, version: &VersionRecord) -> String {
-        match self.detail.summary.hub {
-            Some(Hub::Civitai) if !version.name.is_empty() => {
-                format!("{} {}", self.detail.summary.name, version.name)
-            }
-            Some(Hub::Civitai | Hub::HuggingFace) | None => self.detail.summary.name.clone(),
         }
     }
 }

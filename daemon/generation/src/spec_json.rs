@@ -2,7 +2,7 @@
 //!
 //! Field names are part of the catalogue's format: they may be added to, never renamed.
 
-use paintbox_domain::generation::{GenerationSpec, LoraUse, PaintSettings, Sampler, Schedule};
+use paintbox_domain::generation::{GenerationSpec, LoraUse, PaintSettings, PictureFormat, Sampler, Schedule};
 use paintbox_domain::{Architecture, Sha256};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,10 @@ struct SpecRow {
     init_image: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     strength: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quality: Option<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +92,8 @@ pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
         count: spec.count,
         init_image: spec.init_image.map(|digest| digest.to_string()),
         strength: spec.strength,
+        format: spec.format.map(|format| format.to_string()),
+        quality: spec.quality,
     };
     serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
 }
@@ -114,6 +120,8 @@ pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
         count: row.count,
         init_image: row.init_image.and_then(|digest| digest.parse::<Sha256>().ok()),
         strength: row.strength,
+        format: row.format.as_deref().and_then(PictureFormat::from_name),
+        quality: row.quality,
     })
 }
 
@@ -164,6 +172,8 @@ mod tests {
             loras: vec![LoraUse { model: "hf:a/b:c.safetensors".into(), weight: 0.8, text_encoder_weight: Some(0.5) }],
             count: 2,
             init_image: Some(Sha256::from_bytes([7; 32])),
+            format: Some(PictureFormat::Jpeg),
+            quality: Some(80),
             ..GenerationSpec::default()
         };
         assert_eq!(spec_from_json(&spec_to_json(&spec)).unwrap(), spec);

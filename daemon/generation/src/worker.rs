@@ -2,12 +2,14 @@
 
 use crate::error::GenerationError;
 use crate::queue::Inner;
-use crate::recipe::{Recipe, encode_png};
-use crate::resolve;
+use crate::recipe::{LoraResource, Recipe, Resource, encode};
+use crate::resolve::{self, LocalLora};
 use crate::spec_json::{settings_to_json, spec_from_json};
 use crate::tags::{Tagged, tagged};
 use paintbox_catalogue::{Asset, AssetOrigin, GenerationOutcome, GenerationRecord, NewGenerationImage};
-use paintbox_domain::generation::{Control, GenerationSpec, Generator, InitImage, PaintRequest, Phase, Progress};
+use paintbox_domain::generation::{
+    Control, GenerationSpec, Generator, InitImage, PaintRequest, Phase, PictureFormat, Progress,
+};
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_store::preview::{Limits, Pixels, decode_preview};
 use std::io::Read as _;
@@ -18,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How much of an init image is painted over when nobody says.
 const DEFAULT_STRENGTH: f32 = 0.75;
+/// What recipes call us.
+const PROGRAM: &str = concat!("Paintbox ", env!("CARGO_PKG_VERSION"));
 
 /// The queue's side of the thread.
 #[derive(Debug, Clone)]
@@ -144,9 +148,10 @@ impl Worker {
         }
         let Tagged { prompt, loras: tags } = tagged(&spec.prompt)?;
         loras.extend(resolve::tagged_loras(&inner.resolver, &tags).await?);
+        let recipe_loras = loras.iter().map(recipe_of).collect();
         let request = PaintRequest {
             model: model.files,
-            loras,
+            loras: loras.into_iter().map(|lora| lora.file).collect(),
             embeddings: resolve::embeddings(&inner.resolver, [&prompt, &spec.negative_prompt]).await?,
             prompt,
             negative_prompt: spec.negative_prompt.clone(),
@@ -176,24 +181,33 @@ impl Worker {
             image_count,
         };
         control.progress(saving);
-        let recipe_loras: Vec<_> =
-            request.loras.iter().map(|lora| (lora.name.clone(), lora.sha256, lora.weight)).collect();
+        let settings = &painting.settings;
+        let said = request.embeddings.iter().filter(|word| painting.embeddings.contains(&word.name));
+        let recipe = Recipe {
+            embeddings: said.map(|word| Resource::of_file(&word.name, Some(&word.sha256))).collect(),
+            prompt: request.prompt.clone(),
+            negative_prompt: spec.negative_prompt.clone(),
+            steps: Some(settings.steps),
+            sampler: Some(settings.sampler),
+            schedule: Some(settings.schedule),
+            guidance_scale: Some(settings.guidance_scale),
+            width: Some(settings.width),
+            height: Some(settings.height),
+            clip_skip: Some(settings.clip_skip),
+            strength: request.init.as_ref().map(|init| init.strength),
+            model: Some(Resource::of_file(&model.name, model.main.as_ref())),
+            loras: recipe_loras,
+            program: Some(PROGRAM.to_owned()),
+            ..Recipe::default()
+        };
+        let format = spec.format.unwrap_or(PictureFormat::Png);
         let mut images = Vec::new();
         for image in &painting.images {
-            let recipe = Recipe {
-                prompt: &request.prompt,
-                negative_prompt: &spec.negative_prompt,
-                settings: &painting.settings,
-                seed: image.seed,
-                model: (&model.name, model.main),
-                loras: &recipe_loras,
-                strength: request.init.as_ref().map(|init| init.strength),
-            };
-            let parameters_text = recipe.parameters_text();
-            let blob = inner.store.put_bytes(&encode_png(image, &parameters_text)?)?;
+            let parameters_text = Recipe { seed: Some(image.seed), ..recipe.clone() }.parameters_text();
+            let blob = inner.store.put_bytes(&encode(image, format, spec.quality, &parameters_text)?)?;
             let asset = Asset {
                 sha256: blob.sha256,
-                media_type: "image/png".to_owned(),
+                media_type: format.media_type().to_owned(),
                 size_bytes: blob.size_bytes,
                 width: image.width,
                 height: image.height,
@@ -203,6 +217,12 @@ impl Worker {
         }
         Ok(GenerationOutcome::Succeeded { settings_json: settings_to_json(&painting.settings), images })
     }
+}
+
+fn recipe_of(lora: &LocalLora) -> LoraResource {
+    let mut resource = Resource::of_file(&lora.file.name, Some(&lora.file.sha256));
+    resource.digests.extend(lora.auto_v3.clone());
+    LoraResource { resource, weight: lora.file.weight }
 }
 
 fn init_image(inner: &Inner, spec: &GenerationSpec) -> Result<Option<InitImage>, GenerationError> {

@@ -7,7 +7,7 @@ use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::status::{error_message, failure_status, invalid, status};
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{GenerationQuery, GenerationRecord};
-use paintbox_domain::generation::{GenerationSpec, JobState, LoraUse, Progress, Sampler, Schedule};
+use paintbox_domain::generation::{GenerationSpec, JobState, LoraUse, PictureFormat, Progress, Sampler, Schedule};
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_generation::{GenerationError, GenerationEvent, Generations, spec_from_json};
 use paintbox_proto::v1;
@@ -38,6 +38,15 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
             unsupported("schedule", name, &Schedule::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
         })?),
     };
+    let format = match message.format.as_str() {
+        "" => None,
+        name => Some(PictureFormat::from_name(name).ok_or_else(|| {
+            unsupported("format", name, &PictureFormat::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
+        })?),
+    };
+    let quality = message.quality.map(|quality| {
+        u8::try_from(quality).map_err(|_| invalid("spec.quality", format!("{quality} is not between 1 and 100")))
+    });
     let init_image = match message.init_image.as_str() {
         "" => None,
         name => Some(parse_asset(name)?),
@@ -58,6 +67,8 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
         count: message.count.max(1),
         init_image,
         strength: message.strength,
+        format,
+        quality: quality.transpose()?,
     })
 }
 
@@ -78,6 +89,8 @@ fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
         count: spec.count,
         init_image: spec.init_image.map(|digest| names::asset(&digest)).unwrap_or_default(),
         strength: spec.strength,
+        format: spec.format.map(|format| format.to_string()).unwrap_or_default(),
+        quality: spec.quality.map(u32::from),
     }
 }
 

@@ -16,37 +16,76 @@ const LARGEST_PICTURE_BYTES: usize = 256 * 1024 * 1024;
 const MOST_NAMESAKES: usize = 10_000;
 const DOING: &str = "send the picture";
 
-/// Where pictures go.
+/// What pictures become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    Png,
+    #[value(alias = "jpg")]
+    Jpeg,
+    Webp,
+}
+
+impl Format {
+    /// As the API calls it, and as files end.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpeg",
+            Self::Webp => "webp",
+        }
+    }
+
+    /// By the ending of a file's name; none if it says nothing.
+    fn of_ending(ending: &str) -> Option<Self> {
+        match ending {
+            "png" => Some(Self::Png),
+            "jpg" | "jpeg" => Some(Self::Jpeg),
+            "webp" => Some(Self::Webp),
+            _ => None,
+        }
+    }
+}
+
+/// Where pictures go, and as what.
 #[derive(Debug)]
 pub(crate) struct Target {
     /// None: named after the seed, in the current folder, never replacing anything.
     file: Option<PathBuf>,
+    pub(crate) format: Format,
 }
 
 impl Target {
-    /// Checks that files can be made there.
-    pub(crate) fn new(file: Option<&Path>) -> Result<Self, CliError> {
+    /// Checks that files can be made there. The file's name says the format where `format` does not.
+    pub(crate) fn new(file: Option<&Path>, format: Option<Format>) -> Result<Self, CliError> {
+        let mut named = None;
         if let Some(file) = file {
-            let refuse = |problem: &str| {
-                Err(CliError::Argument {
-                    argument: "-o",
-                    given: file.display().to_string(),
-                    problem: problem.to_owned(),
-                })
+            let refuse = |problem: String| {
+                Err(CliError::Argument { argument: "-o", given: file.display().to_string(), problem })
             };
             let ending = file.extension().map(|ending| ending.to_ascii_lowercase().to_string_lossy().into_owned());
-            let foreign = ["jpg", "jpeg", "webp", "gif", "avif", "bmp", "tif", "tiff", "jxl", "heic"];
+            named = ending.as_deref().and_then(Format::of_ending);
+            let foreign = ["gif", "avif", "bmp", "tif", "tiff", "jxl", "heic"];
             if ending.is_some_and(|ending| foreign.contains(&ending.as_str())) {
-                return refuse("pictures are written as PNG");
+                return refuse("pictures are written as PNG, JPEG or WebP".to_owned());
+            }
+            if let (Some(named), Some(format)) = (named, format)
+                && named != format
+            {
+                return refuse(format!(
+                    "its name ends like a {}, and --format says {}",
+                    named.as_str(),
+                    format.as_str()
+                ));
             }
             if file.is_dir() || file.file_name().is_none() {
-                return refuse("it is a folder; name a file in it");
+                return refuse("it is a folder; name a file in it".to_owned());
             }
             if !folder_of(file).is_dir() {
-                return refuse("its folder does not exist");
+                return refuse("its folder does not exist".to_owned());
             }
         }
-        let target = Self { file: file.map(Path::to_owned) };
+        let format = format.or(named).unwrap_or(Format::Png);
+        let target = Self { file: file.map(Path::to_owned), format };
         // The only sure way to know that a file can be made in a folder is to make one.
         drop(temporary(folder_of(target.file.as_deref().unwrap_or(Path::new(""))))?);
         Ok(target)
@@ -63,7 +102,7 @@ impl Target {
             renamed.map_err(CliError::io("write the picture to", &path))?;
             return Ok(path);
         }
-        let first = PathBuf::from(format!("paintbox-{seed}.png"));
+        let first = PathBuf::from(format!("paintbox-{seed}.{}", self.format.as_str()));
         for number in 1..=MOST_NAMESAKES {
             let path = numbered(&first, number);
             match temporary.persist_noclobber(&path) {
@@ -132,13 +171,29 @@ mod tests {
     }
 
     #[test]
-    fn refuses_places_where_no_png_can_go() {
+    fn refuses_places_where_no_picture_can_go() {
         let folder = tempfile::tempdir().unwrap();
-        for file in ["missing/a.png", "a.jpg", "."] {
-            let error = Target::new(Some(&folder.path().join(file))).unwrap_err();
+        for (file, format) in [
+            ("missing/a.png", None),
+            ("a.gif", None),
+            (".", None),
+            ("a.jpg", Some(Format::Png)),
+            ("a.png", Some(Format::Webp)),
+        ] {
+            let error = Target::new(Some(&folder.path().join(file)), format).unwrap_err();
             assert_eq!(error.reason(), "INVALID_ARGUMENT", "{file}");
         }
-        assert!(Target::new(Some(&folder.path().join("a.PNG"))).is_ok());
+        for (file, format, wanted) in [
+            ("a.PNG", None, Format::Png),
+            ("a.jpg", None, Format::Jpeg),
+            ("a.jpeg", Some(Format::Jpeg), Format::Jpeg),
+            ("a.webp", None, Format::Webp),
+            ("a.b", None, Format::Png),
+            ("a", Some(Format::Webp), Format::Webp),
+        ] {
+            let target = Target::new(Some(&folder.path().join(file)), format).unwrap();
+            assert_eq!(target.format, wanted, "{file}");
+        }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was left behind");
     }
 
@@ -147,7 +202,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.png");
         std::fs::write(&file, "old").unwrap();
-        let target = Target::new(Some(&file)).unwrap();
+        let target = Target::new(Some(&file), None).unwrap();
         assert_eq!(target.write(0, 1, b"new").unwrap(), file);
         assert_eq!(target.write(1, 2, b"second").unwrap(), folder.path().join("a-2.png"));
         assert_eq!(std::fs::read(&file).unwrap(), b"new");

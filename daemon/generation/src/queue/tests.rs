@@ -6,7 +6,7 @@ use paintbox_catalogue::{FileId, NewArtifact};
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::generation::{
     Capabilities, Control, JobState, LoraUse, ModelFile, PaintRequest, PaintSettings, PaintedImage, Painting, Phase,
-    Sampler, Schedule,
+    PictureFormat, Sampler, Schedule,
 };
 use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
 use paintbox_domain::{Architecture, Blake3, Classify as _, ErrorClass, Failure, FileFormat, Hub, ModelKind, reason};
@@ -196,6 +196,18 @@ async fn paints_stores_and_records_with_a_recipe() {
     assert!(bench.catalogue.asset(&asset).await.unwrap().is_some());
     assert!(bench.store.open_blob(&asset).is_ok());
     bench.generations.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_picture_is_kept_in_the_format_that_was_asked_for() {
+    let mut bench = bench(10).await;
+    drop(bench.permits.take());
+    for (format, media_type) in [(PictureFormat::Jpeg, "image/jpeg"), (PictureFormat::Webp, "image/webp")] {
+        let record = bench.generations.create(&GenerationSpec { format: Some(format), ..spec() }, None).await.unwrap();
+        let done = ended(&bench.generations, &record.uid).await;
+        let asset = bench.catalogue.asset(&done.images[0].asset).await.unwrap().unwrap();
+        assert_eq!(asset.media_type, media_type);
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,38 @@
+//! A1111's names for samplers and schedules.
+//!
+//! AUTOMATIC1111/stable-diffusion-webui 1.10, `modules/sd_samplers_kdiffusion.py`, `modules/sd_samplers_timesteps.py`,
+//! `modules/sd_samplers_lcm.py` and `modules/sd_schedulers.py`.
+
+use paintbox_domain::generation::{Sampler, Schedule};
+
+pub(super) fn of_sampler(sampler: Sampler) -> &'static str {
+    match sampler {
+        Sampler::Euler => "Euler",
+        Sampler::EulerAncestral => "Euler a",
+        Sampler::Heun => "Heun",
+        Sampler::Dpm2 => "DPM2",
+        Sampler::Dpm2Ancestral => "DPM2 a",
+        Sampler::Lms => "LMS",
+        Sampler::DpmPlusPlus2sAncestral => "DPM++ 2S a",
+        Sampler::DpmPlusPlus2m => "DPM++ 2M",
+        Sampler::DpmPlusPlusSde => "DPM++ SDE",
+        Sampler::DpmPlusPlus2mSde => "DPM++ 2M SDE",
+        Sampler::DpmPlusPlus2mSdeHeun => "DPM++ 2M SDE Heun",
+        Sampler::DpmPlusPlus3mSde => "DPM++ 3M SDE",
+        Sampler::Lcm => "LCM",
+        Sampler::Ddim => "DDIM",
+    }
+}
+
+pub(super) fn of_schedule(schedule: Schedule) -> &'static str {
+    match schedule {
+        Schedule::Normal => "Normal",
+        Schedule::Karras => "Karras",
+        Schedule::DdimUniform => "DDIM",
+        Schedule::Simple => "Simple",
+        Schedule::SgmUniform => "SGM Uniform",
+        Schedule::Exponential => "Exponential",
+        Schedule::Beta => "Beta",
+        Schedule::AlignYourSteps => "Align Your Steps",
+    }
+}
