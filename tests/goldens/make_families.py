@@ -480,7 +480,8 @@ def paint(name, family, pipe, case, init):
     return torch.from_numpy((pixels * 255).round().astype(np.uint8))
 
 
-def make(name, family, merges, tensors):
+def build(name, family, merges):
+    """The family's parts by component, their weights filled in, the VAE's configuration, and the pipeline of them all."""
     SHAPES.clear()
     xl = "XL" in family["pipeline"]
     vae_config = {
@@ -490,14 +491,11 @@ def make(name, family, merges, tensors):
         "scaling_factor": 0.13025 if xl else 0.18215,
         "force_upcast": False,
     }
-    parts = {"unet": UNet2DConditionModel(**UNET, **family["unet"]), "vae": AutoencoderKL(**vae_config)}
+    parts = {"unet": UNet2DConditionModel(**{**UNET, **family["unet"]}), "vae": AutoencoderKL(**vae_config)}
     for component, text in family["text"].items():
         kind = CLIPTextModelWithProjection if text["projected"] else CLIPTextModel
         parts[component] = kind(CLIPTextConfig(**text["config"]))
     SHAPES.update({component: fill(component, module.eval()) for component, module in parts.items()})
-    names = single_file(name, family, SHAPES)
-    prove_names(name, family, parts, names)
-
     plain, padded = clip_tokenizer(merges), clip_tokenizer(merges)
     plain.model_max_length = padded.model_max_length = 77
     if "pad" in family:
@@ -534,9 +532,21 @@ def make(name, family, merges, tensors):
             requires_safety_checker=False,
         )
     pipe.set_progress_bar_config(disable=True)
-    results(name, family, pipe, tensors)
+    return parts, vae_config, pipe
+
+
+def init_image():
     init = (np.add.outer(np.arange(64) * 3, np.arange(64)) % 256).astype(np.uint8)
-    init = np.stack([init, init[::-1], init.T], axis=-1).copy()
+    return np.stack([init, init[::-1], init.T], axis=-1).copy()
+
+
+def make(name, family, merges, tensors):
+    parts, vae_config, pipe = build(name, family, merges)
+    xl = "XL" in family["pipeline"]
+    names = single_file(name, family, SHAPES)
+    prove_names(name, family, parts, names)
+    results(name, family, pipe, tensors)
+    init = init_image()
     tensors["init"] = torch.from_numpy(init)
     cases = []
     for number, changes in enumerate(family["cases"]):

@@ -1,5 +1,6 @@
 //! `paintbox generate`.
 
+mod inpaint;
 mod lora;
 mod pictures;
 
@@ -9,6 +10,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{GenerationLine, PictureJson};
 use crate::session::Session;
+use inpaint::InpaintArguments;
 use lora::LoraArgument;
 use paintbox_proto::v1;
 pub(crate) use pictures::fetch;
@@ -66,6 +68,8 @@ pub(crate) struct Arguments {
     /// How much of the init image to paint over, above 0 and at most 1
     #[arg(long, value_name = "F", requires = "init_image")]
     strength: Option<f32>,
+    #[command(flatten)]
+    inpaint: InpaintArguments,
     /// How many pictures
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
@@ -83,12 +87,16 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
     // What can be refused is refused before minutes are spent on painting.
     let target = Target::new(arguments.output.as_deref(), arguments.format)?;
-    let init_image = arguments.init_image.as_deref().map(read_init_image).transpose()?;
+    let read = |argument, path: Option<&Path>| path.map(|path| read_image(argument, path)).transpose();
+    let images = Images {
+        init: read("--init-image", arguments.init_image.as_deref())?,
+        mask: read("--mask", arguments.inpaint.mask.as_deref())?,
+    };
     let client = session.connect().await?;
     let interrupts = session.interrupts.clone();
     let mut name = None;
     tokio::select! {
-        painted = paint(arguments, init_image, &target, &client, &mut name, session) => painted,
+        painted = paint(arguments, images, &target, &client, &mut name, session) => painted,
         () = interrupts.wait() => {
             if let Some(name) = name {
                 let request = v1::CancelGenerationRequest { name };
@@ -100,23 +108,33 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     }
 }
 
+/// The pictures that a request brings, as bytes.
+struct Images {
+    init: Option<Vec<u8>>,
+    mask: Option<Vec<u8>>,
+}
+
+/// Hands a picture to the daemon; the name that it has there.
+async fn upload(client: &Client, image: Option<Vec<u8>>, doing: &'static str) -> Result<String, CliError> {
+    let Some(data) = image else { return Ok(String::new()) };
+    let request = v1::UploadAssetRequest { data };
+    Ok(call(doing, LOCAL_DEADLINE, client.assets().upload_asset(request)).await?.name)
+}
+
 async fn paint(
     arguments: &Arguments,
-    init_image: Option<Vec<u8>>,
+    images: Images,
     target: &Target,
     client: &Client,
     name: &mut Option<String>,
     session: &mut Session,
 ) -> Result<Exit, CliError> {
-    let init_image = match init_image {
-        Some(data) => {
-            let request = v1::UploadAssetRequest { data };
-            call("take the init image", LOCAL_DEADLINE, client.assets().upload_asset(request)).await?.name
-        }
-        None => String::new(),
-    };
+    let mut spec = spec(arguments, target.format);
+    spec.init_image = upload(client, images.init, "take the init image").await?;
+    let mask = upload(client, images.mask, "take the mask").await?;
+    spec.inpaint = arguments.inpaint.message(mask);
     let request = v1::GenerateImagesRequest {
-        spec: Some(spec(arguments, target.format, init_image)),
+        spec: Some(spec),
         request_id: uuid::Uuid::new_v4().to_string(),
         cancel_on_disconnect: true,
     };
@@ -141,7 +159,7 @@ async fn paint(
     Ok(Exit::Done)
 }
 
-fn spec(arguments: &Arguments, format: Format, init_image: String) -> v1::GenerationSpec {
+fn spec(arguments: &Arguments, format: Format) -> v1::GenerationSpec {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     v1::GenerationSpec {
         model: arguments.model.clone(),
@@ -165,18 +183,18 @@ fn spec(arguments: &Arguments, format: Format, init_image: String) -> v1::Genera
             })
             .collect(),
         count: arguments.count,
-        init_image,
         strength: arguments.strength,
         format: format.as_str().to_owned(),
         quality: arguments.quality,
+        ..v1::GenerationSpec::default()
     }
 }
 
-fn read_init_image(path: &Path) -> Result<Vec<u8>, CliError> {
-    let size_bytes = std::fs::metadata(path).map_err(CliError::io("read the init image", path))?.len();
+fn read_image(argument: &'static str, path: &Path) -> Result<Vec<u8>, CliError> {
+    let size_bytes = std::fs::metadata(path).map_err(CliError::io("read the picture", path))?.len();
     if size_bytes > LARGEST_UPLOAD_BYTES {
         return Err(CliError::Argument {
-            argument: "--init-image",
+            argument,
             given: path.display().to_string(),
             problem: format!(
                 "it has {} KiB, and at most 900 are taken; a JPEG or a smaller picture fits",
@@ -184,5 +202,5 @@ fn read_init_image(path: &Path) -> Result<Vec<u8>, CliError> {
             ),
         });
     }
-    std::fs::read(path).map_err(CliError::io("read the init image", path))
+    std::fs::read(path).map_err(CliError::io("read the picture", path))
 }

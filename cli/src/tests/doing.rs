@@ -139,6 +139,13 @@ async fn generate_asks_for_what_was_written_and_saves_every_picture() {
             &start,
             "--strength",
             "0.75",
+            "--mask",
+            &start,
+            "--mask-blur",
+            "8",
+            "--mask-content",
+            "fill",
+            "--only-masked",
             "--count",
             "2",
             "-o",
@@ -163,6 +170,7 @@ async fn generate_asks_for_what_was_written_and_saves_every_picture() {
         "count: 2",
         r#"init_image: "assets/of-the-upload""#,
         "strength: Some(0.75)",
+        r#"Inpaint { mask: "assets/of-the-upload", invert: false, blur: Some(8), content: "fill", only_masked: true"#,
         "cancel_on_disconnect: true",
     ] {
         assert!(asked.contains(part), "{part} in {asked}");

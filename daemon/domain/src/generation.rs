@@ -104,6 +104,20 @@ closed_names! {
     }
 }
 
+closed_names! {
+    /// What stands under a mask before it is painted over.
+    MaskedContent {
+        /// The picture as it is.
+        Original = "original",
+        /// The colours around, blurred into the mask.
+        Fill = "fill",
+        /// Nothing but noise.
+        Noise = "noise",
+        /// Latents of zero.
+        Nothing = "nothing",
+    }
+}
+
 /// What a client asks for, before anything is looked up. `None` means: what suits the model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GenerationSpec {
@@ -133,6 +147,25 @@ pub struct GenerationSpec {
     pub format: Option<PictureFormat>,
     /// Of a JPEG, from 1 to 100; none for the usual one.
     pub quality: Option<u8>,
+    /// Which part of the init image is painted.
+    pub inpaint: Option<InpaintUse>,
+}
+
+/// A mask over the init image. `None` means: as A1111 does when nothing is said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InpaintUse {
+    /// Digest of an uploaded image asset as large as the init image: its opaque parts, or where all of it is opaque its
+    /// light ones, are painted.
+    pub mask: Sha256,
+    /// Paint what the mask leaves out.
+    pub invert: bool,
+    /// How far the mask's edge is softened: a standard deviation in pixels.
+    pub blur: Option<u32>,
+    pub content: Option<MaskedContent>,
+    /// Cut the masked part out, paint it at the size of a whole picture, and put it back.
+    pub only_masked: bool,
+    /// Pixels of the init image that are kept around the masked part when it is cut out.
+    pub padding: Option<u32>,
 }
 
 /// A LoRA by reference, with the weight its delta is multiplied by.
@@ -190,6 +223,30 @@ pub struct InitImage {
     pub height: u32,
     pub rgb: Vec<u8>,
     pub strength: f32,
+    /// Which part of it is painted; all of it without.
+    pub inpaint: Option<Inpaint>,
+}
+
+/// Which part of an image is painted, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inpaint {
+    /// One byte for each pixel of the image, row by row: 255 is painted, 0 stays.
+    pub mask: Vec<u8>,
+    pub invert: bool,
+    /// Standard deviation in pixels.
+    pub blur: u32,
+    pub content: MaskedContent,
+    pub area: InpaintArea,
+}
+
+/// How much of an image the network sees while a part of it is painted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InpaintArea {
+    Whole,
+    /// The masked part and so many pixels around it, enlarged to the size of the painting (A1111's "Only masked").
+    OnlyMasked {
+        padding: u32,
+    },
 }
 
 /// A generation with every name resolved to files. Still-open choices are the engine's, which knows the model.

@@ -34,9 +34,12 @@ pub enum EngineError {
     UnsupportedPipeline { file: String, class_name: String },
     #[error("{file} holds a {kind}, not a whole model")]
     NotACheckpoint { file: String, kind: ModelKind },
-    /// A network with more inputs than latents: inpainting, instruct-pix2pix.
-    #[error("{model} takes {given} input channels; only text-to-image networks, which take {wanted}, are painted with")]
-    UnsupportedInputs { model: String, given: usize, wanted: usize },
+    /// A network with other inputs than those for text-to-image and inpainting: depth, upscaling.
+    #[error(
+        "{model} takes {given} input channels; networks for text-to-image, which take {latents}, and for inpainting, \
+         which take {}, are painted with", 2 * latents + 1
+    )]
+    UnsupportedInputs { model: String, given: usize, latents: usize },
     /// A diffusion network without one of the parts that a picture needs.
     #[error("the model has no {component}")]
     MissingComponent { component: &'static str, looked_for: &'static str },
@@ -229,8 +232,8 @@ impl Classify for EngineError {
             Self::UnsupportedPipeline { file, class_name } => {
                 vec![("file", file.clone()), ("class_name", class_name.clone())]
             }
-            Self::UnsupportedInputs { model, given, wanted } => {
-                vec![("model", model.clone()), ("given", given.to_string()), ("wanted", wanted.to_string())]
+            Self::UnsupportedInputs { model, given, latents } => {
+                vec![("model", model.clone()), ("given", given.to_string()), ("latents", latents.to_string())]
             }
             Self::NotACheckpoint { file, kind } => vec![("file", file.clone()), ("kind", kind.to_string())],
             Self::MissingComponent { component, .. } => vec![("component", (*component).to_owned())],

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod families;
+mod inpainting;
 mod words;
 
 /// What the project promises of a picture against the reference, in units of 1/255.
@@ -104,7 +105,13 @@ fn case_request(model: &[ModelFile], case: &Case, init: &[u8]) -> PaintRequest {
         height: Some(case.height),
         clip_skip: Some(case.clip_skip),
         count: case.count,
-        init: case.strength.map(|strength| InitImage { width: 64, height: 64, rgb: init.to_vec(), strength }),
+        init: case.strength.map(|strength| InitImage {
+            width: 64,
+            height: 64,
+            rgb: init.to_vec(),
+            strength,
+            inpaint: None,
+        }),
         ..request(model)
     }
 }

@@ -86,7 +86,9 @@ impl Guidance {
             Some(negative) => {
                 parts.try_fold(negative.clone(), |sum, (part, weight)| sum + ((part? - &negative)? * *weight)?)
             }
-            None => parts.try_fold(x.zeros_like()?, |sum, (part, weight)| sum + (part? * *weight)?),
+            None => {
+                parts.try_fold(positive.narrow(0, 0, 1)?.zeros_like()?, |sum, (part, weight)| sum + (part? * *weight)?)
+            }
         }
     }
 

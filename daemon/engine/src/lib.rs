@@ -10,11 +10,14 @@ mod error;
 #[cfg(test)]
 mod golden_tests;
 mod guidance;
+mod inpaint;
 mod load;
 mod model;
 mod networks;
 mod paint;
+mod picture;
 mod sample;
+mod scene;
 mod settings;
 mod tensor;
 #[cfg(test)]

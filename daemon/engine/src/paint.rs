@@ -2,12 +2,14 @@
 
 use crate::error::EngineError;
 use crate::guidance::Guidance;
-use crate::load::Blueprint;
+use crate::load::{Blueprint, Inputs};
 use crate::model::Model;
+use crate::picture::Rgb;
 use crate::sample::{Levels, NoiseLevel, NoiseSchedule, PictureNoise, StepContext, sample};
+use crate::scene::{Kept, Scene, Start};
 use crate::settings::painted_steps;
 use candle_core::{Device, Tensor};
-use paintbox_domain::generation::{Control, InitImage, PaintRequest, PaintSettings, PaintedImage, Phase, Progress};
+use paintbox_domain::generation::{Control, PaintRequest, PaintSettings, PaintedImage, Phase, Progress};
 
 /// Says where the work is, and notices when nobody wants it any more.
 pub(crate) struct Reporter<'a> {
@@ -54,70 +56,39 @@ pub(crate) fn paint(
 ) -> Result<(Vec<PaintedImage>, Vec<String>), EngineError> {
     reporter.report(Phase::EncodingPrompt, 0, 0)?;
     let mut guidance = Guidance::of(model, request, settings)?;
+    if request.init.is_some() || model.blueprint.inputs != Inputs::Latents {
+        reporter.report(Phase::EncodingImage, 0, 0)?;
+    }
+    let scene = Scene::new(model, levels, settings, request.init.as_ref())?;
     let images = (0..request.count)
         .map(|index| {
             let seed = request.seed.wrapping_add(u64::from(index));
             let mut noise = PictureNoise::new(seed);
-            let start = match &request.init {
-                None => from_nothing(model, settings, levels, &mut noise)?,
-                Some(init) => {
-                    reporter.report(Phase::EncodingImage, 0, index)?;
-                    from_image(model, init, levels, &mut noise)?
-                }
-            };
+            let start = scene.start(&mut noise).map_err(EngineError::computing("making the first latents"))?;
+            let Start { latents, kept, beside } = start;
             reporter.report(Phase::Sampling, 0, index)?;
-            let mut steps = Steps { model, guidance: &mut guidance, reporter, image_index: index, evaluation: 0 };
-            let latents = sample(settings.sampler, levels, start, &mut noise, &mut steps)?;
+            let (guidance, kept, beside) = (&mut guidance, kept.as_ref(), beside.as_ref());
+            let mut steps = Steps { model, guidance, kept, beside, reporter, image_index: index, evaluation: 0 };
+            let mut latents = sample(settings.sampler, levels, latents, &mut noise, &mut steps)?;
+            if let Some(kept) = kept {
+                latents = kept.under(&latents).map_err(EngineError::computing("putting back what is kept"))?;
+            }
             reporter.report(Phase::Decoding, reporter.total_steps, index)?;
-            let rgb = decode(model, &latents, reporter.total_steps)?;
-            Ok(PaintedImage { seed, width: settings.width, height: settings.height, rgb })
+            let bytes = decode(model, &latents, reporter.total_steps)?;
+            let painted = Rgb { width: settings.width as usize, height: settings.height as usize, bytes };
+            let Rgb { width, height, bytes } = scene.finished(painted)?;
+            Ok(PaintedImage { seed, width: width as u32, height: height as u32, rgb: bytes })
         })
         .collect::<Result<_, _>>()?;
     Ok((images, guidance.embeddings().to_vec()))
-}
-
-fn from_nothing(
-    model: &Model,
-    settings: &PaintSettings,
-    levels: &Levels,
-    noise: &mut PictureNoise,
-) -> Result<Tensor, EngineError> {
-    let factor = model.blueprint.vae.factor();
-    let (height, width) = (settings.height as usize / factor, settings.width as usize / factor);
-    noise
-        .tensor((1, model.blueprint.vae.latent_channels, height, width))
-        .and_then(|noise| noise * levels.initial_scale)
-        .map_err(EngineError::computing("making the first noise"))
-}
-
-/// The init image's latents under the noise of the first level. As in diffusers, the generator is asked first for the
-/// sample of the encoding, then for the noise.
-fn from_image(
-    model: &Model,
-    init: &InitImage,
-    levels: &Levels,
-    noise: &mut PictureNoise,
-) -> Result<Tensor, EngineError> {
-    let sigma = levels.steps.first().map_or(levels.last_sigma, |first| first.sigma);
-    let pixels: Vec<f32> =
-        (0..3).flat_map(|c| init.rgb.iter().skip(c).step_by(3)).map(|v| f32::from(*v) / 255.0 * 2.0 - 1.0).collect();
-    let shape = (1, 3, init.height as usize, init.width as usize);
-    let encoded = Tensor::from_vec(pixels, shape, &Device::Cpu)
-        .and_then(|image| model.vae.encode(&image.to_device(&model.device)?))
-        .and_then(|encoding| Ok((encoding.mean.to_device(&Device::Cpu)?, encoding.deviation.to_device(&Device::Cpu)?)));
-    let (mean, deviation) = encoded.map_err(EngineError::computing("encoding the init image"))?;
-    let noisy = |noise: &mut PictureNoise| -> candle_core::Result<Tensor> {
-        let shape = mean.dims4()?;
-        let latents = (&mean + (&deviation * noise.tensor(shape)?)?)?;
-        (latents * model.blueprint.vae.scaling)? + (noise.tensor(shape)? * sigma)?
-    };
-    noisy(noise).map_err(EngineError::computing("adding noise to the init image"))
 }
 
 /// The network as samplers see it, and the end of every step.
 struct Steps<'a> {
     model: &'a Model,
     guidance: &'a mut Guidance,
+    kept: Option<&'a Kept>,
+    beside: Option<&'a Tensor>,
     reporter: &'a Reporter<'a>,
     image_index: u32,
     /// How often the network was asked.
@@ -129,10 +100,14 @@ impl StepContext for Steps<'_> {
         let (model, evaluation) = (self.model, self.evaluation);
         self.evaluation += 1;
         let mut clean = || {
-            let input = (x * (1.0 / level.sigma.hypot(1.0)))?.to_device(&model.device)?;
+            let mut input = (x * (1.0 / level.sigma.hypot(1.0)))?.to_device(&model.device)?;
+            if let Some(beside) = self.beside {
+                input = Tensor::cat(&[&input, beside], 1)?;
+            }
             let predicted = self.guidance.predict(&model.unet, &input, level.timestep, evaluation)?;
             let predicted = predicted.to_device(&Device::Cpu)?;
-            model.blueprint.prediction.clean(x, &predicted, level.sigma)
+            let clean = model.blueprint.prediction.clean(x, &predicted, level.sigma)?;
+            self.kept.map_or(Ok(clean.clone()), |kept| kept.under(&clean))
         };
         clean().map_err(EngineError::computing("a step of the network"))
     }

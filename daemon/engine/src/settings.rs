@@ -4,13 +4,15 @@
 use crate::error::EngineError;
 use crate::load::Blueprint;
 use crate::sample::TRAINING_STEPS;
-use paintbox_domain::generation::{PaintRequest, PaintSettings, Sampler};
+use paintbox_domain::generation::{InitImage, Inpaint, InpaintArea, PaintRequest, PaintSettings, Sampler};
 use std::fmt::Display;
 
 const DEFAULT_STEPS: u32 = 25;
 const DEFAULT_SAMPLER: Sampler = Sampler::DpmPlusPlus2m;
 const MAX_COUNT: u32 = 64;
 const MAX_PROMPT_BYTES: usize = 64 << 10;
+/// Pixels; A1111 goes no farther either.
+const MAX_BLUR: u32 = 64;
 
 /// What the model is painted with when nothing is said.
 pub(crate) fn defaults(blueprint: &Blueprint) -> PaintSettings {
@@ -34,7 +36,9 @@ pub(crate) fn resolve(
     memory_limit_bytes: u64,
 ) -> Result<PaintSettings, EngineError> {
     let defaults = defaults(blueprint);
-    let start = request.init.as_ref().map_or((defaults.width, defaults.height), |init| (init.width, init.height));
+    // A part of a picture is painted at a size that suits the model, a whole one at its own.
+    let whole = request.init.as_ref().filter(|init| !is_part(init));
+    let start = whole.map_or((defaults.width, defaults.height), |init| (init.width, init.height));
     let settings = PaintSettings {
         architecture: defaults.architecture,
         steps: request.steps.unwrap_or(defaults.steps),
@@ -80,18 +84,30 @@ fn check_init(request: &PaintRequest, settings: &PaintSettings) -> Result<(), En
     require(init.strength > 0.0 && init.strength <= 1.0, "strength", init.strength, || {
         "above 0 and at most 1".to_owned()
     })?;
+    if let Some(inpaint) = &init.inpaint {
+        require(inpaint.blur <= MAX_BLUR, "mask blur", inpaint.blur, || format!("at most {MAX_BLUR} pixels"))?;
+    }
     let (width, height) = (settings.width, settings.height);
     require(
-        init.width == width && init.height == height,
+        is_part(init) || init.width == width && init.height == height,
         "init image size",
         format!("{}×{}", init.width, init.height),
         || format!("{width}×{height}, the size of the picture"),
     )?;
-    let wanted = u64::from(width) * u64::from(height) * 3;
+    let pixels = u64::from(init.width) * u64::from(init.height);
+    let wanted = pixels.saturating_mul(3);
     require(init.rgb.len() as u64 == wanted, "init image bytes", init.rgb.len(), || wanted.to_string())?;
+    if let Some(Inpaint { mask, .. }) = &init.inpaint {
+        require(mask.len() as u64 == pixels, "mask bytes", mask.len(), || pixels.to_string())?;
+    }
     require(painted_steps(settings.steps, init.strength) >= 1, "strength", init.strength, || {
         format!("at least 1/{}, so that one of {} steps is painted", settings.steps, settings.steps)
     })
+}
+
+/// Whether a part is cut out of the picture to be painted.
+fn is_part(init: &InitImage) -> bool {
+    init.inpaint.as_ref().is_some_and(|inpaint| matches!(inpaint.area, InpaintArea::OnlyMasked { .. }))
 }
 
 /// Steps that are painted over an init image.
@@ -136,7 +152,7 @@ fn needed_bytes(blueprint: &Blueprint, width: u32, height: u32) -> u64 {
 mod tests {
     use super::*;
     use paintbox_domain::Classify;
-    use paintbox_domain::generation::InitImage;
+    use paintbox_domain::generation::MaskedContent;
 
     const LIMIT: u64 = 16 << 30;
 
@@ -175,7 +191,14 @@ mod tests {
     #[test]
     fn impossible_settings_are_named_with_what_would_do() {
         let blueprint = blueprint();
-        let init = |width, height, bytes, strength| Some(InitImage { width, height, rgb: vec![0; bytes], strength });
+        let init = |width, height, bytes, strength| {
+            Some(InitImage { width, height, rgb: vec![0; bytes], strength, inpaint: None })
+        };
+        let masked = |bytes, blur| {
+            let (mask, content) = (vec![0; bytes], MaskedContent::Original);
+            let inpaint = Inpaint { mask, invert: false, blur, content, area: InpaintArea::Whole };
+            Some(InitImage { inpaint: Some(inpaint), ..init(64, 64, 12288, 0.5).unwrap() })
+        };
         let wrong: Vec<(&str, PaintRequest)> = vec![
             ("steps", PaintRequest { steps: Some(0), ..request() }),
             ("steps", PaintRequest { steps: Some(1001), ..request() }),
@@ -194,6 +217,8 @@ mod tests {
             ("strength", PaintRequest { init: init(64, 64, 12288, 0.01), ..request() }),
             ("init image size", PaintRequest { init: init(32, 64, 6144, 0.5), width: Some(64), ..request() }),
             ("init image bytes", PaintRequest { init: init(64, 64, 12287, 0.5), ..request() }),
+            ("mask bytes", PaintRequest { init: masked(4095, 4), ..request() }),
+            ("mask blur", PaintRequest { init: masked(4096, 65), ..request() }),
         ];
         for (setting, request) in wrong {
             let error = resolve(&request, &blueprint, LIMIT).unwrap_err();

@@ -12,6 +12,9 @@ pub const LARGEST_STEPS: u32 = 1000;
 const LONGEST_PROMPT_BYTES: usize = 100_000;
 const LARGEST_SIDE_PIXELS: u32 = 16_384;
 
+/// A1111 goes no farther either.
+const LARGEST_BLUR_PIXELS: u32 = 64;
+
 /// Refuses a specification that no model could paint.
 pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
     let refuse = |field: &'static str, problem: String| Err(GenerationError::Invalid { field, problem });
@@ -68,6 +71,24 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
         let problem = format!("{bytes} bytes of prompts are more than the {most} that a JPEG has room for");
         return refuse("format", problem);
     }
+    if let Some(inpaint) = &spec.inpaint {
+        if spec.init_image.is_none() {
+            return refuse("inpaint", "there is no init image that the mask could lie over".into());
+        }
+        if let Some(blur) = inpaint.blur
+            && blur > LARGEST_BLUR_PIXELS
+        {
+            return refuse("inpaint.blur", format!("{blur} is more than {LARGEST_BLUR_PIXELS} pixels"));
+        }
+        if let Some(padding) = inpaint.padding {
+            if !inpaint.only_masked {
+                return refuse("inpaint.padding", "it belongs to only_masked, which is not asked for".into());
+            }
+            if padding > LARGEST_SIDE_PIXELS {
+                return refuse("inpaint.padding", format!("{padding} is more than {LARGEST_SIDE_PIXELS} pixels"));
+            }
+        }
+    }
     match (spec.init_image, spec.strength) {
         (None, Some(_)) => refuse("strength", "there is no init image to apply it to".into()),
         (Some(_), Some(strength)) if !(strength > 0.0 && strength <= 1.0) => {
@@ -81,9 +102,15 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
 mod tests {
     use super::*;
     use paintbox_domain::Sha256;
+    use paintbox_domain::generation::InpaintUse;
 
     fn spec() -> GenerationSpec {
         GenerationSpec { model: "civitai:1".into(), prompt: "x".into(), count: 1, ..GenerationSpec::default() }
+    }
+
+    fn inpaint() -> InpaintUse {
+        let mask = Sha256::from_bytes([1; 32]);
+        InpaintUse { mask, invert: false, blur: None, content: None, only_masked: false, padding: None }
     }
 
     #[test]
@@ -95,6 +122,11 @@ mod tests {
 
     #[test]
     fn names_the_field_that_is_wrong() {
+        let over = |inpaint| GenerationSpec {
+            init_image: Some(Sha256::from_bytes([0; 32])),
+            inpaint: Some(inpaint),
+            ..spec()
+        };
         let cases = [
             (GenerationSpec { model: " ".into(), ..spec() }, "model"),
             (GenerationSpec { prompt: "x".repeat(200_000), ..spec() }, "prompt"),
@@ -114,6 +146,10 @@ mod tests {
                 GenerationSpec { init_image: Some(Sha256::from_bytes([0; 32])), strength: Some(0.0), ..spec() },
                 "strength",
             ),
+            (GenerationSpec { inpaint: Some(inpaint()), ..spec() }, "inpaint"),
+            (over(InpaintUse { blur: Some(65), ..inpaint() }), "inpaint.blur"),
+            (over(InpaintUse { padding: Some(8), ..inpaint() }), "inpaint.padding"),
+            (over(InpaintUse { padding: Some(1 << 20), only_masked: true, ..inpaint() }), "inpaint.padding"),
         ];
         for (spec, wanted) in cases {
             match check(&spec) {

@@ -32,6 +32,8 @@ pub enum GenerationError {
     NoSuchAsset { sha256: Sha256 },
     #[error("the image to start from cannot be read")]
     InitImage(#[source] PreviewError),
+    #[error("the mask cannot be read")]
+    Mask(#[source] PreviewError),
     #[error("{} cannot be read", path.display())]
     PathUnreadable {
         path: std::path::PathBuf,
@@ -72,7 +74,7 @@ impl GenerationError {
         match self {
             Self::Reference(source) => Some(source),
             Self::Catalogue(source) => Some(source),
-            Self::InitImage(source) => Some(source),
+            Self::InitImage(source) | Self::Mask(source) => Some(source),
             Self::Store(source) => Some(source),
             _ => None,
         }
@@ -94,7 +96,7 @@ impl Classify for GenerationError {
             Self::Encode(_) | Self::BadRecord(_) | Self::Panicked { .. } | Self::AssetUnreadable { .. } => {
                 ErrorClass::Internal
             }
-            Self::Reference(_) | Self::Catalogue(_) | Self::InitImage(_) | Self::Store(_) => {
+            Self::Reference(_) | Self::Catalogue(_) | Self::InitImage(_) | Self::Mask(_) | Self::Store(_) => {
                 self.inner().map_or(ErrorClass::Internal, Classify::class)
             }
         }
@@ -117,7 +119,7 @@ impl Classify for GenerationError {
             Self::Encode(_) | Self::Panicked { .. } => reason::ENGINE_FAILED,
             Self::AssetUnreadable { .. } => reason::STORE_FAILED,
             Self::BadRecord(_) => reason::CATALOGUE_FAILED,
-            Self::Reference(_) | Self::Catalogue(_) | Self::InitImage(_) | Self::Store(_) => {
+            Self::Reference(_) | Self::Catalogue(_) | Self::InitImage(_) | Self::Mask(_) | Self::Store(_) => {
                 self.inner().map_or(reason::INTERNAL, Classify::reason)
             }
         }

@@ -6,6 +6,7 @@
 
 mod check;
 mod error;
+mod given;
 mod live;
 mod on_disk;
 mod queue;

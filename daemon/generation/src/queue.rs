@@ -85,7 +85,7 @@ impl Generations {
             resolve::lora(&self.inner.resolver, lora).await?;
         }
         resolve::tagged_loras(&self.inner.resolver, &tagged(&spec.prompt)?.loras).await?;
-        if let Some(sha256) = spec.init_image {
+        for sha256 in spec.init_image.into_iter().chain(spec.inpaint.as_ref().map(|inpaint| inpaint.mask)) {
             catalogue.asset(&sha256).await?.ok_or(GenerationError::NoSuchAsset { sha256 })?;
         }
         let spec_json = spec_to_json(spec);

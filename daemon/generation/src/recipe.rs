@@ -13,7 +13,7 @@ mod write;
 pub(crate) use picture::{EncodeError, encode, most_recipe_bytes};
 
 use paintbox_domain::Sha256;
-use paintbox_domain::generation::{Sampler, Schedule};
+use paintbox_domain::generation::{Inpaint, InpaintArea, MaskedContent, Sampler, Schedule};
 
 /// A recipe. What nobody wrote down is empty or none.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,6 +34,8 @@ pub struct Recipe {
     pub clip_skip: Option<u32>,
     /// Set for a picture that was painted over another.
     pub strength: Option<f32>,
+    /// Set for a picture of which only a part was painted.
+    pub masked: Option<Masked>,
     pub model: Option<Resource>,
     /// One that was used instead of the model's own.
     pub vae: Option<Resource>,
@@ -50,6 +52,22 @@ pub struct Resource {
     pub name: String,
     /// Lower-case hexadecimal: a SHA-256 (64 digits), AutoV2 (10), AutoV3 (12), or AutoV1 or CRC32 (8).
     pub digests: Vec<String>,
+}
+
+/// How a part of a picture was painted; the mask itself no recipe holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Masked {
+    pub invert: bool,
+    /// Pixels.
+    pub blur: u32,
+    pub content: MaskedContent,
+    pub area: InpaintArea,
+}
+
+impl Masked {
+    pub(crate) fn of(inpaint: &Inpaint) -> Self {
+        Self { invert: inpaint.invert, blur: inpaint.blur, content: inpaint.content, area: inpaint.area }
+    }
 }
 
 /// A LoRA and the weight of its delta.

@@ -2,7 +2,9 @@
 //!
 //! Field names are part of the catalogue's format: they may be added to, never renamed.
 
-use paintbox_domain::generation::{GenerationSpec, LoraUse, PaintSettings, PictureFormat, Sampler, Schedule};
+use paintbox_domain::generation::{
+    GenerationSpec, InpaintUse, LoraUse, MaskedContent, PaintSettings, PictureFormat, Sampler, Schedule,
+};
 use paintbox_domain::{Architecture, Sha256};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +41,47 @@ struct SpecRow {
     format: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quality: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inpaint: Option<InpaintRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct InpaintRow {
+    mask: String,
+    #[serde(default)]
+    invert: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blur: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(default)]
+    only_masked: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    padding: Option<u32>,
+}
+
+impl InpaintRow {
+    fn of(inpaint: &InpaintUse) -> Self {
+        Self {
+            mask: inpaint.mask.to_string(),
+            invert: inpaint.invert,
+            blur: inpaint.blur,
+            content: inpaint.content.map(|content| content.to_string()),
+            only_masked: inpaint.only_masked,
+            padding: inpaint.padding,
+        }
+    }
+
+    fn read(self) -> Option<InpaintUse> {
+        Some(InpaintUse {
+            mask: self.mask.parse().ok()?,
+            invert: self.invert,
+            blur: self.blur,
+            content: self.content.as_deref().and_then(MaskedContent::from_name),
+            only_masked: self.only_masked,
+            padding: self.padding,
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +137,7 @@ pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
         strength: spec.strength,
         format: spec.format.map(|format| format.to_string()),
         quality: spec.quality,
+        inpaint: spec.inpaint.as_ref().map(InpaintRow::of),
     };
     serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
 }
@@ -122,6 +166,7 @@ pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
         strength: row.strength,
         format: row.format.as_deref().and_then(PictureFormat::from_name),
         quality: row.quality,
+        inpaint: row.inpaint.and_then(InpaintRow::read),
     })
 }
 
@@ -174,6 +219,14 @@ mod tests {
             init_image: Some(Sha256::from_bytes([7; 32])),
             format: Some(PictureFormat::Jpeg),
             quality: Some(80),
+            inpaint: Some(InpaintUse {
+                mask: Sha256::from_bytes([8; 32]),
+                invert: true,
+                blur: Some(0),
+                content: Some(MaskedContent::Noise),
+                only_masked: true,
+                padding: None,
+            }),
             ..GenerationSpec::default()
         };
         assert_eq!(spec_from_json(&spec_to_json(&spec)).unwrap(), spec);

@@ -1,25 +1,20 @@
 //! The one thread that paints. It sleeps until there is a queued row, takes it, and ends it.
 
 use crate::error::GenerationError;
+use crate::given;
 use crate::queue::Inner;
-use crate::recipe::{LoraResource, Recipe, Resource, encode};
+use crate::recipe::{LoraResource, Masked, Recipe, Resource, encode};
 use crate::resolve::{self, LocalLora};
 use crate::spec_json::{settings_to_json, spec_from_json};
 use crate::tags::{Tagged, tagged};
 use paintbox_catalogue::{Asset, AssetOrigin, GenerationOutcome, GenerationRecord, NewGenerationImage};
-use paintbox_domain::generation::{
-    Control, GenerationSpec, Generator, InitImage, PaintRequest, Phase, PictureFormat, Progress,
-};
+use paintbox_domain::generation::{Control, Generator, PaintRequest, Phase, PictureFormat, Progress};
 use paintbox_domain::{ErrorClass, Failure, reason};
-use paintbox_store::preview::{Limits, Pixels, decode_preview};
-use std::io::Read as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// How much of an init image is painted over when nobody says.
-const DEFAULT_STRENGTH: f32 = 0.75;
 /// What recipes call us.
 const PROGRAM: &str = concat!("Paintbox ", env!("CARGO_PKG_VERSION"));
 
@@ -164,7 +159,7 @@ impl Worker {
             height: spec.height,
             clip_skip: spec.clip_skip,
             count: spec.count,
-            init: init_image(inner, &spec)?,
+            init: given::init_image(&inner.store, &spec)?,
         };
         let generator = &mut self.generator;
         // A fault in painting ends the job, not the daemon.
@@ -195,6 +190,7 @@ impl Worker {
             height: Some(settings.height),
             clip_skip: Some(settings.clip_skip),
             strength: request.init.as_ref().map(|init| init.strength),
+            masked: request.init.as_ref().and_then(|init| init.inpaint.as_ref()).map(Masked::of),
             model: Some(Resource::of_file(&model.name, model.main.as_ref())),
             loras: recipe_loras,
             program: Some(PROGRAM.to_owned()),
@@ -223,34 +219,6 @@ fn recipe_of(lora: &LocalLora) -> LoraResource {
     let mut resource = Resource::of_file(&lora.file.name, Some(&lora.file.sha256));
     resource.digests.extend(lora.auto_v3.clone());
     LoraResource { resource, weight: lora.file.weight }
-}
-
-fn init_image(inner: &Inner, spec: &GenerationSpec) -> Result<Option<InitImage>, GenerationError> {
-    let Some(sha256) = spec.init_image else { return Ok(None) };
-    let mut bytes = Vec::new();
-    let read = inner.store.open_blob(&sha256)?.read_to_end(&mut bytes);
-    read.map_err(|source| GenerationError::AssetUnreadable { sha256, source })?;
-    let image = decode_preview(&bytes, &Limits::default()).map_err(GenerationError::InitImage)?;
-    Ok(Some(InitImage {
-        width: image.width,
-        height: image.height,
-        rgb: opaque(image.pixels),
-        strength: spec.strength.unwrap_or(DEFAULT_STRENGTH),
-    }))
-}
-
-/// The pixels over white: networks know no transparency.
-fn opaque(pixels: Pixels) -> Vec<u8> {
-    let over_white = |channel: u8, alpha: u8| {
-        let (channel, alpha) = (u32::from(channel), u32::from(alpha));
-        u8::try_from((channel * alpha + 255 * (255 - alpha) + 127) / 255).unwrap_or(u8::MAX)
-    };
-    match pixels {
-        Pixels::Rgb8(rgb) => rgb,
-        Pixels::Rgba8(rgba) => {
-            rgba.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]].map(|channel| over_white(channel, p[3]))).collect()
-        }
-    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

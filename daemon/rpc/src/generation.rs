@@ -7,7 +7,9 @@ use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::status::{error_message, failure_status, invalid, status};
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{GenerationQuery, GenerationRecord};
-use paintbox_domain::generation::{GenerationSpec, JobState, LoraUse, PictureFormat, Progress, Sampler, Schedule};
+use paintbox_domain::generation::{
+    GenerationSpec, InpaintUse, JobState, LoraUse, MaskedContent, PictureFormat, Progress, Sampler, Schedule,
+};
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_generation::{GenerationError, GenerationEvent, Generations, spec_from_json};
 use paintbox_proto::v1;
@@ -69,7 +71,37 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
         strength: message.strength,
         format,
         quality: quality.transpose()?,
+        inpaint: message.inpaint.as_ref().map(inpaint).transpose()?,
     })
+}
+
+fn inpaint(message: &v1::Inpaint) -> Result<InpaintUse, Status> {
+    let content = match message.content.as_str() {
+        "" => None,
+        name => Some(MaskedContent::from_name(name).ok_or_else(|| {
+            let known: Vec<_> = MaskedContent::ALL.iter().map(|each| each.as_str()).collect();
+            unsupported("masked content", name, &known)
+        })?),
+    };
+    Ok(InpaintUse {
+        mask: parse_asset(&message.mask)?,
+        invert: message.invert,
+        blur: message.blur,
+        content,
+        only_masked: message.only_masked,
+        padding: message.padding,
+    })
+}
+
+fn inpaint_message(inpaint: &InpaintUse) -> v1::Inpaint {
+    v1::Inpaint {
+        mask: names::asset(&inpaint.mask),
+        invert: inpaint.invert,
+        blur: inpaint.blur,
+        content: inpaint.content.map(|content| content.to_string()).unwrap_or_default(),
+        only_masked: inpaint.only_masked,
+        padding: inpaint.padding,
+    }
 }
 
 fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
@@ -91,6 +123,7 @@ fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
         strength: spec.strength,
         format: spec.format.map(|format| format.to_string()).unwrap_or_default(),
         quality: spec.quality.map(u32::from),
+        inpaint: spec.inpaint.as_ref().map(inpaint_message),
     }
 }
 

@@ -18,10 +18,10 @@ use std::path::Path;
 type Row = (String, Vec<usize>, String, String);
 
 #[derive(Deserialize)]
-struct Family {
-    name: String,
-    configs: BTreeMap<String, serde_json::Value>,
-    tensors: BTreeMap<String, Vec<Row>>,
+pub(super) struct Family {
+    pub(super) name: String,
+    pub(super) configs: BTreeMap<String, serde_json::Value>,
+    pub(super) tensors: BTreeMap<String, Vec<Row>>,
     unused: BTreeMap<String, Vec<usize>>,
     markers: Vec<String>,
     cases: Vec<Case>,
@@ -72,7 +72,7 @@ fn named(name: &str, path: &Path) -> ModelFile {
 }
 
 /// The family's model as a diffusers folder and as a single file.
-fn both_forms(family: &Family, root: &Path) -> [Vec<ModelFile>; 2] {
+pub(super) fn both_forms(family: &Family, root: &Path) -> [Vec<ModelFile>; 2] {
     let mut folder = Vec::new();
     let mut single: BTreeMap<String, (Vec<usize>, Vec<f32>)> = BTreeMap::new();
     for (component, rows) in &family.tensors {

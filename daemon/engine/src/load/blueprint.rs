@@ -31,6 +31,7 @@ pub(crate) struct Blueprint {
     pub(crate) texts: Vec<TextTower>,
     pub(crate) unet: UnetShape,
     pub(crate) vae: VaeShape,
+    pub(crate) inputs: Inputs,
     /// What is added to the timestep's embedding.
     pub(crate) added: Option<Added>,
     /// Whether an empty negative prompt means no states at all.
@@ -44,6 +45,14 @@ pub(crate) struct Blueprint {
     pub(crate) default_guidance: f32,
     pub(crate) default_clip_skip: u32,
     pub(crate) size_multiple: u32,
+}
+
+/// What a network sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inputs {
+    Latents,
+    /// Latents, a mask, and the latents of a picture without what is masked.
+    Inpainting,
 }
 
 /// The pooled prompt and sinusoids of sizes.
@@ -77,13 +86,7 @@ pub(crate) fn blueprint(index: &Index) -> Result<Blueprint, EngineError> {
     let vae = vae_shape(index, &vae_dims, &family)?;
     let texts = towers(index, &parameters, &family)?;
     let contradiction = |problem| EngineError::Blueprint { component: "model", problem };
-    if unet.in_channels != vae.latent_channels {
-        return Err(EngineError::UnsupportedInputs {
-            model: index.model.clone(),
-            given: unet.in_channels,
-            wanted: vae.latent_channels,
-        });
-    }
+    let inputs = inputs(index, &unet, &vae)?;
     if unet.out_channels != vae.latent_channels {
         return Err(contradiction("the UNet does not predict as many channels as the VAE's latents have"));
     }
@@ -104,6 +107,7 @@ pub(crate) fn blueprint(index: &Index) -> Result<Blueprint, EngineError> {
     let pipeline: PipelineConfig = parse(pipeline.as_ref().map(|(_, json)| json.as_slice()), PIPELINE_FILE)?;
     Ok(Blueprint {
         architecture: family.architecture,
+        inputs,
         added,
         zero_negative: pipeline.force_zeros_for_empty_prompt.unwrap_or(family.zero_negative),
         prediction,
@@ -170,6 +174,16 @@ fn unet_shape(index: &Index, dims: &UnetDims, family: &Family) -> Result<(UnetSh
         linear_projection: dims.use_linear_projection,
     };
     Ok((shape, config))
+}
+
+/// What the network was made for, which its first convolution tells.
+fn inputs(index: &Index, unet: &UnetShape, vae: &VaeShape) -> Result<Inputs, EngineError> {
+    let latents = vae.latent_channels;
+    match unet.in_channels {
+        given if given == latents => Ok(Inputs::Latents),
+        given if given == 2 * latents + 1 => Ok(Inputs::Inpainting),
+        given => Err(EngineError::UnsupportedInputs { model: index.model.clone(), given, latents }),
+    }
 }
 
 fn added(unet: &UnetShape, texts: &[TextTower], family: &Family) -> Result<Option<Added>, EngineError> {
@@ -315,12 +329,9 @@ mod tests {
 
     #[test]
     fn networks_of_other_families_and_purposes_are_refused_by_name() {
-        for (unet, wanted) in [
-            ("kolors-unet.txt", "kolors"),
-            ("flux1-dev-transformer.txt", "flux1"),
-            ("sd3-transformer.txt", "sd3"),
-            ("sd1-inpainting-unet.txt", "9 input channels"),
-        ] {
+        for (unet, wanted) in
+            [("kolors-unet.txt", "kolors"), ("flux1-dev-transformer.txt", "flux1"), ("sd3-transformer.txt", "sd3")]
+        {
             let folder = listed_folder(unet, "sd1-text-encoder.txt", "sd1-vae.txt");
             let error = index(&folder.files).and_then(|index| blueprint(&index)).unwrap_err();
             assert_eq!(error.reason(), reason::UNSUPPORTED_ARCHITECTURE, "{unet}: {error}");

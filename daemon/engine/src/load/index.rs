@@ -62,11 +62,13 @@ pub(crate) fn index(model: &[ModelFile]) -> Result<Index, EngineError> {
 }
 
 /// What `model_index.json` may call itself.
-const PIPELINES: [&str; 4] = [
+const PIPELINES: [&str; 6] = [
     "StableDiffusionPipeline",
     "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",
     "StableDiffusionXLPipeline",
     "StableDiffusionXLImg2ImgPipeline",
+    "StableDiffusionXLInpaintPipeline",
 ];
 
 fn is_safetensors(file: &ModelFile) -> bool {

@@ -11,7 +11,7 @@ mod lora;
 mod text;
 mod weights;
 
-pub(crate) use blueprint::{Blueprint, blueprint};
+pub(crate) use blueprint::{Blueprint, Inputs, blueprint};
 pub(crate) use embedding::{Embedding, embeddings};
 pub(crate) use family::{AddedSizes, painted};
 pub(crate) use index::{Index, index};

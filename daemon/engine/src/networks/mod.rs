@@ -8,7 +8,7 @@ mod vae;
 
 pub(crate) use clip::{ClipShape, ClipText, Gelu, Layers, Replaced};
 pub(crate) use unet::{Conditions, Level, Unet, UnetShape};
-pub(crate) use vae::{Vae, VaeShape};
+pub(crate) use vae::{Vae, VaeEncoding, VaeShape};
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,8 @@
 //! them, and a picture whose model's name is a table loses all of its data (`image.schema.ts`,
 //! `imageMetadataResourceSchema`). So names of files are written without the characters that would have them quoted.
 
-use super::{LoraResource, Recipe, Resource, names};
+use super::{LoraResource, Masked, Recipe, Resource, names};
+use paintbox_domain::generation::{InpaintArea, MaskedContent};
 use std::fmt::Write as _;
 
 /// Hexadecimal digits of a SHA-256 that A1111 and CivitAI (AutoV2) name a file by.
@@ -61,7 +62,7 @@ impl Recipe {
         let name =
             |resource: &Option<Resource>| resource.as_ref().map(Resource::plain_name).filter(|name| !name.is_empty());
         let digits = |resource: &Option<Resource>| resource.as_ref().and_then(Resource::short_digest);
-        vec![
+        let mut settings = vec![
             ("Steps", number(self.steps)),
             ("Sampler", self.sampler.map(|sampler| names::of_sampler(sampler).to_owned())),
             ("Schedule type", self.schedule.map(|schedule| names::of_schedule(schedule).to_owned())),
@@ -73,13 +74,17 @@ impl Recipe {
             ("VAE hash", digits(&self.vae)),
             ("VAE", name(&self.vae)),
             ("Denoising strength", self.strength.map(|strength| strength.to_string())),
+        ];
+        settings.extend(self.masked.into_iter().flat_map(of_mask).map(|(key, value)| (key, Some(value))));
+        settings.extend([
             ("Clip skip", number(self.clip_skip.filter(|skip| *skip > 1))),
             // Noise is made as on a CPU everywhere; A1111 would take a graphics card's otherwise.
             ("RNG", Some("CPU".to_owned())),
             ("Lora hashes", hashes_of(lora_hashes.collect())),
             ("TI hashes", hashes_of(embedding_hashes.collect())),
             ("Version", self.program.clone()),
-        ]
+        ]);
+        settings
     }
 
     /// What CivitAI looks up, by the keys that it tells kinds by.
@@ -97,6 +102,29 @@ impl Recipe {
             .filter_map(|resource| Some((format!("embed:{}", resource.plain_name()), resource.short_digest()?)));
         model.into_iter().chain(vae).chain(loras).chain(embeddings).collect()
     }
+}
+
+/// What A1111 says of a mask (`modules/processing.py`, `StableDiffusionProcessingImg2Img.init`; `modules/ui.py`), each unless
+/// it is what A1111 does when nothing is said.
+fn of_mask(masked: Masked) -> Vec<(&'static str, String)> {
+    let content = match masked.content {
+        MaskedContent::Original => None,
+        MaskedContent::Fill => Some("fill"),
+        MaskedContent::Noise => Some("latent noise"),
+        MaskedContent::Nothing => Some("latent nothing"),
+    };
+    let mut pairs: Vec<_> = content.map(|content| ("Masked content", content.to_owned())).into_iter().collect();
+    if masked.invert {
+        pairs.push(("Mask mode", "Inpaint not masked".to_owned()));
+    }
+    if let InpaintArea::OnlyMasked { padding } = masked.area {
+        pairs.push(("Inpaint area", "Only masked".to_owned()));
+        pairs.push(("Masked area padding", padding.to_string()));
+    }
+    if masked.blur > 0 {
+        pairs.push(("Mask blur", masked.blur.to_string()));
+    }
+    pairs
 }
 
 impl Resource {

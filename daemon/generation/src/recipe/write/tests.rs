@@ -182,3 +182,13 @@ fn print_the_texts() {
         recipes().into_iter().map(|(name, recipe)| (name, recipe.parameters_text())).collect();
     println!("{}", serde_json::to_string_pretty(&texts).unwrap());
 }
+
+#[test]
+fn a_mask_is_written_as_a1111_writes_it() {
+    let masked =
+        Masked { invert: true, blur: 4, content: MaskedContent::Noise, area: InpaintArea::OnlyMasked { padding: 32 } };
+    let recipe = Recipe { strength: Some(0.5), masked: Some(masked), clip_skip: Some(2), ..plain() };
+    let wanted = "Denoising strength: 0.5, Masked content: latent noise, Mask mode: Inpaint not masked, \
+                  Inpaint area: Only masked, Masked area padding: 32, Mask blur: 4, Clip skip: 2";
+    assert!(recipe.parameters_text().contains(wanted), "{}", recipe.parameters_text());
+}
