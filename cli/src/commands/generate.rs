@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// The model: civitai:4384, hf:org/repo, a digest, or a unique name
     #[arg(long, value_name = "REF")]
     model: String,
+    /// A VAE to use instead of the model's own, such as hf:stabilityai/sd-vae-ft-mse
+    #[arg(long, value_name = "REF")]
+    vae: Option<String>,
     /// What to keep out of the picture
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     negative: Option<String>,
@@ -163,6 +166,7 @@ fn spec(arguments: &Arguments, format: Format) -> v1::GenerationSpec {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     v1::GenerationSpec {
         model: arguments.model.clone(),
+        vae: text(&arguments.vae),
         prompt: arguments.prompt.clone(),
         negative_prompt: text(&arguments.negative),
         seed: arguments.seed,

@@ -123,6 +123,8 @@ closed_names! {
 pub struct GenerationSpec {
     /// A model reference as the user wrote it; see [`crate::ModelRef`].
     pub model: String,
+    /// A reference to a VAE to use instead of the model's own.
+    pub vae: Option<String>,
     pub prompt: String,
     pub negative_prompt: String,
     pub seed: Option<u64>,
@@ -253,6 +255,8 @@ pub enum InpaintArea {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PaintRequest {
     pub model: Vec<ModelFile>,
+    /// One file that holds a VAE to use instead of the model's own.
+    pub vae: Option<ModelFile>,
     pub loras: Vec<LoraFile>,
     /// Those that the prompts may mean; of what they do not say nothing is used.
     pub embeddings: Vec<EmbeddingFile>,

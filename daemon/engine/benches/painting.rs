@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut engine = Engine::new(EngineOptions { device: DeviceChoice::Cpu, ..EngineOptions::default() })?;
     let request = PaintRequest {
         model,
+        vae: None,
         loras: Vec::new(),
         embeddings: Vec::new(),
         prompt: "a lighthouse at dusk".to_owned(),

@@ -33,6 +33,7 @@ impl Default for EngineOptions {
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     files: Vec<(String, Sha256)>,
+    vae: Option<Sha256>,
     loras: Vec<(Sha256, u32, u32)>,
 }
 
@@ -42,7 +43,7 @@ impl Identity {
         files.sort();
         let loras = request.loras.iter().filter(|lora| lora.changes_anything());
         let loras = loras.map(|lora| (lora.sha256, lora.weight.to_bits(), lora.text_encoder_weight.to_bits()));
-        Self { files, loras: loras.collect() }
+        Self { files, vae: request.vae.as_ref().map(|vae| vae.sha256), loras: loras.collect() }
     }
 }
 
@@ -90,7 +91,10 @@ impl Engine {
     }
 
     fn try_paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, EngineError> {
-        let index = index(&request.model)?;
+        let mut index = index(&request.model)?;
+        if let Some(vae) = &request.vae {
+            index = index.with_vae(vae)?;
+        }
         let blueprint = blueprint(&index)?;
         let settings = settings::resolve(request, &blueprint, self.options.memory_limit_bytes)?;
         let levels = noise_levels(&blueprint, request, &settings);

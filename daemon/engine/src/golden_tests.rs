@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod families;
 mod inpainting;
+mod vae;
 mod words;
 
 /// What the project promises of a picture against the reference, in units of 1/255.
@@ -74,6 +75,7 @@ fn engine() -> Engine {
 fn request(model: &[ModelFile]) -> PaintRequest {
     PaintRequest {
         model: model.to_vec(),
+        vae: None,
         loras: Vec::new(),
         embeddings: Vec::new(),
         prompt: "red heart".to_owned(),

@@ -163,6 +163,7 @@ mod tests {
     fn request() -> PaintRequest {
         PaintRequest {
             model: Vec::new(),
+            vae: None,
             loras: Vec::new(),
             embeddings: Vec::new(),
             prompt: String::new(),

@@ -84,6 +84,9 @@ impl Generations {
         for lora in &spec.loras {
             resolve::lora(&self.inner.resolver, lora).await?;
         }
+        if let Some(vae) = &spec.vae {
+            resolve::vae(&self.inner.resolver, vae).await?;
+        }
         resolve::tagged_loras(&self.inner.resolver, &tagged(&spec.prompt)?.loras).await?;
         for sha256 in spec.init_image.into_iter().chain(spec.inpaint.as_ref().map(|inpaint| inpaint.mask)) {
             catalogue.asset(&sha256).await?.ok_or(GenerationError::NoSuchAsset { sha256 })?;

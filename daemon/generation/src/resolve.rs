@@ -81,25 +81,42 @@ pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalM
 
 /// The weights of the adapter that `lora` names.
 pub(crate) async fn lora(resolver: &Resolver, lora: &LoraUse) -> Result<LocalLora, GenerationError> {
-    if let Some(files) = resolver.on_disk(&lora.model).await? {
+    let (file, auto_v3) = part(resolver, &lora.model, "loras.model", ModelKind::Lora).await?;
+    Ok(LocalLora { file: lora_file(file, lora), auto_v3 })
+}
+
+/// The file of the VAE that `reference` names.
+pub(crate) async fn vae(resolver: &Resolver, reference: &str) -> Result<ModelFile, GenerationError> {
+    Ok(part(resolver, reference, "vae", ModelKind::Vae).await?.0)
+}
+
+/// One file of a kind that is used beside a model, and the digest of its tensors where it is known.
+async fn part(
+    resolver: &Resolver,
+    reference: &str,
+    field: &'static str,
+    kind: ModelKind,
+) -> Result<(ModelFile, Option<String>), GenerationError> {
+    if let Some(files) = resolver.on_disk(reference).await? {
         let [file] = <[ModelFile; 1]>::try_from(files).map_err(|_| GenerationError::Invalid {
-            field: "loras.model",
-            problem: format!("{} is a folder; a LoRA is one file", lora.model),
+            field,
+            problem: format!("{reference} is a folder; a {kind} is one file"),
         })?;
-        return Ok(LocalLora { file: lora_file(file, lora), auto_v3: None });
+        return Ok((file, None));
     }
-    let found = Found::of(&resolver.catalogue, &lora.model).await?;
+    let found = Found::of(&resolver.catalogue, reference).await?;
     let version = found.version()?;
     let main = found.named_file(version).or_else(|| main_weights(version)).ok_or_else(|| found.not_local())?;
     if let Some(artifact) = &main.artifact
-        && !matches!(artifact.kind, ModelKind::Lora | ModelKind::Unknown)
+        && artifact.kind != kind
+        && artifact.kind != ModelKind::Unknown
     {
-        let (model, found) = (lora.model.clone(), artifact.kind);
-        return Err(GenerationError::WrongKind { model, found, wanted: ModelKind::Lora });
+        let (model, found) = (reference.to_owned(), artifact.kind);
+        return Err(GenerationError::WrongKind { model, found, wanted: kind });
     }
     let file = model_file(main).ok_or_else(|| found.not_local())?;
     let auto_v3 = main.artifact.as_ref().and_then(|artifact| artifact.auto_v3.clone());
-    Ok(LocalLora { file: lora_file(file, lora), auto_v3 })
+    Ok((file, auto_v3))
 }
 
 /// The LoRAs that a prompt's tags name, in their order.
@@ -172,7 +189,7 @@ fn lora_file(file: ModelFile, lora: &LoraUse) -> LoraFile {
 }
 
 /// A file's name without folders and ending.
-fn stem(path: &str) -> &str {
+pub(crate) fn stem(path: &str) -> &str {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }

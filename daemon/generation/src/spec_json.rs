@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize)]
 struct SpecRow {
     model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vae: Option<String>,
     prompt: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     negative_prompt: String,
@@ -121,6 +123,7 @@ struct SettingsRow {
 pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
     let row = SpecRow {
         model: spec.model.clone(),
+        vae: spec.vae.clone(),
         prompt: spec.prompt.clone(),
         negative_prompt: spec.negative_prompt.clone(),
         seed: spec.seed,
@@ -150,6 +153,7 @@ pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
     let row: SpecRow = serde_json::from_str(text)?;
     Ok(GenerationSpec {
         model: row.model,
+        vae: row.vae,
         prompt: row.prompt,
         negative_prompt: row.negative_prompt,
         seed: row.seed,
@@ -211,6 +215,7 @@ mod tests {
         let spec = GenerationSpec {
             model: "civitai:1".into(),
             prompt: "red \"heart\"\n".into(),
+            vae: Some("civitai:9".into()),
             seed: Some(u64::MAX),
             guidance_scale: Some(3.5),
             sampler: Some(Sampler::EulerAncestral),

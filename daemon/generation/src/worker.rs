@@ -144,8 +144,13 @@ impl Worker {
         let Tagged { prompt, loras: tags } = tagged(&spec.prompt)?;
         loras.extend(resolve::tagged_loras(&inner.resolver, &tags).await?);
         let recipe_loras = loras.iter().map(recipe_of).collect();
+        let vae = match &spec.vae {
+            Some(vae) => Some(resolve::vae(&inner.resolver, vae).await?),
+            None => None,
+        };
         let request = PaintRequest {
             model: model.files,
+            vae,
             loras: loras.into_iter().map(|lora| lora.file).collect(),
             embeddings: resolve::embeddings(&inner.resolver, [&prompt, &spec.negative_prompt]).await?,
             prompt,
@@ -192,6 +197,7 @@ impl Worker {
             strength: request.init.as_ref().map(|init| init.strength),
             masked: request.init.as_ref().and_then(|init| init.inpaint.as_ref()).map(Masked::of),
             model: Some(Resource::of_file(&model.name, model.main.as_ref())),
+            vae: request.vae.as_ref().map(|vae| Resource::of_file(resolve::stem(&vae.name), Some(&vae.sha256))),
             loras: recipe_loras,
             program: Some(PROGRAM.to_owned()),
             ..Recipe::default()

@@ -55,6 +55,7 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
     };
     Ok(GenerationSpec {
         model: message.model,
+        vae: Some(message.vae).filter(|vae| !vae.is_empty()),
         prompt: message.prompt,
         negative_prompt: message.negative_prompt,
         seed: message.seed,
@@ -107,6 +108,7 @@ fn inpaint_message(inpaint: &InpaintUse) -> v1::Inpaint {
 fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
     v1::GenerationSpec {
         model: spec.model,
+        vae: spec.vae.unwrap_or_default(),
         prompt: spec.prompt,
         negative_prompt: spec.negative_prompt,
         seed: spec.seed,

@@ -13,7 +13,7 @@ use paintbox_domain::generation::ModelFile;
 use paintbox_domain::{Architecture, FileFormat, ModelKind};
 use paintbox_weights::safetensors::TensorInfo;
 use paintbox_weights::stable_diffusion::{
-    Component, DimsError, NameError, Parameters, Recipes, Take, component_recipes, diffusers_recipes,
+    Component, DimsError, NameError, Parameters, Recipes, Take, component_recipes, diffusers_recipes, vae_recipes,
 };
 use paintbox_weights::{Header, Listing, Prediction, detect, inspect};
 use std::collections::BTreeMap;
@@ -107,6 +107,18 @@ impl Index {
             self.places.insert(key, place);
         }
         self.files.push(file);
+    }
+
+    /// The same with the VAE of another file, in the place of its own if it has one.
+    ///
+    /// # Errors
+    /// When the file is broken or holds no VAE.
+    pub(crate) fn with_vae(mut self, vae: &ModelFile) -> Result<Self, EngineError> {
+        let file = TensorFile::open(&vae.name, &vae.path)?;
+        let recipes = vae_recipes(&file.header).map_err(naming(&vae.name))?;
+        self.places.retain(|(component, _), _| *component != Component::Vae);
+        self.add(file, recipes);
+        Ok(self)
     }
 
     pub(crate) fn has(&self, component: Component) -> bool {

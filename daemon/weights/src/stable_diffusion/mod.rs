@@ -226,6 +226,28 @@ pub fn component_recipes(component: Component, header: &Header) -> Result<Recipe
     if recipes.is_empty() { Err(NameError::NoComponent) } else { Ok(recipes) }
 }
 
+/// Recipes for a VAE that a file holds alone or beside other things, in LDM's names with or without the single file's
+/// prefix, or in diffusers'.
+///
+/// # Errors
+/// [`NameError::NoComponent`] when the file holds no VAE, the others when it contradicts itself.
+pub fn vae_recipes(header: &Header) -> Result<Recipes, NameError> {
+    let is_prefixed = header.tensors.keys().any(|name| name.starts_with(VAE_PREFIX));
+    let prefix = if is_prefixed { VAE_PREFIX } else { "" };
+    let mut recipes = Recipes::new();
+    if let Some(vae_levels) = vae_names::levels_behind(prefix, header) {
+        let levels = Levels { vae_levels, ..Levels::of_single_file(header) };
+        for (source, info) in &header.tensors {
+            let Some(local) = source.strip_prefix(prefix) else { continue };
+            let named = vae_names::canonical(local, &levels, &info.shape);
+            insert(&mut recipes, Component::Vae, source, &info.shape, named)?;
+        }
+    } else if header.tensors.contains_key("decoder.conv_in.weight") {
+        recipes = component_recipes(Component::Vae, header)?;
+    }
+    if recipes.is_empty() { Err(NameError::NoComponent) } else { Ok(recipes) }
+}
+
 /// The shapes that the recipes make of a file's tensors.
 #[must_use]
 pub fn canonical_shapes(header: &Header, recipes: &Recipes) -> Parameters {

@@ -35,7 +35,12 @@ const OLD_ATTENTION: [(&str, &str); 5] =
 const MIDDLE: [(&str, &str); 2] = [("mid.block_1.", "mid_block.resnets.0."), ("mid.block_2.", "mid_block.resnets.1.")];
 
 pub(super) fn levels_of_single_file(header: &Header) -> Option<usize> {
-    count(|level| header.tensors.contains_key(&format!("{PREFIX}decoder.up.{level}.block.0.conv1.weight")))
+    levels_behind(PREFIX, header)
+}
+
+/// Of a file in which LDM's names stand behind `prefix`.
+pub(super) fn levels_behind(prefix: &str, header: &Header) -> Option<usize> {
+    count(|level| header.tensors.contains_key(&format!("{prefix}decoder.up.{level}.block.0.conv1.weight")))
 }
 
 pub(super) fn levels_of_canonical(shapes: &impl TensorShapes) -> Option<usize> {
