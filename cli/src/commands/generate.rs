@@ -1,5 +1,6 @@
 //! `paintbox generate`.
 
+mod control;
 mod inpaint;
 mod lora;
 mod pictures;
@@ -10,6 +11,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{GenerationLine, PictureJson};
 use crate::session::Session;
+use control::ControlArgument;
 use inpaint::InpaintArguments;
 use lora::LoraArgument;
 use paintbox_proto::v1;
@@ -45,6 +47,9 @@ pub(crate) struct Arguments {
     /// Guidance scale; 1 turns guidance off
     #[arg(long, value_name = "F")]
     cfg: Option<f32>,
+    /// How closely a model that edits pictures (instruct-pix2pix) keeps to the init image [default: 1.5]
+    #[arg(long, value_name = "F", requires = "init_image")]
+    image_cfg: Option<f32>,
     /// euler, euler_a, heun, dpm_2, dpm_2_a, lms, dpmpp_2s_a, dpmpp_2m, dpmpp_sde, dpmpp_2m_sde, dpmpp_2m_sde_heun,
     /// dpmpp_3m_sde, ddim or lcm, or another program's name for it
     #[arg(long)]
@@ -73,6 +78,9 @@ pub(crate) struct Arguments {
     strength: Option<f32>,
     #[command(flatten)]
     inpaint: InpaintArguments,
+    /// A ControlNet and its picture: civitai:1=a.png,strength=0.8,start=0,end=0.6; ,canny or ,canny=100:200 takes its edges
+    #[arg(long, value_name = "REF=FILE[,OPTION]…")]
+    control: Vec<ControlArgument>,
     /// How many pictures
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
@@ -94,6 +102,11 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     let images = Images {
         init: read("--init-image", arguments.init_image.as_deref())?,
         mask: read("--mask", arguments.inpaint.mask.as_deref())?,
+        controls: arguments
+            .control
+            .iter()
+            .map(|control| read_image("--control", &control.image))
+            .collect::<Result<_, _>>()?,
     };
     let client = session.connect().await?;
     let interrupts = session.interrupts.clone();
@@ -115,6 +128,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
 struct Images {
     init: Option<Vec<u8>>,
     mask: Option<Vec<u8>>,
+    controls: Vec<Vec<u8>>,
 }
 
 /// Hands a picture to the daemon; the name that it has there.
@@ -136,6 +150,10 @@ async fn paint(
     spec.init_image = upload(client, images.init, "take the init image").await?;
     let mask = upload(client, images.mask, "take the mask").await?;
     spec.inpaint = arguments.inpaint.message(mask);
+    for (control, image) in arguments.control.iter().zip(images.controls) {
+        let image = upload(client, Some(image), "take the image of a ControlNet").await?;
+        spec.controls.push(control.message(image));
+    }
     let request = v1::GenerateImagesRequest {
         spec: Some(spec),
         request_id: uuid::Uuid::new_v4().to_string(),
@@ -172,6 +190,7 @@ fn spec(arguments: &Arguments, format: Format) -> v1::GenerationSpec {
         seed: arguments.seed,
         steps: arguments.steps,
         guidance_scale: arguments.cfg,
+        image_guidance_scale: arguments.image_cfg,
         sampler: text(&arguments.sampler),
         schedule: text(&arguments.schedule),
         width: arguments.width,

@@ -130,6 +130,8 @@ pub struct GenerationSpec {
     pub seed: Option<u64>,
     pub steps: Option<u32>,
     pub guidance_scale: Option<f32>,
+    /// How closely a network that edits pictures keeps to the one it is given.
+    pub image_guidance_scale: Option<f32>,
     pub sampler: Option<Sampler>,
     pub schedule: Option<Schedule>,
     /// Pixels.
@@ -151,6 +153,7 @@ pub struct GenerationSpec {
     pub quality: Option<u8>,
     /// Which part of the init image is painted.
     pub inpaint: Option<InpaintUse>,
+    pub controls: Vec<ControlNetUse>,
 }
 
 /// A mask over the init image. `None` means: as A1111 does when nothing is said.
@@ -168,6 +171,33 @@ pub struct InpaintUse {
     pub only_masked: bool,
     /// Pixels of the init image that are kept around the masked part when it is cut out.
     pub padding: Option<u32>,
+}
+
+/// A ControlNet by reference, and the picture that it leads by. `None` means: all the time, as trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControlNetUse {
+    pub model: String,
+    /// Digest of an uploaded image asset.
+    pub image: Sha256,
+    /// Take the image's edges in its place.
+    pub canny: Option<Canny>,
+    pub strength: Option<f32>,
+    pub start: Option<f32>,
+    pub end: Option<f32>,
+}
+
+/// Canny's edges (Canny 1986): those steeper than `high`, and those steeper than `low` that hang together with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Canny {
+    pub low: u32,
+    pub high: u32,
+}
+
+impl Default for Canny {
+    /// What everybody uses.
+    fn default() -> Self {
+        Self { low: 100, high: 200 }
+    }
 }
 
 /// A LoRA by reference, with the weight its delta is multiplied by.
@@ -218,13 +248,39 @@ pub struct EmbeddingFile {
     pub sha256: Sha256,
 }
 
+/// ControlNet weights that are on disk, and the picture that they lead by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControlNetFile {
+    /// For messages and for the recipe.
+    pub name: String,
+    pub path: PathBuf,
+    pub sha256: Sha256,
+    /// The `config.json` beside the weights.
+    pub config: Option<ModelFile>,
+    pub image: ControlImage,
+    pub canny: Option<Canny>,
+    /// Factor on what the ControlNet adds.
+    pub strength: f32,
+    /// The part of the steps that it is asked in, as fractions of them.
+    pub start: f32,
+    pub end: f32,
+}
+
+/// `rgb` holds `3 × width × height` bytes, row by row. As much of the middle as fits is seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlImage {
+    pub width: u32,
+    pub height: u32,
+    pub rgb: Vec<u8>,
+}
+
 /// An image to start from: `rgb` holds `3 × width × height` bytes, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InitImage {
     pub width: u32,
     pub height: u32,
     pub rgb: Vec<u8>,
-    pub strength: f32,
+    pub strength: Option<f32>,
     /// Which part of it is painted; all of it without.
     pub inpaint: Option<Inpaint>,
 }
@@ -260,11 +316,13 @@ pub struct PaintRequest {
     pub loras: Vec<LoraFile>,
     /// Those that the prompts may mean; of what they do not say nothing is used.
     pub embeddings: Vec<EmbeddingFile>,
+    pub controls: Vec<ControlNetFile>,
     pub prompt: String,
     pub negative_prompt: String,
     pub seed: u64,
     pub steps: Option<u32>,
     pub guidance_scale: Option<f32>,
+    pub image_guidance_scale: Option<f32>,
     pub sampler: Option<Sampler>,
     pub schedule: Option<Schedule>,
     pub width: Option<u32>,
@@ -280,11 +338,15 @@ pub struct PaintSettings {
     pub architecture: Architecture,
     pub steps: u32,
     pub guidance_scale: f32,
+    /// Of a network that edits pictures; others have none.
+    pub image_guidance_scale: Option<f32>,
     pub sampler: Sampler,
     pub schedule: Schedule,
     pub width: u32,
     pub height: u32,
     pub clip_skip: u32,
+    /// Of a picture that is painted over another.
+    pub strength: Option<f32>,
 }
 
 /// A finished picture: `rgb` holds `3 × width × height` bytes, row by row, sRGB.

@@ -2,8 +2,9 @@
 
 use crate::device::{self, DeviceChoice};
 use crate::error::EngineError;
-use crate::load::{blueprint, index, merges};
+use crate::load::{ControlNetPlan, blueprint, index, merges};
 use crate::model::Model;
+use crate::networks::ControlNet;
 use crate::paint::{Reporter, noise_levels, paint};
 use crate::settings;
 use candle_core::Device;
@@ -53,13 +54,15 @@ pub struct Engine {
     device: Device,
     options: EngineOptions,
     warm: Option<(Identity, Model)>,
+    /// ControlNets of the model that is warm, by their content.
+    controls: Vec<(Sha256, ControlNet)>,
 }
 
 impl Engine {
     /// # Errors
     /// [`EngineError::Device`] when the device was asked for by name and is not there.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
-        Ok(Self { device: options.device.open()?, options, warm: None })
+        Ok(Self { device: options.device.open()?, options, warm: None, controls: Vec::new() })
     }
 
     /// `cpu`, `metal` or `cuda`.
@@ -77,6 +80,7 @@ impl Engine {
     /// Gives the model's memory back; the next painting loads again.
     pub fn evict(&mut self) {
         self.warm = None;
+        self.controls.clear();
     }
 
     fn try_capabilities(model: &[ModelFile]) -> Result<Capabilities, EngineError> {
@@ -97,7 +101,11 @@ impl Engine {
         }
         let blueprint = blueprint(&index)?;
         let settings = settings::resolve(request, &blueprint, self.options.memory_limit_bytes)?;
-        let levels = noise_levels(&blueprint, request, &settings);
+        let asked: Vec<_> = request.controls.iter().filter(|control| control.strength != 0.0).collect();
+        let plans: Vec<_> =
+            asked.iter().map(|control| ControlNetPlan::new(control, &blueprint)).collect::<Result<_, _>>()?;
+        settings::check_controls(request, &plans, &blueprint, &settings, self.options.memory_limit_bytes)?;
+        let levels = noise_levels(&blueprint, &settings);
         let steps = u32::try_from(levels.steps.len()).unwrap_or(u32::MAX);
         let reporter = Reporter::new(control, steps, request.count);
         reporter.report(Phase::Loading, 0, 0)?;
@@ -108,13 +116,27 @@ impl Engine {
             other => {
                 // The old model goes before the new one comes: two may not fit.
                 drop(other);
+                self.controls.clear();
                 self.device.synchronize().map_err(EngineError::computing("freeing the last model"))?;
                 let merges = merges(&index, &request.loras)?;
                 Model::load(&index, blueprint, &merges, &self.device, &|| reporter.check())?
             }
         };
-        let painted = paint(&model, request, &settings, &levels, &reporter);
+        let mut controls = std::mem::take(&mut self.controls);
+        controls.retain(|(sha256, _)| plans.iter().any(|plan| plan.sha256 == *sha256));
+        for plan in &plans {
+            if controls.iter().all(|(sha256, _)| *sha256 != plan.sha256) {
+                reporter.check()?;
+                controls.push((plan.sha256, plan.load(&self.device)?));
+            }
+        }
+        let led: Vec<_> = asked
+            .into_iter()
+            .filter_map(|file| Some((file, &controls.iter().find(|(sha256, _)| *sha256 == file.sha256)?.1)))
+            .collect();
+        let painted = paint(&model, request, &led, &settings, &levels, &reporter);
         self.warm = Some((identity, model));
+        self.controls = controls;
         let (images, embeddings) = painted?;
         Ok(Painting { settings, embeddings, images })
     }

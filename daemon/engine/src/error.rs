@@ -34,10 +34,10 @@ pub enum EngineError {
     UnsupportedPipeline { file: String, class_name: String },
     #[error("{file} holds a {kind}, not a whole model")]
     NotACheckpoint { file: String, kind: ModelKind },
-    /// A network with other inputs than those for text-to-image and inpainting: depth, upscaling.
+    /// A network with other inputs than those that are made here: depth, upscaling.
     #[error(
-        "{model} takes {given} input channels; networks for text-to-image, which take {latents}, and for inpainting, \
-         which take {}, are painted with", 2 * latents + 1
+        "{model} takes {given} input channels; networks for text-to-image take {latents}, those for inpainting {}, those \
+         that edit pictures {}", 2 * latents + 1, 2 * latents
     )]
     UnsupportedInputs { model: String, given: usize, latents: usize },
     /// A diffusion network without one of the parts that a picture needs.
@@ -66,6 +66,13 @@ pub enum EngineError {
     Adapter { file: String, source: Box<AdapterError> },
     #[error("{file} cannot be used as a textual inversion: {problem}")]
     Embedding { file: String, problem: &'static str },
+    #[error("{file} is a {kind}, not a ControlNet")]
+    NotAControlNet { file: String, kind: ModelKind },
+    /// Something that leads a network in a way that is not built.
+    #[error("{file} is {form}; only ControlNets of one purpose are painted with")]
+    UnsupportedControl { file: String, form: &'static str },
+    #[error("{file} does not fit the model: its {part} is {given}, and the model's {wanted}")]
+    ControlMismatch { file: String, part: &'static str, given: String, wanted: String },
     /// A setting outside of what can be done at all.
     #[error("{setting} is {given}, but must be {wanted}")]
     Setting { setting: &'static str, given: String, wanted: String },
@@ -119,8 +126,13 @@ impl Classify for EngineError {
             | Self::UnsupportedArchitecture { .. }
             | Self::UnsupportedPipeline { .. }
             | Self::UnsupportedInputs { .. }
-            | Self::TensorType { .. } => ErrorClass::Unsupported,
-            Self::NotACheckpoint { .. } | Self::Embedding { .. } | Self::Setting { .. } => ErrorClass::InvalidInput,
+            | Self::TensorType { .. }
+            | Self::UnsupportedControl { .. }
+            | Self::ControlMismatch { .. } => ErrorClass::Unsupported,
+            Self::NotACheckpoint { .. }
+            | Self::NotAControlNet { .. }
+            | Self::Embedding { .. }
+            | Self::Setting { .. } => ErrorClass::InvalidInput,
             Self::TooLarge { .. } => ErrorClass::Exhausted,
             Self::Cancelled => ErrorClass::Cancelled,
             Self::ReadFile { .. } | Self::NotFinite { .. } | Self::Compute { .. } | Self::Panicked { .. } => {
@@ -150,8 +162,12 @@ impl Classify for EngineError {
             | Self::UnsupportedArchitecture { .. }
             | Self::UnsupportedPipeline { .. }
             | Self::UnsupportedInputs { .. }
+            | Self::UnsupportedControl { .. }
+            | Self::ControlMismatch { .. }
             | Self::TensorType { .. } => reason::UNSUPPORTED_ARCHITECTURE,
-            Self::NotACheckpoint { .. } | Self::Embedding { .. } => reason::NOT_A_MODEL_FILE,
+            Self::NotACheckpoint { .. } | Self::NotAControlNet { .. } | Self::Embedding { .. } => {
+                reason::NOT_A_MODEL_FILE
+            }
             Self::MissingComponent { .. } | Self::UnknownVocabulary { .. } => reason::MISSING_COMPONENT,
             Self::Setting { .. } => reason::UNSUPPORTED_SETTING,
             Self::TooLarge { .. } => reason::OUT_OF_MEMORY,
@@ -171,6 +187,9 @@ impl Classify for EngineError {
             Self::UnsupportedArchitecture { .. } | Self::UnsupportedPipeline { .. } => {
                 Some("`paintbox search` and `paintbox show` say each model's architecture".to_owned())
             }
+            Self::ControlMismatch { .. } => {
+                Some("ControlNets fit models of their own family: one for SD 1, 2 or XL".to_owned())
+            }
             Self::TooLarge { .. } => Some("ask for a smaller picture".to_owned()),
             Self::NotFinite { .. } => Some("a lower guidance scale or another sampler may help".to_owned()),
             Self::Inspect { source, .. } => source.hint(),
@@ -185,6 +204,8 @@ impl Classify for EngineError {
             | Self::ConfigValue { .. }
             | Self::NotACheckpoint { .. }
             | Self::Embedding { .. }
+            | Self::NotAControlNet { .. }
+            | Self::UnsupportedControl { .. }
             | Self::UnsupportedInputs { .. }
             | Self::Tokenizer { .. }
             | Self::MissingToken { .. }
@@ -235,7 +256,16 @@ impl Classify for EngineError {
             Self::UnsupportedInputs { model, given, latents } => {
                 vec![("model", model.clone()), ("given", given.to_string()), ("latents", latents.to_string())]
             }
-            Self::NotACheckpoint { file, kind } => vec![("file", file.clone()), ("kind", kind.to_string())],
+            Self::UnsupportedControl { file, form } => vec![("file", file.clone()), ("form", (*form).to_owned())],
+            Self::ControlMismatch { file, part, given, wanted } => vec![
+                ("file", file.clone()),
+                ("part", (*part).to_owned()),
+                ("given", given.clone()),
+                ("wanted", wanted.clone()),
+            ],
+            Self::NotACheckpoint { file, kind } | Self::NotAControlNet { file, kind } => {
+                vec![("file", file.clone()), ("kind", kind.to_string())]
+            }
             Self::MissingComponent { component, .. } => vec![("component", (*component).to_owned())],
             Self::UnknownVocabulary { vocabulary, width } => {
                 vec![("vocabulary", vocabulary.to_string()), ("width", width.to_string())]

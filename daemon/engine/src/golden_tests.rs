@@ -10,6 +10,8 @@ use serde::Deserialize;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+mod controls;
+mod editing;
 mod families;
 mod inpainting;
 mod vae;
@@ -78,11 +80,13 @@ fn request(model: &[ModelFile]) -> PaintRequest {
         vae: None,
         loras: Vec::new(),
         embeddings: Vec::new(),
+        controls: Vec::new(),
         prompt: "red heart".to_owned(),
         negative_prompt: String::new(),
         seed: 0,
         steps: Some(20),
         guidance_scale: None,
+        image_guidance_scale: None,
         sampler: None,
         schedule: None,
         width: None,
@@ -111,7 +115,7 @@ fn case_request(model: &[ModelFile], case: &Case, init: &[u8]) -> PaintRequest {
             width: 64,
             height: 64,
             rgb: init.to_vec(),
-            strength,
+            strength: Some(strength),
             inpaint: None,
         }),
         ..request(model)

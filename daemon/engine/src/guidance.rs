@@ -1,8 +1,9 @@
 //! What leads the network: the prompts, what the picture is led away from, and how they are joined.
 
+use crate::control::Network;
 use crate::error::EngineError;
 use crate::model::{Model, Spoken, Wording};
-use crate::networks::{Conditions, Unet};
+use crate::networks::Conditions;
 use crate::sample::evaluations;
 use candle_core::{Result, Tensor};
 use paintbox_domain::generation::{PaintRequest, PaintSettings};
@@ -15,6 +16,8 @@ pub(crate) struct Guidance {
     negative: Option<Spoken>,
     scale: f64,
     embeddings: Vec<String>,
+    /// Of a network that edits pictures: how far to lead from what it would do without the picture.
+    image_scale: Option<f64>,
     /// What was said last, as it mostly stays the same from one evaluation to the next.
     last: Option<(Vec<usize>, Said)>,
 }
@@ -47,13 +50,14 @@ impl Guidance {
         let scale = f64::from(settings.guidance_scale).max(1.0);
         let weights: f64 = positive.iter().map(|spoken| spoken.weight).sum();
         #[expect(clippy::float_cmp, reason = "only where it is exactly so, nothing remains of what is led away from")]
-        let is_alone = scale * weights == 1.0;
+        let is_alone = scale * weights == 1.0 && settings.image_guidance_scale.is_none_or(|scale| scale == 1.0);
         let negative =
             if is_alone { None } else { model.listen(wording(&request.negative_prompt, true))?.into_iter().next() };
         let said: BTreeSet<usize> =
             positive.iter().chain(&negative).flat_map(|spoken| &spoken.words).copied().collect();
         let embeddings = said.into_iter().map(|number| lexicon.name(number).to_owned()).collect();
-        Ok(Self { positive, negative, scale, embeddings, last: None })
+        let image_scale = settings.image_guidance_scale.map(f64::from);
+        Ok(Self { positive, negative, scale, image_scale, embeddings, last: None })
     }
 
     /// The names of the textual inversions that the prompts say.
@@ -64,10 +68,18 @@ impl Guidance {
     /// The guided prediction for network input `x` `[1, c, h, w]`; evaluations are counted from 0.
     ///
     /// From the unconditional prediction past the conditional ones, by the scale and each by its weight (Ho and Salimans
-    /// 2022, Liu et al. 2022).
-    pub(crate) fn predict(&mut self, unet: &Unet, x: &Tensor, timestep: f64, evaluation: usize) -> Result<Tensor> {
+    /// 2022, Liu et al. 2022). A network that edits pictures is first led from what it predicts without its picture to
+    /// what it predicts with it (Brooks et al. 2023, equation 3).
+    pub(crate) fn predict(
+        &mut self,
+        unet: &Network<'_>,
+        x: &Tensor,
+        timestep: f64,
+        evaluation: usize,
+    ) -> Result<Tensor> {
         let count = self.positive.len();
         let weights: Vec<f64> = self.positive.iter().map(|spoken| spoken.weight * self.scale).collect();
+        let image_scale = self.image_scale;
         let said = self.said(evaluation)?;
         let repeated = |count: usize| x.repeat((count, 1, 1, 1));
         let (negative, positive) = match (&said.both, &said.negative) {
@@ -84,7 +96,14 @@ impl Guidance {
         let mut parts = (0..count).map(|part| positive.narrow(0, part, 1)).zip(&weights);
         match negative {
             Some(negative) => {
-                parts.try_fold(negative.clone(), |sum, (part, weight)| sum + ((part? - &negative)? * *weight)?)
+                let base = match (image_scale, &said.negative) {
+                    (Some(scale), Some(said)) => {
+                        let blind = unet.forward(&without_picture(x)?, timestep, said)?;
+                        (&blind + ((&negative - &blind)? * scale)?)?
+                    }
+                    _ => negative.clone(),
+                };
+                parts.try_fold(base, |sum, (part, weight)| sum + ((part? - &negative)? * *weight)?)
             }
             None => {
                 parts.try_fold(positive.narrow(0, 0, 1)?.zeros_like()?, |sum, (part, weight)| sum + (part? * *weight)?)
@@ -119,6 +138,13 @@ impl Guidance {
         };
         Ok(Said { positive, negative, both })
     }
+}
+
+/// The input of a network that edits pictures, its second half zero: the picture's.
+fn without_picture(x: &Tensor) -> Result<Tensor> {
+    let latents = x.dim(1)? / 2;
+    let picture = x.narrow(1, latents, latents)?.zeros_like()?;
+    Tensor::cat(&[&x.narrow(1, 0, latents)?, &picture], 1)
 }
 
 /// Prompts one above the other; shorter ones repeat their last state, as in A1111 (`stack_conds`).

@@ -65,6 +65,19 @@ impl Canvas {
         Ok(Self { image, masked: Some(masked) })
     }
 
+    /// A picture that leads the painting, at the size of the painting: as much of its middle as fits, or where a part is
+    /// cut out of a picture of its size, that part of it (sd-webui-controlnet, "Crop input image based on A1111 mask").
+    pub(crate) fn beside(canvas: Option<&Self>, picture: &Rgb, settings: &PaintSettings) -> Result<Rgb, EngineError> {
+        let (width, height) = (settings.width as usize, settings.height as usize);
+        let masked = canvas.and_then(|canvas| canvas.masked.as_ref());
+        match masked.and_then(|masked| Some((&masked.original, masked.region?))) {
+            Some((original, region)) if (original.width, original.height) == (picture.width, picture.height) => {
+                picture.cropped(region).inside(width, height)
+            }
+            _ => picture.covering(width, height),
+        }
+    }
+
     /// The whole picture, now that its part is painted.
     pub(crate) fn finished(&self, painted: Rgb) -> Result<Rgb, EngineError> {
         let Some(masked) = &self.masked else { return Ok(painted) };
@@ -101,4 +114,31 @@ fn given_mask(init: &InitImage, inpaint: &Inpaint) -> Result<Mask, EngineError> 
         mask.bytes.iter_mut().for_each(|byte| *byte = u8::MAX - *byte);
     }
     Ok(softened(mask, inpaint.blur))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{blueprint, index};
+    use crate::settings::defaults;
+    use crate::testing::single_file;
+
+    #[test]
+    fn a_picture_beside_follows_the_part_that_is_cut_out() {
+        let settings = defaults(&blueprint(&index(&single_file()).unwrap()).unwrap());
+        let mask = (0..100 * 80).map(|at| if at % 100 >= 90 && at / 100 >= 70 { 255 } else { 0 }).collect();
+        let (blur, content, area) = (0, MaskedContent::Original, InpaintArea::OnlyMasked { padding: 0 });
+        let inpaint = Inpaint { mask, invert: false, blur, content, area };
+        let rgb = vec![0; 100 * 80 * 3];
+        let init = InitImage { width: 100, height: 80, rgb: rgb.clone(), strength: None, inpaint: Some(inpaint) };
+        let canvas = Canvas::new(&init, &settings).unwrap();
+        // White in the corner that is cut out.
+        let white = |at: usize| if at % 100 >= 90 && at / 100 >= 70 { [255; 3] } else { [0; 3] };
+        let picture = Rgb { width: 100, height: 80, bytes: (0..100 * 80).flat_map(white).collect() };
+        let followed = Canvas::beside(Some(&canvas), &picture, &settings).unwrap();
+        assert_eq!((followed.width, followed.height), (64, 64));
+        assert!(followed.bytes.iter().all(|byte| *byte == 255));
+        let whole = Canvas::beside(None, &picture, &settings).unwrap();
+        assert!(whole.bytes.iter().filter(|byte| **byte == 255).count() < 1000);
+    }
 }

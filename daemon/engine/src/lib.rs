@@ -4,6 +4,7 @@
 //! [`paintbox_domain::generation::PaintRequest`], everything it says leaves as a painting, progress or a failure.
 //! Stable Diffusion 1.x, 2.x, XL and what was cut out of XL are painted; every other architecture is refused by name.
 
+mod control;
 mod device;
 mod engine;
 mod error;

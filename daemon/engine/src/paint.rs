@@ -1,15 +1,19 @@
 //! One painting from noise to pixels, with its progress and its exits.
 
+use crate::control::{Lead, Network};
 use crate::error::EngineError;
 use crate::guidance::Guidance;
 use crate::load::{Blueprint, Inputs};
 use crate::model::Model;
+use crate::networks::ControlNet;
 use crate::picture::Rgb;
 use crate::sample::{Levels, NoiseLevel, NoiseSchedule, PictureNoise, StepContext, sample};
 use crate::scene::{Kept, Scene, Start};
 use crate::settings::painted_steps;
 use candle_core::{Device, Tensor};
-use paintbox_domain::generation::{Control, PaintRequest, PaintSettings, PaintedImage, Phase, Progress};
+use paintbox_domain::generation::{
+    Control, ControlNetFile, PaintRequest, PaintSettings, PaintedImage, Phase, Progress,
+};
 
 /// Says where the work is, and notices when nobody wants it any more.
 pub(crate) struct Reporter<'a> {
@@ -36,12 +40,12 @@ impl<'a> Reporter<'a> {
 }
 
 /// The noise levels that each image of a request passes through.
-pub(crate) fn noise_levels(blueprint: &Blueprint, request: &PaintRequest, settings: &PaintSettings) -> Levels {
+pub(crate) fn noise_levels(blueprint: &Blueprint, settings: &PaintSettings) -> Levels {
     let (schedule, sampler) = (settings.schedule, settings.sampler);
     let spacing = NoiseSchedule { schedule, sampler, is_xl: blueprint.added.is_some() };
     let levels = blueprint.noise.levels(spacing, settings.steps as usize);
-    match &request.init {
-        Some(init) => levels.last(painted_steps(settings.steps, init.strength)),
+    match settings.strength {
+        Some(strength) => levels.last(painted_steps(settings.steps, strength)),
         None => levels,
     }
 }
@@ -50,6 +54,7 @@ pub(crate) fn noise_levels(blueprint: &Blueprint, request: &PaintRequest, settin
 pub(crate) fn paint(
     model: &Model,
     request: &PaintRequest,
+    controls: &[(&ControlNetFile, &ControlNet)],
     settings: &PaintSettings,
     levels: &Levels,
     reporter: &Reporter<'_>,
@@ -60,6 +65,8 @@ pub(crate) fn paint(
         reporter.report(Phase::EncodingImage, 0, 0)?;
     }
     let scene = Scene::new(model, levels, settings, request.init.as_ref())?;
+    let leads = controls.iter().map(|(file, net)| Lead::new(model, net, file, scene.canvas(), settings));
+    let leads: Vec<Lead<'_>> = leads.collect::<Result<_, _>>()?;
     let images = (0..request.count)
         .map(|index| {
             let seed = request.seed.wrapping_add(u64::from(index));
@@ -68,7 +75,10 @@ pub(crate) fn paint(
             let Start { latents, kept, beside } = start;
             reporter.report(Phase::Sampling, 0, index)?;
             let (guidance, kept, beside) = (&mut guidance, kept.as_ref(), beside.as_ref());
-            let mut steps = Steps { model, guidance, kept, beside, reporter, image_index: index, evaluation: 0 };
+            let done = Done { evaluations: 0, steps: 0 };
+            let (leads, step_count) = (leads.as_slice(), levels.steps.len());
+            let mut steps =
+                Steps { model, guidance, leads, kept, beside, reporter, image_index: index, step_count, done };
             let mut latents = sample(settings.sampler, levels, latents, &mut noise, &mut steps)?;
             if let Some(kept) = kept {
                 latents = kept.under(&latents).map_err(EngineError::computing("putting back what is kept"))?;
@@ -87,24 +97,32 @@ pub(crate) fn paint(
 struct Steps<'a> {
     model: &'a Model,
     guidance: &'a mut Guidance,
+    leads: &'a [Lead<'a>],
     kept: Option<&'a Kept>,
     beside: Option<&'a Tensor>,
     reporter: &'a Reporter<'a>,
     image_index: u32,
-    /// How often the network was asked.
-    evaluation: usize,
+    step_count: usize,
+    done: Done,
+}
+
+/// How often the network was asked, and how many steps came of it.
+struct Done {
+    evaluations: usize,
+    steps: usize,
 }
 
 impl StepContext for Steps<'_> {
     fn denoise(&mut self, x: &Tensor, level: NoiseLevel) -> Result<Tensor, EngineError> {
-        let (model, evaluation) = (self.model, self.evaluation);
-        self.evaluation += 1;
+        let (model, evaluation) = (self.model, self.done.evaluations);
+        self.done.evaluations += 1;
+        let network = Network::at(model, self.leads, self.done.steps, self.step_count);
         let mut clean = || {
             let mut input = (x * (1.0 / level.sigma.hypot(1.0)))?.to_device(&model.device)?;
             if let Some(beside) = self.beside {
                 input = Tensor::cat(&[&input, beside], 1)?;
             }
-            let predicted = self.guidance.predict(&model.unet, &input, level.timestep, evaluation)?;
+            let predicted = self.guidance.predict(&network, &input, level.timestep, evaluation)?;
             let predicted = predicted.to_device(&Device::Cpu)?;
             let clean = model.blueprint.prediction.clean(x, &predicted, level.sigma)?;
             self.kept.map_or(Ok(clean.clone()), |kept| kept.under(&clean))
@@ -118,6 +136,7 @@ impl StepContext for Steps<'_> {
 
     fn stepped(&mut self, index: usize, x: &Tensor) -> Result<(), EngineError> {
         let step = index as u32 + 1;
+        self.done.steps = index + 1;
         // A GPU reports failed work only when it is waited for, and frees its pool only then.
         self.model.device.synchronize().map_err(EngineError::computing("waiting for the device"))?;
         finite(x, "the network", step)?;

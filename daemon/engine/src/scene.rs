@@ -22,8 +22,19 @@ pub(crate) struct Scene<'a> {
     encoded: Option<VaeEncoding>,
     /// 1 where latents are painted, 0 where they stay.
     mask: Option<Tensor>,
-    /// What an inpainting network is shown: its mask, and the picture without what is masked.
-    seen: Option<(Tensor, VaeEncoding)>,
+    seen: Seen,
+}
+
+/// What a network is shown beside the latents.
+enum Seen {
+    Nothing,
+    /// The mask, and the picture without what is masked, of which each image is shown another sample.
+    Around {
+        mask: Tensor,
+        picture: VaeEncoding,
+    },
+    /// Latents of the picture that is changed, at their mean and, as in training, not scaled.
+    Picture(Tensor),
 }
 
 /// What the sampling of one image begins with.
@@ -63,17 +74,26 @@ impl<'a> Scene<'a> {
         let (height, width) = (settings.height as usize / vae.factor(), settings.width as usize / vae.factor());
         let canvas = init.map(|init| Canvas::new(init, settings)).transpose()?;
         let masked = canvas.as_ref().and_then(|canvas| canvas.masked.as_ref());
-        // A network that sees what is around a mask needs nothing of what was under it, if all of that is to go.
-        let is_anew = inputs == Inputs::Inpainting && masked.is_some() && init.is_some_and(|init| init.strength >= 1.0);
+        // A network that sees the picture beside needs nothing of it beneath, if all of that is to go.
+        let is_seen = match inputs {
+            Inputs::Latents => false,
+            Inputs::Inpainting => masked.is_some(),
+            Inputs::Editing => masked.is_none(),
+        };
+        let is_anew = is_seen && settings.strength.is_some_and(|strength| strength >= 1.0);
         let encoded = canvas.as_ref().filter(|_| !is_anew).map(|canvas| encode(model, canvas.image.signal()));
         let mask = masked.map(|masked| masked.of_latents(height, width)).transpose()?;
         let seen = match inputs {
-            Inputs::Latents => None,
+            Inputs::Latents => Seen::Nothing,
+            Inputs::Editing => match &canvas {
+                Some(canvas) => Seen::Picture(encode(model, canvas.image.signal())?.mean),
+                None => Seen::Nothing,
+            },
             Inputs::Inpainting => {
                 let (mask, picture) = around(canvas.as_ref(), settings)
                     .and_then(|(mask, picture)| Ok((every(&mask, vae.factor())?, picture)))
                     .map_err(EngineError::computing("masking the init image"))?;
-                Some((mask, encode(model, Ok(picture))?))
+                Seen::Around { mask, picture: encode(model, Ok(picture))? }
             }
         };
         let shape = [1, vae.latent_channels, height, width];
@@ -99,11 +119,16 @@ impl<'a> Scene<'a> {
             None => (first * self.levels.initial_scale)?,
         };
         let beside = match &self.seen {
-            Some((mask, picture)) => Some(Tensor::cat(&[mask, &self.sampled(picture, noise)?], 1)?),
-            None => None,
+            Seen::Nothing => None,
+            Seen::Around { mask, picture } => Some(Tensor::cat(&[mask, &self.sampled(picture, noise)?], 1)?),
+            Seen::Picture(latents) => Some(latents.clone()),
         };
         let beside = beside.map(|beside| beside.to_device(&self.model.device)).transpose()?;
-        Ok(Start { latents, kept: kept.filter(|_| inputs == Inputs::Latents), beside })
+        Ok(Start { latents, kept: kept.filter(|_| inputs != Inputs::Inpainting), beside })
+    }
+
+    pub(crate) const fn canvas(&self) -> Option<&Canvas> {
+        self.canvas.as_ref()
     }
 
     /// The finished picture, of which a part may have been painted.

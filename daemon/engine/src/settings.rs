@@ -2,15 +2,21 @@
 //! of what cannot be.
 
 use crate::error::EngineError;
-use crate::load::Blueprint;
+use crate::load::{Blueprint, ControlNetPlan, Inputs};
 use crate::sample::TRAINING_STEPS;
-use paintbox_domain::generation::{InitImage, Inpaint, InpaintArea, PaintRequest, PaintSettings, Sampler};
+use paintbox_domain::generation::{
+    Canny, ControlNetFile, InitImage, Inpaint, InpaintArea, PaintRequest, PaintSettings, Sampler,
+};
 use std::fmt::Display;
 
 const DEFAULT_STEPS: u32 = 25;
+/// As in diffusers and A1111.
+const DEFAULT_IMAGE_GUIDANCE: f32 = 1.5;
 const DEFAULT_SAMPLER: Sampler = Sampler::DpmPlusPlus2m;
 const MAX_COUNT: u32 = 64;
 const MAX_PROMPT_BYTES: usize = 64 << 10;
+/// Each costs about as much time and memory as half of a network.
+const MAX_CONTROLS: usize = 8;
 /// Pixels; A1111 goes no farther either.
 const MAX_BLUR: u32 = 64;
 
@@ -20,11 +26,13 @@ pub(crate) fn defaults(blueprint: &Blueprint) -> PaintSettings {
         architecture: blueprint.architecture,
         steps: DEFAULT_STEPS,
         guidance_scale: blueprint.default_guidance,
+        image_guidance_scale: (blueprint.inputs == Inputs::Editing).then_some(DEFAULT_IMAGE_GUIDANCE),
         sampler: DEFAULT_SAMPLER,
         schedule: blueprint.schedule,
         width: blueprint.default_size.0,
         height: blueprint.default_size.1,
         clip_skip: blueprint.default_clip_skip,
+        strength: None,
     }
 }
 
@@ -43,11 +51,13 @@ pub(crate) fn resolve(
         architecture: defaults.architecture,
         steps: request.steps.unwrap_or(defaults.steps),
         guidance_scale: request.guidance_scale.unwrap_or(defaults.guidance_scale),
+        image_guidance_scale: request.image_guidance_scale.or(defaults.image_guidance_scale),
         sampler: request.sampler.unwrap_or(defaults.sampler),
         schedule: request.schedule.unwrap_or(defaults.schedule),
         width: request.width.unwrap_or(start.0),
         height: request.height.unwrap_or(start.1),
         clip_skip: request.clip_skip.unwrap_or(defaults.clip_skip),
+        strength: request.init.as_ref().map(|init| init.strength.unwrap_or(default_strength(blueprint))),
     };
     let layers = blueprint.texts.iter().map(|text| text.shape.layers).min().unwrap_or_default();
     require(settings.steps >= 1 && settings.steps as usize <= TRAINING_STEPS, "steps", settings.steps, || {
@@ -55,6 +65,13 @@ pub(crate) fn resolve(
     })?;
     require((1..=MAX_COUNT).contains(&request.count), "count", request.count, || format!("1 to {MAX_COUNT}"))?;
     require(settings.guidance_scale.is_finite(), "guidance_scale", settings.guidance_scale, || "a number".to_owned())?;
+    if let Some(scale) = settings.image_guidance_scale {
+        require(blueprint.inputs == Inputs::Editing, "image_guidance_scale", scale, || {
+            "unset: the model does not edit pictures".to_owned()
+        })?;
+        require(scale.is_finite(), "image_guidance_scale", scale, || "a number".to_owned())?;
+        require(request.init.is_some(), "init image", "missing", || "there: the model edits pictures".to_owned())?;
+    }
     require(settings.clip_skip >= 1 && settings.clip_skip as usize <= layers, "clip_skip", settings.clip_skip, || {
         format!("1 to {layers}, the layers of the text encoder")
     })?;
@@ -79,11 +96,46 @@ pub(crate) fn resolve(
     Ok(settings)
 }
 
+/// Refuses what ControlNets cannot be asked for, and what does not fit into memory together with them.
+///
+/// # Errors
+/// [`EngineError::Setting`] or [`EngineError::TooLarge`].
+pub(crate) fn check_controls(
+    request: &PaintRequest,
+    plans: &[ControlNetPlan],
+    blueprint: &Blueprint,
+    settings: &PaintSettings,
+    memory_limit_bytes: u64,
+) -> Result<(), EngineError> {
+    let count = request.controls.len();
+    require(count <= MAX_CONTROLS, "controls", count, || format!("at most {MAX_CONTROLS}"))?;
+    for control in &request.controls {
+        let ControlNetFile { image, strength, start, end, .. } = control;
+        require(strength.is_finite(), "control strength", strength, || "a number".to_owned())?;
+        require(*start >= 0.0 && start < end && *end <= 1.0, "control start", format!("{start} to {end}"), || {
+            "a part of 0 to 1".to_owned()
+        })?;
+        if let Some(Canny { low, high }) = control.canny {
+            require(low <= high, "canny", format!("{low} to {high}"), || "the lower threshold first".to_owned())?;
+        }
+        let wanted = (u64::from(image.width) * u64::from(image.height)).saturating_mul(3);
+        require(wanted > 0 && image.rgb.len() as u64 == wanted, "control image bytes", image.rgb.len(), || {
+            format!("{wanted}, and more than none")
+        })?;
+    }
+    let (width, height) = (settings.width, settings.height);
+    let pixels = u64::from(width) * u64::from(height);
+    let led = plans.iter().map(|plan| plan.needed_bytes(pixels));
+    let needed_bytes = led.fold(needed_bytes(blueprint, width, height), u64::saturating_add);
+    if needed_bytes > memory_limit_bytes {
+        return Err(EngineError::TooLarge { width, height, needed_bytes, limit_bytes: memory_limit_bytes });
+    }
+    Ok(())
+}
+
 fn check_init(request: &PaintRequest, settings: &PaintSettings) -> Result<(), EngineError> {
-    let Some(init) = &request.init else { return Ok(()) };
-    require(init.strength > 0.0 && init.strength <= 1.0, "strength", init.strength, || {
-        "above 0 and at most 1".to_owned()
-    })?;
+    let (Some(init), Some(strength)) = (&request.init, settings.strength) else { return Ok(()) };
+    require(strength > 0.0 && strength <= 1.0, "strength", strength, || "above 0 and at most 1".to_owned())?;
     if let Some(inpaint) = &init.inpaint {
         require(inpaint.blur <= MAX_BLUR, "mask blur", inpaint.blur, || format!("at most {MAX_BLUR} pixels"))?;
     }
@@ -100,9 +152,18 @@ fn check_init(request: &PaintRequest, settings: &PaintSettings) -> Result<(), En
     if let Some(Inpaint { mask, .. }) = &init.inpaint {
         require(mask.len() as u64 == pixels, "mask bytes", mask.len(), || pixels.to_string())?;
     }
-    require(painted_steps(settings.steps, init.strength) >= 1, "strength", init.strength, || {
+    require(painted_steps(settings.steps, strength) >= 1, "strength", strength, || {
         format!("at least 1/{}, so that one of {} steps is painted", settings.steps, settings.steps)
     })
+}
+
+/// How much of an init image is painted over when nobody says.
+fn default_strength(blueprint: &Blueprint) -> f32 {
+    match blueprint.inputs {
+        Inputs::Latents | Inputs::Inpainting => 0.75,
+        // It sees the picture all the time, and begins with noise alone.
+        Inputs::Editing => 1.0,
+    }
 }
 
 /// Whether a part is cut out of the picture to be painted.
@@ -112,9 +173,13 @@ fn is_part(init: &InitImage) -> bool {
 
 /// Steps that are painted over an init image.
 pub(crate) fn painted_steps(steps: u32, strength: f32) -> usize {
-    // The product is rounded down as Python's int() does it, from the shortest decimal that means this strength.
-    let strength: f64 = strength.to_string().parse().unwrap_or_else(|_| f64::from(strength));
-    ((f64::from(steps) * strength) as usize).min(steps as usize)
+    // The product is rounded down as Python's int() does it.
+    ((f64::from(steps) * as_written(strength)) as usize).min(steps as usize)
+}
+
+/// The number that somebody wrote: the shortest decimal that means this one.
+pub(crate) fn as_written(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or_else(|_| f64::from(number))
 }
 
 fn require(
@@ -166,11 +231,13 @@ mod tests {
             vae: None,
             loras: Vec::new(),
             embeddings: Vec::new(),
+            controls: Vec::new(),
             prompt: String::new(),
             negative_prompt: String::new(),
             seed: 0,
             steps: None,
             guidance_scale: None,
+            image_guidance_scale: None,
             sampler: None,
             schedule: None,
             width: None,
@@ -193,7 +260,7 @@ mod tests {
     fn impossible_settings_are_named_with_what_would_do() {
         let blueprint = blueprint();
         let init = |width, height, bytes, strength| {
-            Some(InitImage { width, height, rgb: vec![0; bytes], strength, inpaint: None })
+            Some(InitImage { width, height, rgb: vec![0; bytes], strength: Some(strength), inpaint: None })
         };
         let masked = |bytes, blur| {
             let (mask, content) = (vec![0; bytes], MaskedContent::Original);
@@ -206,6 +273,7 @@ mod tests {
             ("count", PaintRequest { count: 0, ..request() }),
             ("count", PaintRequest { count: 65, ..request() }),
             ("guidance_scale", PaintRequest { guidance_scale: Some(f32::NAN), ..request() }),
+            ("image_guidance_scale", PaintRequest { image_guidance_scale: Some(1.5), ..request() }),
             ("clip_skip", PaintRequest { clip_skip: Some(0), ..request() }),
             ("clip_skip", PaintRequest { clip_skip: Some(5), ..request() }),
             ("width", PaintRequest { width: Some(0), ..request() }),

@@ -196,6 +196,11 @@ pub(crate) fn listed_folder(unet: &str, text_encoder: &str, vae: &str) -> Folder
     Folder { files: files.to_vec(), _folder: folder }
 }
 
+/// A file with the names and shapes of a published one (`tests/fixtures/headers`) and zeros for weights.
+pub(crate) fn listed_file(listing: &str, path: &Path) {
+    sparse_file(&repository().join("tests/fixtures/headers").join(listing), path);
+}
+
 /// Lines of a name and its dimensions, as a half-precision safetensors file whose data is a hole.
 fn sparse_file(listing: &Path, path: &Path) {
     use std::io::Write;

@@ -12,6 +12,9 @@ pub const LARGEST_STEPS: u32 = 1000;
 const LONGEST_PROMPT_BYTES: usize = 100_000;
 const LARGEST_SIDE_PIXELS: u32 = 16_384;
 
+/// ControlNets at once; each costs about as much time and memory as half of a network.
+const MOST_CONTROLS: usize = 8;
+const LARGEST_CONTROL_STRENGTH: f32 = 10.0;
 /// A1111 goes no farther either.
 const LARGEST_BLUR_PIXELS: u32 = 64;
 
@@ -38,6 +41,11 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
         && !(0.0..=100.0).contains(&scale)
     {
         return refuse("guidance_scale", format!("{scale} is not between 0 and 100"));
+    }
+    if let Some(scale) = spec.image_guidance_scale
+        && !(0.0..=100.0).contains(&scale)
+    {
+        return refuse("image_guidance_scale", format!("{scale} is not between 0 and 100"));
     }
     for (field, side) in [("width", spec.width), ("height", spec.height)] {
         if let Some(side) = side
@@ -71,6 +79,26 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
         let problem = format!("{bytes} bytes of prompts are more than the {most} that a JPEG has room for");
         return refuse("format", problem);
     }
+    if spec.controls.len() > MOST_CONTROLS {
+        return refuse("controls", format!("{} are more than {MOST_CONTROLS}", spec.controls.len()));
+    }
+    for control in &spec.controls {
+        let (start, end) = (control.start.unwrap_or(0.0), control.end.unwrap_or(1.0));
+        if let Some(strength) = control.strength
+            && !(0.0..=LARGEST_CONTROL_STRENGTH).contains(&strength)
+        {
+            let problem = format!("{strength} is not between 0 and {LARGEST_CONTROL_STRENGTH}");
+            return refuse("controls.strength", problem);
+        }
+        if !(0.0 <= start && start < end && end <= 1.0) {
+            return refuse("controls.start", format!("{start} to {end} is no part of 0 to 1"));
+        }
+        if let Some(canny) = control.canny
+            && canny.low > canny.high
+        {
+            return refuse("controls.canny", format!("{} is above {}", canny.low, canny.high));
+        }
+    }
     if let Some(inpaint) = &spec.inpaint {
         if spec.init_image.is_none() {
             return refuse("inpaint", "there is no init image that the mask could lie over".into());
@@ -102,7 +130,7 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
 mod tests {
     use super::*;
     use paintbox_domain::Sha256;
-    use paintbox_domain::generation::InpaintUse;
+    use paintbox_domain::generation::{Canny, ControlNetUse, InpaintUse};
 
     fn spec() -> GenerationSpec {
         GenerationSpec { model: "civitai:1".into(), prompt: "x".into(), count: 1, ..GenerationSpec::default() }
@@ -111,6 +139,11 @@ mod tests {
     fn inpaint() -> InpaintUse {
         let mask = Sha256::from_bytes([1; 32]);
         InpaintUse { mask, invert: false, blur: None, content: None, only_masked: false, padding: None }
+    }
+
+    fn control() -> ControlNetUse {
+        let image = Sha256::from_bytes([2; 32]);
+        ControlNetUse { model: "civitai:2".into(), image, canny: None, strength: None, start: None, end: None }
     }
 
     #[test]
@@ -122,6 +155,7 @@ mod tests {
 
     #[test]
     fn names_the_field_that_is_wrong() {
+        let led = |control| GenerationSpec { controls: vec![control], ..spec() };
         let over = |inpaint| GenerationSpec {
             init_image: Some(Sha256::from_bytes([0; 32])),
             inpaint: Some(inpaint),
@@ -146,6 +180,12 @@ mod tests {
                 GenerationSpec { init_image: Some(Sha256::from_bytes([0; 32])), strength: Some(0.0), ..spec() },
                 "strength",
             ),
+            (GenerationSpec { image_guidance_scale: Some(-1.0), ..spec() }, "image_guidance_scale"),
+            (GenerationSpec { controls: vec![control(); 9], ..spec() }, "controls"),
+            (led(ControlNetUse { strength: Some(f32::NAN), ..control() }), "controls.strength"),
+            (led(ControlNetUse { start: Some(0.5), end: Some(0.5), ..control() }), "controls.start"),
+            (led(ControlNetUse { end: Some(1.5), ..control() }), "controls.start"),
+            (led(ControlNetUse { canny: Some(Canny { low: 200, high: 100 }), ..control() }), "controls.canny"),
             (GenerationSpec { inpaint: Some(inpaint()), ..spec() }, "inpaint"),
             (over(InpaintUse { blur: Some(65), ..inpaint() }), "inpaint.blur"),
             (over(InpaintUse { padding: Some(8), ..inpaint() }), "inpaint.padding"),

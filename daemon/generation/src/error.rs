@@ -34,6 +34,8 @@ pub enum GenerationError {
     InitImage(#[source] PreviewError),
     #[error("the mask cannot be read")]
     Mask(#[source] PreviewError),
+    #[error("the image of a ControlNet cannot be read")]
+    ControlImage(#[source] PreviewError),
     #[error("{} cannot be read", path.display())]
     PathUnreadable {
         path: std::path::PathBuf,
@@ -74,7 +76,7 @@ impl GenerationError {
         match self {
             Self::Reference(source) => Some(source),
             Self::Catalogue(source) => Some(source),
-            Self::InitImage(source) | Self::Mask(source) => Some(source),
+            Self::InitImage(source) | Self::Mask(source) | Self::ControlImage(source) => Some(source),
             Self::Store(source) => Some(source),
             _ => None,
         }
@@ -96,9 +98,12 @@ impl Classify for GenerationError {
             Self::Encode(_) | Self::BadRecord(_) | Self::Panicked { .. } | Self::AssetUnreadable { .. } => {
                 ErrorClass::Internal
             }
-            Self::Reference(_) | Self::Catalogue(_) | Self::InitImage(_) | Self::Mask(_) | Self::Store(_) => {
-                self.inner().map_or(ErrorClass::Internal, Classify::class)
-            }
+            Self::Reference(_)
+            | Self::Catalogue(_)
+            | Self::InitImage(_)
+            | Self::Mask(_)
+            | Self::ControlImage(_)
+            | Self::Store(_) => self.inner().map_or(ErrorClass::Internal, Classify::class),
         }
     }
 
@@ -119,9 +124,12 @@ impl Classify for GenerationError {
             Self::Encode(_) | Self::Panicked { .. } => reason::ENGINE_FAILED,
             Self::AssetUnreadable { .. } => reason::STORE_FAILED,
             Self::BadRecord(_) => reason::CATALOGUE_FAILED,
-            Self::Reference(_) | Self::Catalogue(_) | Self::InitImage(_) | Self::Mask(_) | Self::Store(_) => {
-                self.inner().map_or(reason::INTERNAL, Classify::reason)
-            }
+            Self::Reference(_)
+            | Self::Catalogue(_)
+            | Self::InitImage(_)
+            | Self::Mask(_)
+            | Self::ControlImage(_)
+            | Self::Store(_) => self.inner().map_or(reason::INTERNAL, Classify::reason),
         }
     }
 

@@ -1,20 +1,52 @@
 //! Pictures that a request gives, from the store to what an engine takes.
 
 use crate::error::GenerationError;
+use crate::resolve::ControlNetWeights;
 use paintbox_domain::Sha256;
-use paintbox_domain::generation::{GenerationSpec, InitImage, Inpaint, InpaintArea, InpaintUse, MaskedContent};
+use paintbox_domain::generation::{
+    ControlImage, ControlNetFile, ControlNetUse, GenerationSpec, InitImage, Inpaint, InpaintArea, InpaintUse,
+    MaskedContent,
+};
 use paintbox_store::Store;
 use paintbox_store::preview::{Limits, Pixels, Preview, decode_preview};
 use std::io::Read as _;
 
-/// How much of an init image is painted over when nobody says.
-const DEFAULT_STRENGTH: f32 = 0.75;
 /// A1111's.
 const DEFAULT_BLUR_PIXELS: u32 = 4;
 /// A1111's.
 const DEFAULT_PADDING_PIXELS: u32 = 32;
 /// From here on A1111 takes a drawn pixel for a part of the mask.
 const LEAST_OPAQUE: u8 = 129;
+
+/// All images that a request names.
+pub(crate) fn assets(spec: &GenerationSpec) -> impl Iterator<Item = Sha256> {
+    let mask = spec.inpaint.as_ref().map(|inpaint| inpaint.mask);
+    spec.init_image.into_iter().chain(mask).chain(spec.controls.iter().map(|control| control.image))
+}
+
+/// A ControlNet with the image that it leads by.
+///
+/// # Errors
+/// When the image is not there or cannot be read.
+pub(crate) fn control(
+    store: &Store,
+    control: &ControlNetUse,
+    weights: ControlNetWeights,
+) -> Result<ControlNetFile, GenerationError> {
+    let Preview { width, height, pixels, .. } = decoded(store, control.image, GenerationError::ControlImage)?;
+    let ControlNetWeights { file, name, config } = weights;
+    Ok(ControlNetFile {
+        name,
+        path: file.path,
+        sha256: file.sha256,
+        config,
+        image: ControlImage { width, height, rgb: opaque(pixels) },
+        canny: control.canny,
+        strength: control.strength.unwrap_or(1.0),
+        start: control.start.unwrap_or(0.0),
+        end: control.end.unwrap_or(1.0),
+    })
+}
 
 /// The image to start from, and which part of it is painted.
 ///
@@ -25,8 +57,7 @@ pub(crate) fn init_image(store: &Store, spec: &GenerationSpec) -> Result<Option<
     let image = decoded(store, sha256, GenerationError::InitImage)?;
     let (width, height) = (image.width, image.height);
     let inpaint = spec.inpaint.as_ref().map(|inpaint| masked(store, inpaint, (width, height))).transpose()?;
-    let strength = spec.strength.unwrap_or(DEFAULT_STRENGTH);
-    Ok(Some(InitImage { width, height, rgb: opaque(image.pixels), strength, inpaint }))
+    Ok(Some(InitImage { width, height, rgb: opaque(image.pixels), strength: spec.strength, inpaint }))
 }
 
 fn masked(store: &Store, inpaint: &InpaintUse, size: (u32, u32)) -> Result<Inpaint, GenerationError> {

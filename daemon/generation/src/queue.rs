@@ -2,6 +2,7 @@
 
 use crate::check::check;
 use crate::error::GenerationError;
+use crate::given;
 use crate::live::{GenerationEvent, Live};
 use crate::resolve::{self, Resolver};
 use crate::spec_json::spec_to_json;
@@ -88,7 +89,10 @@ impl Generations {
             resolve::vae(&self.inner.resolver, vae).await?;
         }
         resolve::tagged_loras(&self.inner.resolver, &tagged(&spec.prompt)?.loras).await?;
-        for sha256 in spec.init_image.into_iter().chain(spec.inpaint.as_ref().map(|inpaint| inpaint.mask)) {
+        for control in &spec.controls {
+            resolve::control_net(&self.inner.resolver, &control.model).await?;
+        }
+        for sha256 in given::assets(spec) {
             catalogue.asset(&sha256).await?.ok_or(GenerationError::NoSuchAsset { sha256 })?;
         }
         let spec_json = spec_to_json(spec);

@@ -13,7 +13,7 @@ mod write;
 pub(crate) use picture::{EncodeError, encode, most_recipe_bytes};
 
 use paintbox_domain::Sha256;
-use paintbox_domain::generation::{Inpaint, InpaintArea, MaskedContent, Sampler, Schedule};
+use paintbox_domain::generation::{Canny, ControlNetFile, Inpaint, InpaintArea, MaskedContent, Sampler, Schedule};
 
 /// A recipe. What nobody wrote down is empty or none.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,6 +25,8 @@ pub struct Recipe {
     pub sampler: Option<Sampler>,
     pub schedule: Option<Schedule>,
     pub guidance_scale: Option<f32>,
+    /// Of a network that edits pictures.
+    pub image_guidance_scale: Option<f32>,
     pub seed: Option<u64>,
     /// Pixels.
     pub width: Option<u32>,
@@ -41,6 +43,7 @@ pub struct Recipe {
     pub vae: Option<Resource>,
     pub loras: Vec<LoraResource>,
     pub embeddings: Vec<Resource>,
+    pub controls: Vec<ControlResource>,
     /// The program that made the picture, and its version, in its own words.
     pub program: Option<String>,
 }
@@ -75,6 +78,25 @@ impl Masked {
 pub struct LoraResource {
     pub resource: Resource,
     pub weight: f32,
+}
+
+/// A ControlNet and how it was used; the picture that it led by no recipe holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ControlResource {
+    pub resource: Resource,
+    pub canny: Option<Canny>,
+    pub strength: f32,
+    /// Fractions of the steps.
+    pub start: f32,
+    pub end: f32,
+}
+
+impl ControlResource {
+    pub(crate) fn of(control: &ControlNetFile) -> Self {
+        let ControlNetFile { name, sha256, canny, strength, start, end, .. } = control;
+        let resource = Resource::of_file(name, Some(sha256));
+        Self { resource, canny: *canny, strength: *strength, start: *start, end: *end }
+    }
 }
 
 impl Resource {

@@ -182,6 +182,54 @@ pub(crate) async fn embeddings(resolver: &Resolver, prompts: [&str; 2]) -> Resul
     Ok(files)
 }
 
+/// A ControlNet on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ControlNetWeights {
+    pub(crate) file: ModelFile,
+    /// The name that recipes call it by.
+    pub(crate) name: String,
+    /// The `config.json` beside the weights.
+    pub(crate) config: Option<ModelFile>,
+}
+
+impl ControlNetWeights {
+    /// A file that is named as weights of all models are is called after its folder's page.
+    fn new(file: ModelFile, page: &str, beside: impl Iterator<Item = ModelFile>) -> Self {
+        let stem = stem(&file.name).to_owned();
+        let name = if stem.starts_with("diffusion_pytorch_model") { page.to_owned() } else { stem };
+        let folder = file.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let config = if folder.is_empty() { "config.json".to_owned() } else { format!("{folder}/config.json") };
+        let config = beside.into_iter().find(|file| file.name == config);
+        Self { file, name, config }
+    }
+}
+
+/// The weights of the ControlNet that `reference` names.
+pub(crate) async fn control_net(resolver: &Resolver, reference: &str) -> Result<ControlNetWeights, GenerationError> {
+    if let Some(files) = resolver.on_disk(reference).await? {
+        let path = reference.trim().trim_end_matches('/');
+        let page = path.rsplit('/').next().unwrap_or(path).to_owned();
+        let weights = |file: &&ModelFile| FileFormat::from_file_name(&file.name) == FileFormat::Safetensors;
+        // A repository's full weights come before their half-precision copy in the order of names.
+        let plain = |file: &&ModelFile| weights(file) && !file.name.contains(".fp16.");
+        let main = files.iter().find(plain).or_else(|| files.iter().find(weights)).cloned();
+        let main = main.ok_or_else(|| GenerationError::NotLocal { model: reference.to_owned() })?;
+        return Ok(ControlNetWeights::new(main, &page, files.into_iter()));
+    }
+    let found = Found::of(&resolver.catalogue, reference).await?;
+    let version = found.version()?;
+    let main = found.named_file(version).or_else(|| main_weights(version)).ok_or_else(|| found.not_local())?;
+    if let Some(artifact) = &main.artifact
+        && !matches!(artifact.kind, ModelKind::ControlNet | ModelKind::Unknown | ModelKind::Other)
+    {
+        let (model, found) = (reference.to_owned(), artifact.kind);
+        return Err(GenerationError::WrongKind { model, found, wanted: ModelKind::ControlNet });
+    }
+    let file = model_file(main).ok_or_else(|| found.not_local())?;
+    let beside = version.files.iter().filter_map(model_file);
+    Ok(ControlNetWeights::new(file, &found.detail.summary.name, beside))
+}
+
 /// The file under the name that recipes call it by.
 fn lora_file(file: ModelFile, lora: &LoraUse) -> LoraFile {
     let (name, text_encoder_weight) = (stem(&file.name).to_owned(), lora.text_encoder_weight.unwrap_or(lora.weight));

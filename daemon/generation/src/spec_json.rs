@@ -3,7 +3,8 @@
 //! Field names are part of the catalogue's format: they may be added to, never renamed.
 
 use paintbox_domain::generation::{
-    GenerationSpec, InpaintUse, LoraUse, MaskedContent, PaintSettings, PictureFormat, Sampler, Schedule,
+    Canny, ControlNetUse, GenerationSpec, InpaintUse, LoraUse, MaskedContent, PaintSettings, PictureFormat, Sampler,
+    Schedule,
 };
 use paintbox_domain::{Architecture, Sha256};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,39 @@ struct SpecRow {
     quality: Option<u8>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inpaint: Option<InpaintRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image_guidance_scale: Option<f32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    controls: Vec<ControlRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ControlRow {
+    model: String,
+    image: String,
+    /// Thresholds, the lower first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canny: Option<(u32, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    strength: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<f32>,
+}
+
+impl ControlRow {
+    fn of(control: &ControlNetUse) -> Self {
+        let ControlNetUse { model, image, canny, strength, start, end } = control.clone();
+        let canny = canny.map(|canny| (canny.low, canny.high));
+        Self { model, image: image.to_string(), canny, strength, start, end }
+    }
+
+    fn read(self) -> Option<ControlNetUse> {
+        let Self { model, image, canny, strength, start, end } = self;
+        let canny = canny.map(|(low, high)| Canny { low, high });
+        Some(ControlNetUse { model, image: image.parse().ok()?, canny, strength, start, end })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,11 +145,15 @@ struct SettingsRow {
     architecture: String,
     steps: u32,
     guidance_scale: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image_guidance_scale: Option<f32>,
     sampler: String,
     schedule: String,
     width: u32,
     height: u32,
     clip_skip: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    strength: Option<f32>,
 }
 
 /// The specification as its row keeps it. Equal specifications give equal text.
@@ -141,6 +179,8 @@ pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
         format: spec.format.map(|format| format.to_string()),
         quality: spec.quality,
         inpaint: spec.inpaint.as_ref().map(InpaintRow::of),
+        image_guidance_scale: spec.image_guidance_scale,
+        controls: spec.controls.iter().map(ControlRow::of).collect(),
     };
     serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
 }
@@ -171,6 +211,8 @@ pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
         format: row.format.as_deref().and_then(PictureFormat::from_name),
         quality: row.quality,
         inpaint: row.inpaint.and_then(InpaintRow::read),
+        image_guidance_scale: row.image_guidance_scale,
+        controls: row.controls.into_iter().filter_map(ControlRow::read).collect(),
     })
 }
 
@@ -181,11 +223,13 @@ pub(crate) fn settings_to_json(settings: &PaintSettings) -> String {
         architecture: settings.architecture.to_string(),
         steps: settings.steps,
         guidance_scale: settings.guidance_scale,
+        image_guidance_scale: settings.image_guidance_scale,
         sampler: settings.sampler.to_string(),
         schedule: settings.schedule.to_string(),
         width: settings.width,
         height: settings.height,
         clip_skip: settings.clip_skip,
+        strength: settings.strength,
     };
     serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
 }
@@ -198,11 +242,13 @@ pub fn settings_from_json(text: &str) -> Option<PaintSettings> {
         architecture: Architecture::from_name(&row.architecture)?,
         steps: row.steps,
         guidance_scale: row.guidance_scale,
+        image_guidance_scale: row.image_guidance_scale,
         sampler: Sampler::from_name(&row.sampler)?,
         schedule: Schedule::from_name(&row.schedule)?,
         width: row.width,
         height: row.height,
         clip_skip: row.clip_skip,
+        strength: row.strength,
     })
 }
 
@@ -232,6 +278,15 @@ mod tests {
                 only_masked: true,
                 padding: None,
             }),
+            image_guidance_scale: Some(1.2),
+            controls: vec![ControlNetUse {
+                model: "civitai:9".into(),
+                image: Sha256::from_bytes([9; 32]),
+                canny: Some(Canny { low: 50, high: 150 }),
+                strength: Some(0.5),
+                start: None,
+                end: Some(0.8),
+            }],
             ..GenerationSpec::default()
         };
         assert_eq!(spec_from_json(&spec_to_json(&spec)).unwrap(), spec);
@@ -239,11 +294,13 @@ mod tests {
             architecture: Architecture::Sd1,
             steps: 20,
             guidance_scale: 7.5,
+            image_guidance_scale: Some(1.5),
             sampler: Sampler::Ddim,
             schedule: Schedule::Normal,
             width: 512,
             height: 768,
             clip_skip: 1,
+            strength: Some(0.5),
         };
         assert_eq!(settings_from_json(&settings_to_json(&settings)), Some(settings));
     }

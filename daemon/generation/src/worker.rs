@@ -3,7 +3,7 @@
 use crate::error::GenerationError;
 use crate::given;
 use crate::queue::Inner;
-use crate::recipe::{LoraResource, Masked, Recipe, Resource, encode};
+use crate::recipe::{ControlResource, LoraResource, Masked, Recipe, Resource, encode};
 use crate::resolve::{self, LocalLora};
 use crate::spec_json::{settings_to_json, spec_from_json};
 use crate::tags::{Tagged, tagged};
@@ -141,6 +141,11 @@ impl Worker {
         for lora in &spec.loras {
             loras.push(resolve::lora(&inner.resolver, lora).await?);
         }
+        let mut controls = Vec::new();
+        for control in &spec.controls {
+            let weights = resolve::control_net(&inner.resolver, &control.model).await?;
+            controls.push(given::control(&inner.store, control, weights)?);
+        }
         let Tagged { prompt, loras: tags } = tagged(&spec.prompt)?;
         loras.extend(resolve::tagged_loras(&inner.resolver, &tags).await?);
         let recipe_loras = loras.iter().map(recipe_of).collect();
@@ -152,12 +157,14 @@ impl Worker {
             model: model.files,
             vae,
             loras: loras.into_iter().map(|lora| lora.file).collect(),
+            controls,
             embeddings: resolve::embeddings(&inner.resolver, [&prompt, &spec.negative_prompt]).await?,
             prompt,
             negative_prompt: spec.negative_prompt.clone(),
             seed: spec.seed.unwrap_or_default(),
             steps: spec.steps,
             guidance_scale: spec.guidance_scale,
+            image_guidance_scale: spec.image_guidance_scale,
             sampler: spec.sampler,
             schedule: spec.schedule,
             width: spec.width,
@@ -194,11 +201,13 @@ impl Worker {
             width: Some(settings.width),
             height: Some(settings.height),
             clip_skip: Some(settings.clip_skip),
-            strength: request.init.as_ref().map(|init| init.strength),
+            image_guidance_scale: settings.image_guidance_scale,
+            strength: settings.strength,
             masked: request.init.as_ref().and_then(|init| init.inpaint.as_ref()).map(Masked::of),
             model: Some(Resource::of_file(&model.name, model.main.as_ref())),
             vae: request.vae.as_ref().map(|vae| Resource::of_file(resolve::stem(&vae.name), Some(&vae.sha256))),
             loras: recipe_loras,
+            controls: request.controls.iter().map(ControlResource::of).collect(),
             program: Some(PROGRAM.to_owned()),
             ..Recipe::default()
         };

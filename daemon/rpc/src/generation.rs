@@ -8,7 +8,8 @@ use crate::status::{error_message, failure_status, invalid, status};
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{GenerationQuery, GenerationRecord};
 use paintbox_domain::generation::{
-    GenerationSpec, InpaintUse, JobState, LoraUse, MaskedContent, PictureFormat, Progress, Sampler, Schedule,
+    Canny, ControlNetUse, GenerationSpec, InpaintUse, JobState, LoraUse, MaskedContent, PictureFormat, Progress,
+    Sampler, Schedule,
 };
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_generation::{GenerationError, GenerationEvent, Generations, spec_from_json};
@@ -61,6 +62,7 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
         seed: message.seed,
         steps: message.steps,
         guidance_scale: message.guidance_scale,
+        image_guidance_scale: message.image_guidance_scale,
         sampler,
         schedule,
         width: message.width,
@@ -73,6 +75,7 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
         format,
         quality: quality.transpose()?,
         inpaint: message.inpaint.as_ref().map(inpaint).transpose()?,
+        controls: message.controls.into_iter().map(control).collect::<Result<_, _>>()?,
     })
 }
 
@@ -92,6 +95,31 @@ fn inpaint(message: &v1::Inpaint) -> Result<InpaintUse, Status> {
         only_masked: message.only_masked,
         padding: message.padding,
     })
+}
+
+fn control(message: v1::ControlNet) -> Result<ControlNetUse, Status> {
+    let usual = Canny::default();
+    let canny =
+        |canny: v1::Canny| Canny { low: canny.low.unwrap_or(usual.low), high: canny.high.unwrap_or(usual.high) };
+    Ok(ControlNetUse {
+        image: parse_asset(&message.image)?,
+        model: message.model,
+        canny: message.canny.map(canny),
+        strength: message.strength,
+        start: message.start,
+        end: message.end,
+    })
+}
+
+fn control_message(control: ControlNetUse) -> v1::ControlNet {
+    v1::ControlNet {
+        model: control.model,
+        image: names::asset(&control.image),
+        canny: control.canny.map(|canny| v1::Canny { low: Some(canny.low), high: Some(canny.high) }),
+        strength: control.strength,
+        start: control.start,
+        end: control.end,
+    }
 }
 
 fn inpaint_message(inpaint: &InpaintUse) -> v1::Inpaint {
@@ -114,6 +142,7 @@ fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
         seed: spec.seed,
         steps: spec.steps,
         guidance_scale: spec.guidance_scale,
+        image_guidance_scale: spec.image_guidance_scale,
         sampler: spec.sampler.map(|sampler| sampler.to_string()).unwrap_or_default(),
         schedule: spec.schedule.map(|schedule| schedule.to_string()).unwrap_or_default(),
         width: spec.width,
@@ -126,6 +155,7 @@ fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
         format: spec.format.map(|format| format.to_string()).unwrap_or_default(),
         quality: spec.quality.map(u32::from),
         inpaint: spec.inpaint.as_ref().map(inpaint_message),
+        controls: spec.controls.into_iter().map(control_message).collect(),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Family {
 const PROMISED_MEAN: f64 = 1.0;
 
 /// The weight that stands for training (`make_families.py`, `weight`).
-fn weight(component: &str, name: &str, shape: &[usize]) -> Vec<f32> {
+pub(super) fn weight(component: &str, name: &str, shape: &[usize]) -> Vec<f32> {
     let mut crc = !0_u32;
     for byte in format!("{component}.{name}").bytes() {
         crc ^= u32::from(byte);
@@ -51,7 +51,7 @@ fn weight(component: &str, name: &str, shape: &[usize]) -> Vec<f32> {
 }
 
 /// A safetensors file of f32 tensors.
-fn write(path: &Path, tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) {
+pub(super) fn write(path: &Path, tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) {
     let bytes: BTreeMap<&String, Vec<u8>> = tensors
         .iter()
         .map(|(name, (_, values))| (name, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
@@ -174,7 +174,7 @@ fn predicts(name: &str, family: &Family, index: &Index, blueprint: &Blueprint, g
     });
     let conditions = Conditions { context: of("context"), added };
     for time in [437.31, 981.0] {
-        let ours = unet.forward(&of("sample"), time, &conditions).unwrap();
+        let ours = unet.forward(&of("sample"), time, &conditions, None).unwrap();
         close(&format!("{name} at {time}"), &ours, &of(&format!("out.t{time}")));
     }
 }

@@ -60,7 +60,7 @@ impl Case {
             width: 64,
             height: 64,
             rgb: init.to_vec(),
-            strength,
+            strength: Some(strength),
             inpaint: self.mask.map(inpaint),
         });
         PaintRequest {
@@ -116,7 +116,7 @@ fn masked_pictures_are_those_of_diffusers_under_the_masks_of_a1111() {
 fn masked(mask: Vec<u8>, area: InpaintArea) -> PaintRequest {
     let init = GoldenTensors::open("inpainting.safetensors").bytes("init");
     let inpaint = Inpaint { mask, invert: false, blur: 0, content: MaskedContent::Original, area };
-    let init = InitImage { width: 64, height: 64, rgb: init, strength: 0.8, inpaint: Some(inpaint) };
+    let init = InitImage { width: 64, height: 64, rgb: init, strength: Some(0.8), inpaint: Some(inpaint) };
     PaintRequest { steps: Some(3), init: Some(init), ..request(&single_file()) }
 }
 
@@ -155,7 +155,7 @@ fn a_part_of_a_picture_of_any_size_is_painted_at_the_models_own() {
         content: MaskedContent::Original,
         area: InpaintArea::OnlyMasked { padding: 4 },
     };
-    let (rgb, strength) = (vec![90; width * height * 3], 0.8);
+    let (rgb, strength) = (vec![90; width * height * 3], Some(0.8));
     let init = InitImage { width: 150, height: 101, rgb, strength, inpaint: Some(inpaint) };
     let painting = engine()
         .paint(&PaintRequest { steps: Some(2), init: Some(init), ..request(&single_file()) }, &Silence)

@@ -53,6 +53,8 @@ pub(crate) enum Inputs {
     Latents,
     /// Latents, a mask, and the latents of a picture without what is masked.
     Inpainting,
+    /// Latents, and those of a picture that is to be changed as the prompt says (Brooks et al. 2023).
+    Editing,
 }
 
 /// The pooled prompt and sinusoids of sizes.
@@ -182,6 +184,7 @@ fn inputs(index: &Index, unet: &UnetShape, vae: &VaeShape) -> Result<Inputs, Eng
     match unet.in_channels {
         given if given == latents => Ok(Inputs::Latents),
         given if given == 2 * latents + 1 => Ok(Inputs::Inpainting),
+        given if given == 2 * latents => Ok(Inputs::Editing),
         given => Err(EngineError::UnsupportedInputs { model: index.model.clone(), given, latents }),
     }
 }

@@ -74,6 +74,28 @@ impl UnetConfig {
     }
 }
 
+/// A ControlNet's `config.json`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ControlNetConfig {
+    /// Whether only the means of what is added count.
+    pub(crate) global_pool_conditions: Option<bool>,
+    controlnet_conditioning_channel_order: Option<String>,
+    class_embed_type: Option<String>,
+    encoder_hid_dim_type: Option<String>,
+}
+
+impl ControlNetConfig {
+    /// Refuses variations of the network that the tensors alone would not give away.
+    pub(crate) fn check(&self, file: &str) -> Result<(), EngineError> {
+        let setting = Setting { file };
+        let order = self.controlnet_conditioning_channel_order.as_deref();
+        setting.only("controlnet_conditioning_channel_order", order, "rgb")?;
+        setting.absent("class_embed_type", self.class_embed_type.as_deref())?;
+        setting.absent("encoder_hid_dim_type", self.encoder_hid_dim_type.as_deref())
+    }
+}
+
 /// `text_encoder/config.json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

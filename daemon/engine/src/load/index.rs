@@ -62,13 +62,15 @@ pub(crate) fn index(model: &[ModelFile]) -> Result<Index, EngineError> {
 }
 
 /// What `model_index.json` may call itself.
-const PIPELINES: [&str; 6] = [
+const PIPELINES: [&str; 8] = [
     "StableDiffusionPipeline",
     "StableDiffusionImg2ImgPipeline",
     "StableDiffusionInpaintPipeline",
+    "StableDiffusionInstructPix2PixPipeline",
     "StableDiffusionXLPipeline",
     "StableDiffusionXLImg2ImgPipeline",
     "StableDiffusionXLInpaintPipeline",
+    "StableDiffusionXLInstructPix2PixPipeline",
 ];
 
 fn is_safetensors(file: &ModelFile) -> bool {

@@ -2,6 +2,7 @@
 
 mod blueprint;
 mod config;
+mod control;
 mod delta;
 mod embedding;
 mod family;
@@ -12,6 +13,7 @@ mod text;
 mod weights;
 
 pub(crate) use blueprint::{Blueprint, Inputs, blueprint};
+pub(crate) use control::ControlNetPlan;
 pub(crate) use embedding::{Embedding, embeddings};
 pub(crate) use family::{AddedSizes, painted};
 pub(crate) use index::{Index, index};

@@ -1,12 +1,15 @@
 //! The networks of the Stable Diffusion family, with diffusers' parameter names.
 
 mod clip;
+mod control;
 mod resnet;
 mod transformer;
+mod trunk;
 mod unet;
 mod vae;
 
 pub(crate) use clip::{ClipShape, ClipText, Gelu, Layers, Replaced};
+pub(crate) use control::{ControlNet, ControlNetShape};
 pub(crate) use unet::{Conditions, Level, Unet, UnetShape};
 pub(crate) use vae::{Vae, VaeEncoding, VaeShape};
 
@@ -50,11 +53,11 @@ mod tests {
         with_tiny_model(|index, blueprint| {
             let unet = load(index, Component::Unet, |weights| Unet::load(weights, &blueprint.unet));
             for t in [0.0, 1.0, 437.31, 500.0, 981.0, 999.0] {
-                let ours = unet.forward(&goldens.tensor("sample"), t, &prompts).unwrap();
+                let ours = unet.forward(&goldens.tensor("sample"), t, &prompts, None).unwrap();
                 close(&format!("UNet at {t}"), &ours, &goldens.tensor(&format!("out.t{t}")));
             }
             let prompt = Conditions { context: prompts.context.narrow(0, 1, 1).unwrap(), added: None };
-            let ours = unet.forward(&goldens.tensor("odd"), 500.0, &prompt).unwrap();
+            let ours = unet.forward(&goldens.tensor("odd"), 500.0, &prompt, None).unwrap();
             close("UNet on sides that do not halve", &ours, &goldens.tensor("out.odd.t500"));
         });
     }

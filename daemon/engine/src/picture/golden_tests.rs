@@ -1,7 +1,8 @@
 //! Sizes and masks against Pillow's, OpenCV's and A1111's (`tests/goldens/make_inpainting.py`).
 
-use super::{Mask, Picture, Region, Rgb, filled, softened};
+use super::{Mask, Picture, Region, Rgb, canny, filled, softened};
 use crate::testing::{GoldenTensors, golden_json, note};
+use paintbox_domain::generation::Canny;
 use serde::Deserialize;
 
 struct Goldens {
@@ -83,6 +84,19 @@ fn a_painting_is_laid_over_as_a1111_does() {
     let ours = goldens.init.under(&painted, &soft);
     let (largest, mean) = goldens.compare("under", &ours);
     assert!(largest <= 2 && mean < 0.3);
+}
+
+#[test]
+fn edges_are_those_of_opencv() {
+    let goldens = GoldenTensors::open("controls.safetensors");
+    let picture = Rgb { width: 96, height: 80, bytes: goldens.bytes("edges.picture") };
+    for (low, high) in [(100, 200), (30, 90), (0, 0), (200, 600)] {
+        let edges = canny(&picture, Canny { low, high });
+        let golden = goldens.bytes(&format!("edges.{low}.{high}"));
+        let count = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == 255).count();
+        note(&format!("edges from {low} to {high}: {} of {}", count(&edges.bytes), edges.bytes.len()));
+        assert!(edges.bytes == golden, "{low} {high}: {} edges, and {}", count(&edges.bytes), count(&golden));
+    }
 }
 
 #[derive(Deserialize)]

@@ -2,12 +2,14 @@
 //! are, like every tool that recipes come from does.
 
 mod blur;
+mod canny;
 #[cfg(test)]
 mod golden_tests;
 mod mask;
 mod resize;
 
 pub(crate) use blur::filled;
+pub(crate) use canny::canny;
 pub(crate) use mask::{Region, softened};
 
 use crate::error::EngineError;

@@ -46,11 +46,13 @@ impl Generator for StepGenerator {
             architecture: Architecture::Sd1,
             steps: total_steps,
             guidance_scale: 7.0,
+            image_guidance_scale: None,
             sampler: Sampler::Euler,
             schedule: Schedule::Normal,
             width: 8,
             height: 8,
             clip_skip: 1,
+            strength: None,
         };
         let images = (0..u64::from(request.count))
             .map(|k| PaintedImage { seed: request.seed + k, width: 8, height: 8, rgb: vec![200; 192] })

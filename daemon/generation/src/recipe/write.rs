@@ -12,7 +12,7 @@
 //! them, and a picture whose model's name is a table loses all of its data (`image.schema.ts`,
 //! `imageMetadataResourceSchema`). So names of files are written without the characters that would have them quoted.
 
-use super::{LoraResource, Masked, Recipe, Resource, names};
+use super::{ControlResource, LoraResource, Masked, Recipe, Resource, names};
 use paintbox_domain::generation::{InpaintArea, MaskedContent};
 use std::fmt::Write as _;
 
@@ -73,11 +73,14 @@ impl Recipe {
             ("Model", name(&self.model)),
             ("VAE hash", digits(&self.vae)),
             ("VAE", name(&self.vae)),
+            ("Image CFG scale", self.image_guidance_scale.map(|scale| scale.to_string())),
             ("Denoising strength", self.strength.map(|strength| strength.to_string())),
         ];
         settings.extend(self.masked.into_iter().flat_map(of_mask).map(|(key, value)| (key, Some(value))));
+        settings.extend([("Clip skip", number(self.clip_skip.filter(|skip| *skip > 1)))]);
+        let controls = self.controls.iter().map(|control| Some(of_control(control)));
+        settings.extend(CONTROLS.into_iter().zip(controls));
         settings.extend([
-            ("Clip skip", number(self.clip_skip.filter(|skip| *skip > 1))),
             // Noise is made as on a CPU everywhere; A1111 would take a graphics card's otherwise.
             ("RNG", Some("CPU".to_owned())),
             ("Lora hashes", hashes_of(lora_hashes.collect())),
@@ -102,6 +105,33 @@ impl Recipe {
             .filter_map(|resource| Some((format!("embed:{}", resource.plain_name()), resource.short_digest()?)));
         model.into_iter().chain(vae).chain(loras).chain(embeddings).collect()
     }
+}
+
+/// What Mikubill's sd-webui-controlnet calls its units.
+const CONTROLS: [&str; 8] = [
+    "ControlNet 0",
+    "ControlNet 1",
+    "ControlNet 2",
+    "ControlNet 3",
+    "ControlNet 4",
+    "ControlNet 5",
+    "ControlNet 6",
+    "ControlNet 7",
+];
+
+/// What sd-webui-controlnet says of a unit (`scripts/infotext.py`).
+fn of_control(control: &ControlResource) -> String {
+    let ControlResource { resource, canny, strength, start, end } = control;
+    let module = if canny.is_some() { "canny" } else { "none" };
+    let digits =
+        resource.short_digest().and_then(|digits| Some(format!(" [{}]", digits.get(..8)?))).unwrap_or_default();
+    let thresholds =
+        canny.map_or_else(String::new, |canny| format!("Threshold A: {}, Threshold B: {}, ", canny.low, canny.high));
+    format!(
+        "Module: {module}, Model: {}{digits}, Weight: {strength}, Resize Mode: Crop and Resize, {thresholds}\
+         Guidance Start: {start}, Guidance End: {end}, Pixel Perfect: True, Control Mode: Balanced",
+        resource.plain_name()
+    )
 }
 
 /// What A1111 says of a mask (`modules/processing.py`, `StableDiffusionProcessingImg2Img.init`; `modules/ui.py`), each unless

@@ -258,11 +258,11 @@ impl ClipDims {
     }
 }
 
-fn count(has: impl Fn(usize) -> bool) -> usize {
+pub(super) fn count(has: impl Fn(usize) -> bool) -> usize {
     (0..MAX_COUNT).take_while(|&index| has(index)).count()
 }
 
-fn shape<const RANK: usize>(tensors: &impl TensorShapes, name: &str) -> Result<[usize; RANK], DimsError> {
+pub(super) fn shape<const RANK: usize>(tensors: &impl TensorShapes, name: &str) -> Result<[usize; RANK], DimsError> {
     let tensor = || name.to_owned();
     let found = tensors.shape_of(name).ok_or_else(|| DimsError::Missing { tensor: tensor() })?;
     let dims: [usize; RANK] = found.try_into().map_err(|_| DimsError::WrongRank {

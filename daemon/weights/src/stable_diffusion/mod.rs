@@ -6,12 +6,14 @@
 //! indices, with counts and widths read from the header, so that a smaller model of the same family works unchanged.
 
 mod clip_names;
+mod control;
 mod dims;
 mod open_clip_names;
 mod recipe;
 mod unet_names;
 mod vae_names;
 
+pub use control::{ControlNetDims, control_net_names};
 pub use dims::{ClipDims, DimsError, Middle, UnetDims, VaeDims};
 pub use recipe::{Recipe, Recipes, Take};
 

@@ -93,7 +93,7 @@ pub(super) fn canonical(local: &str, levels: &Levels) -> Named {
     canonical_name(local, levels).map_or(Named::NoPlace, |name| Named::one(name, Take::Whole))
 }
 
-fn canonical_name(local: &str, levels: &Levels) -> Option<String> {
+pub(super) fn canonical_name(local: &str, levels: &Levels) -> Option<String> {
     if let Some(name) = replace_stem(local, &ENDS) {
         return Some(name);
     }

@@ -1,7 +1,7 @@
 //! The text against A1111's rules, and against what CivitAI's own parsers made of it.
 
 use super::*;
-use paintbox_domain::generation::{Sampler, Schedule};
+use paintbox_domain::generation::{Canny, Sampler, Schedule};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -191,4 +191,18 @@ fn a_mask_is_written_as_a1111_writes_it() {
     let wanted = "Denoising strength: 0.5, Masked content: latent noise, Mask mode: Inpaint not masked, \
                   Inpaint area: Only masked, Masked area padding: 32, Mask blur: 4, Clip skip: 2";
     assert!(recipe.parameters_text().contains(wanted), "{}", recipe.parameters_text());
+}
+
+#[test]
+fn control_nets_are_written_as_their_extension_of_a1111_writes_them() {
+    let resource = named("control, canny", 0xef);
+    let canny = Some(Canny::default());
+    let control = ControlResource { resource, canny, strength: 0.5, start: 0.0, end: 0.8 };
+    let recipe = Recipe { image_guidance_scale: Some(1.5), controls: vec![control], ..plain() };
+    let text = recipe.parameters_text();
+    let wanted = "ControlNet 0: \"Module: canny, Model: control_ canny [efefefef], Weight: 0.5, Resize Mode: Crop and \
+                  Resize, Threshold A: 100, Threshold B: 200, Guidance Start: 0, Guidance End: 0.8, Pixel Perfect: True, \
+                  Control Mode: Balanced\", RNG: CPU";
+    assert!(text.contains(wanted), "{text}");
+    assert!(text.contains("Image CFG scale: 1.5, "), "{text}");
 }
