@@ -3,6 +3,7 @@
 mod control;
 mod inpaint;
 mod lora;
+mod noise;
 mod pictures;
 
 use crate::client::{Client, HUB_DEADLINE, LOCAL_DEADLINE, call};
@@ -14,6 +15,7 @@ use crate::session::Session;
 use control::ControlArgument;
 use inpaint::InpaintArguments;
 use lora::LoraArgument;
+use noise::NoiseArguments;
 use paintbox_proto::v1;
 pub(crate) use pictures::fetch;
 use pictures::{Format, Target};
@@ -50,8 +52,10 @@ pub(crate) struct Arguments {
     /// How closely a model that edits pictures (instruct-pix2pix) keeps to the init image [default: 1.5]
     #[arg(long, value_name = "F", requires = "init_image")]
     image_cfg: Option<f32>,
-    /// euler, euler_a, heun, dpm_2, dpm_2_a, lms, dpmpp_2s_a, dpmpp_2m, dpmpp_sde, dpmpp_2m_sde, dpmpp_2m_sde_heun,
-    /// dpmpp_3m_sde, ddim or lcm, or another program's name for it
+    /// Bring guided predictions back to the spread of unguided ones, 0 to 1; 0.7 helps where colours burn out
+    #[arg(long, value_name = "F")]
+    cfg_rescale: Option<f32>,
+    /// The solver, such as euler_a, dpmpp_2m_sde or "DPM++ 2M Karras"; a wrong name is answered with all that there are
     #[arg(long)]
     sampler: Option<String>,
     /// normal, karras, ddim_uniform, simple, sgm_uniform, exponential, beta or ays
@@ -93,6 +97,8 @@ pub(crate) struct Arguments {
     /// Of JPEGs, from 1 to 100 [default: 90]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     quality: Option<u32>,
+    #[command(flatten)]
+    noise: NoiseArguments,
 }
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
@@ -209,6 +215,8 @@ fn spec(arguments: &Arguments, format: Format) -> v1::GenerationSpec {
         strength: arguments.strength,
         format: format.as_str().to_owned(),
         quality: arguments.quality,
+        noise: arguments.noise.message(),
+        guidance_rescale: arguments.cfg_rescale,
         ..v1::GenerationSpec::default()
     }
 }

@@ -1,6 +1,9 @@
 //! A picture wanted, a picture made, and the port between the queue and the engine.
 
 mod names;
+mod noise;
+
+pub use noise::{NoiseProblem, NoiseSettings, NoiseSource};
 
 use crate::kind::closed_names;
 use crate::{Architecture, Failure, Sha256};
@@ -23,9 +26,20 @@ closed_names! {
         DpmPlusPlus2mSde = "dpmpp_2m_sde",
         DpmPlusPlus2mSdeHeun = "dpmpp_2m_sde_heun",
         DpmPlusPlus3mSde = "dpmpp_3m_sde",
+        /// The unified predictor and corrector of third order, with B(h) = h (ComfyUI's `uni_pc`, A1111's "UniPC").
+        UniPc = "uni_pc",
+        /// The same with B(h) = e^h − 1 (ComfyUI's `uni_pc_bh2`, diffusers' choice).
+        UniPcBh2 = "uni_pc_bh2",
+        /// Of second order, in ln σ, as diffusers has it.
+        Deis = "deis",
+        /// Heun's method, going back to more noise once or twice on the way (Xu et al. 2023).
+        Restart = "restart",
         Ddim = "ddim",
+        Ddpm = "ddpm",
         /// For latent consistency models.
         Lcm = "lcm",
+        /// For models distilled by trajectory consistency.
+        Tcd = "tcd",
     }
 }
 
@@ -154,6 +168,9 @@ pub struct GenerationSpec {
     /// Which part of the init image is painted.
     pub inpaint: Option<InpaintUse>,
     pub controls: Vec<ControlNetUse>,
+    pub noise: NoiseSettings,
+    /// How far guided predictions are brought back to the spread of those that the prompt alone leads to, 0 to 1.
+    pub guidance_rescale: Option<f32>,
 }
 
 /// A mask over the init image. `None` means: as A1111 does when nothing is said.
@@ -330,6 +347,8 @@ pub struct PaintRequest {
     pub clip_skip: Option<u32>,
     pub count: u32,
     pub init: Option<InitImage>,
+    pub noise: NoiseSettings,
+    pub guidance_rescale: Option<f32>,
 }
 
 /// The choices that were made for a request: what the recipe records.
@@ -347,6 +366,8 @@ pub struct PaintSettings {
     pub clip_skip: u32,
     /// Of a picture that is painted over another.
     pub strength: Option<f32>,
+    pub noise: NoiseSettings,
+    pub guidance_rescale: f32,
 }
 
 /// A finished picture: `rgb` holds `3 × width × height` bytes, row by row, sRGB.

@@ -6,7 +6,9 @@
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 
 use paintbox_domain::Sha256;
-use paintbox_domain::generation::{Control, Generator, ModelFile, PaintRequest, Phase, Progress, Sampler};
+use paintbox_domain::generation::{
+    Control, Generator, ModelFile, NoiseSettings, PaintRequest, Phase, Progress, Sampler,
+};
 use paintbox_engine::{DeviceChoice, Engine, EngineOptions};
 use std::cell::RefCell;
 use std::error::Error;
@@ -54,6 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         clip_skip: None,
         count: 1,
         init: None,
+        noise: NoiseSettings::default(),
+        guidance_rescale: None,
     };
     let watch = Watch { started: Instant::now(), seen: RefCell::default() };
     // Pictures of random weights may be anything, even no numbers.

@@ -3,7 +3,8 @@
 use crate::testing::{GoldenTensors, diffusers_folder, golden_json, lora, note, single_file, tiny_folder};
 use crate::{DeviceChoice, Engine, EngineOptions};
 use paintbox_domain::generation::{
-    Control, Generator, InitImage, ModelFile, PaintRequest, PaintedImage, Phase, Progress, Sampler, Schedule,
+    Control, Generator, InitImage, ModelFile, NoiseSettings, NoiseSource, PaintRequest, PaintedImage, Phase, Progress,
+    Sampler, Schedule,
 };
 use paintbox_domain::{ErrorClass, reason};
 use serde::Deserialize;
@@ -94,6 +95,8 @@ fn request(model: &[ModelFile]) -> PaintRequest {
         clip_skip: None,
         count: 1,
         init: None,
+        noise: NoiseSettings::default(),
+        guidance_rescale: None,
     }
 }
 
@@ -318,6 +321,81 @@ fn a_cancelled_painting_stops_within_one_step() {
         assert_eq!((last.phase, last.step, last.image_index), (phase, step, 0), "nothing was done after the wish");
     }
     assert!(engine.paint(&PaintRequest { steps: Some(1), ..request(&single_file()) }, &Silence).is_ok());
+}
+
+/// Over an init image, with a prompt that changes on the way: every step is counted, nothing is left unfinished, and who
+/// asks to stop is heard at the next step.
+#[test]
+fn every_sampler_paints_over_images_by_changing_prompts_and_stops_when_asked() {
+    let init = GoldenTensors::open("pictures.safetensors").bytes("init");
+    let mut engine = engine();
+    for sampler in Sampler::ALL {
+        let request = PaintRequest {
+            prompt: "[red:blue:0.5] heart".to_owned(),
+            sampler: Some(*sampler),
+            // As many as Restart needs to go back, of which a third is painted.
+            steps: Some(if *sampler == Sampler::Restart { 66 } else { 10 }),
+            init: Some(InitImage { width: 64, height: 64, rgb: init.clone(), strength: Some(0.34), inpaint: None }),
+            ..request(&single_file())
+        };
+        let listener = Listener::new(|_| false);
+        let painted = engine.paint(&request, &listener).unwrap();
+        let heard = listener.heard.into_inner();
+        let last = heard.iter().rfind(|progress| progress.phase == Phase::Sampling).unwrap();
+        assert_eq!(last.step, last.total_steps, "{sampler}");
+        let plain = PaintRequest { prompt: "red heart".to_owned(), ..request.clone() };
+        if *sampler != Sampler::Restart {
+            assert_ne!(
+                engine.paint(&plain, &Silence).unwrap().images,
+                painted.images,
+                "{sampler} heard only the first"
+            );
+        }
+        let listener = Listener::new(|progress: &Progress| progress.phase == Phase::Sampling && progress.step == 1);
+        assert_eq!(engine.paint(&request, &listener).unwrap_err().reason, reason::CANCELLED, "{sampler}");
+        assert_eq!(listener.heard.into_inner().last().unwrap().step, 1, "{sampler}");
+    }
+}
+
+#[test]
+fn settings_of_noise_reach_the_picture() {
+    let mut engine = engine();
+    let plain = PaintRequest {
+        steps: Some(4),
+        sampler: Some(Sampler::EulerAncestral),
+        guidance_scale: Some(5.0),
+        ..request(&single_file())
+    };
+    let mut paint = |noise: NoiseSettings, guidance_rescale: Option<f32>, count: u32| {
+        let request = PaintRequest { noise, guidance_rescale, count, ..plain.clone() };
+        let painting = engine.paint(&request, &Silence).unwrap();
+        assert_eq!(painting.settings.noise, noise);
+        painting.images
+    };
+    let usual = NoiseSettings::default();
+    let first = paint(usual, None, 2);
+    let said = NoiseSettings { source: Some(NoiseSource::Cpu), eta: Some(1.0), s_noise: Some(1.0), ..usual };
+    assert_eq!(paint(said, Some(0.0), 1)[0], first[0], "what is usual may be said");
+    let varied = NoiseSettings { subseed: Some(5), subseed_strength: Some(0.2), ..usual };
+    let others = [
+        paint(NoiseSettings { source: Some(NoiseSource::Nvidia), ..usual }, None, 1),
+        paint(NoiseSettings { eta_seed_delta: Some(31337), ..usual }, None, 1),
+        paint(NoiseSettings { resize_from: Some((32, 32)), ..usual }, None, 1),
+        paint(NoiseSettings { eta: Some(0.5), ..usual }, None, 1),
+        paint(NoiseSettings { s_noise: Some(0.5), ..usual }, None, 1),
+        paint(usual, Some(0.7), 1),
+        paint(varied, None, 2),
+    ];
+    for (number, images) in others.iter().enumerate() {
+        assert_ne!(images[0].rgb, first[0].rgb, "{number}");
+        assert_eq!(images[0].seed, 0);
+    }
+    let [.., variations] = &others;
+    assert_eq!(variations[1].seed, 0, "variations share their seed");
+    assert_ne!(variations[1].rgb, variations[0].rgb);
+    assert_eq!(first[1].seed, 1);
+    let second = NoiseSettings { subseed: Some(6), ..varied };
+    assert_eq!(paint(second, None, 1)[0].rgb, variations[1].rgb, "the second of several is the next subseed's");
 }
 
 #[test]

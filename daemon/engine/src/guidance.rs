@@ -5,7 +5,7 @@ use crate::error::EngineError;
 use crate::model::{Model, Spoken, Wording};
 use crate::networks::Conditions;
 use crate::sample::evaluations;
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use paintbox_domain::generation::{PaintRequest, PaintSettings};
 use std::collections::BTreeSet;
 
@@ -18,6 +18,8 @@ pub(crate) struct Guidance {
     embeddings: Vec<String>,
     /// Of a network that edits pictures: how far to lead from what it would do without the picture.
     image_scale: Option<f64>,
+    /// φ of Lin et al. 2023, section 3.4.
+    rescale: f64,
     /// What was said last, as it mostly stays the same from one evaluation to the next.
     last: Option<(Vec<usize>, Said)>,
 }
@@ -57,7 +59,8 @@ impl Guidance {
             positive.iter().chain(&negative).flat_map(|spoken| &spoken.words).copied().collect();
         let embeddings = said.into_iter().map(|number| lexicon.name(number).to_owned()).collect();
         let image_scale = settings.image_guidance_scale.map(f64::from);
-        Ok(Self { positive, negative, scale, image_scale, embeddings, last: None })
+        let rescale = f64::from(settings.guidance_rescale);
+        Ok(Self { positive, negative, scale, image_scale, rescale, embeddings, last: None })
     }
 
     /// The names of the textual inversions that the prompts say.
@@ -78,8 +81,8 @@ impl Guidance {
         evaluation: usize,
     ) -> Result<Tensor> {
         let count = self.positive.len();
-        let weights: Vec<f64> = self.positive.iter().map(|spoken| spoken.weight * self.scale).collect();
-        let image_scale = self.image_scale;
+        let weights: Vec<f64> = self.positive.iter().map(|spoken| spoken.weight).collect();
+        let (scale, image_scale, rescale) = (self.scale, self.image_scale, self.rescale);
         let said = self.said(evaluation)?;
         let repeated = |count: usize| x.repeat((count, 1, 1, 1));
         let (negative, positive) = match (&said.both, &said.negative) {
@@ -93,22 +96,24 @@ impl Guidance {
             }
             (None, None) => (None, unet.forward(&repeated(count)?, timestep, &said.positive)?),
         };
-        let mut parts = (0..count).map(|part| positive.narrow(0, part, 1)).zip(&weights);
-        match negative {
-            Some(negative) => {
-                let base = match (image_scale, &said.negative) {
-                    (Some(scale), Some(said)) => {
-                        let blind = unet.forward(&without_picture(x)?, timestep, said)?;
-                        (&blind + ((&negative - &blind)? * scale)?)?
-                    }
-                    _ => negative.clone(),
-                };
-                parts.try_fold(base, |sum, (part, weight)| sum + ((part? - &negative)? * *weight)?)
+        let parts = || (0..count).map(|part| positive.narrow(0, part, 1)).zip(&weights);
+        let Some(negative) = negative else {
+            return parts().try_fold(positive.narrow(0, 0, 1)?.zeros_like()?, |sum, (part, weight)| {
+                sum + (part? * (weight * scale))?
+            });
+        };
+        let base = match (image_scale, &said.negative) {
+            (Some(scale), Some(said)) => {
+                let blind = unet.forward(&without_picture(x)?, timestep, said)?;
+                (&blind + ((&negative - &blind)? * scale)?)?
             }
-            None => {
-                parts.try_fold(positive.narrow(0, 0, 1)?.zeros_like()?, |sum, (part, weight)| sum + (part? * *weight)?)
-            }
-        }
+            _ => negative.clone(),
+        };
+        let led = |scale: f64| {
+            parts().try_fold(base.clone(), |sum, (part, weight)| sum + ((part? - &negative)? * (weight * scale))?)
+        };
+        let guided = led(scale)?;
+        if rescale > 0.0 { rescaled(&guided, &led(1.0)?, rescale) } else { Ok(guided) }
     }
 
     fn said(&mut self, evaluation: usize) -> Result<&Said> {
@@ -147,6 +152,22 @@ fn without_picture(x: &Tensor) -> Result<Tensor> {
     Tensor::cat(&[&x.narrow(1, 0, latents)?, &picture], 1)
 }
 
+/// Brings what was guided back to the spread of what the prompt alone leads to, by the part `rescale` (Lin et al. 2023,
+/// section 3.4; diffusers, `rescale_noise_cfg`).
+fn rescaled(guided: &Tensor, alone: &Tensor, rescale: f64) -> Result<Tensor> {
+    let spread = |predicted: &Tensor| -> Result<f64> {
+        let values: Vec<f32> = predicted.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+        let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
+        Ok(values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>().sqrt())
+    };
+    let (wanted, found) = (spread(alone)?, spread(guided)?);
+    // What is the same everywhere has no spread to bring back.
+    if found == 0.0 {
+        return Ok(guided.clone());
+    }
+    guided * (rescale * wanted / found + 1.0 - rescale)
+}
+
 /// Prompts one above the other; shorter ones repeat their last state, as in A1111 (`stack_conds`).
 fn stacked(parts: &[&Conditions]) -> Result<Conditions> {
     let longest = parts.iter().map(|part| part.context.dim(1)).collect::<Result<Vec<_>>>()?.into_iter().max();
@@ -164,4 +185,19 @@ fn stacked(parts: &[&Conditions]) -> Result<Conditions> {
         context: Tensor::cat(&contexts.collect::<Result<Vec<_>>>()?, 0)?,
         added: added.map(|added| Tensor::cat(&added, 0)).transpose()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{GoldenTensors, close};
+
+    #[test]
+    fn guided_predictions_are_rescaled_as_in_diffusers() {
+        let goldens = GoldenTensors::open("samplers.safetensors");
+        let (guided, alone) = (goldens.tensor("rescale.guided"), goldens.tensor("rescale.alone"));
+        close("rescaled", &rescaled(&guided, &alone, 0.7).unwrap(), &goldens.tensor("rescale.found"));
+        let flat = Tensor::zeros((1, 1, 2, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
+        close("flat", &rescaled(&flat, &flat, 1.0).unwrap(), &flat);
+    }
 }

@@ -7,7 +7,7 @@ use crate::load::{Blueprint, Inputs};
 use crate::model::Model;
 use crate::networks::ControlNet;
 use crate::picture::Rgb;
-use crate::sample::{Levels, NoiseLevel, NoiseSchedule, PictureNoise, StepContext, sample};
+use crate::sample::{Levels, NoiseLevel, NoiseSchedule, PictureNoise, Randomness, StepContext, sample};
 use crate::scene::{Kept, Scene, Start};
 use crate::settings::painted_steps;
 use candle_core::{Device, Tensor};
@@ -60,6 +60,7 @@ pub(crate) fn paint(
     reporter: &Reporter<'_>,
 ) -> Result<(Vec<PaintedImage>, Vec<String>), EngineError> {
     reporter.report(Phase::EncodingPrompt, 0, 0)?;
+    let randomness = Randomness::of(&settings.noise, settings.sampler);
     let mut guidance = Guidance::of(model, request, settings)?;
     if request.init.is_some() || model.blueprint.inputs != Inputs::Latents {
         reporter.report(Phase::EncodingImage, 0, 0)?;
@@ -69,8 +70,8 @@ pub(crate) fn paint(
     let leads: Vec<Lead<'_>> = leads.collect::<Result<_, _>>()?;
     let images = (0..request.count)
         .map(|index| {
-            let seed = request.seed.wrapping_add(u64::from(index));
-            let mut noise = PictureNoise::new(seed);
+            let seed = request.noise.seed_of(request.seed, index);
+            let mut noise = PictureNoise::of(request, index, model.blueprint.vae.factor());
             let start = scene.start(&mut noise).map_err(EngineError::computing("making the first latents"))?;
             let Start { latents, kept, beside } = start;
             reporter.report(Phase::Sampling, 0, index)?;
@@ -79,7 +80,7 @@ pub(crate) fn paint(
             let (leads, step_count) = (leads.as_slice(), levels.steps.len());
             let mut steps =
                 Steps { model, guidance, leads, kept, beside, reporter, image_index: index, step_count, done };
-            let mut latents = sample(settings.sampler, levels, latents, &mut noise, &mut steps)?;
+            let mut latents = sample(settings.sampler, levels, latents, &mut noise, randomness, &mut steps)?;
             if let Some(kept) = kept {
                 latents = kept.under(&latents).map_err(EngineError::computing("putting back what is kept"))?;
             }
@@ -132,6 +133,10 @@ impl StepContext for Steps<'_> {
 
     fn level(&self, sigma: f64) -> NoiseLevel {
         self.model.blueprint.noise.level(sigma)
+    }
+
+    fn sigma_at(&self, timestep: f64) -> f64 {
+        self.model.blueprint.noise.sigma_at(timestep)
     }
 
     fn stepped(&mut self, index: usize, x: &Tensor) -> Result<(), EngineError> {

@@ -105,7 +105,8 @@ impl<'a> Scene<'a> {
     pub(crate) fn start(&self, noise: &mut PictureNoise) -> Computed<Start> {
         let inputs = self.model.blueprint.inputs;
         let encoded = self.encoded.as_ref().map(|encoded| self.sampled(encoded, noise)).transpose()?;
-        let first = noise.tensor(&self.shape)?;
+        let [_, channels, height, width] = self.shape;
+        let first = noise.first((channels, height, width))?;
         let sigma = self.levels.steps.first().map_or(self.levels.last_sigma, |level| level.sigma);
         let content = self.canvas.as_ref().and_then(|canvas| canvas.masked.as_ref()).map(Masked::content);
         let kept = encoded.clone().zip(self.mask.clone()).map(|(latents, mask)| Kept { latents, mask });

@@ -5,7 +5,8 @@ use crate::error::EngineError;
 use crate::load::{Blueprint, ControlNetPlan, Inputs};
 use crate::sample::TRAINING_STEPS;
 use paintbox_domain::generation::{
-    Canny, ControlNetFile, InitImage, Inpaint, InpaintArea, PaintRequest, PaintSettings, Sampler,
+    Canny, ControlNetFile, InitImage, Inpaint, InpaintArea, NoiseProblem, NoiseSettings, PaintRequest, PaintSettings,
+    Sampler,
 };
 use std::fmt::Display;
 
@@ -33,6 +34,8 @@ pub(crate) fn defaults(blueprint: &Blueprint) -> PaintSettings {
         height: blueprint.default_size.1,
         clip_skip: blueprint.default_clip_skip,
         strength: None,
+        noise: NoiseSettings::default(),
+        guidance_rescale: 0.0,
     }
 }
 
@@ -58,6 +61,8 @@ pub(crate) fn resolve(
         height: request.height.unwrap_or(start.1),
         clip_skip: request.clip_skip.unwrap_or(defaults.clip_skip),
         strength: request.init.as_ref().map(|init| init.strength.unwrap_or(default_strength(blueprint))),
+        noise: request.noise,
+        guidance_rescale: request.guidance_rescale.unwrap_or(defaults.guidance_rescale),
     };
     let layers = blueprint.texts.iter().map(|text| text.shape.layers).min().unwrap_or_default();
     require(settings.steps >= 1 && settings.steps as usize <= TRAINING_STEPS, "steps", settings.steps, || {
@@ -72,6 +77,10 @@ pub(crate) fn resolve(
         require(scale.is_finite(), "image_guidance_scale", scale, || "a number".to_owned())?;
         require(request.init.is_some(), "init image", "missing", || "there: the model edits pictures".to_owned())?;
     }
+    let rescale = settings.guidance_rescale;
+    require((0.0..=1.0).contains(&rescale), "guidance_rescale", rescale, || "between 0 and 1".to_owned())?;
+    let noise = settings.noise.check().and_then(|()| settings.noise.check_for(settings.sampler));
+    noise.map_err(|NoiseProblem { field: setting, given, wanted }| EngineError::Setting { setting, given, wanted })?;
     require(settings.clip_skip >= 1 && settings.clip_skip as usize <= layers, "clip_skip", settings.clip_skip, || {
         format!("1 to {layers}, the layers of the text encoder")
     })?;
@@ -245,6 +254,8 @@ mod tests {
             clip_skip: None,
             count: 1,
             init: None,
+            noise: NoiseSettings::default(),
+            guidance_rescale: None,
         }
     }
 
@@ -275,6 +286,15 @@ mod tests {
             ("guidance_scale", PaintRequest { guidance_scale: Some(f32::NAN), ..request() }),
             ("image_guidance_scale", PaintRequest { image_guidance_scale: Some(1.5), ..request() }),
             ("clip_skip", PaintRequest { clip_skip: Some(0), ..request() }),
+            ("guidance_rescale", PaintRequest { guidance_rescale: Some(f32::NAN), ..request() }),
+            ("eta", PaintRequest { noise: NoiseSettings { eta: Some(0.5), ..NoiseSettings::default() }, ..request() }),
+            (
+                "resize_from",
+                PaintRequest {
+                    noise: NoiseSettings { resize_from: Some((0, 64)), ..NoiseSettings::default() },
+                    ..request()
+                },
+            ),
             ("clip_skip", PaintRequest { clip_skip: Some(5), ..request() }),
             ("width", PaintRequest { width: Some(0), ..request() }),
             ("width", PaintRequest { width: Some(63), ..request() }),

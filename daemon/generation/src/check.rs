@@ -2,7 +2,7 @@
 
 use crate::error::GenerationError;
 use crate::recipe::most_recipe_bytes;
-use paintbox_domain::generation::{GenerationSpec, PictureFormat};
+use paintbox_domain::generation::{GenerationSpec, NoiseProblem, PictureFormat};
 
 /// Images in one generation.
 pub const LARGEST_COUNT: u32 = 64;
@@ -117,6 +117,14 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
             }
         }
     }
+    if let Some(rescale) = spec.guidance_rescale
+        && !(0.0..=1.0).contains(&rescale)
+    {
+        return refuse("guidance_rescale", format!("{rescale} is not between 0 and 1"));
+    }
+    if let Err(NoiseProblem { field, given, wanted }) = spec.noise.check() {
+        return refuse(field, format!("{given} is not {wanted}"));
+    }
     match (spec.init_image, spec.strength) {
         (None, Some(_)) => refuse("strength", "there is no init image to apply it to".into()),
         (Some(_), Some(strength)) if !(strength > 0.0 && strength <= 1.0) => {
@@ -130,7 +138,7 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
 mod tests {
     use super::*;
     use paintbox_domain::Sha256;
-    use paintbox_domain::generation::{Canny, ControlNetUse, InpaintUse};
+    use paintbox_domain::generation::{Canny, ControlNetUse, InpaintUse, NoiseSettings};
 
     fn spec() -> GenerationSpec {
         GenerationSpec { model: "civitai:1".into(), prompt: "x".into(), count: 1, ..GenerationSpec::default() }
@@ -175,6 +183,8 @@ mod tests {
             (GenerationSpec { format: Some(PictureFormat::Webp), quality: Some(90), ..spec() }, "quality"),
             (GenerationSpec { format: Some(PictureFormat::Jpeg), quality: Some(0), ..spec() }, "quality"),
             (GenerationSpec { format: Some(PictureFormat::Jpeg), prompt: "x".repeat(30_000), ..spec() }, "format"),
+            (GenerationSpec { guidance_rescale: Some(1.1), ..spec() }, "guidance_rescale"),
+            (GenerationSpec { noise: NoiseSettings { eta: Some(-1.0), ..NoiseSettings::default() }, ..spec() }, "eta"),
             (GenerationSpec { strength: Some(0.5), ..spec() }, "strength"),
             (
                 GenerationSpec { init_image: Some(Sha256::from_bytes([0; 32])), strength: Some(0.0), ..spec() },

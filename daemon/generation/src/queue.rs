@@ -100,6 +100,9 @@ impl Generations {
         if chosen.seed.is_none() {
             chosen.seed = Some(random_seed());
         }
+        if chosen.noise.subseed.is_none() && chosen.noise.variation().is_some() {
+            chosen.noise.subseed = Some(random_seed());
+        }
         let new = NewGeneration {
             uid: uuid::Uuid::new_v4().to_string(),
             request_id: request_id.map(str::to_owned),

@@ -13,7 +13,9 @@ mod write;
 pub(crate) use picture::{EncodeError, encode, most_recipe_bytes};
 
 use paintbox_domain::Sha256;
-use paintbox_domain::generation::{Canny, ControlNetFile, Inpaint, InpaintArea, MaskedContent, Sampler, Schedule};
+use paintbox_domain::generation::{
+    Canny, ControlNetFile, Inpaint, InpaintArea, MaskedContent, NoiseSettings, Sampler, Schedule,
+};
 
 /// A recipe. What nobody wrote down is empty or none.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,7 +29,9 @@ pub struct Recipe {
     pub guidance_scale: Option<f32>,
     /// Of a network that edits pictures.
     pub image_guidance_scale: Option<f32>,
+    pub guidance_rescale: Option<f32>,
     pub seed: Option<u64>,
+    pub noise: NoiseSettings,
     /// Pixels.
     pub width: Option<u32>,
     /// Pixels.

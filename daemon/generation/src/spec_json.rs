@@ -3,8 +3,8 @@
 //! Field names are part of the catalogue's format: they may be added to, never renamed.
 
 use paintbox_domain::generation::{
-    Canny, ControlNetUse, GenerationSpec, InpaintUse, LoraUse, MaskedContent, PaintSettings, PictureFormat, Sampler,
-    Schedule,
+    Canny, ControlNetUse, GenerationSpec, InpaintUse, LoraUse, MaskedContent, NoiseSettings, NoiseSource,
+    PaintSettings, PictureFormat, Sampler, Schedule,
 };
 use paintbox_domain::{Architecture, Sha256};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,10 @@ struct SpecRow {
     quality: Option<u8>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inpaint: Option<InpaintRow>,
+    #[serde(flatten)]
+    noise: NoiseRow,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guidance_rescale: Option<f32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image_guidance_scale: Option<f32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -154,6 +158,73 @@ struct SettingsRow {
     clip_skip: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     strength: Option<f32>,
+    #[serde(flatten)]
+    noise: NoiseRow,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    guidance_rescale: f32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct NoiseRow {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    noise_source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    eta_seed_delta: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subseed: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subseed_strength: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seed_resize_from: Option<(u32, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    eta: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s_churn: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s_tmin: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s_tmax: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s_noise: Option<f32>,
+}
+
+impl From<NoiseSettings> for NoiseRow {
+    fn from(noise: NoiseSettings) -> Self {
+        Self {
+            noise_source: noise.source.map(|source| source.to_string()),
+            eta_seed_delta: noise.eta_seed_delta,
+            subseed: noise.subseed,
+            subseed_strength: noise.subseed_strength,
+            seed_resize_from: noise.resize_from,
+            eta: noise.eta,
+            s_churn: noise.s_churn,
+            s_tmin: noise.s_tmin,
+            s_tmax: noise.s_tmax,
+            s_noise: noise.s_noise,
+        }
+    }
+}
+
+impl From<NoiseRow> for NoiseSettings {
+    fn from(row: NoiseRow) -> Self {
+        Self {
+            source: row.noise_source.as_deref().and_then(NoiseSource::from_name),
+            eta_seed_delta: row.eta_seed_delta,
+            subseed: row.subseed,
+            subseed_strength: row.subseed_strength,
+            resize_from: row.seed_resize_from,
+            eta: row.eta,
+            s_churn: row.s_churn,
+            s_tmin: row.s_tmin,
+            s_tmax: row.s_tmax,
+            s_noise: row.s_noise,
+        }
+    }
 }
 
 /// The specification as its row keeps it. Equal specifications give equal text.
@@ -181,6 +252,8 @@ pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
         inpaint: spec.inpaint.as_ref().map(InpaintRow::of),
         image_guidance_scale: spec.image_guidance_scale,
         controls: spec.controls.iter().map(ControlRow::of).collect(),
+        noise: spec.noise.into(),
+        guidance_rescale: spec.guidance_rescale,
     };
     serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
 }
@@ -213,6 +286,8 @@ pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
         inpaint: row.inpaint.and_then(InpaintRow::read),
         image_guidance_scale: row.image_guidance_scale,
         controls: row.controls.into_iter().filter_map(ControlRow::read).collect(),
+        noise: row.noise.into(),
+        guidance_rescale: row.guidance_rescale,
     })
 }
 
@@ -230,6 +305,8 @@ pub(crate) fn settings_to_json(settings: &PaintSettings) -> String {
         height: settings.height,
         clip_skip: settings.clip_skip,
         strength: settings.strength,
+        noise: settings.noise.into(),
+        guidance_rescale: settings.guidance_rescale,
     };
     serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
 }
@@ -249,12 +326,29 @@ pub fn settings_from_json(text: &str) -> Option<PaintSettings> {
         height: row.height,
         clip_skip: row.clip_skip,
         strength: row.strength,
+        noise: row.noise.into(),
+        guidance_rescale: row.guidance_rescale,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn noise() -> NoiseSettings {
+        NoiseSettings {
+            source: Some(NoiseSource::Nvidia),
+            eta_seed_delta: Some(-31337),
+            subseed: Some(u64::MAX),
+            subseed_strength: Some(0.5),
+            resize_from: Some((512, 768)),
+            eta: Some(0.1),
+            s_churn: Some(2.0),
+            s_tmin: Some(0.3),
+            s_tmax: Some(9.0),
+            s_noise: Some(1.003),
+        }
+    }
 
     #[test]
     fn a_specification_reads_back_as_it_was() {
@@ -287,6 +381,8 @@ mod tests {
                 start: None,
                 end: Some(0.8),
             }],
+            noise: noise(),
+            guidance_rescale: Some(0.7),
             ..GenerationSpec::default()
         };
         assert_eq!(spec_from_json(&spec_to_json(&spec)).unwrap(), spec);
@@ -301,6 +397,8 @@ mod tests {
             height: 768,
             clip_skip: 1,
             strength: Some(0.5),
+            noise: noise(),
+            guidance_rescale: 0.7,
         };
         assert_eq!(settings_from_json(&settings_to_json(&settings)), Some(settings));
     }

@@ -172,6 +172,8 @@ impl Worker {
             clip_skip: spec.clip_skip,
             count: spec.count,
             init: given::init_image(&inner.store, &spec)?,
+            noise: spec.noise,
+            guidance_rescale: spec.guidance_rescale,
         };
         let generator = &mut self.generator;
         // A fault in painting ends the job, not the daemon.
@@ -198,6 +200,7 @@ impl Worker {
             sampler: Some(settings.sampler),
             schedule: Some(settings.schedule),
             guidance_scale: Some(settings.guidance_scale),
+            guidance_rescale: Some(settings.guidance_rescale),
             width: Some(settings.width),
             height: Some(settings.height),
             clip_skip: Some(settings.clip_skip),
@@ -213,8 +216,9 @@ impl Worker {
         };
         let format = spec.format.unwrap_or(PictureFormat::Png);
         let mut images = Vec::new();
-        for image in &painting.images {
-            let parameters_text = Recipe { seed: Some(image.seed), ..recipe.clone() }.parameters_text();
+        for (index, image) in (0_u32..).zip(&painting.images) {
+            let noise = settings.noise.of_image(index);
+            let parameters_text = Recipe { seed: Some(image.seed), noise, ..recipe.clone() }.parameters_text();
             let blob = inner.store.put_bytes(&encode(image, format, spec.quality, &parameters_text)?)?;
             let asset = Asset {
                 sha256: blob.sha256,

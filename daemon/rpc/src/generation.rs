@@ -8,8 +8,8 @@ use crate::status::{error_message, failure_status, invalid, status};
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{GenerationQuery, GenerationRecord};
 use paintbox_domain::generation::{
-    Canny, ControlNetUse, GenerationSpec, InpaintUse, JobState, LoraUse, MaskedContent, PictureFormat, Progress,
-    Sampler, Schedule,
+    Canny, ControlNetUse, GenerationSpec, InpaintUse, JobState, LoraUse, MaskedContent, NoiseSettings, NoiseSource,
+    PictureFormat, Progress, Sampler, Schedule,
 };
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_generation::{GenerationError, GenerationEvent, Generations, spec_from_json};
@@ -54,6 +54,7 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
         "" => None,
         name => Some(parse_asset(name)?),
     };
+    let noise = message.noise.as_ref().map(noise).transpose()?.unwrap_or_default();
     Ok(GenerationSpec {
         model: message.model,
         vae: Some(message.vae).filter(|vae| !vae.is_empty()),
@@ -76,6 +77,51 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
         quality: quality.transpose()?,
         inpaint: message.inpaint.as_ref().map(inpaint).transpose()?,
         controls: message.controls.into_iter().map(control).collect::<Result<_, _>>()?,
+        noise,
+        guidance_rescale: message.guidance_rescale,
+    })
+}
+
+fn noise(message: &v1::NoiseSettings) -> Result<NoiseSettings, Status> {
+    let source = match message.source.as_str() {
+        "" => None,
+        name => Some(NoiseSource::by_any_name(name).ok_or_else(|| {
+            unsupported("noise source", name, &NoiseSource::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
+        })?),
+    };
+    let resize_from = match (message.resize_from_width, message.resize_from_height) {
+        (None, None) => None,
+        (Some(width), Some(height)) => Some((width, height)),
+        _ => return Err(invalid("noise.resize_from_width", "width and height go together")),
+    };
+    Ok(NoiseSettings {
+        source,
+        eta_seed_delta: message.eta_seed_delta,
+        subseed: message.subseed,
+        subseed_strength: message.subseed_strength,
+        resize_from,
+        eta: message.eta,
+        s_churn: message.s_churn,
+        s_tmin: message.s_tmin,
+        s_tmax: message.s_tmax,
+        s_noise: message.s_noise,
+    })
+}
+
+/// Absent where nothing is set.
+fn noise_message(noise: NoiseSettings) -> Option<v1::NoiseSettings> {
+    (noise != NoiseSettings::default()).then(|| v1::NoiseSettings {
+        source: noise.source.map(|source| source.to_string()).unwrap_or_default(),
+        eta_seed_delta: noise.eta_seed_delta,
+        subseed: noise.subseed,
+        subseed_strength: noise.subseed_strength,
+        resize_from_width: noise.resize_from.map(|(width, _)| width),
+        resize_from_height: noise.resize_from.map(|(_, height)| height),
+        eta: noise.eta,
+        s_churn: noise.s_churn,
+        s_tmin: noise.s_tmin,
+        s_tmax: noise.s_tmax,
+        s_noise: noise.s_noise,
     })
 }
 
@@ -156,6 +202,8 @@ fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
         quality: spec.quality.map(u32::from),
         inpaint: spec.inpaint.as_ref().map(inpaint_message),
         controls: spec.controls.into_iter().map(control_message).collect(),
+        noise: noise_message(spec.noise),
+        guidance_rescale: spec.guidance_rescale,
     }
 }
 

@@ -7,5 +7,5 @@ mod schedule;
 
 pub(crate) use noise::{BrownianTree, PictureNoise};
 pub(crate) use prediction::Prediction;
-pub(crate) use samplers::{StepContext, evaluations, sample};
+pub(crate) use samplers::{Randomness, StepContext, evaluations, sample};
 pub(crate) use schedule::{BetaCurve, Levels, NoiseLevel, NoiseSchedule, TRAINING_STEPS, TrainingNoise};

@@ -69,6 +69,26 @@ pub(crate) struct NoiseSchedule {
     pub(crate) is_xl: bool,
 }
 
+/// Karras et al. 2022, equation 5 with ρ = 7, from the most to the least noise.
+pub(super) fn karras(steps: usize, least: f64, most: f64) -> impl Iterator<Item = f64> {
+    const RHO: f64 = 7.0;
+    let root = |sigma: f64| sigma.powf(1.0 / RHO);
+    let (least, most) = (root(least), root(most));
+    (0..steps).map(move |k| {
+        let part = k as f64 / (steps - 1).max(1) as f64;
+        (most + part * (least - most)).powf(RHO)
+    })
+}
+
+fn is_unipc(sampler: Sampler) -> bool {
+    matches!(sampler, Sampler::UniPc | Sampler::UniPcBh2)
+}
+
+/// Whether training times are spaced evenly, with another spacing for multistep solvers.
+fn is_even(schedule: Schedule) -> bool {
+    matches!(schedule, Schedule::Normal | Schedule::DdimUniform)
+}
+
 /// The quantile of the beta distribution with α = β = 0.6, which ComfyUI (`beta_scheduler`) spaces training times by.
 fn beta_quantile(part: f64) -> f64 {
     const SHAPE: f64 = 0.6;
@@ -126,7 +146,7 @@ impl TrainingNoise {
     }
 
     /// σ at a training time, linear between whole times as diffusers interpolates.
-    fn sigma_at(&self, timestep: f64) -> f64 {
+    pub(crate) fn sigma_at(&self, timestep: f64) -> f64 {
         let last = self.sigmas.len() - 1;
         let low = (timestep.max(0.0) as usize).min(last);
         let high = (low + 1).min(last);
@@ -160,9 +180,10 @@ impl TrainingNoise {
     /// The levels of `steps` sampler steps, `1 ≤ steps ≤` [`TRAINING_STEPS`]; fewer where a spacing says one level twice.
     ///
     /// The two solvers that look half way to the next level do badly on the last but one, which A1111 and ComfyUI leave
-    /// out for them, as A1111 does for the stochastic solver of third order.
+    /// out for them, as A1111 does for the stochastic solver of third order and ComfyUI for UniPC.
     pub(crate) fn levels(&self, schedule: NoiseSchedule, steps: usize) -> Levels {
-        let does_badly = matches!(schedule.sampler, Sampler::Dpm2 | Sampler::Dpm2Ancestral | Sampler::DpmPlusPlus3mSde);
+        let does_badly = matches!(schedule.sampler, Sampler::Dpm2 | Sampler::Dpm2Ancestral | Sampler::DpmPlusPlus3mSde)
+            || (is_unipc(schedule.sampler) && !is_even(schedule.schedule));
         let leaves_one_out = does_badly && steps > 1 && steps < TRAINING_STEPS;
         let mut spaced = self.spaced(schedule, if leaves_one_out { steps + 1 } else { steps });
         if leaves_one_out {
@@ -171,14 +192,27 @@ impl TrainingNoise {
         let noisiest = spaced.first().map_or(1.0, |first| first.sigma);
         let variance_preserving = noisiest.hypot(1.0);
         match (schedule.sampler, schedule.schedule) {
-            // DDIM keeps what noise its last training time has.
-            (Sampler::Ddim, Schedule::DdimUniform | Schedule::Normal | Schedule::Simple) => {
+            // These keep what noise their last training time has.
+            (
+                Sampler::Ddim | Sampler::Tcd | Sampler::Deis,
+                Schedule::DdimUniform | Schedule::Normal | Schedule::Simple,
+            ) => {
                 let last_sigma = self.sigmas[0];
                 let (initial_scale, final_scale) = (variance_preserving, 1.0 / last_sigma.hypot(1.0));
                 Levels { steps: spaced, noisiest, last_sigma, initial_scale, final_scale }
             }
             // These work on signals of unit variance; the others start at σ itself, but for diffusers' own spacing.
-            (Sampler::DpmPlusPlus2m | Sampler::Ddim, _) | (_, Schedule::DdimUniform) => {
+            (
+                Sampler::DpmPlusPlus2m
+                | Sampler::Ddim
+                | Sampler::Ddpm
+                | Sampler::Tcd
+                | Sampler::Deis
+                | Sampler::UniPc
+                | Sampler::UniPcBh2,
+                _,
+            )
+            | (_, Schedule::DdimUniform) => {
                 let initial_scale = variance_preserving;
                 Levels { steps: spaced, noisiest, last_sigma: 0.0, initial_scale, final_scale: 1.0 }
             }
@@ -186,13 +220,14 @@ impl TrainingNoise {
         }
     }
 
-    /// Even spacing is not one thing in diffusers: its multistep DPM-Solver++ spaces one point more than it uses and
-    /// leaves out the cleanest, so that no evaluation is spent where nothing is left to remove, and rounds to whole
+    /// Even spacing is not one thing in diffusers: its multistep solvers space one point more than they use and leave out
+    /// the cleanest, so that no evaluation is spent where nothing is left to remove, and rounds to whole
     /// times. Each sampler gets the spacing of its reference here, so that the same settings give the same picture.
     fn spaced(&self, schedule: NoiseSchedule, steps: usize) -> Vec<NoiseLevel> {
         let at = |timestep: f64| NoiseLevel { sigma: self.sigma_at(timestep), timestep };
         let last = (TRAINING_STEPS - 1) as f64;
-        let multistep = schedule.sampler == Sampler::DpmPlusPlus2m;
+        let multistep =
+            matches!(schedule.sampler, Sampler::DpmPlusPlus2m | Sampler::Deis) || is_unipc(schedule.sampler);
         match schedule.schedule {
             Schedule::Normal if schedule.sampler != Sampler::Ddim => {
                 let intervals = if multistep { steps } else { (steps - 1).max(1) };
@@ -208,7 +243,10 @@ impl TrainingNoise {
                 let cleanest = self.steps_offset.min(TRAINING_STEPS - 1 - (points - 1) * stride);
                 (skip..points).rev().map(|k| at((cleanest + k * stride) as f64)).collect()
             }
-            Schedule::Karras => self.karras(steps),
+            Schedule::Karras => {
+                let levels = karras(steps, self.sigmas[0], self.sigmas[self.sigmas.len() - 1]);
+                levels.map(|sigma| self.level(sigma)).collect()
+            }
             // ComfyUI, `simple_scheduler`.
             Schedule::Simple => {
                 (0..steps).map(|k| at((TRAINING_STEPS - 1 - k * TRAINING_STEPS / steps) as f64)).collect()
@@ -232,20 +270,6 @@ impl TrainingNoise {
             }
             Schedule::AlignYourSteps => aligned(schedule.is_xl, steps).map(|sigma| self.level(sigma)).collect(),
         }
-    }
-
-    /// Karras et al. 2022, equation 5 with ρ = 7, from the most to the least noise of training.
-    fn karras(&self, steps: usize) -> Vec<NoiseLevel> {
-        const RHO: f64 = 7.0;
-        let root = |sigma: f64| sigma.powf(1.0 / RHO);
-        let (least, most) = (root(self.sigmas[0]), root(self.sigmas[self.sigmas.len() - 1]));
-        (0..steps)
-            .map(|k| {
-                let part = k as f64 / (steps - 1).max(1) as f64;
-                let sigma = (most + part * (least - most)).powf(RHO);
-                NoiseLevel { sigma, timestep: self.timestep_of(sigma) }
-            })
-            .collect()
     }
 }
 

@@ -53,6 +53,8 @@ impl Generator for StepGenerator {
             height: 8,
             clip_skip: 1,
             strength: None,
+            noise: request.noise,
+            guidance_rescale: 0.0,
         };
         let images = (0..u64::from(request.count))
             .map(|k| PaintedImage { seed: request.seed + k, width: 8, height: 8, rgb: vec![200; 192] })

@@ -19,6 +19,12 @@ pub(super) fn of_sampler(sampler: Sampler) -> &'static str {
         Sampler::DpmPlusPlus2mSde => "DPM++ 2M SDE",
         Sampler::DpmPlusPlus2mSdeHeun => "DPM++ 2M SDE Heun",
         Sampler::DpmPlusPlus3mSde => "DPM++ 3M SDE",
+        Sampler::UniPc => "UniPC",
+        Sampler::UniPcBh2 => "UniPC bh2",
+        Sampler::Deis => "DEIS",
+        Sampler::Restart => "Restart",
+        Sampler::Ddpm => "DDPM",
+        Sampler::Tcd => "TCD",
         Sampler::Lcm => "LCM",
         Sampler::Ddim => "DDIM",
     }

@@ -13,7 +13,7 @@
 //! `imageMetadataResourceSchema`). So names of files are written without the characters that would have them quoted.
 
 use super::{ControlResource, LoraResource, Masked, Recipe, Resource, names};
-use paintbox_domain::generation::{InpaintArea, MaskedContent};
+use paintbox_domain::generation::{InpaintArea, MaskedContent, NoiseSource, Sampler};
 use std::fmt::Write as _;
 
 /// Hexadecimal digits of a SHA-256 that A1111 and CivitAI (AutoV2) name a file by.
@@ -80,14 +80,38 @@ impl Recipe {
         settings.extend([("Clip skip", number(self.clip_skip.filter(|skip| *skip > 1)))]);
         let controls = self.controls.iter().map(|control| Some(of_control(control)));
         settings.extend(CONTROLS.into_iter().zip(controls));
+        settings.extend(self.noise());
         settings.extend([
-            // Noise is made as on a CPU everywhere; A1111 would take a graphics card's otherwise.
-            ("RNG", Some("CPU".to_owned())),
+            ("CFG Rescale", self.guidance_rescale.filter(|rescale| *rescale > 0.0).map(|rescale| rescale.to_string())),
             ("Lora hashes", hashes_of(lora_hashes.collect())),
             ("TI hashes", hashes_of(embedding_hashes.collect())),
             ("Version", self.program.clone()),
         ]);
         settings
+    }
+
+    /// What was set of noise, and whose numbers it is: A1111 would take a graphics card's where that is not said.
+    fn noise(&self) -> [(&'static str, Option<String>); 10] {
+        let noise = &self.noise;
+        let variation = noise.variation();
+        let number = |number: Option<f32>| number.map(|number| number.to_string());
+        let eta = if self.sampler == Some(Sampler::Ddim) { "Eta DDIM" } else { "Eta" };
+        let source = match noise.source.unwrap_or(NoiseSource::Cpu) {
+            NoiseSource::Cpu => "CPU",
+            NoiseSource::Nvidia => "NV",
+        };
+        [
+            ("Variation seed", variation.map(|(subseed, _)| subseed.to_string())),
+            ("Variation seed strength", variation.map(|(_, strength)| strength.to_string())),
+            ("Seed resize from", noise.resize_from.map(|(width, height)| format!("{width}x{height}"))),
+            ("ENSD", noise.eta_seed_delta.filter(|delta| *delta != 0).map(|delta| delta.to_string())),
+            (eta, number(noise.eta)),
+            ("Sigma churn", number(noise.s_churn)),
+            ("Sigma tmin", number(noise.s_tmin)),
+            ("Sigma tmax", number(noise.s_tmax)),
+            ("Sigma noise", number(noise.s_noise)),
+            ("RNG", Some(source.to_owned())),
+        ]
     }
 
     /// What CivitAI looks up, by the keys that it tells kinds by.

@@ -5,13 +5,15 @@
 //! (`sampling.py`, `BrownianTreeNoiseSampler`): the interval is halved until its parts meet the levels, on a grid of a
 //! millionth; each half's noise has a seed of its own, so that nothing but the seed and the ends decides what is drawn.
 
+use super::picture::Stream;
 use super::seed_sequence::first_word;
-use super::torch::NoiseGenerator;
 use candle_core::{Device, Result, Shape, Tensor};
+use paintbox_domain::generation::NoiseSource;
 
 /// A walk over the levels from `start` to `end`, for one picture.
 #[derive(Debug)]
 pub(crate) struct BrownianTree {
+    source: NoiseSource,
     seed: u64,
     shape: Shape,
     start: f64,
@@ -31,12 +33,12 @@ struct Part {
 }
 
 impl BrownianTree {
-    pub(super) fn new(seed: u64, shape: impl Into<Shape>, least: f64, most: f64) -> Self {
+    pub(super) fn new(source: NoiseSource, seed: u64, shape: impl Into<Shape>, least: f64, most: f64) -> Self {
         let shape = shape.into();
         let (least, most) = (single(least), single(most));
         let length = (most - least).sqrt() as f32;
-        let increment = scaled(&drawn(first_word(seed, &[]), shape.elem_count()), length);
-        Self { seed, shape, start: on_grid(least), end: on_grid(most), increment }
+        let increment = scaled(&drawn(source, first_word(seed, &[]), shape.elem_count()), length);
+        Self { source, seed, shape, start: on_grid(least), end: on_grid(most), increment }
     }
 
     /// Standard normal noise for a step between two levels of the interval; none for one that goes nowhere. Bit for bit
@@ -98,13 +100,13 @@ impl BrownianTree {
         let (left, right) = (middle - part.start, part.end - middle);
         let deviation = (left * right * reciprocal).sqrt() as f32;
         let (left, reciprocal) = (left as f32, reciprocal as f32);
-        let noise = drawn(first_word(self.seed, &[part.number, part.depth]), increment.len());
+        let noise = drawn(self.source, first_word(self.seed, &[part.number, part.depth]), increment.len());
         increment.iter().zip(noise).map(|(all, noise)| left * all * reciprocal + deviation * noise).collect()
     }
 }
 
-fn drawn(seed: u32, count: usize) -> Vec<f32> {
-    NoiseGenerator::new(u64::from(seed)).normal(count)
+fn drawn(source: NoiseSource, seed: u32, count: usize) -> Vec<f32> {
+    Stream::new(source, u64::from(seed)).normal(count)
 }
 
 fn scaled(values: &[f32], factor: f32) -> Vec<f32> {
@@ -137,7 +139,8 @@ mod tests {
             let golden = goldens.tensor(&name);
             let (count, shape) = (golden.dims()[0], golden.dims()[1..].to_vec());
             let span = |level: f32| f64::from(level);
-            let tree = BrownianTree::new(seed, shape, span(levels[levels.len() - 1]), span(levels[0]));
+            let tree =
+                BrownianTree::new(NoiseSource::Cpu, seed, shape, span(levels[levels.len() - 1]), span(levels[0]));
             let walked = goldens.tensor(&of("walked"));
             let queries = goldens.values(&of("queries"));
             for (number, query) in queries.chunks_exact(2).enumerate() {
@@ -160,13 +163,13 @@ mod tests {
 
     #[test]
     fn a_step_that_goes_nowhere_has_no_noise() {
-        let tree = BrownianTree::new(3, (1, 4), 0.03, 14.6);
+        let tree = BrownianTree::new(NoiseSource::Cpu, 3, (1, 4), 0.03, 14.6);
         for (from, to) in [(1.0, 1.0), (20.0, 30.0), (1.0, 1.000_000_1), (14.6, 14.600_002)] {
             let noise = tree.noise(from, to).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert_eq!(noise, [0.0; 4], "{from} {to}");
         }
         // Nothing lies between two levels that are one.
-        let tree = BrownianTree::new(3, (1, 4), 0.5, 0.5);
+        let tree = BrownianTree::new(NoiseSource::Cpu, 3, (1, 4), 0.5, 0.5);
         assert_eq!(tree.noise(0.5, 0.1).unwrap().to_vec2::<f32>().unwrap(), [[0.0; 4]]);
     }
 }

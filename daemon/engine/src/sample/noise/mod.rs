@@ -1,6 +1,7 @@
 //! The random numbers that pictures are made of.
 
 mod brownian;
+mod philox;
 mod picture;
 mod seed_sequence;
 mod torch;

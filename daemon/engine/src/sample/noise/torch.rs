@@ -6,8 +6,6 @@
 //! paired); Cephes `logf`, `sinf` and `cosf` (Moshier) for the polynomials that PyTorch's x86 build evaluates with
 //! fused multiply-adds. ARM builds of PyTorch call the C library there instead, which differs in the last bit.
 
-use candle_core::{Device, Shape, Tensor};
-
 const WORDS: usize = 624;
 const SHIFT: usize = 397;
 
@@ -53,21 +51,15 @@ impl MersenneTwister {
 
 /// `torch.Generator("cpu").manual_seed(seed)`: successive calls continue one stream.
 #[derive(Debug, Clone)]
-pub(super) struct NoiseGenerator {
+pub(super) struct TorchCpu {
     twister: MersenneTwister,
     /// The second half of a Box–Muller pair, kept for the next single draw.
     spare: Option<f64>,
 }
 
-impl NoiseGenerator {
+impl TorchCpu {
     pub(super) fn new(seed: u64) -> Self {
         Self { twister: MersenneTwister::new(seed), spare: None }
-    }
-
-    /// The next draws as a tensor on the CPU.
-    pub(super) fn tensor(&mut self, shape: impl Into<Shape>) -> candle_core::Result<Tensor> {
-        let shape = shape.into();
-        Tensor::from_vec(self.normal(shape.elem_count()), shape, &Device::Cpu)
     }
 
     /// `torch.randn(count)`: standard normal numbers. Short and long draws take different paths, as they do there.
@@ -197,7 +189,7 @@ mod tests {
         let mut compared = 0;
         for name in goldens.names().into_iter().filter(|name| name.starts_with("seed")) {
             let (seed, count) = name.strip_prefix("seed").unwrap().split_once(".n").unwrap();
-            let drawn = NoiseGenerator::new(seed.parse().unwrap()).normal(count.parse().unwrap());
+            let drawn = TorchCpu::new(seed.parse().unwrap()).normal(count.parse().unwrap());
             assert_eq!(bits(&drawn), bits(&goldens.values(&name)), "{name}");
             compared += drawn.len();
         }
@@ -207,7 +199,7 @@ mod tests {
     #[test]
     fn successive_draws_continue_the_stream_of_torch() {
         let goldens = GoldenTensors::open("noise.safetensors");
-        let mut generator = NoiseGenerator::new(7);
+        let mut generator = TorchCpu::new(7);
         let sizes = goldens.integers("consecutive.sizes");
         let drawn: Vec<f32> =
             sizes.into_iter().flat_map(|size| generator.normal(usize::try_from(size).unwrap())).collect();

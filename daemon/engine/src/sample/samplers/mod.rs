@@ -7,15 +7,21 @@ mod euler;
 #[cfg(test)]
 mod golden_tests;
 mod multistep;
+mod randomness;
+mod restart;
 mod sde;
 mod second_order;
+mod unipc;
 
 use super::PictureNoise;
 use super::schedule::{Levels, NoiseLevel};
 use crate::error::EngineError;
 use candle_core::Tensor;
 use paintbox_domain::generation::Sampler;
+pub(crate) use randomness::Randomness;
 use sde::Correction;
+use second_order::heun_step;
+use unipc::Form;
 
 /// What surrounds a step: the prediction of the clean latents, and the report that a step is done.
 pub(crate) trait StepContext {
@@ -25,22 +31,11 @@ pub(crate) trait StepContext {
     /// A noise level between those that the network was trained at.
     fn level(&self, sigma: f64) -> NoiseLevel;
 
+    /// σ at a training time.
+    fn sigma_at(&self, timestep: f64) -> f64;
+
     /// Called behind each step with its index; an error stops the sampling.
     fn stepped(&mut self, index: usize, x: &Tensor) -> Result<(), EngineError>;
-}
-
-/// How a sampler treats noise that it adds itself.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Randomness {
-    /// How much of a step's noise is taken away and made anew: η in Song et al. 2021 and k-diffusion.
-    pub(crate) eta: f64,
-    /// Multiplies all fresh noise (`s_noise` in k-diffusion).
-    pub(crate) scale: f64,
-}
-
-impl Randomness {
-    /// What the references do when nothing is said.
-    const USUAL: Self = Self { eta: 1.0, scale: 1.0 };
 }
 
 /// Runs `sampler` over `levels` from `x`, drawing any further noise from `noise`.
@@ -49,20 +44,28 @@ pub(crate) fn sample(
     levels: &Levels,
     x: Tensor,
     noise: &mut PictureNoise,
+    randomness: Randomness,
     context: &mut dyn StepContext,
 ) -> Result<Tensor, EngineError> {
-    let randomness = Randomness::USUAL;
     let x = match sampler {
-        // DDIM without added noise takes Euler's step between the same two levels (Song et al. 2021, section 4.3).
-        Sampler::Euler | Sampler::Ddim => euler::euler(levels, x, context)?,
-        Sampler::EulerAncestral => euler::euler_ancestral(levels, x, noise, context)?,
-        Sampler::Lcm => euler::lcm(levels, x, noise, context)?,
-        Sampler::Heun => second_order::heun(levels, x, context)?,
-        Sampler::Dpm2 => second_order::dpm_2(levels, x, context)?,
-        Sampler::Dpm2Ancestral => second_order::dpm_2_ancestral(levels, x, noise, context)?,
-        Sampler::DpmPlusPlus2sAncestral => second_order::dpmpp_2s_ancestral(levels, x, noise, context)?,
+        Sampler::Euler => euler::euler(levels, x, noise, randomness, context)?,
+        // DDPM's posterior is the ancestral step with all of its noise (Ho et al. 2020, equation 7), and DDIM without
+        // noise Euler's step between the same two levels (Song et al. 2021, section 4.3).
+        Sampler::EulerAncestral | Sampler::Ddpm | Sampler::Ddim => {
+            euler::euler_ancestral(levels, x, noise, randomness, context)?
+        }
+        Sampler::Lcm => euler::lcm(levels, x, noise, randomness, context)?,
+        Sampler::Tcd => euler::tcd(levels, x, noise, randomness, context)?,
+        Sampler::Heun => second_order::heun(levels, x, noise, randomness, context)?,
+        Sampler::Restart => restart::restart(levels, x, noise, randomness, context)?,
+        Sampler::Dpm2 => second_order::dpm_2(levels, x, noise, randomness, context)?,
+        Sampler::Dpm2Ancestral => second_order::dpm_2_ancestral(levels, x, noise, randomness, context)?,
+        Sampler::DpmPlusPlus2sAncestral => second_order::dpmpp_2s_ancestral(levels, x, noise, randomness, context)?,
         Sampler::DpmPlusPlus2m => multistep::dpmpp_2m(levels, x, context)?,
         Sampler::Lms => multistep::lms(levels, x, context)?,
+        Sampler::Deis => multistep::deis(levels, x, context)?,
+        Sampler::UniPc => unipc::unipc(levels, x, Form::Bh1, context)?,
+        Sampler::UniPcBh2 => unipc::unipc(levels, x, Form::Bh2, context)?,
         Sampler::DpmPlusPlusSde => sde::dpmpp_sde(levels, x, noise, randomness, context)?,
         Sampler::DpmPlusPlus2mSde => sde::dpmpp_2m_sde(levels, x, Correction::Midpoint, noise, randomness, context)?,
         Sampler::DpmPlusPlus2mSdeHeun => sde::dpmpp_2m_sde(levels, x, Correction::Heun, noise, randomness, context)?,
@@ -78,7 +81,8 @@ pub(crate) const fn evaluations(sampler: Sampler) -> usize {
         | Sampler::Dpm2
         | Sampler::Dpm2Ancestral
         | Sampler::DpmPlusPlus2sAncestral
-        | Sampler::DpmPlusPlusSde => 2,
+        | Sampler::DpmPlusPlusSde
+        | Sampler::Restart => 2,
         Sampler::Euler
         | Sampler::EulerAncestral
         | Sampler::Lcm
@@ -87,7 +91,12 @@ pub(crate) const fn evaluations(sampler: Sampler) -> usize {
         | Sampler::DpmPlusPlus2mSde
         | Sampler::DpmPlusPlus2mSdeHeun
         | Sampler::DpmPlusPlus3mSde
-        | Sampler::Ddim => 1,
+        | Sampler::UniPc
+        | Sampler::UniPcBh2
+        | Sampler::Deis
+        | Sampler::Ddim
+        | Sampler::Ddpm
+        | Sampler::Tcd => 1,
     }
 }
 
@@ -101,18 +110,6 @@ fn step<T>(computed: candle_core::Result<T>) -> Result<T, EngineError> {
     computed.map_err(EngineError::computing("a sampler step"))
 }
 
-/// From a level to the next: how far down the equation is followed, and how much fresh noise makes up for the rest
-/// (k-diffusion, `get_ancestral_step`).
-fn ancestral(from: f64, to: f64, eta: f64) -> (f64, f64) {
-    let fresh = (eta * (to * to * (from * from - to * to) / (from * from)).max(0.0).sqrt()).min(to);
-    ((to * to - fresh * fresh).max(0.0).sqrt(), fresh)
-}
-
-/// `x` under fresh noise of standard deviation `sigma`.
-fn renoised(x: &Tensor, sigma: f64, noise: &mut PictureNoise) -> candle_core::Result<Tensor> {
-    mix(1.0, x, sigma, &noise.tensor(x.shape())?)
-}
-
 /// One step of Euler's method: `clean` is what the network sees in `x` at `from`.
 fn towards(clean: &Tensor, x: &Tensor, from: f64, to: f64) -> candle_core::Result<Tensor> {
     let kept = to / from;
@@ -123,7 +120,11 @@ fn towards(clean: &Tensor, x: &Tensor, from: f64, to: f64) -> candle_core::Resul
 mod tests {
     use super::*;
     use crate::sample::schedule::{BetaCurve, NoiseSchedule, TrainingNoise};
-    use paintbox_domain::generation::Schedule;
+    use paintbox_domain::generation::{NoiseSettings, Schedule};
+
+    fn training() -> TrainingNoise {
+        TrainingNoise::new(BetaCurve::ScaledLinear, 0.00085, 0.012, 1)
+    }
 
     /// A network that has learned exactly one picture.
     struct OnePicture(f64, usize);
@@ -137,6 +138,10 @@ mod tests {
             NoiseLevel { sigma, timestep: 0.0 }
         }
 
+        fn sigma_at(&self, timestep: f64) -> f64 {
+            training().sigma_at(timestep)
+        }
+
         fn stepped(&mut self, index: usize, _x: &Tensor) -> Result<(), EngineError> {
             assert_eq!(index, self.1);
             self.1 += 1;
@@ -146,8 +151,9 @@ mod tests {
 
     #[test]
     fn every_sampler_ends_at_the_only_picture_there_is() {
-        let training = TrainingNoise::new(BetaCurve::ScaledLinear, 0.00085, 0.012, 1);
+        let training = training();
         for sampler in Sampler::ALL {
+            let randomness = Randomness::of(&NoiseSettings::default(), *sampler);
             for schedule in Schedule::ALL {
                 for steps in [1, 2, 5, 1000] {
                     if *sampler == Sampler::Lms && steps == 1000 {
@@ -159,14 +165,14 @@ mod tests {
                     let mut noise = PictureNoise::new(3);
                     let x = (noise.tensor((1, 1, 4, 4)).unwrap() * levels.initial_scale).unwrap();
                     let mut context = OnePicture(0.5, 0);
-                    let x = sample(*sampler, &levels, x, &mut noise, &mut context).unwrap();
+                    let x = sample(*sampler, &levels, x, &mut noise, randomness, &mut context).unwrap();
                     assert_eq!(context.1, levels.steps.len());
-                    if *sampler == Sampler::Ddim && levels.steps[0].sigma < 1.0 {
+                    if levels.last_sigma > 0.0 && levels.steps[0].sigma < 1.0 {
                         // A single evenly spaced step starts, as in the reference, where hardly any noise is known.
                         continue;
                     }
                     for value in x.flatten_all().unwrap().to_vec1::<f32>().unwrap() {
-                        // DDIM stops at the least noise of training, as it was defined.
+                        // Some stop at the least noise of training, as they were defined.
                         let tolerance = if levels.last_sigma > 0.0 { 0.15 } else { 1e-3 };
                         assert!((value - 0.5).abs() < tolerance, "{sampler} {schedule} {steps}: {value}");
                     }

@@ -31,6 +31,36 @@ pub(super) fn dpmpp_2m(levels: &Levels, mut x: Tensor, context: &mut dyn StepCon
     Ok(x)
 }
 
+/// DEIS of second order (Zhang and Chen 2022) in diffusers' form (`scheduling_deis_multistep.py`, `logrho`): the noise that
+/// the network sees, linear in ln σ, integrated over the step.
+pub(super) fn deis(levels: &Levels, mut x: Tensor, context: &mut dyn StepContext) -> Result<Tensor, EngineError> {
+    /// Short runs end in a step of first order there.
+    const FEW_STEPS: usize = 15;
+    let count = levels.steps.len();
+    let mut before: Option<(Tensor, f64)> = None;
+    for (i, level) in levels.steps.iter().enumerate() {
+        let clean = context.denoise(&x, *level)?;
+        let (from, to) = (level.sigma, levels.sigma_after(i));
+        let noise = step((&x - &clean).and_then(|change| change / from))?;
+        let ends_plainly = i + 1 == count && (count < FEW_STEPS || to == 0.0);
+        x = match &before {
+            // Two levels of very many may round to the same one.
+            Some((earlier, earlier_sigma)) if !ends_plainly && *earlier_sigma > from => {
+                let integral = |a: f64, b: f64| {
+                    let at = |t: f64| t * (t.ln() - b.ln() - 1.0) / (a.ln() - b.ln());
+                    at(to) - at(from)
+                };
+                let (now, then) = (integral(from, *earlier_sigma), integral(*earlier_sigma, from));
+                step(mix(now, &noise, then, earlier).and_then(|change| x + change))?
+            }
+            _ => step(towards(&clean, &x, from, to))?,
+        };
+        before = Some((noise, from));
+        context.stepped(i, &x)?;
+    }
+    Ok(x)
+}
+
 /// The linear multistep method of fourth order (k-diffusion, `sample_lms`): the derivative of the last steps as a
 /// polynomial in σ, integrated over the next.
 pub(super) fn lms(levels: &Levels, mut x: Tensor, context: &mut dyn StepContext) -> Result<Tensor, EngineError> {

@@ -1,7 +1,7 @@
 //! Solvers of the stochastic equation, whose noise is one random walk through all levels: the DPM-Solver++ SDE family
 //! (Lu et al. 2022, section 4.3; k-diffusion `sampling.py`).
 
-use super::{Randomness, StepContext, ancestral, mix, step, towards};
+use super::{Randomness, StepContext, mix, step, towards};
 use crate::error::EngineError;
 use crate::sample::{BrownianTree, Levels, PictureNoise};
 use candle_core::{Result as Computed, Tensor};
@@ -45,10 +45,10 @@ pub(super) fn dpmpp_sde(
             let (start, end) = (time(level.sigma), time(to));
             let half_way = single(start + single((end - start) * 0.5));
             let (from, to, half_way) = (level_at(start), level_at(end), level_at(half_way));
-            let (down, fresh) = ancestral(from, half_way, randomness.eta);
+            let (down, fresh) = randomness.ancestral(from, half_way);
             let there = towards(&clean, &x, from, down).and_then(|x| walk.renoised(&x, fresh, from, half_way));
             let clean = context.denoise(&step(there)?, context.level(half_way))?;
-            let (down, fresh) = ancestral(from, to, randomness.eta);
+            let (down, fresh) = randomness.ancestral(from, to);
             x = step(towards(&clean, &x, from, down).and_then(|x| walk.renoised(&x, fresh, from, to)))?;
         } else {
             x = clean;

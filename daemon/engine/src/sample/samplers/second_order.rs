@@ -1,36 +1,60 @@
 //! Solvers that ask the network twice a step.
 
-use super::{StepContext, ancestral, renoised, step, towards};
+use super::{Randomness, StepContext, step, towards};
 use crate::error::EngineError;
 use crate::sample::{Levels, NoiseLevel, PictureNoise};
 use candle_core::{Result as Computed, Tensor};
 
-/// Heun's method (Karras et al. 2022, algorithm 1).
-pub(super) fn heun(levels: &Levels, mut x: Tensor, context: &mut dyn StepContext) -> Result<Tensor, EngineError> {
+/// Heun's method (Karras et al. 2022, algorithm 2).
+pub(super) fn heun(
+    levels: &Levels,
+    mut x: Tensor,
+    noise: &mut PictureNoise,
+    randomness: Randomness,
+    context: &mut dyn StepContext,
+) -> Result<Tensor, EngineError> {
     for (i, level) in levels.steps.iter().enumerate() {
-        let (from, to) = (level.sigma, levels.sigma_after(i));
-        let clean = context.denoise(&x, *level)?;
-        let guess = step(towards(&clean, &x, from, to))?;
-        x = if to > 0.0 {
-            let next = levels.steps.get(i + 1).copied().unwrap_or_else(|| context.level(to));
-            let there = context.denoise(&guess, next)?;
-            let average = || -> Computed<Tensor> {
-                let (here, there) = (((&x - clean)? / from)?, ((&guess - there)? / to)?);
-                &x + ((here + there)? * ((to - from) / 2.0))?
-            };
-            step(average())?
-        } else {
-            guess
-        };
+        let (churned, level) =
+            randomness.churned(x, *level, levels.steps.len(), noise, |sigma| context.level(sigma))?;
+        let to = levels.sigma_after(i);
+        let next = levels.steps.get(i + 1).copied().or_else(|| (to > 0.0).then(|| context.level(to)));
+        x = heun_step(&churned, level, next, context)?;
         context.stepped(i, &x)?;
     }
     Ok(x)
 }
 
+/// One step of Heun's method; without a level to go to it goes to the clean latents.
+pub(super) fn heun_step(
+    x: &Tensor,
+    level: NoiseLevel,
+    next: Option<NoiseLevel>,
+    context: &mut dyn StepContext,
+) -> Result<Tensor, EngineError> {
+    let clean = context.denoise(x, level)?;
+    let Some(next) = next else { return Ok(clean) };
+    let (from, to) = (level.sigma, next.sigma);
+    let guess = step(towards(&clean, x, from, to))?;
+    let there = context.denoise(&guess, next)?;
+    let average = || -> Computed<Tensor> {
+        let (here, there) = (((x - clean)? / from)?, ((&guess - there)? / to)?);
+        x + ((here + there)? * ((to - from) / 2.0))?
+    };
+    step(average())
+}
+
 /// DPM-Solver-2 in Karras' form (k-diffusion, `sample_dpm_2`): the derivative half way in ln σ.
-pub(super) fn dpm_2(levels: &Levels, mut x: Tensor, context: &mut dyn StepContext) -> Result<Tensor, EngineError> {
+pub(super) fn dpm_2(
+    levels: &Levels,
+    mut x: Tensor,
+    noise: &mut PictureNoise,
+    randomness: Randomness,
+    context: &mut dyn StepContext,
+) -> Result<Tensor, EngineError> {
     for (i, level) in levels.steps.iter().enumerate() {
-        x = half_way(&x, *level, levels.sigma_after(i), context)?;
+        let (churned, level) =
+            randomness.churned(x, *level, levels.steps.len(), noise, |sigma| context.level(sigma))?;
+        x = half_way(&churned, level, levels.sigma_after(i), context)?;
         context.stepped(i, &x)?;
     }
     Ok(x)
@@ -41,13 +65,14 @@ pub(super) fn dpm_2_ancestral(
     levels: &Levels,
     mut x: Tensor,
     noise: &mut PictureNoise,
+    randomness: Randomness,
     context: &mut dyn StepContext,
 ) -> Result<Tensor, EngineError> {
     for (i, level) in levels.steps.iter().enumerate() {
-        let (down, fresh) = ancestral(level.sigma, levels.sigma_after(i), 1.0);
+        let (down, fresh) = randomness.ancestral(level.sigma, levels.sigma_after(i));
         x = half_way(&x, *level, down, context)?;
         if down > 0.0 {
-            x = step(renoised(&x, fresh, noise))?;
+            x = step(randomness.renoised(&x, fresh, noise))?;
         }
         context.stepped(i, &x)?;
     }
@@ -71,11 +96,12 @@ pub(super) fn dpmpp_2s_ancestral(
     levels: &Levels,
     mut x: Tensor,
     noise: &mut PictureNoise,
+    randomness: Randomness,
     context: &mut dyn StepContext,
 ) -> Result<Tensor, EngineError> {
     for (i, level) in levels.steps.iter().enumerate() {
         let to = levels.sigma_after(i);
-        let (down, fresh) = ancestral(level.sigma, to, 1.0);
+        let (down, fresh) = randomness.ancestral(level.sigma, to);
         let mut clean = context.denoise(&x, *level)?;
         if down > 0.0 {
             let middle = context.level((level.sigma * down).sqrt());
@@ -84,7 +110,7 @@ pub(super) fn dpmpp_2s_ancestral(
         }
         x = step(towards(&clean, &x, level.sigma, down))?;
         if to > 0.0 {
-            x = step(renoised(&x, fresh, noise))?;
+            x = step(randomness.renoised(&x, fresh, noise))?;
         }
         context.stepped(i, &x)?;
     }

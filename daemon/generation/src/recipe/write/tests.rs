@@ -1,7 +1,7 @@
 //! The text against A1111's rules, and against what CivitAI's own parsers made of it.
 
 use super::*;
-use paintbox_domain::generation::{Canny, Sampler, Schedule};
+use paintbox_domain::generation::{Canny, NoiseSettings, Schedule};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -205,4 +205,29 @@ fn control_nets_are_written_as_their_extension_of_a1111_writes_them() {
                   Control Mode: Balanced\", RNG: CPU";
     assert!(text.contains(wanted), "{text}");
     assert!(text.contains("Image CFG scale: 1.5, "), "{text}");
+}
+
+#[test]
+fn settings_of_noise_have_a1111s_names() {
+    let recipe = Recipe {
+        sampler: Some(Sampler::DpmPlusPlus2mSde),
+        guidance_rescale: Some(0.7),
+        noise: NoiseSettings {
+            source: Some(NoiseSource::Nvidia),
+            eta_seed_delta: Some(31337),
+            subseed: Some(41),
+            subseed_strength: Some(0.25),
+            resize_from: Some((512, 768)),
+            eta: Some(0.5),
+            s_noise: Some(1.01),
+            ..NoiseSettings::default()
+        },
+        ..plain()
+    };
+    let text = recipe.parameters_text();
+    let wanted = "Variation seed: 41, Variation seed strength: 0.25, Seed resize from: 512x768, ENSD: 31337, Eta: 0.5, \
+                  Sigma noise: 1.01, RNG: NV, CFG Rescale: 0.7, Version:";
+    assert!(text.contains("Sampler: DPM++ 2M SDE,") && text.contains(wanted), "{text}");
+    let ddim = Recipe { sampler: Some(Sampler::Ddim), ..recipe };
+    assert!(ddim.parameters_text().contains("Eta DDIM: 0.5"));
 }
