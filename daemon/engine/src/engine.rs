@@ -87,7 +87,7 @@ impl Engine {
         let blueprint = blueprint(&index(model)?)?;
         Ok(Capabilities {
             architecture: blueprint.architecture,
-            defaults: settings::defaults(&blueprint),
+            defaults: settings::defaults(&blueprint, model, &[]),
             samplers: Sampler::ALL.to_vec(),
             schedules: Schedule::ALL.to_vec(),
             size_multiple: blueprint.size_multiple,

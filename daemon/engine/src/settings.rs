@@ -1,12 +1,15 @@
 //! The choices of a painting: what was asked for where something was, what suits the model elsewhere, and a refusal
 //! of what cannot be.
 
+mod distilled;
+
 use crate::error::EngineError;
 use crate::load::{Blueprint, ControlNetPlan, Inputs};
 use crate::sample::TRAINING_STEPS;
+use distilled::Distilled;
 use paintbox_domain::generation::{
-    Canny, ControlNetFile, InitImage, Inpaint, InpaintArea, NoiseProblem, NoiseSettings, PaintRequest, PaintSettings,
-    Sampler,
+    Canny, ControlNetFile, InitImage, Inpaint, InpaintArea, LoraFile, ModelFile, NoiseProblem, NoiseSettings,
+    PaintRequest, PaintSettings, Sampler,
 };
 use std::fmt::Display;
 
@@ -21,9 +24,11 @@ const MAX_CONTROLS: usize = 8;
 /// Pixels; A1111 goes no farther either.
 const MAX_BLUR: u32 = 64;
 
-/// What the model is painted with when nothing is said.
-pub(crate) fn defaults(blueprint: &Blueprint) -> PaintSettings {
-    PaintSettings {
+/// What the model is painted with, under its adapters, when nothing is said.
+pub(crate) fn defaults(blueprint: &Blueprint, model: &[ModelFile], loras: &[LoraFile]) -> PaintSettings {
+    let adapters = loras.iter().filter(|lora| lora.weight != 0.0).map(|lora| lora.name.as_str());
+    let distilled = Distilled::of(adapters.chain(model.iter().map(|file| file.name.as_str())));
+    let usual = PaintSettings {
         architecture: blueprint.architecture,
         steps: DEFAULT_STEPS,
         guidance_scale: blueprint.default_guidance,
@@ -36,7 +41,8 @@ pub(crate) fn defaults(blueprint: &Blueprint) -> PaintSettings {
         strength: None,
         noise: NoiseSettings::default(),
         guidance_rescale: 0.0,
-    }
+    };
+    distilled.map(|distilled| distilled.onto(&usual)).unwrap_or(usual)
 }
 
 /// # Errors
@@ -46,7 +52,7 @@ pub(crate) fn resolve(
     blueprint: &Blueprint,
     memory_limit_bytes: u64,
 ) -> Result<PaintSettings, EngineError> {
-    let defaults = defaults(blueprint);
+    let defaults = defaults(blueprint, &request.model, &request.loras);
     // A part of a picture is painted at a size that suits the model, a whole one at its own.
     let whole = request.init.as_ref().filter(|init| !is_part(init));
     let start = whole.map_or((defaults.width, defaults.height), |init| (init.width, init.height));
@@ -226,7 +232,7 @@ fn needed_bytes(blueprint: &Blueprint, width: u32, height: u32) -> u64 {
 mod tests {
     use super::*;
     use paintbox_domain::Classify;
-    use paintbox_domain::generation::MaskedContent;
+    use paintbox_domain::generation::{MaskedContent, Schedule};
 
     const LIMIT: u64 = 16 << 30;
 
@@ -265,6 +271,21 @@ mod tests {
         assert_eq!((settings.width, settings.height, settings.steps), (64, 64, 25));
         assert_eq!(settings.sampler, Sampler::DpmPlusPlus2m);
         assert!((settings.guidance_scale - 3.0).abs() < f32::EPSILON);
+    }
+
+    #[test]
+    fn a_name_that_says_few_steps_is_believed_and_what_is_asked_for_goes_first() {
+        let mut request = request();
+        request.loras = vec![crate::testing::lora("greyscale.safetensors", 1.0)];
+        request.loras[0].name = "sdxl_lightning_4step_lora".to_owned();
+        let settings = resolve(&request, &blueprint(), LIMIT).unwrap();
+        assert_eq!((settings.steps, settings.sampler, settings.schedule), (4, Sampler::Euler, Schedule::Simple));
+        assert!((settings.guidance_scale - 1.0).abs() < f32::EPSILON);
+        let said = PaintRequest { steps: Some(8), guidance_scale: Some(2.0), ..request.clone() };
+        let settings = resolve(&said, &blueprint(), LIMIT).unwrap();
+        assert_eq!((settings.steps, settings.sampler), (8, Sampler::Euler));
+        request.loras[0].weight = 0.0;
+        assert_eq!(resolve(&request, &blueprint(), LIMIT).unwrap().steps, 25);
     }
 
     #[test]

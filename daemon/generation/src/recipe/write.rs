@@ -77,7 +77,7 @@ impl Recipe {
             ("Denoising strength", self.strength.map(|strength| strength.to_string())),
         ];
         settings.extend(self.masked.into_iter().flat_map(of_mask).map(|(key, value)| (key, Some(value))));
-        settings.extend([("Clip skip", number(self.clip_skip.filter(|skip| *skip > 1)))]);
+        settings.push(("Clip skip", number(self.clip_skip.filter(|skip| *skip > 1))));
         let controls = self.controls.iter().map(|control| Some(of_control(control)));
         settings.extend(CONTROLS.into_iter().zip(controls));
         settings.extend(self.noise());
