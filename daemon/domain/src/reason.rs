@@ -111,4 +111,8 @@ reasons! {
     IMPORT_INVALID,
     /// A search's filter that cannot be read; metadata `position` says where.
     FILTER_INVALID,
+    /// The picture does not say how it was made, or in a way that is not understood.
+    RECIPE_NOT_FOUND,
+    /// The hub has no such picture, or shows it to nobody.
+    IMAGE_NOT_FOUND,
 }

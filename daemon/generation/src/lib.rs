@@ -20,5 +20,5 @@ pub use check::{LARGEST_COUNT, LARGEST_STEPS};
 pub use error::GenerationError;
 pub use live::GenerationEvent;
 pub use queue::{GenerationParts, Generations};
-pub use recipe::{ControlResource, LoraResource, Recipe, Resource};
+pub use recipe::{ControlResource, LoraResource, Recipe, RecipeError, Remark, Resource};
 pub use spec_json::{settings_from_json, spec_from_json};

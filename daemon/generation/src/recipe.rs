@@ -5,17 +5,29 @@
 //! EXIF `UserComment` of a JPEG or WebP. CivitAI names the models of an uploaded picture by the digests in it; how it
 //! reads them decides what a name may hold ([`write`]).
 
+mod a1111;
+mod civitai;
+mod comfy;
 mod exif;
+mod fields;
 mod names;
+mod others;
 mod picture;
+mod read;
+mod reading;
+mod tags;
 mod write;
 
 pub(crate) use picture::{EncodeError, encode, most_recipe_bytes};
+pub use read::RecipeError;
 
 use paintbox_domain::Sha256;
 use paintbox_domain::generation::{
     Canny, ControlNetFile, Inpaint, InpaintArea, MaskedContent, NoiseSettings, Sampler, Schedule,
 };
+
+/// Digests of one file in a recipe; there are five forms.
+const MOST_DIGESTS: usize = 8;
 
 /// A recipe. What nobody wrote down is empty or none.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,6 +62,19 @@ pub struct Recipe {
     pub controls: Vec<ControlResource>,
     /// The program that made the picture, and its version, in its own words.
     pub program: Option<String>,
+    /// What of it was not understood, or is not done here.
+    pub remarks: Vec<Remark>,
+}
+
+/// A part of a recipe that a picture painted from it will lack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// What the recipe's program calls it.
+    pub field: String,
+    /// Its beginning, if it is long.
+    pub given: String,
+    /// What is not done, as a clause.
+    pub problem: String,
 }
 
 /// A file that a picture was made with, as a recipe names it.
@@ -59,6 +84,8 @@ pub struct Resource {
     pub name: String,
     /// Lower-case hexadecimal: a SHA-256 (64 digits), AutoV2 (10), AutoV3 (12), or AutoV1 or CRC32 (8).
     pub digests: Vec<String>,
+    /// CivitAI's number of the version.
+    pub civitai_version: Option<u64>,
 }
 
 /// How a part of a picture was painted; the mask itself no recipe holds.
@@ -105,6 +132,37 @@ impl ControlResource {
 
 impl Resource {
     pub(crate) fn of_file(name: &str, sha256: Option<&Sha256>) -> Self {
-        Self { name: name.to_owned(), digests: sha256.map(Sha256::to_hex).into_iter().collect() }
+        let digests = sha256.map(Sha256::to_hex).into_iter().collect();
+        Self { name: name.to_owned(), digests, civitai_version: None }
     }
+
+    /// By the name of a file, whose folders and ending say nothing of the model.
+    fn named(file: &str) -> Self {
+        let name = file.rsplit(['/', '\\']).next().unwrap_or_default().trim();
+        Self { name: stem_of_weights(name).unwrap_or(name).to_owned(), ..Self::default() }
+    }
+
+    /// By the name of a file or a title, in which a slash may be a repository's.
+    fn titled(text: &str) -> Self {
+        match text.contains('\\') || stem_of_weights(text.trim()).is_some() {
+            true => Self::named(text),
+            false => Self { name: text.trim().to_owned(), ..Self::default() },
+        }
+    }
+
+    /// Adds a digest, unless it is none or known.
+    fn add_digest(&mut self, text: &str) {
+        let digits = text.trim().trim_start_matches("0x").to_ascii_lowercase();
+        let is_digest = matches!(digits.len(), 8 | 10 | 12 | 64) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_digest && self.digests.len() < MOST_DIGESTS && !self.digests.contains(&digits) {
+            self.digests.push(digits);
+        }
+    }
+}
+
+/// A name without the ending of a file of weights, if it has one.
+fn stem_of_weights(name: &str) -> Option<&str> {
+    let (stem, ending) = name.rsplit_once('.')?;
+    let is_of_weights = ["safetensors", "ckpt", "pt", "pth", "bin", "gguf", "sft"].contains(&ending);
+    (is_of_weights && !stem.is_empty()).then_some(stem)
 }

@@ -59,6 +59,7 @@ const SAMPLERS: &[(&str, Sampler)] = &[
 
 const SCHEDULES: &[(&str, Schedule)] = &[
     ("normal", Schedule::Normal),
+    ("uniform", Schedule::Normal),
     ("linspace", Schedule::Normal),
     ("karras", Schedule::Karras),
     ("ddimuniform", Schedule::DdimUniform),
@@ -143,6 +144,7 @@ mod tests {
             assert_eq!(Sampler::by_any_name(name), Some((sampler, schedule)), "{name}");
         }
         assert_eq!(Schedule::by_any_name("Align Your Steps"), Some(Schedule::AlignYourSteps));
+        assert_eq!(Schedule::by_any_name("Uniform"), Some(Schedule::Normal));
         assert_eq!(Schedule::by_any_name("SGM Uniform"), Some(Schedule::SgmUniform));
         assert_eq!(Sampler::by_any_name("DPM++ 5M SDE"), None);
         assert_eq!(Schedule::by_any_name(""), None);

@@ -42,3 +42,22 @@ pub(super) fn of_schedule(schedule: Schedule) -> &'static str {
         Schedule::AlignYourSteps => "Align Your Steps",
     }
 }
+
+/// What A1111's "Automatic" means for a sampler (`modules/sd_samplers_kdiffusion.py`, `samplers_k_diffusion`).
+pub(super) fn automatic_schedule(sampler: Sampler) -> Option<Schedule> {
+    match sampler {
+        Sampler::DpmPlusPlus2m | Sampler::DpmPlusPlus2sAncestral | Sampler::Dpm2 | Sampler::Dpm2Ancestral => {
+            Some(Schedule::Karras)
+        }
+        _ => plain_schedule(sampler),
+    }
+}
+
+/// What a sampler's name without a schedule's meant before A1111 1.9.
+pub(super) fn plain_schedule(sampler: Sampler) -> Option<Schedule> {
+    match sampler {
+        // It has levels of its own, which the model's configuration says best.
+        Sampler::Lcm => None,
+        _ => Some(Schedule::Normal),
+    }
+}

@@ -1,0 +1,129 @@
+//! Tags in a prompt that name networks, `<lora:name:0.8>`.
+//!
+//! AUTOMATIC1111/stable-diffusion-webui 1.10, `modules/extra_networks.py` `parse_prompt`, and
+//! `extensions-builtin/Lora/extra_networks_lora.py` for what the numbers mean.
+
+/// A longer one is no tag.
+const LONGEST_TAG_BYTES: usize = 300;
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Tag {
+    Lora { name: String, weight: f32, remark: Option<&'static str> },
+    Hypernet { name: String },
+}
+
+impl Tag {
+    fn name(&self) -> &str {
+        match self {
+            Self::Lora { name, .. } | Self::Hypernet { name } => name,
+        }
+    }
+}
+
+/// The prompt without its tags, and what they name; a tag of whose name `counts` says no stays.
+pub(super) fn take(prompt: &str, counts: impl Fn(&str) -> bool) -> (String, Vec<Tag>) {
+    let mut found = Vec::new();
+    let mut kept = String::with_capacity(prompt.len());
+    let mut rest = prompt;
+    while let Some(at) = rest.find('<') {
+        let (before, from) = rest.split_at(at);
+        kept.push_str(before);
+        match tag(from) {
+            Some((tag, length)) if counts(tag.name()) => {
+                rest = &from[length..];
+                // The space before a tag belongs to it.
+                if kept.ends_with(' ') && (rest.is_empty() || rest.starts_with(char::is_whitespace)) {
+                    kept.pop();
+                }
+                found.push(tag);
+            }
+            _ => {
+                kept.push('<');
+                rest = &from[1..];
+            }
+        }
+    }
+    kept.push_str(rest);
+    (if found.is_empty() { kept } else { kept.trim().to_owned() }, found)
+}
+
+/// The tag that a text begins with, and its length in bytes.
+fn tag(text: &str) -> Option<(Tag, usize)> {
+    let bytes = text.as_bytes();
+    let end = bytes.iter().take(LONGEST_TAG_BYTES).position(|byte| *byte == b'>')?;
+    let (kind, rest) = text.get(1..end)?.split_once(':')?;
+    let mut parts = rest.split(':');
+    let name = parts.next()?.trim().to_owned();
+    if name.is_empty() || name.contains('<') {
+        return None;
+    }
+    let tag = match kind {
+        "lora" | "lyco" => lora(name, parts),
+        "hypernet" => Tag::Hypernet { name },
+        _ => return None,
+    };
+    Some((tag, end + 1))
+}
+
+/// `te` and `unet` by place or by name; the network's own weight counts.
+fn lora<'a>(name: String, parts: impl Iterator<Item = &'a str>) -> Tag {
+    let (mut text_encoder, mut network, mut remark) = (None, None, None);
+    let mut place = 0;
+    for part in parts {
+        let (key, value) = part.split_once('=').map_or(("", part), |(key, value)| (key.trim(), value));
+        let number = value.trim().parse().ok().filter(|weight: &f32| weight.is_finite());
+        match (key, place) {
+            ("", 0) | ("te", _) => text_encoder = number,
+            ("", 1) | ("unet", _) => network = number,
+            _ => remark = Some("only its weight is used"),
+        }
+        if number.is_none() {
+            remark = Some("its weight is not a number");
+        }
+        place += usize::from(key.is_empty());
+    }
+    let weight = network.or(text_encoder).unwrap_or(1.0);
+    if text_encoder.is_some_and(|text_encoder| (text_encoder - weight).abs() > f32::EPSILON) {
+        remark = Some("it had another weight in the text encoder, and has the network's in both here");
+    }
+    Tag::Lora { name, weight, remark }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lora(name: &str, weight: f32) -> Tag {
+        Tag::Lora { name: name.to_owned(), weight, remark: None }
+    }
+
+    #[test]
+    fn tags_are_taken_out_wherever_they_stand() {
+        for (prompt, wanted, tags) in [
+            ("red heart <lora:grey:0.8>", "red heart", vec![lora("grey", 0.8)]),
+            ("<lora:a b:1>, red <lyco:c:-.5> heart", ", red heart", vec![lora("a b", 1.0), lora("c", -0.5)]),
+            ("<lora:a>x<lora:b:0>", "x", vec![lora("a", 1.0), lora("b", 0.0)]),
+            ("a < b: <lora> <wildcard:x> <lora:> c>", "a < b: <lora> <wildcard:x> <lora:> c>", vec![]),
+            ("<hypernet:h:1>", "", vec![Tag::Hypernet { name: "h".to_owned() }]),
+            ("<<lora:é:1>", "<", vec![lora("é", 1.0)]),
+            ("<lora:x:te=0.5:unet=0.5>", "", vec![lora("x", 0.5)]),
+        ] {
+            assert_eq!(take(prompt, |_| true), (wanted.to_owned(), tags), "{prompt}");
+        }
+        let (_, tags) = take("<lora:a:0.5:1> <lora:b:x> <lora:c:1:1:lbw=y>", |_| true);
+        let weights: Vec<(f32, bool)> = tags
+            .iter()
+            .map(|tag| match tag {
+                Tag::Lora { weight, remark, .. } => (*weight, remark.is_some()),
+                Tag::Hypernet { .. } => panic!("{tags:?}"),
+            })
+            .collect();
+        assert_eq!(weights, [(1.0, true), (1.0, true), (1.0, true)]);
+    }
+
+    #[test]
+    fn a_tag_that_does_not_count_stays() {
+        let (prompt, tags) = take("x <lora:mine:1> <lora:yours:1>", |name| name == "mine");
+        assert_eq!((prompt.as_str(), tags), ("x <lora:yours:1>", vec![lora("mine", 1.0)]));
+    }
+}
