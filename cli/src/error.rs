@@ -137,6 +137,9 @@ pub(crate) enum CliError {
         units::count((*files).into(), "file"), units::bytes(*bytes), units::bytes(*free_bytes)
     )]
     DoesNotFit { target: String, files: u32, bytes: u64, free_bytes: u64 },
+    /// `names` are those of the models, `pull` what would bring those that a hub may have.
+    #[error("not all that the recipe names is here: {}", names.join(", "))]
+    ModelsMissing { names: Vec<String>, pull: Vec<String> },
     #[error("the bytes of the picture {wanted} arrived damaged: their digest is {got}")]
     DamagedPicture { wanted: String, got: String },
 }
@@ -158,6 +161,20 @@ impl CliError {
             Code::Unimplemented => Self::NotServed { doing },
             code => Self::Unexplained { doing, code, message: status.message().to_owned() },
         }
+    }
+
+    /// Models of a recipe that are missing, or on volumes that are away.
+    pub(crate) fn models_missing(models: &[&v1::RecipeModel]) -> Self {
+        let name = |model: &&v1::RecipeModel| {
+            let v1::RecipeModel { role, name, digests, volume, .. } = model;
+            let known = if name.is_empty() { digests.first().map_or("", String::as_str) } else { name };
+            match volume.as_str() {
+                "" => format!("the {role} {known}"),
+                volume => format!("the {role} {known} (on the volume {volume}, which is away)"),
+            }
+        };
+        let pull = models.iter().map(|model| model.pull.clone()).filter(|pull| !pull.is_empty());
+        Self::ModelsMissing { names: models.iter().map(name).collect(), pull: pull.collect() }
     }
 
     /// What a check of the catalogue found; there is at least one problem.
@@ -195,6 +212,7 @@ impl CliError {
             Self::JobCancelled { .. } | Self::CancelledHere | Self::StoppedVerifying { .. } => "CANCELLED",
             Self::StoppedWaiting { .. } | Self::StoppedScanning { .. } => reason::STOPPED_WAITING,
             Self::DamagedPicture { .. } => "DIGEST_MISMATCH",
+            Self::ModelsMissing { .. } => "FILE_NOT_LOCAL",
             Self::DoesNotFit { .. } => "DISK_FULL",
             Self::NotRestored { .. } | Self::CatalogueDamaged { .. } => "CATALOGUE_FAILED",
         }
@@ -236,6 +254,16 @@ impl CliError {
             Self::DoesNotFit { .. } => Some(
                 "a smaller --backfill, --max-total-size or --kind fetches less; --yes follows all the same".to_owned(),
             ),
+            Self::ModelsMissing { names, pull } if pull.len() == names.len() => {
+                Some(format!("`paintbox pull {}` fetches it, and so does --pull", pull.join(" ")))
+            }
+            Self::ModelsMissing { pull, .. } if pull.is_empty() => {
+                Some("--model and --lora say what to paint with instead".to_owned())
+            }
+            Self::ModelsMissing { pull, .. } => Some(format!(
+                "`paintbox pull {}` fetches some; --model and --lora say what to paint with instead of the rest",
+                pull.join(" ")
+            )),
             Self::NotRestored { hint, .. } => hint.clone(),
             Self::CatalogueDamaged { newest_backup, .. } if newest_backup.is_empty() => {
                 Some("there is no backup of it; `paintbox catalogue export` saves what can still be read".to_owned())
@@ -306,6 +334,9 @@ impl CliError {
                 ("files_total".to_owned(), files_total.to_string()),
             ]),
             Self::StoppedScanning { what } => one("what", what.clone()),
+            Self::ModelsMissing { names, pull } => {
+                BTreeMap::from([("models".to_owned(), names.join(", ")), ("pull".to_owned(), pull.join(" "))])
+            }
             Self::DamagedPicture { wanted, .. } => one("asset", wanted.clone()),
             Self::DoesNotFit { target, files, bytes, free_bytes } => BTreeMap::from([
                 ("target".to_owned(), target.clone()),
@@ -364,6 +395,7 @@ impl CliError {
             | Self::DoesNotFit { .. }
             | Self::NotRestored { .. }
             | Self::CatalogueDamaged { .. }
+            | Self::ModelsMissing { .. }
             | Self::DamagedPicture { .. } => Exit::Failed,
         }
     }

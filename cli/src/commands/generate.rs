@@ -2,6 +2,7 @@
 
 mod control;
 mod inpaint;
+mod like;
 mod lora;
 mod noise;
 mod pictures;
@@ -27,16 +28,38 @@ const LARGEST_UPLOAD_BYTES: u64 = 900 * 1024;
 /// After Ctrl-C nobody wants to wait long; hanging up cancels as well.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Shown below the flags.
+const LIKE: &str = "\
+What --like takes:
+  FILE         a PNG, JPEG or WebP as A1111, Forge, ComfyUI, InvokeAI, SwarmUI or Paintbox saved it,
+               A1111's text, or a graph of ComfyUI as JSON
+  NUMBER, URL  a picture on CivitAI, such as https://civitai.com/images/9173928
+  ./NUMBER     a file whose name is a number
+
+Its models are looked for by digest, then by name. Missing ones are named with what would fetch them,
+or fetched with --pull. What of the recipe is not done here is said.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = LIKE)]
 pub(crate) struct Arguments {
     /// What to paint, in A1111's syntax: (words:1.2), [words], BREAK, a AND b :0.5, [from:to:0.5], [this|that]
-    prompt: String,
+    #[arg(required_unless_present = "like")]
+    prompt: Option<String>,
     /// The model: civitai:4384, hf:org/repo, a digest, or a unique name
-    #[arg(long, value_name = "REF")]
-    model: String,
+    #[arg(long, value_name = "REF", required_unless_present = "like")]
+    model: Option<String>,
     /// A VAE to use instead of the model's own, such as hf:stabilityai/sd-vae-ft-mse
     #[arg(long, value_name = "REF")]
     vae: Option<String>,
+    /// Paint as this picture was painted; see below. Whatever else is given beside it counts more
+    #[arg(long, value_name = "FILE|NUMBER|URL")]
+    like: Option<like::Source>,
+    /// Fetch the models that --like names and that are not here
+    #[arg(long, requires = "like")]
+    pull: bool,
+    /// Say what --like would paint, and with which models, and paint nothing
+    #[arg(long, requires = "like", conflicts_with = "pull")]
+    dry_run: bool,
     /// What to keep out of the picture
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     negative: Option<String>,
@@ -70,8 +93,7 @@ pub(crate) struct Arguments {
     /// 1 for the text encoder's last layer, 2 for the one before it, from which XL always starts
     #[arg(long, value_name = "N")]
     clip_skip: Option<u32>,
-    /// A LoRA and its weight, such as civitai:82098:0.8, or its weights for UNet and text, such as civitai:82098:0.8/0.5;
-    /// may be repeated [default weight: 1]. In the prompt <lora:file-name:0.8> does the same for one that is here
+    /// A LoRA with its weight, or those for UNet and text: civitai:82098:0.8, civitai:82098:0.8/0.5; may be repeated
     #[arg(long, value_name = "REF[:WEIGHT[/TEXT]]")]
     lora: Vec<LoraArgument>,
     /// Start from this picture (PNG, JPEG, WebP or GIF of at most 900 KiB)
@@ -114,11 +136,21 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
             .map(|control| read_image("--control", &control.image))
             .collect::<Result<_, _>>()?,
     };
+    let source = arguments.like.as_ref().map(like::Source::read).transpose()?;
     let client = session.connect().await?;
+    let mut spec = match source {
+        Some(source) => {
+            let Some(spec) = like::spec(source, arguments, &client, session).await? else { return Ok(Exit::Done) };
+            spec
+        }
+        None => v1::GenerationSpec::default(),
+    };
+    override_with(arguments, &mut spec);
+    target.format.as_str().clone_into(&mut spec.format);
     let interrupts = session.interrupts.clone();
     let mut name = None;
     tokio::select! {
-        painted = paint(arguments, images, &target, &client, &mut name, session) => painted,
+        painted = paint(arguments, spec, images, &target, &client, &mut name, session) => painted,
         () = interrupts.wait() => {
             if let Some(name) = name {
                 let request = v1::CancelGenerationRequest { name };
@@ -146,19 +178,23 @@ async fn upload(client: &Client, image: Option<Vec<u8>>, doing: &'static str) ->
 
 async fn paint(
     arguments: &Arguments,
+    mut spec: v1::GenerationSpec,
     images: Images,
     target: &Target,
     client: &Client,
     name: &mut Option<String>,
     session: &mut Session,
 ) -> Result<Exit, CliError> {
-    let mut spec = spec(arguments, target.format);
     spec.init_image = upload(client, images.init, "take the init image").await?;
     let mask = upload(client, images.mask, "take the mask").await?;
     spec.inpaint = arguments.inpaint.message(mask);
     for (control, image) in arguments.control.iter().zip(images.controls) {
         let image = upload(client, Some(image), "take the image of a ControlNet").await?;
         spec.controls.push(control.message(image));
+    }
+    if spec.init_image.is_empty() {
+        // A recipe's strength is nothing without the picture that it was painted over.
+        spec.strength = None;
     }
     let request = v1::GenerateImagesRequest {
         spec: Some(spec),
@@ -186,39 +222,45 @@ async fn paint(
     Ok(Exit::Done)
 }
 
-fn spec(arguments: &Arguments, format: Format) -> v1::GenerationSpec {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    v1::GenerationSpec {
-        model: arguments.model.clone(),
-        vae: text(&arguments.vae),
-        prompt: arguments.prompt.clone(),
-        negative_prompt: text(&arguments.negative),
-        seed: arguments.seed,
-        steps: arguments.steps,
-        guidance_scale: arguments.cfg,
-        image_guidance_scale: arguments.image_cfg,
-        sampler: text(&arguments.sampler),
-        schedule: text(&arguments.schedule),
-        width: arguments.width,
-        height: arguments.height,
-        clip_skip: arguments.clip_skip,
-        loras: arguments
-            .lora
-            .iter()
-            .map(|lora| v1::LoraUse {
-                model: lora.model.clone(),
-                weight: lora.weight,
-                text_encoder_weight: lora.text_encoder_weight,
-            })
-            .collect(),
-        count: arguments.count,
-        strength: arguments.strength,
-        format: format.as_str().to_owned(),
-        quality: arguments.quality,
-        noise: arguments.noise.message(),
-        guidance_rescale: arguments.cfg_rescale,
-        ..v1::GenerationSpec::default()
+/// What the command line says, over what `spec` has.
+fn override_with(arguments: &Arguments, spec: &mut v1::GenerationSpec) {
+    let texts = [
+        (&arguments.model, &mut spec.model),
+        (&arguments.vae, &mut spec.vae),
+        (&arguments.prompt, &mut spec.prompt),
+        (&arguments.negative, &mut spec.negative_prompt),
+        (&arguments.sampler, &mut spec.sampler),
+        (&arguments.schedule, &mut spec.schedule),
+    ];
+    for (given, text) in texts {
+        if let Some(given) = given {
+            given.clone_into(text);
+        }
     }
+    // Another sampler has its own levels, unless they were named as well.
+    if arguments.sampler.is_some() && arguments.schedule.is_none() {
+        spec.schedule.clear();
+    }
+    spec.seed = arguments.seed.or(spec.seed);
+    spec.steps = arguments.steps.or(spec.steps);
+    spec.guidance_scale = arguments.cfg.or(spec.guidance_scale);
+    spec.image_guidance_scale = arguments.image_cfg.or(spec.image_guidance_scale);
+    spec.guidance_rescale = arguments.cfg_rescale.or(spec.guidance_rescale);
+    spec.noise = arguments.noise.message().or(spec.noise.take());
+    spec.width = arguments.width.or(spec.width);
+    spec.height = arguments.height.or(spec.height);
+    spec.clip_skip = arguments.clip_skip.or(spec.clip_skip);
+    spec.strength = arguments.strength.or(spec.strength);
+    if !arguments.lora.is_empty() {
+        let use_of = |lora: &LoraArgument| v1::LoraUse {
+            model: lora.model.clone(),
+            weight: lora.weight,
+            text_encoder_weight: lora.text_encoder_weight,
+        };
+        spec.loras = arguments.lora.iter().map(use_of).collect();
+    }
+    spec.count = arguments.count;
+    spec.quality = arguments.quality;
 }
 
 fn read_image(argument: &'static str, path: &Path) -> Result<Vec<u8>, CliError> {

@@ -72,7 +72,7 @@ pub(crate) enum Verb {
     /// Show a model with its versions, files and example images
     Show(show::Arguments),
     /// Paint
-    Generate(generate::Arguments),
+    Generate(Box<generate::Arguments>),
     /// List downloads; pause, resume, cancel or reorder them
     Downloads(downloads::Arguments),
     /// List the folders that files lie in; add, change or forget one

@@ -9,6 +9,7 @@ mod download;
 mod follow;
 mod library;
 mod model;
+mod recipe;
 mod shelf;
 mod store;
 
@@ -18,6 +19,7 @@ pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};
 pub(crate) use library::{ForgottenLibraryJson, LibraryJson, ScanLine};
 pub(crate) use model::{CorrectedJson, FacetJson, ModelJson, ModelPageJson};
+pub(crate) use recipe::RecipeLine;
 pub(crate) use shelf::{CompanionsJson, DuplicateJson, StatsJson, UpdateJson};
 pub(crate) use store::{ForgottenVolumeJson, GarbageLine, RemovalJson, VerifyLine, VolumeJson};
 

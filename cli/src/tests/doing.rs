@@ -2,6 +2,7 @@
 
 use super::fake::{Fate, GENERATION, PICTURE, SYNC_RUN, picture_digest};
 use super::{Bench, Captured, assert_has, names_in};
+use paintbox_proto::v1;
 use serde_json::json;
 
 #[tokio::test]
@@ -331,4 +332,98 @@ async fn a_token_comes_from_standard_input_and_is_never_repeated() {
     bench.input = "wrong".into();
     assert_eq!(bench.json(&["login", "civitai"]).await.error()["reason"], "HUB_TOKEN_REJECTED");
     assert_eq!(bench.json(&["login", "civitai", "a-token"]).await.code, 2, "a token on the command line is refused");
+}
+
+/// A recipe of which the model is here and a LoRA is in `state`.
+fn recipe(state: &str, pull: &str) -> v1::ReadRecipeResponse {
+    let model = |role: &str, state: &str, pull: &str| v1::RecipeModel {
+        role: role.into(),
+        name: format!("its {role}"),
+        state: state.into(),
+        reference: if state == "here" { "0123456789".into() } else { String::new() },
+        found_by: if state == "here" { "digest".into() } else { String::new() },
+        pull: pull.into(),
+        weight: 0.5,
+        volume: if state == "away" { "big".into() } else { String::new() },
+        ..Default::default()
+    };
+    v1::ReadRecipeResponse {
+        spec: Some(v1::GenerationSpec {
+            model: "0123456789".into(),
+            prompt: "a fox".into(),
+            sampler: "euler".into(),
+            schedule: "karras".into(),
+            steps: Some(20),
+            strength: Some(0.5),
+            loras: vec![v1::LoraUse { model: pull.into(), weight: 0.5, ..Default::default() }],
+            ..Default::default()
+        }),
+        models: vec![model("model", "here", ""), model("lora", state, pull)],
+        remarks: vec![v1::RecipeRemark {
+            field: "ENSD".into(),
+            given: "31337\u{1b}[31m".into(),
+            problem: "this is not done here".into(),
+        }],
+        program: "v1.10".into(),
+    }
+}
+
+#[tokio::test]
+async fn a_recipe_is_painted_with_what_is_given_beside_it() {
+    let bench = Bench::new().await;
+    bench.world().recipe = recipe("here", "");
+    std::fs::write(bench.file("like.png"), PICTURE).unwrap();
+    let (file, like) = (bench.file("a.png"), bench.file("like.png"));
+    let words = ["generate", "--like", &like, "-o", &file, "--steps", "5", "--sampler", "heun", "--lora", "civitai:9"];
+    let ended = bench.run(&words).await;
+    assert_eq!(ended.code, 0, "{}", ended.notes);
+    assert!(ended.notes.contains("not as in the recipe: ENSD 31337"), "{}", ended.notes);
+    assert!(!ended.notes.contains('\u{1b}'), "a recipe says nothing to the terminal");
+    let asked = bench.world().asked.join("\n");
+    for part in ["a fox", "steps: Some(5)", "\"heun\"", "schedule: \"\"", "civitai:9", "strength: None", "png"] {
+        assert!(asked.contains(part), "{part} in {asked}");
+    }
+    assert!(asked.starts_with("ReadRecipeRequest { source: Some(Part("), "{asked}");
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_recipe_and_paints_nothing() {
+    let bench = Bench::new().await;
+    bench.world().recipe = recipe("missing", "civitai:2@3");
+    let ended = bench.run(&["generate", "--like", "9173928", "--dry-run", "--seed", "5"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.notes);
+    for part in
+        ["prompt    a fox", "seed      5", "found by its digest", "missing: `paintbox pull civitai:2@3`", "v1.10"]
+    {
+        assert!(ended.out.contains(part), "{part} in {}", ended.out);
+    }
+    let asked = bench.world().asked.clone();
+    assert_eq!(asked, ["ReadRecipeRequest { source: Some(CivitaiImage(9173928)) }"]);
+}
+
+#[tokio::test]
+async fn what_a_recipe_lacks_is_said_or_fetched() {
+    for (state, pull, hint) in [
+        ("missing", "civitai:2@3", "`paintbox pull civitai:2@3` fetches it, and so does --pull"),
+        ("missing", "", "--model and --lora say what to paint with instead"),
+        ("away", "", "--model and --lora say what to paint with instead"),
+    ] {
+        let bench = Bench::new().await;
+        bench.world().recipe = recipe(state, pull);
+        let ended = bench.json(&["generate", "--like", "5"]).await;
+        let error = ended.error();
+        assert_eq!((ended.code, &error["reason"], &error["hint"]), (1, &json!("FILE_NOT_LOCAL"), &json!(hint)));
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("its lora") && message.contains("big") == (state == "away"), "{message}");
+    }
+    let bench = Bench::new().await;
+    bench.world().recipe = recipe("missing", "civitai:2@3");
+    let file = bench.file("a.png");
+    let ended = bench.json(&["generate", "--like", "5", "--pull", "-o", &file]).await;
+    assert_eq!(ended.code, 0, "{}", ended.notes);
+    let asked = bench.world().asked.join("\n");
+    assert!(asked.contains(r#"references: ["civitai:2@3"]"#) && asked.contains("GenerateImagesRequest"), "{asked}");
+    for words in [&["generate", "--pull", "x", "--model", "civitai:1"][..], &["generate", "x"], &["generate"]] {
+        assert_eq!(bench.json(words).await.code, 2, "{words:?}");
+    }
 }

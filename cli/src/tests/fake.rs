@@ -58,6 +58,8 @@ pub(super) struct World {
     /// How the catalogue's file is.
     pub(super) health: Option<v1::CatalogueHealth>,
     pub(super) backups: Vec<v1::Backup>,
+    /// What any picture says.
+    pub(super) recipe: v1::ReadRecipeResponse,
     pub(super) check: v1::CatalogueCheck,
     /// What an export consists of.
     pub(super) exported: Vec<&'static [u8]>,
@@ -435,6 +437,17 @@ impl v1::generation_service_server::GenerationService for Fake {
         }
         let fate = self.world().fate;
         events(painting(fate, spec.count), fate == Fate::Hangs)
+    }
+
+    async fn read_recipe(
+        &self,
+        request: Request<tonic::Streaming<v1::ReadRecipeRequest>>,
+    ) -> Answer<v1::ReadRecipeResponse> {
+        let mut parts = request.into_inner();
+        while let Some(part) = parts.message().await? {
+            self.note(&part);
+        }
+        answer(self.world().recipe.clone())
     }
 }
 

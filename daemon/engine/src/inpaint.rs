@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_picture_beside_follows_the_part_that_is_cut_out() {
-        let settings = defaults(&blueprint(&index(&single_file()).unwrap()).unwrap());
+        let settings = defaults(&blueprint(&index(&single_file()).unwrap()).unwrap(), &[], &[]);
         let mask = (0..100 * 80).map(|at| if at % 100 >= 90 && at / 100 >= 70 { 255 } else { 0 }).collect();
         let (blur, content, area) = (0, MaskedContent::Original, InpaintArea::OnlyMasked { padding: 0 });
         let inpaint = Inpaint { mask, invert: false, blur, content, area };

@@ -7,6 +7,7 @@
 mod check;
 mod error;
 mod given;
+mod like;
 mod live;
 mod on_disk;
 mod queue;
@@ -18,6 +19,7 @@ mod worker;
 
 pub use check::{LARGEST_COUNT, LARGEST_STEPS};
 pub use error::GenerationError;
+pub use like::{FoundBy, LikeModel, LikePlan, LikeState, Role};
 pub use live::GenerationEvent;
 pub use queue::{GenerationParts, Generations};
 pub use recipe::{ControlResource, LoraResource, Recipe, RecipeError, Remark, Resource};

@@ -126,6 +126,10 @@ impl Generations {
         Ok(record)
     }
 
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.inner.resolver
+    }
+
     /// # Errors
     /// When there is no such generation.
     pub async fn get(&self, uid: &str) -> Result<GenerationRecord, GenerationError> {

@@ -104,11 +104,13 @@ impl Masked {
     }
 }
 
-/// A LoRA and the weight of its delta.
+/// A LoRA and the weights of its delta.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LoraResource {
     pub resource: Resource,
     pub weight: f32,
+    /// Of its part for the text encoders; none for the same.
+    pub text_encoder_weight: Option<f32>,
 }
 
 /// A ControlNet and how it was used; the picture that it led by no recipe holds.

@@ -61,8 +61,10 @@ pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalM
     let found = Found::of(&resolver.catalogue, reference).await?;
     let version = found.version()?;
     let named = found.named_file(version);
+    // A digest names a folder by one of its parts, as recipes do; a path names the part alone.
+    let by_digest = matches!(reference.parse(), Ok(ModelRef::Digest(_) | ModelRef::ShortDigest(_)));
     let is_folder = found.detail.summary.hub == Some(Hub::HuggingFace)
-        && named.is_none()
+        && named.is_none_or(|file| by_digest && file.name.contains('/'))
         && version.files.iter().any(|file| file.name == "model_index.json" && is_local(file));
     let main = named.or_else(|| main_weights(version)).ok_or_else(|| found.not_local())?;
     if !is_folder {
@@ -138,7 +140,11 @@ pub(crate) async fn tagged_loras(resolver: &Resolver, tags: &[LoraTag]) -> Resul
 }
 
 /// The content of this name: as it is written, else in whatever case.
-fn called(names: &BTreeSet<(String, Sha256)>, kind: ModelKind, name: &str) -> Result<Sha256, GenerationError> {
+pub(crate) fn called(
+    names: &BTreeSet<(String, Sha256)>,
+    kind: ModelKind,
+    name: &str,
+) -> Result<Sha256, GenerationError> {
     let with = |is_one: &dyn Fn(&str) -> bool| -> Vec<Sha256> {
         names.iter().filter(|(known, _)| is_one(known)).map(|(_, sha256)| *sha256).collect()
     };

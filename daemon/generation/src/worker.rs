@@ -237,7 +237,8 @@ impl Worker {
 fn recipe_of(lora: &LocalLora) -> LoraResource {
     let mut resource = Resource::of_file(&lora.file.name, Some(&lora.file.sha256));
     resource.digests.extend(lora.auto_v3.clone());
-    LoraResource { resource, weight: lora.file.weight }
+    let text_encoder_weight = Some(lora.file.text_encoder_weight);
+    LoraResource { resource, weight: lora.file.weight, text_encoder_weight }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -179,7 +179,7 @@ fn inpaint_message(inpaint: &InpaintUse) -> v1::Inpaint {
     }
 }
 
-fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
+pub(crate) fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
     v1::GenerationSpec {
         model: spec.model,
         vae: spec.vae.unwrap_or_default(),
@@ -379,5 +379,12 @@ impl GenerationService for Api {
             guard.disarm();
         };
         Ok(Response::new(bounded(guarded, self.shutdown.clone())))
+    }
+
+    async fn read_recipe(
+        &self,
+        request: Request<tonic::Streaming<v1::ReadRecipeRequest>>,
+    ) -> Result<Response<v1::ReadRecipeResponse>, Status> {
+        Ok(Response::new(self.recipe(request.into_inner()).await?))
     }
 }

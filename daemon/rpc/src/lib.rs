@@ -16,6 +16,7 @@ mod library;
 mod listener;
 mod names;
 mod policy;
+mod recipe;
 mod server;
 mod shelf;
 mod status;

@@ -71,6 +71,10 @@ pub enum SyncError {
     NothingHere { reference: String },
     #[error("{problem}")]
     Invalid { field: &'static str, problem: String },
+    #[error("CivitAI shows no picture {image}")]
+    NoSuchImage { image: u64 },
+    #[error("the picture {image} does not say how it was made")]
+    NoGenerationData { image: u64 },
     #[error("nothing was known of {model} at that time")]
     NotKnownYet { model: String, at: Timestamp },
     #[error("the sync run was cancelled")]
@@ -105,6 +109,8 @@ impl SyncError {
             | Self::NoSuchVersion { .. }
             | Self::NoSuchFile { .. }
             | Self::NoSuchRun { .. }
+            | Self::NoSuchImage { .. }
+            | Self::NoGenerationData { .. }
             | Self::NotKnownYet { .. }
             | Self::Cancelled
             | Self::WorkerLost => None,
@@ -129,6 +135,8 @@ impl Classify for SyncError {
             Self::NoSuchVersion { .. }
             | Self::NoSuchFile { .. }
             | Self::NoSuchRun { .. }
+            | Self::NoSuchImage { .. }
+            | Self::NoGenerationData { .. }
             | Self::NotKnownYet { .. } => ErrorClass::NotFound,
             Self::Cancelled => ErrorClass::Cancelled,
             _ => ErrorClass::Internal,
@@ -151,6 +159,8 @@ impl Classify for SyncError {
             Self::NoSuchVersion { .. } => reason::VERSION_NOT_FOUND,
             Self::NoSuchFile { .. } => reason::FILE_NOT_FOUND,
             Self::NoSuchRun { .. } => reason::JOB_NOT_FOUND,
+            Self::NoSuchImage { .. } => reason::IMAGE_NOT_FOUND,
+            Self::NoGenerationData { .. } => reason::RECIPE_NOT_FOUND,
             Self::NotKnownYet { .. } => reason::NOT_KNOWN_YET,
             Self::Cancelled => reason::CANCELLED,
             _ => reason::INTERNAL,
@@ -160,6 +170,12 @@ impl Classify for SyncError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotOnAHub { .. } => Some("write civitai:4384, hf:org/repo, or paste the page's address".to_owned()),
+            Self::NoSuchImage { .. } => {
+                Some("it may be gone, or shown only to accounts: `paintbox login civitai`".to_owned())
+            }
+            Self::NoGenerationData { .. } => {
+                Some("who posted it may hide that; the picture as it was uploaded may have it".to_owned())
+            }
             Self::NotThatVolume { .. } | Self::VolumeAway { .. } => {
                 Some("connect its disk, or say where it is mounted by now: `paintbox volumes set`".to_owned())
             }
@@ -182,6 +198,9 @@ impl Classify for SyncError {
                 metadata.extend([("model", model.clone()), ("version", version.clone())]);
             }
             Self::NoSuchFile { model, file } => metadata.extend([("model", model.clone()), ("file", file.clone())]),
+            Self::NoSuchImage { image } | Self::NoGenerationData { image } => {
+                metadata.push(("image", image.to_string()));
+            }
             Self::NoSuchRun { uid } => metadata.push(("sync_run", uid.clone())),
             Self::NotKnownYet { model, at } => {
                 metadata.extend([("model", model.clone()), ("at_unix_ms", at.unix_ms().to_string())]);

@@ -13,7 +13,8 @@
 //! - `places` says where files lie and where they go, `volumes` how people change that; `verify` reads files again, and
 //!   `care` does so by itself; `removals` is the trash, and `garbage` explains what nobody needs.
 //! - `library` adopts folders of models that people keep themselves.
-//! - `follow` starts and changes follows; `history` reads a model as it was; `notify` tells of new versions.
+//! - `follow` starts and changes follows; `history` reads a model as it was; `notify` tells of new versions; `pictures` asks
+//!   how a hub's picture was made.
 //!
 //! Runs and downloads are rows: they outlive whoever asked for them. One run at a time looks and plans; the downloads
 //! of all of them share one queue, which a daemon that starts again goes on with.
@@ -33,6 +34,7 @@ mod garbage;
 mod history;
 mod library;
 mod notify;
+mod pictures;
 mod places;
 pub mod plan;
 mod previews;

@@ -15,6 +15,7 @@ mod interruption;
 mod keeping;
 mod library;
 mod main_line;
+mod recipes;
 mod webhook;
 
 use jiff::Timestamp;

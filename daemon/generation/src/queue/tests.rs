@@ -1,6 +1,7 @@
 //! The queue with a generator that paints flat colours, step by step, as the test lets it.
 
 use super::*;
+use crate::{FoundBy, LikeState, LoraResource, Recipe, Resource};
 use futures::StreamExt as _;
 use paintbox_catalogue::{FileId, NewArtifact};
 use paintbox_domain::clock::ManualClock;
@@ -322,4 +323,79 @@ async fn ending_the_daemon_interrupts_what_runs_and_keeps_what_is_queued() {
     assert_eq!(interrupted.failure.unwrap().reason, reason::INTERRUPTED);
     assert_eq!(bench.catalogue.generation(&queued.uid).await.unwrap().state, JobState::Queued);
     assert_eq!(bench.generations.create(&spec(), None).await.unwrap_err().reason(), reason::SHUTTING_DOWN);
+}
+
+fn by_digest(name: &str, digit: u8, digits: usize) -> Resource {
+    let digest = Sha256::from_bytes([digit; 32]).to_hex()[..digits].to_owned();
+    Resource { name: name.to_owned(), digests: vec![digest], civitai_version: None }
+}
+
+fn by_name(name: &str) -> Resource {
+    Resource { name: name.to_owned(), ..Resource::default() }
+}
+
+#[tokio::test]
+async fn a_recipes_models_are_found_by_number_digest_and_name_and_the_missing_ones_said() {
+    let bench = bench(1).await;
+    let look = async |model: Resource| {
+        let recipe = Recipe { model: Some(model), ..Recipe::default() };
+        let plan = bench.generations.plan_like(recipe).await.unwrap();
+        (plan.models[0].state.clone(), plan.spec.model, plan.remarks.len())
+    };
+    let here = |reference: &str, by| LikeState::Here { reference: reference.to_owned(), by };
+    let missing = |pull: Option<&str>| LikeState::Missing { pull: pull.map(str::to_owned) };
+    let number = |version| Resource { civitai_version: Some(version), ..by_name("x") };
+    let whole = Sha256::from_bytes([1; 32]).to_hex();
+    let unknown = "09".repeat(5);
+    let address = "https://civitai.com/api/download/models";
+    for (resource, state, reference, remarks) in [
+        (by_digest("x", 1, 64), here(&whole, FoundBy::Digest), whole.as_str(), 0),
+        (by_digest("x", 1, 10), here("0101010101", FoundBy::Digest), "0101010101", 0),
+        (number(10), here(&format!("{address}/10"), FoundBy::Number), &format!("{address}/10")[..], 0),
+        (by_name("m1"), here(&whole, FoundBy::Name), &whole, 0),
+        (by_name("model 1"), here("civitai:1", FoundBy::Name), "civitai:1", 0),
+        // Its digest says that it is another one.
+        (by_digest("m1", 9, 10), here(&whole, FoundBy::Name), &whole, 1),
+        // Known, and not here; unknown; and unknown by anything that a hub could be asked for.
+        (by_digest("x", 2, 10), missing(Some("civitai:2@20")), "civitai:2@20", 0),
+        (number(20), missing(Some("civitai:2@20")), "civitai:2@20", 0),
+        (by_digest("x", 9, 10), missing(Some(&unknown)), &unknown, 0),
+        (number(99), missing(Some(&format!("{address}/99"))), &format!("{address}/99"), 0),
+        (by_digest("x", 9, 8), missing(None), "", 0),
+        (by_name("model"), missing(None), "", 0),
+        // A LoRA is no checkpoint, and a name is nothing but a name.
+        (by_digest("x", 3, 10), missing(Some("0303030303")), "0303030303", 0),
+        (by_name("path:/etc/passwd"), missing(None), "", 0),
+        (by_name("civitai:1"), missing(None), "", 0),
+        (by_name(""), missing(None), "", 0),
+    ] {
+        assert_eq!(look(resource.clone()).await, (state, reference.to_owned(), remarks), "{resource:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_recipe_becomes_what_can_be_asked_for() {
+    let bench = bench(1).await;
+    let recipe = Recipe {
+        prompt: "a fox".to_owned(),
+        steps: Some(5),
+        strength: Some(0.5),
+        model: Some(by_digest("m1", 1, 10)),
+        vae: Some(by_name("kl-f8")),
+        loras: vec![LoraResource { resource: by_digest("m3", 3, 10), weight: 0.7, text_encoder_weight: Some(0.5) }],
+        embeddings: vec![by_name("lantern")],
+        ..Recipe::default()
+    };
+    let plan = bench.generations.plan_like(recipe).await.unwrap();
+    assert_eq!((plan.spec.prompt.as_str(), plan.spec.steps, plan.spec.strength), ("a fox", Some(5), Some(0.5)));
+    let lora = LoraUse { model: "0303030303".to_owned(), weight: 0.7, text_encoder_weight: Some(0.5) };
+    assert_eq!(plan.spec.loras, [lora]);
+    let states: Vec<_> = plan.models.iter().map(|model| (model.role.as_str(), &model.state)).collect();
+    assert!(matches!(states[1], ("lora", LikeState::Here { .. })), "{states:?}");
+    assert_eq!(
+        states[2..],
+        [("vae", &LikeState::Missing { pull: None }), ("embedding", &LikeState::Missing { pull: None })]
+    );
+    let fields: Vec<_> = plan.remarks.iter().map(|remark| remark.field.as_str()).collect();
+    assert_eq!(fields, ["vae", "embedding", "Denoising strength"]);
 }

@@ -89,7 +89,7 @@ fn named(reading: &mut Reading, entry: &Value) {
                 Some(lora) => lora.resource.add_digest(digits),
                 None => {
                     resource.add_digest(digits);
-                    reading.lora(resource, weight as f32);
+                    reading.lora(resource, weight as f32, None);
                 }
             }
         }

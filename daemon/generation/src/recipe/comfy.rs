@@ -139,18 +139,15 @@ impl Walk {
         if let Some(name) = node.text("lora_name") {
             let weight = |key| node.number(key).and_then(|weight| weight.parse::<f32>().ok());
             let network = weight("strength_model").or_else(|| weight("strength")).unwrap_or(1.0);
-            if weight("strength_clip").is_some_and(|other| (other - network).abs() > f32::EPSILON) {
-                let problem = "it had another weight in the text encoder, and has the network's in both here";
-                self.reading.remark("strength_clip", &name, problem);
-            }
-            self.reading.lora(Resource::named(&name), network);
+            let text_encoder = weight("strength_clip").filter(|other| other.to_bits() != network.to_bits());
+            self.reading.lora(Resource::named(&name), network, text_encoder);
         } else if node.class().starts_with("Power Lora Loader") {
             // rgthree's: one input for each, in the order of application.
             for entry in node.inputs().filter(|(key, _)| key.starts_with("lora_")).map(|(_, entry)| entry).rev() {
                 let name = entry.get("lora").and_then(Value::as_str).filter(|name| *name != "None");
                 if let Some(name) = name.filter(|_| entry.get("on") == Some(&Value::Bool(true))) {
                     let weight = entry.get("strength").and_then(Value::as_f64).unwrap_or(1.0);
-                    self.reading.lora(Resource::named(name), weight as f32);
+                    self.reading.lora(Resource::named(name), weight as f32, None);
                 }
             }
         } else if !matches!(node.class(), "Reroute" | workflow::BYPASSED) {

@@ -46,8 +46,13 @@ pub(super) fn of_schedule(schedule: Schedule) -> &'static str {
 /// What A1111's "Automatic" means for a sampler (`modules/sd_samplers_kdiffusion.py`, `samplers_k_diffusion`).
 pub(super) fn automatic_schedule(sampler: Sampler) -> Option<Schedule> {
     match sampler {
-        Sampler::DpmPlusPlus2m | Sampler::DpmPlusPlus2sAncestral | Sampler::Dpm2 | Sampler::Dpm2Ancestral => {
-            Some(Schedule::Karras)
+        Sampler::DpmPlusPlus2m
+        | Sampler::DpmPlusPlus2sAncestral
+        | Sampler::DpmPlusPlusSde
+        | Sampler::Dpm2
+        | Sampler::Dpm2Ancestral => Some(Schedule::Karras),
+        Sampler::DpmPlusPlus2mSde | Sampler::DpmPlusPlus2mSdeHeun | Sampler::DpmPlusPlus3mSde => {
+            Some(Schedule::Exponential)
         }
         _ => plain_schedule(sampler),
     }

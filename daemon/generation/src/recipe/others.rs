@@ -55,7 +55,7 @@ pub(super) fn of_invoke(object: &Map<String, Value>) -> Option<Recipe> {
         let model = entry.get("model").or_else(|| entry.get("lora"));
         let weight = entry.get("weight").and_then(Value::as_f64).unwrap_or(1.0);
         match model.map(name).filter(|name| !name.is_empty()) {
-            Some(name) => reading.lora(Resource::named(&name), weight as f32),
+            Some(name) => reading.lora(Resource::named(&name), weight as f32, None),
             None => reading.remark("loras", &entry.to_string(), "it names no file"),
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn of_swarm(object: &Map<String, Value>) -> Option<Recipe> {
     }
     for (at, name) in loras.iter().enumerate() {
         let weight = weights.get(at).and_then(|weight| weight.trim().parse::<f32>().ok());
-        reading.lora(Resource::named(name), weight.filter(|weight| weight.is_finite()).unwrap_or(1.0));
+        reading.lora(Resource::named(name), weight.filter(|weight| weight.is_finite()).unwrap_or(1.0), None);
     }
     digests(&mut reading, object.get("sui_models"));
     Some(reading.finish())

@@ -2,7 +2,7 @@
 //! them mean something.
 
 use super::{LoraResource, MOST_DIGESTS, Recipe, Remark, Resource, names, tags};
-use paintbox_domain::generation::{Sampler, Schedule};
+use paintbox_domain::generation::{NoiseSource, Sampler, Schedule};
 use serde_json::Value;
 
 /// Remarks on one recipe; whoever has more to say says nothing.
@@ -22,7 +22,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "civitai metadata",
     "batch size",
     "batch pos",
-    "mask blur",
     "hashes source",
 ];
 
@@ -31,7 +30,6 @@ pub(super) struct Reading {
     pub(super) recipe: Recipe,
     sampler: Option<String>,
     schedule: Option<String>,
-    noise: Option<String>,
     /// Named by a hash list, a tag or both: the name, its digests.
     lora_digests: Vec<(String, Vec<String>)>,
     /// Belongs to a second pass at a larger size, so that its strength is not the first one's.
@@ -79,7 +77,11 @@ impl Reading {
             // Nobody's seed is negative: it stands for one that was drawn.
             "Seed" if value == "-1" => {}
             "Seed" => self.recipe.seed = self.number(key, value),
-            "Size" => self.size(value),
+            "Size" => {
+                if let Some((width, height)) = self.sides(key, value) {
+                    (self.recipe.width, self.recipe.height) = (Some(width), Some(height));
+                }
+            }
             "Width" => self.recipe.width = self.number(key, value),
             "Height" => self.recipe.height = self.number(key, value),
             "Model hash" => self.recipe.model.get_or_insert_default().add_digest(value),
@@ -91,7 +93,22 @@ impl Reading {
             "Clip skip" => {
                 self.recipe.clip_skip = self.number(key, value.trim_start_matches('-')).filter(|skip| *skip > 0);
             }
-            "RNG" => self.noise = Some(value.to_owned()),
+            "RNG" => match NoiseSource::by_any_name(value) {
+                Some(source) => self.recipe.noise.source = Some(source),
+                None => self.remark(key, value, "noise cannot be drawn as there, so the picture will differ"),
+            },
+            "Variation seed" => self.recipe.noise.subseed = self.number(key, value),
+            "Variation seed strength" => self.recipe.noise.subseed_strength = self.fraction(key, value),
+            "Seed resize from" => self.recipe.noise.resize_from = self.sides(key, value),
+            "ENSD" if value == "0" => {}
+            "ENSD" => self.recipe.noise.eta_seed_delta = self.number(key, value),
+            "Eta" | "Eta DDIM" => self.recipe.noise.eta = self.fraction(key, value),
+            "Sigma churn" => self.recipe.noise.s_churn = self.fraction(key, value),
+            "Sigma tmin" => self.recipe.noise.s_tmin = self.fraction(key, value),
+            "Sigma tmax" => self.recipe.noise.s_tmax = self.fraction(key, value),
+            "Sigma noise" => self.recipe.noise.s_noise = self.fraction(key, value),
+            "CFG Rescale" | "CFG rescale" => self.recipe.guidance_rescale = self.fraction(key, value),
+            "Image CFG scale" => self.recipe.image_guidance_scale = self.fraction(key, value),
             "Version" => self.recipe.program = Some(value.to_owned()),
             "Lora hashes" => {
                 for (name, digits) in named_digests(value) {
@@ -111,7 +128,6 @@ impl Reading {
                 Ok(Value::Array(resources)) => self.civitai_resources(&resources),
                 _ => self.remark(key, value, "it is no list of models"),
             },
-            "ENSD" if value == "0" => {}
             _ if WITHOUT_EFFECT.contains(&key.to_ascii_lowercase().as_str()) => {}
             _ => {
                 self.is_hires |= key.starts_with("Hires");
@@ -138,14 +154,14 @@ impl Reading {
         number
     }
 
-    fn size(&mut self, value: &str) {
+    fn sides(&mut self, key: &str, value: &str) -> Option<(u32, u32)> {
         let sides = value
             .split_once(['x', '×'])
-            .and_then(|(width, height)| Some((width.trim().parse::<u32>().ok()?, height.trim().parse::<u32>().ok()?)));
-        match sides {
-            Some((width, height)) => (self.recipe.width, self.recipe.height) = (Some(width), Some(height)),
-            None => self.remark("Size", value, "it is not a width and a height"),
+            .and_then(|(width, height)| Some((width.trim().parse().ok()?, height.trim().parse().ok()?)));
+        if sides.is_none() {
+            self.remark(key, value, "it is not a width and a height");
         }
+        sides
     }
 
     pub(super) fn lora_digest(&mut self, name: &str, digits: &str) {
@@ -172,9 +188,9 @@ impl Reading {
         }
     }
 
-    pub(super) fn lora(&mut self, resource: Resource, weight: f32) {
+    pub(super) fn lora(&mut self, resource: Resource, weight: f32, text_encoder_weight: Option<f32>) {
         if self.recipe.loras.len() < MOST_RESOURCES {
-            self.recipe.loras.push(LoraResource { resource, weight });
+            self.recipe.loras.push(LoraResource { resource, weight, text_encoder_weight });
         }
     }
 
@@ -216,7 +232,7 @@ impl Reading {
                     self.recipe.model.get_or_insert_default().civitai_version = resource.civitai_version;
                 }
                 "vae" => self.recipe.vae.get_or_insert_default().civitai_version = resource.civitai_version,
-                "lora" | "lycoris" | "locon" | "dora" => self.lora(resource, weight),
+                "lora" | "lycoris" | "locon" | "dora" => self.lora(resource, weight, None),
                 "embed" | "embedding" | "textualinversion" => self.recipe.embeddings.push(resource),
                 _ => self.remark("civitaiResources", &entry.to_string(), "this kind of model is not used here"),
             }
@@ -236,11 +252,8 @@ impl Reading {
             // We write it down only where it is not 1.
             self.recipe.clip_skip.get_or_insert(1);
         }
-        let noise = self.noise.take().or_else(|| (self.noise_is_of_gpu && !is_ours).then(|| "GPU".to_owned()));
-        if let Some(noise) = noise.filter(|noise| !noise.eq_ignore_ascii_case("CPU")) {
-            let problem =
-                "its noise came from a graphics card, and here it is drawn as on a CPU, so the picture will differ";
-            self.remark("RNG", &noise, problem);
+        if self.noise_is_of_gpu && !is_ours {
+            self.recipe.noise.source.get_or_insert(NoiseSource::Nvidia);
         }
         self.recipe
     }
@@ -275,25 +288,20 @@ impl Reading {
         }
     }
 
-    /// LoRAs that tags in the prompt name. In our own texts a tag counts only if a digest stands beside it, which we
-    /// always write: any other was words of the prompt.
+    /// LoRAs that tags in the prompt name.
     fn take_tags(&mut self) {
-        let is_ours = self.is_ours();
-        let digests = std::mem::take(&mut self.lora_digests);
-        let counts = |name: &str| !is_ours || digests.iter().any(|(known, _)| known == name);
-        let (prompt, found) = tags::take(&self.recipe.prompt, counts);
-        self.lora_digests = digests;
+        let (prompt, found) = tags::take(&self.recipe.prompt);
         self.recipe.prompt = prompt;
         for tag in found {
             match tag {
-                tags::Tag::Lora { name, weight, remark } => {
+                tags::Tag::Lora { name, weight, text_encoder_weight, remark } => {
                     if let Some(problem) = remark {
                         self.remark("lora", &name, problem);
                     }
                     // CivitAI lists by number what the prompt names, too.
                     let known = self.recipe.loras.iter().any(|lora| lora.resource.name == name);
                     if !known {
-                        self.lora(Resource { name, ..Resource::default() }, weight);
+                        self.lora(Resource { name, ..Resource::default() }, weight, text_encoder_weight);
                     }
                 }
                 tags::Tag::Hypernet { name } => self.remark("hypernet", &name, "hypernetworks are not used here"),
@@ -320,7 +328,7 @@ impl Reading {
                 continue;
             }
             self.remark("Lora hashes", &name, "its weight is not written down; 1 is taken");
-            self.lora(resource, 1.0);
+            self.lora(resource, 1.0, None);
         }
     }
 }

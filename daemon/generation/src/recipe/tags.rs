@@ -8,20 +8,12 @@ const LONGEST_TAG_BYTES: usize = 300;
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Tag {
-    Lora { name: String, weight: f32, remark: Option<&'static str> },
+    Lora { name: String, weight: f32, text_encoder_weight: Option<f32>, remark: Option<&'static str> },
     Hypernet { name: String },
 }
 
-impl Tag {
-    fn name(&self) -> &str {
-        match self {
-            Self::Lora { name, .. } | Self::Hypernet { name } => name,
-        }
-    }
-}
-
-/// The prompt without its tags, and what they name; a tag of whose name `counts` says no stays.
-pub(super) fn take(prompt: &str, counts: impl Fn(&str) -> bool) -> (String, Vec<Tag>) {
+/// The prompt without its tags, and what they name.
+pub(super) fn take(prompt: &str) -> (String, Vec<Tag>) {
     let mut found = Vec::new();
     let mut kept = String::with_capacity(prompt.len());
     let mut rest = prompt;
@@ -29,7 +21,7 @@ pub(super) fn take(prompt: &str, counts: impl Fn(&str) -> bool) -> (String, Vec<
         let (before, from) = rest.split_at(at);
         kept.push_str(before);
         match tag(from) {
-            Some((tag, length)) if counts(tag.name()) => {
+            Some((tag, length)) => {
                 rest = &from[length..];
                 // The space before a tag belongs to it.
                 if kept.ends_with(' ') && (rest.is_empty() || rest.starts_with(char::is_whitespace)) {
@@ -37,7 +29,7 @@ pub(super) fn take(prompt: &str, counts: impl Fn(&str) -> bool) -> (String, Vec<
                 }
                 found.push(tag);
             }
-            _ => {
+            None => {
                 kept.push('<');
                 rest = &from[1..];
             }
@@ -65,7 +57,7 @@ fn tag(text: &str) -> Option<(Tag, usize)> {
     Some((tag, end + 1))
 }
 
-/// `te` and `unet` by place or by name; the network's own weight counts.
+/// `te` and `unet` by place or by name; of one number, both.
 fn lora<'a>(name: String, parts: impl Iterator<Item = &'a str>) -> Tag {
     let (mut text_encoder, mut network, mut remark) = (None, None, None);
     let mut place = 0;
@@ -83,10 +75,8 @@ fn lora<'a>(name: String, parts: impl Iterator<Item = &'a str>) -> Tag {
         place += usize::from(key.is_empty());
     }
     let weight = network.or(text_encoder).unwrap_or(1.0);
-    if text_encoder.is_some_and(|text_encoder| (text_encoder - weight).abs() > f32::EPSILON) {
-        remark = Some("it had another weight in the text encoder, and has the network's in both here");
-    }
-    Tag::Lora { name, weight, remark }
+    let text_encoder_weight = text_encoder.filter(|text_encoder| text_encoder.to_bits() != weight.to_bits());
+    Tag::Lora { name, weight, text_encoder_weight, remark }
 }
 
 #[cfg(test)]
@@ -94,7 +84,7 @@ mod tests {
     use super::*;
 
     fn lora(name: &str, weight: f32) -> Tag {
-        Tag::Lora { name: name.to_owned(), weight, remark: None }
+        Tag::Lora { name: name.to_owned(), weight, text_encoder_weight: None, remark: None }
     }
 
     #[test]
@@ -108,22 +98,18 @@ mod tests {
             ("<<lora:é:1>", "<", vec![lora("é", 1.0)]),
             ("<lora:x:te=0.5:unet=0.5>", "", vec![lora("x", 0.5)]),
         ] {
-            assert_eq!(take(prompt, |_| true), (wanted.to_owned(), tags), "{prompt}");
+            assert_eq!(take(prompt), (wanted.to_owned(), tags), "{prompt}");
         }
-        let (_, tags) = take("<lora:a:0.5:1> <lora:b:x> <lora:c:1:1:lbw=y>", |_| true);
-        let weights: Vec<(f32, bool)> = tags
+        let (_, tags) = take("<lora:a:0.5:1> <lora:b:x> <lora:c:1:1:lbw=y>");
+        let weights: Vec<_> = tags
             .iter()
             .map(|tag| match tag {
-                Tag::Lora { weight, remark, .. } => (*weight, remark.is_some()),
+                Tag::Lora { weight, text_encoder_weight, remark, .. } => {
+                    (*weight, *text_encoder_weight, remark.is_some())
+                }
                 Tag::Hypernet { .. } => panic!("{tags:?}"),
             })
             .collect();
-        assert_eq!(weights, [(1.0, true), (1.0, true), (1.0, true)]);
-    }
-
-    #[test]
-    fn a_tag_that_does_not_count_stays() {
-        let (prompt, tags) = take("x <lora:mine:1> <lora:yours:1>", |name| name == "mine");
-        assert_eq!((prompt.as_str(), tags), ("x <lora:yours:1>", vec![lora("mine", 1.0)]));
+        assert_eq!(weights, [(1.0, Some(0.5), false), (1.0, None, true), (1.0, None, true)]);
     }
 }

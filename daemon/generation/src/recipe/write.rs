@@ -28,7 +28,11 @@ impl Recipe {
         let loras = named_apart(&self.loras);
         let mut text = self.prompt.clone();
         for (name, lora) in &loras {
-            let _ = write!(text, " <lora:{name}:{}>", lora.weight);
+            let _ = match lora.text_encoder_weight.filter(|weight| weight.to_bits() != lora.weight.to_bits()) {
+                // CivitAI sees the weight of a tag only where it has one.
+                Some(text_encoder) => write!(text, " <lora:{name}:{text_encoder}:{}>", lora.weight),
+                None => write!(text, " <lora:{name}:{}>", lora.weight),
+            };
         }
         if !self.negative_prompt.is_empty() {
             let _ = write!(text, "\nNegative prompt: {}", self.negative_prompt);

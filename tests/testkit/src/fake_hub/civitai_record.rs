@@ -190,6 +190,8 @@ pub struct PublishedVersion {
     pub id: u64,
     /// In the order they were given.
     pub files: Vec<u64>,
+    /// In the order they were given.
+    pub images: Vec<u64>,
 }
 
 /// A file on the storage.
@@ -358,7 +360,7 @@ impl Civitai {
 
     fn version_record(&mut self, version: FakeVersion, index: usize, origin: &str) -> (Value, PublishedVersion) {
         let id = version.id.unwrap_or_else(|| self.next_id());
-        let mut ids = PublishedVersion { id, files: Vec::new() };
+        let mut ids = PublishedVersion { id, files: Vec::new(), images: Vec::new() };
         let mut files = Vec::new();
         for file in version.files {
             let file_id = file.id.unwrap_or_else(|| self.next_id());
@@ -367,6 +369,7 @@ impl Civitai {
             self.files.insert(file_id, stored(&file.name, file.bytes));
         }
         let images: Vec<Value> = version.images.into_iter().map(|image| self.image_record(image, origin)).collect();
+        ids.images = images.iter().filter_map(|image| image["id"].as_u64()).collect();
         let published = version.published.to_string();
         let record = json!({
             "id": id,

@@ -1,7 +1,7 @@
 //! Texts as A1111 of several years, Forge, SD.Next and their extensions wrote them.
 
 use super::*;
-use paintbox_domain::generation::{Sampler, Schedule};
+use paintbox_domain::generation::{NoiseSettings, NoiseSource, Sampler, Schedule};
 
 fn read(text: &str) -> Recipe {
     recipe(text).unwrap_or_else(|| panic!("{text}"))
@@ -24,7 +24,8 @@ fn a_text_of_2022_names_its_model_by_eight_digits() {
     assert_eq!((recipe.width, recipe.height), (Some(512), Some(768)));
     assert_eq!(recipe.model.as_ref().unwrap().digests, ["45dee52b"]);
     assert_eq!((recipe.clip_skip, recipe.strength), (None, None));
-    assert_eq!(remarks(&recipe), ["RNG"], "a graphics card drew the noise");
+    assert_eq!(recipe.noise.source, Some(NoiseSource::Nvidia), "a graphics card drew the noise");
+    assert_eq!(remarks(&recipe), Vec::<&str>::new());
 }
 
 #[test]
@@ -50,7 +51,16 @@ fn a_text_of_2023_has_loras_hires_and_quotes() {
     assert_eq!(recipe.embeddings[0].digests, ["c74b4e810b"], "the beginning of the file's digest");
     assert_eq!((recipe.clip_skip, recipe.strength), (Some(2), None), "the strength is the second pass's");
     let fields = remarks(&recipe);
-    for field in ["Variation seed", "ENSD", "Hires upscale", "ADetailer prompt", "lora"] {
+    assert_eq!(recipe.loras[1].text_encoder_weight, Some(1.0));
+    let noise = NoiseSettings {
+        source: Some(NoiseSource::Cpu),
+        subseed: Some(5),
+        subseed_strength: Some(0.1),
+        eta_seed_delta: Some(31_337),
+        ..NoiseSettings::default()
+    };
+    assert_eq!(recipe.noise, noise);
+    for field in ["Hires upscale", "ADetailer prompt"] {
         assert!(fields.contains(&field), "{field} in {fields:?}");
     }
     let quoted = recipe.remarks.iter().find(|remark| remark.field == "ADetailer prompt").unwrap();
@@ -123,13 +133,8 @@ fn broken_values_are_told_and_break_nothing() {
 }
 
 #[test]
-fn in_our_own_texts_only_tags_with_a_digest_are_tags() {
-    let recipe = read(
-        "x <lora:mine:1>, <lora:words:2> <hypernet:h:1>\nSteps: 8, Sampler: Euler, Seed: 3, \
-         Lora hashes: \"mine: 0123456789\", Version: Paintbox 1.0",
-    );
-    assert_eq!(recipe.prompt, "x , <lora:words:2> <hypernet:h:1>");
-    assert_eq!(recipe.loras.len(), 1);
-    assert_eq!(recipe.clip_skip, Some(1));
-    assert_eq!(remarks(&recipe), Vec::<&str>::new());
+fn in_our_own_texts_what_is_not_said_is_1() {
+    let recipe = read("x <lora:mine:1>\nSteps: 8, Sampler: Euler, Seed: 3, Version: Paintbox 1.0");
+    assert_eq!((recipe.prompt.as_str(), recipe.loras.len(), recipe.clip_skip), ("x", 1, Some(1)));
+    assert_eq!(remarks(&recipe), Vec::<&str>::new(), "our noise is a CPU's");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::recipe::{LoraResource, Resource, encode};
-use paintbox_domain::generation::{PaintedImage, PictureFormat, Sampler, Schedule};
+use paintbox_domain::generation::{NoiseSettings, NoiseSource, PaintedImage, PictureFormat, Sampler, Schedule};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -28,15 +28,44 @@ fn resource() -> impl Strategy<Value = Resource> {
 }
 
 fn lora() -> impl Strategy<Value = LoraResource> {
-    (name(), proptest::option::of(digits(12)), digits(10), -2.0_f32..2.0).prop_map(|(name, tensors, whole, weight)| {
+    let weights = (-2.0_f32..2.0, proptest::option::of(-2.0_f32..2.0));
+    (name(), proptest::option::of(digits(12)), digits(10), weights).prop_map(|(name, tensors, whole, weights)| {
         let digests = tensors.into_iter().chain([whole]).collect();
-        LoraResource { resource: Resource { name, digests, civitai_version: None }, weight }
+        let (weight, text_encoder_weight) = weights;
+        let text_encoder_weight = text_encoder_weight.filter(|other| other.to_bits() != weight.to_bits());
+        LoraResource { resource: Resource { name, digests, civitai_version: None }, weight, text_encoder_weight }
     })
 }
 
 fn unlike<T>(resources: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
     let mut seen = std::collections::BTreeSet::new();
     resources.into_iter().filter(|resource| seen.insert(name(resource).to_ascii_lowercase())).collect()
+}
+
+fn noise() -> impl Strategy<Value = NoiseSettings> {
+    let number = || proptest::option::of(0.01_f32..1.0);
+    let side = || 64..4096_u32;
+    (
+        select(NoiseSource::ALL.to_vec()),
+        proptest::option::of((any::<u64>(), 0.01_f32..1.0)),
+        proptest::option::of((side(), side())),
+        proptest::option::of(1..i64::MAX),
+        (number(), number(), number(), number(), number()),
+    )
+        .prop_map(|(source, variation, resize_from, eta_seed_delta, (eta, s_churn, s_tmin, s_tmax, s_noise))| {
+            NoiseSettings {
+                source: Some(source),
+                eta_seed_delta,
+                subseed: variation.map(|(subseed, _)| subseed),
+                subseed_strength: variation.map(|(_, strength)| strength),
+                resize_from,
+                eta,
+                s_churn,
+                s_tmin,
+                s_tmax,
+                s_noise,
+            }
+        })
 }
 
 fn written() -> impl Strategy<Value = Recipe> {
@@ -49,10 +78,11 @@ fn written() -> impl Strategy<Value = Recipe> {
         (1..20_000_u32, 1..20_000_u32),
         1..12_u32,
         proptest::option::of(0.01_f32..1.0),
+        (noise(), proptest::option::of(0.01_f32..1.0)),
     );
     let models = (resource(), proptest::option::of(resource()), vec(lora(), 0..4), vec(resource(), 0..3));
     (words(), words(), settings, models).prop_map(|(prompt, negative_prompt, settings, models)| {
-        let (steps, sampler, schedule, scale, seed, (width, height), clip_skip, strength) = settings;
+        let (steps, sampler, schedule, scale, seed, (width, height), clip_skip, strength, (noise, rescale)) = settings;
         let (model, vae, loras, embeddings) = models;
         Recipe {
             prompt,
@@ -61,11 +91,16 @@ fn written() -> impl Strategy<Value = Recipe> {
             sampler: Some(sampler),
             schedule: Some(schedule),
             guidance_scale: Some(scale),
+            guidance_rescale: rescale,
+            image_guidance_scale: None,
             seed: Some(seed),
+            noise,
             width: Some(width),
             height: Some(height),
             clip_skip: Some(clip_skip),
             strength,
+            masked: None,
+            controls: Vec::new(),
             model: Some(model),
             vae,
             loras: unlike(loras, |lora| lora.resource.name.clone()),

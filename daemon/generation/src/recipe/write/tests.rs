@@ -10,7 +10,7 @@ fn named(name: &str, digit: u8) -> Resource {
 }
 
 fn lora(name: &str, digit: u8, weight: f32) -> LoraResource {
-    LoraResource { resource: named(name, digit), weight }
+    LoraResource { resource: named(name, digit), weight, text_encoder_weight: None }
 }
 
 /// One whose tensors have a digest of their own.

@@ -1,0 +1,93 @@
+//! `ReadRecipe` of the `GenerationService`: a recipe from a caller's bytes or a hub's picture, and what of it is here.
+
+use crate::generation::spec_message;
+use crate::server::{Api, lost};
+use crate::status::{invalid, status};
+use paintbox_generation::{LikeModel, LikePlan, LikeState, Recipe};
+use paintbox_proto::v1;
+use paintbox_proto::v1::read_recipe_request::Source;
+use tonic::{Status, Streaming};
+
+/// A picture of more is nothing that a program here paints.
+const LARGEST_BYTES: usize = 64 << 20;
+
+impl Api {
+    pub(crate) async fn recipe(
+        &self,
+        parts: Streaming<v1::ReadRecipeRequest>,
+    ) -> Result<v1::ReadRecipeResponse, Status> {
+        let recipe = match collected(parts).await? {
+            Given::Image(image) => {
+                let data = self.sync.civitai_generation_data(image).await.map_err(|error| status(&error))?;
+                Recipe::of_civitai(&data)
+            }
+            Given::Bytes(bytes) => {
+                tokio::task::spawn_blocking(move || Recipe::read(&bytes)).await.map_err(|_| lost())?
+            }
+        };
+        let recipe = recipe.map_err(|error| status(&error))?;
+        let plan = self.generations.plan_like(recipe).await.map_err(|error| status(&error))?;
+        Ok(response(plan))
+    }
+}
+
+enum Given {
+    Bytes(Vec<u8>),
+    Image(u64),
+}
+
+async fn collected(mut parts: Streaming<v1::ReadRecipeRequest>) -> Result<Given, Status> {
+    let mut bytes = Vec::new();
+    while let Some(part) = parts.message().await? {
+        match part.source {
+            Some(Source::Part(part)) if bytes.len() + part.len() <= LARGEST_BYTES => bytes.extend(part),
+            Some(Source::Part(_)) => return Err(invalid("part", format!("more than {LARGEST_BYTES} bytes came"))),
+            Some(Source::CivitaiImage(image)) if bytes.is_empty() => return Ok(Given::Image(image)),
+            Some(Source::CivitaiImage(_)) => return Err(invalid("civitai_image", "there are bytes before it")),
+            None => return Err(invalid("source", "it is missing")),
+        }
+    }
+    Ok(Given::Bytes(bytes))
+}
+
+fn response(plan: LikePlan) -> v1::ReadRecipeResponse {
+    let remark = |remark: paintbox_generation::Remark| v1::RecipeRemark {
+        field: remark.field,
+        given: remark.given,
+        problem: remark.problem,
+    };
+    v1::ReadRecipeResponse {
+        spec: Some(spec_message(plan.spec)),
+        models: plan.models.into_iter().map(model).collect(),
+        remarks: plan.remarks.into_iter().map(remark).collect(),
+        program: plan.program.unwrap_or_default(),
+    }
+}
+
+fn model(model: LikeModel) -> v1::RecipeModel {
+    let LikeModel { role, resource, weight, state } = model;
+    let mut message = v1::RecipeModel {
+        role: role.as_str().to_owned(),
+        name: resource.name,
+        weight,
+        digests: resource.digests,
+        ..v1::RecipeModel::default()
+    };
+    let state = match state {
+        LikeState::Here { reference, by } => {
+            message.reference = reference;
+            by.as_str().clone_into(&mut message.found_by);
+            "here"
+        }
+        LikeState::Missing { pull } => {
+            message.pull = pull.unwrap_or_default();
+            "missing"
+        }
+        LikeState::Away { volume } => {
+            message.volume = volume;
+            "away"
+        }
+    };
+    state.clone_into(&mut message.state);
+    message
+}
