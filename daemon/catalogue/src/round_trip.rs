@@ -30,6 +30,18 @@ async fn reopened(catalogue: Catalogue) -> Catalogue {
     Catalogue::open(catalogue.path(), clock_at(9_000)).await.unwrap()
 }
 
+/// How many models a search finds, once what is packed for searches was made, which is in the background.
+async fn found(catalogue: &Catalogue, text: &str) -> usize {
+    let query = SearchQuery { text: text.to_owned(), page_size: 5, ..Default::default() };
+    loop {
+        let page = catalogue.search(&query).await.unwrap();
+        if !page.partial {
+            return page.models.len();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A catalogue with something in most tables.
 async fn filled(catalogue: &Catalogue, home: &Path) {
     let follow = catalogue.create_follow(&"civitai:Konan".parse().unwrap(), &Default::default()).await.unwrap().id;
@@ -58,8 +70,7 @@ async fn an_export_that_is_read_again_is_the_same_to_the_byte() {
     let other = reopened(other).await;
     assert_eq!(String::from_utf8(exported(&other).await).unwrap(), String::from_utf8(text).unwrap());
     assert_eq!(other.check_integrity().await.unwrap(), Vec::<String>::new());
-    let query = SearchQuery { text: "thing xl".to_owned(), page_size: 5, ..Default::default() };
-    assert_eq!(other.search(&query).await.unwrap().models.len(), 1, "the search index was made anew");
+    assert_eq!(found(&other, "thing xl").await, 1, "the search index was made anew");
     let next = other.create_follow(&"civitai:Other".parse().unwrap(), &Default::default()).await.unwrap();
     assert_eq!(next.id.get(), 3, "the number of a follow that is gone is not given again");
 }
@@ -160,16 +171,7 @@ async fn an_older_export_goes_through_the_migrations_and_a_newer_is_refused() {
         let other = reopened(other).await;
         let upgraded = Catalogue::open(&path, clock_at(2_000)).await.unwrap();
         assert_eq!(exported(&other).await, exported(&upgraded).await, "{layout}");
-        // What is packed for searches is made in the background.
-        let query = SearchQuery { text: "thing".into(), page_size: 1, ..Default::default() };
-        let page = loop {
-            let page = other.search(&query).await.unwrap();
-            if !page.partial {
-                break page;
-            }
-            tokio::task::yield_now().await;
-        };
-        assert_eq!(page.models.len(), 1);
+        assert_eq!(found(&other, "thing").await, 1);
     }
     let (catalogue, _home) = opened().await;
     let newest = migrate::newest(&MIGRATIONS).to_string();
