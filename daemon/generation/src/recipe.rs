@@ -15,7 +15,6 @@ mod others;
 mod picture;
 mod read;
 mod reading;
-mod tags;
 mod write;
 
 pub(crate) use picture::{EncodeError, encode, most_recipe_bytes};

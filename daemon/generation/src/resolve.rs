@@ -130,8 +130,7 @@ pub(crate) async fn tagged_loras(resolver: &Resolver, tags: &[LoraTag]) -> Resul
     let mut loras = Vec::new();
     for tag in tags {
         let reference = format!("sha256:{}", called(&names, ModelKind::Lora, &tag.name)?);
-        let text_encoder_weight = Some(tag.text_encoder_weight);
-        let wanted = LoraUse { model: reference, weight: tag.weight, text_encoder_weight };
+        let wanted = LoraUse { model: reference, weight: tag.weight, text_encoder_weight: tag.text_encoder_weight };
         let mut found = lora(resolver, &wanted).await?;
         found.file.name.clone_from(&tag.name);
         loras.push(found);

@@ -280,7 +280,7 @@ async fn a_prompt_names_loras_and_textual_inversions_by_their_files() {
     let done = ended(&bench.generations, &record.uid).await;
     assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
     let asked = bench.asked.lock().unwrap().remove(0);
-    assert_eq!(asked.prompt, "an  M4 in the snow");
+    assert_eq!(asked.prompt, "an M4 in the snow");
     let loras: Vec<_> = asked.loras.iter().map(|lora| (lora.sha256, lora.weight, lora.text_encoder_weight)).collect();
     assert_eq!(loras, [(Sha256::from_bytes([3; 32]), 0.25, 0.5)]);
     let embeddings: Vec<_> = asked.embeddings.iter().map(|word| (word.name.as_str(), word.sha256)).collect();

@@ -1,7 +1,8 @@
 //! A recipe while it is being read: settings come one by one, under A1111's names for them, and only together do some of
 //! them mean something.
 
-use super::{LoraResource, MOST_DIGESTS, Recipe, Remark, Resource, names, tags};
+use super::{LoraResource, MOST_DIGESTS, Recipe, Remark, Resource, names};
+use crate::tags;
 use paintbox_domain::generation::{NoiseSource, Sampler, Schedule};
 use serde_json::Value;
 
