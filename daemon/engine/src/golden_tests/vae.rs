@@ -1,7 +1,7 @@
 //! Another file's VAE in the place of a model's own.
 
 use super::{Silence, engine, request};
-use crate::testing::{model_file, single_file, tiny_folder};
+use crate::testing::{diffusers_folder, model_file, single_file, tiny_folder};
 use paintbox_domain::generation::{Generator, ModelFile, PaintRequest};
 use paintbox_domain::reason;
 use safetensors::SafeTensors;
@@ -37,8 +37,9 @@ fn a_vae_is_taken_from_another_file_in_every_form() {
     let as_it_is = |_: &str, _: &mut [u8]| {};
     let bare = made_of(&home.path().join("bare.safetensors"), alone, as_it_is);
     let prefixed = single_file().remove(0);
-    let folder = tiny_folder().join("diffusers/vae/diffusion_pytorch_model.safetensors");
-    let of_diffusers = model_file("vae.safetensors", folder);
+    let folder = diffusers_folder();
+    let is_vae = |file: &&ModelFile| file.name == "vae/diffusion_pytorch_model.safetensors";
+    let of_diffusers = folder.files.iter().find(is_vae).unwrap().clone();
     let headless = made_of(&home.path().join("headless.safetensors"), without, as_it_is);
     let dark = made_of(&home.path().join("dark.safetensors"), alone, |name, data| {
         if name.contains("decoder.conv_out") {
