@@ -6,7 +6,8 @@ that the trainer runs: what it answers to inputs that are one in one place and n
 as trainers write it; the weights it leads to, by strength, are kept in one file beside. And what the text encoder says
 where a textual inversion stands in a prompt.
 
-    make_adapters.py --model ../fixtures/tiny-model/diffusers --fixtures ../fixtures/tiny-model --out adapters
+    make_adapters.py --model tiny-model/diffusers --fixtures tests/fixtures/tiny-model \\
+        --clip-merges daemon/engine/assets/clip-merges.txt --out tests/goldens/adapters
 """
 
 import argparse
@@ -23,6 +24,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from make_families import FAMILIES, build, canonical, paint, unet_name, weight
 from make_goldens import generator
 
 LINEAR = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -203,10 +205,47 @@ def words(model, fixtures, out):
     save_file({"emb_params": torch.ones(2, 7)}, out / "word-elsewhere.safetensors")
 
 
+@torch.no_grad()
+def xl(merges, out):
+    """A LoRA for both text encoders and the UNet of the small XL of make_families.py, in kohya's names, and what diffusers
+    paints with it. The text encoders' part is merged here, by kohya's formula: diffusers 0.42 does not find the layers of
+    transformers 5's encoders and leaves it out."""
+    family = FAMILIES["sdxl"]
+    parts, _, pipe = build("sdxl", family, merges)
+    shapes, texts = {}, {}
+    for component, prefix in [("text_encoder", "lora_te1_"), ("text_encoder_2", "lora_te2_"), ("unet", "lora_unet_")]:
+        for name, module in parts[component].named_modules():
+            if not isinstance(module, torch.nn.Linear) or not name.endswith(("to_q", "to_out.0", "proj_in", "q_proj", "fc1")):
+                continue
+            name = canonical(component, name)
+            name = unet_name(f"{name}.weight", family).removesuffix(".weight") if component == "unet" else name
+            stem = prefix + name.replace(".", "_")
+            shapes[f"{stem}.lora_down.weight"] = [4, module.in_features]
+            shapes[f"{stem}.lora_up.weight"] = [module.out_features, 4]
+            if component != "unet":
+                texts[stem] = module
+    tensors = {name: weight("lora", name, shape) for name, shape in shapes.items()}
+    for stem, module in texts.items():
+        down, up = (tensors[f"{stem}.{half}.weight"] for half in ["lora_down", "lora_up"])
+        module.weight += 0.8 * (2.0 / 4.0) * up @ down
+    of_unet = {name: tensor for name, tensor in tensors.items() if name.startswith("lora_unet_")}
+    alphas = {name.replace("lora_down.weight", "alpha"): torch.tensor(2.0) for name in of_unet if "lora_down" in name}
+    pipe.load_lora_weights({**of_unet, **alphas}, adapter_name="xl")
+    pipe.set_adapters(["xl"], [0.8])
+    pixels = {}
+    for number, prompt in enumerate(["a red fox in the snow, oil painting", "a lighthouse"]):
+        case = {"sampler": "euler", "prompt": prompt, "negative": "", "clip_skip": 1, "steps": 6, "cfg": 5.0}
+        case |= {"seed": 200 + number, "strength": None, "width": 64, "height": 64}
+        pixels[f"{number}.pixels"] = paint("sdxl", family, pipe, case, None).contiguous()
+    save_file(pixels, out / "xl.safetensors")
+    (out / "xl.json").write_text(json.dumps({"tensors": shapes}, indent=0) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--fixtures", type=Path, required=True)
+    parser.add_argument("--clip-merges", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.mkdir(exist_ok=True)
@@ -221,6 +260,7 @@ def main():
     peft(unet, "peft-dora", {"use_dora": True}, arguments.out, expected)
     save_file(expected, arguments.out / "weights.safetensors")
     words(arguments.model, arguments.fixtures, arguments.out)
+    xl(arguments.clip_merges, arguments.out)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ mod families;
 mod inpainting;
 mod vae;
 mod words;
+mod xl_lora;
 
 /// What the project promises of a picture against the reference, in units of 1/255.
 const PROMISED_MEAN: f64 = 2.0;
