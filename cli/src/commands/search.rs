@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// checkpoint, lora, textual_inversion, vae, controlnet, upscaler, text_encoder, network or other
     #[arg(long)]
     kind: Option<String>,
-    /// civitai or hf
+    /// civitai, hf, or local for what no hub is known to list
     #[arg(long)]
     hub: Option<String>,
     /// A base model as the hub labels it, such as "SDXL 1.0"

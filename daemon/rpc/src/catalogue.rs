@@ -21,12 +21,16 @@ pub(crate) fn named<T>(field: &str, text: &str, parse: fn(&str) -> Option<T>) ->
     value.map(Some).ok_or_else(|| invalid(field, format!("`{text}` is not a known {}", field.replace('_', " "))))
 }
 
+fn of_hub(name: &str) -> Option<Filter> {
+    if name == "local" { Some(Filter::local()) } else { Hub::from_name(name).map(Filter::hub) }
+}
+
 /// A request as the catalogue takes it. The fields that filter are parts of the same filter as its text.
 fn search_query(request: v1::SearchModelsRequest) -> Result<SearchQuery, Status> {
     let label = |of, text: &str| (!text.is_empty()).then(|| Filter::label(of, text));
     let filters = [
         named("kind", &request.kind, ModelKind::from_name)?.map(Filter::kind),
-        named("hub", &request.hub, Hub::from_name)?.map(Filter::hub),
+        named("hub", &request.hub, of_hub)?,
         named("architecture", &request.architecture, Architecture::from_name)?.map(Filter::architecture),
         label(Label::BaseModel, &request.base_model),
         label(Label::Creator, &request.creator),

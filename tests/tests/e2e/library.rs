@@ -48,6 +48,8 @@ async fn a_folder_of_models_is_adopted_known_from_the_hub_and_painted_from() {
     let found = ok(&installed, &["search", "--downloaded", "--kind", "lora"]);
     assert_eq!((found.len(), &found[0]["hub"], &found[0]["kind"]), (1, &"local".into(), &"lora".into()), "{found:?}");
 
+    assert_eq!(ok(&installed, &["search", "--hub", "local", "--kind", "lora"]), found);
+
     // Its bytes are read, and the hub is asked which of them it lists.
     until(&installed, "the hub's page", &["search", "--downloaded", "kept"], |found| {
         found.iter().any(|model| model["ref"] == *reference && model["creator"] == "keeper")

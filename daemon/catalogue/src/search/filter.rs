@@ -10,6 +10,7 @@ mod parse;
 
 pub(crate) use fields::nsfw_ordinal;
 
+use crate::codec;
 use paintbox_domain::hub::ModelState;
 use paintbox_domain::{Architecture, Classify, ErrorClass, Hub, ModelKind, reason};
 
@@ -186,6 +187,12 @@ impl Filter {
     #[must_use]
     pub fn hub(hub: Hub) -> Self {
         Condition::Hub(hub.as_str().to_owned()).into()
+    }
+
+    /// What no hub is known to list.
+    #[must_use]
+    pub fn local() -> Self {
+        Condition::Hub(codec::LOCAL.to_owned()).into()
     }
 
     #[must_use]

@@ -91,6 +91,7 @@ fn values_mean_what_people_mean_by_them() {
     assert_eq!(Filter::max_nsfw_level(u32::MAX), parsed("nsfw<=xxx"));
     assert_eq!(Filter::max_nsfw_level(0), parsed("nsfw<=unrated"));
     assert_eq!(Filter::hub(Hub::HuggingFace), parsed("hub:HuggingFace"));
+    assert_eq!(Filter::local(), parsed("hub:local"));
     assert_eq!(Filter::architecture(Architecture::Sdxl), parsed("arch:SDXL"));
 }
 
