@@ -198,12 +198,15 @@ impl Sync {
     pub(crate) async fn pull(&self, text: &str) -> Result<PullId, SyncError> {
         let parts = &self.inner.parts;
         let mut reference: ModelRef = text.parse()?;
+        // A digest of what is known already says which version and file; the hub tells how they are by now.
+        let mut known = None;
         if reference.hub().is_none() {
             // A name or digest of a model that is known already stands for its hub reference.
             let resolved = parts.catalogue.resolve(&reference).await;
             match (resolved, &reference) {
                 (Ok(resolved), _) => {
                     reference = parts.catalogue.model(resolved.model).await?.summary.reference;
+                    known = resolved.version.map(|version| (version, resolved.file));
                 }
                 (Err(_), ModelRef::Digest(_) | ModelRef::ShortDigest(_)) => {}
                 (Err(error), ModelRef::Name(_)) => return Err(error.into()),
@@ -216,6 +219,9 @@ impl Sync {
             parts.hubs.check_access(found.model.hub, &found.model.external_id).await?;
         }
         let model = parts.record_resolved(&reference, &found.model).await?;
+        if let Some((version, file)) = known {
+            return Ok(parts.catalogue.add_pull(model, Some(version), file).await?.id);
+        }
         let detail = parts.catalogue.model(model).await?;
         let name = || detail.summary.reference.to_string();
         let version = match &found.version {

@@ -96,6 +96,27 @@ async fn what_is_removed_is_not_fetched_again_until_it_is_taken_back_or_pulled()
 }
 
 #[tokio::test]
+async fn a_digest_of_what_is_known_fetches_what_has_it_and_nothing_newer() {
+    let world = World::new().await;
+    let old = world.version("first", 1);
+    world.moment();
+    let published = paintbox_testkit::FakeCivitaiModel::new("konan", "LORA", "Two")
+        .version(old)
+        .version(world.version("second", 2));
+    let id = world.hub.publish(published).id;
+    world.sync.pull(&format!("civitai:{id}")).await.unwrap();
+    assert_eq!(world.synced().await.fetched, 1);
+    let model = world.model(id).await;
+    let versions = world.catalogue.model(model).await.unwrap().versions;
+    let missing = versions.iter().flat_map(|version| &version.files).find(|file| !file.state.is_local()).unwrap();
+    let digest = missing.sha256.unwrap();
+    world.sync.pull(&digest.to_string()).await.unwrap();
+    assert_eq!(world.synced().await.fetched, 1);
+    let versions = world.catalogue.model(model).await.unwrap().versions;
+    assert!(versions.iter().flat_map(|version| &version.files).all(|file| file.state.is_local()));
+}
+
+#[tokio::test]
 async fn the_trash_is_emptied_when_its_time_has_come_and_only_of_what_nobody_has() {
     let (world, models) = World::stocked(3).await;
     let mut references = Vec::new();
