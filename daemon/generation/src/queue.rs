@@ -6,7 +6,6 @@ use crate::given;
 use crate::live::{GenerationEvent, Live};
 use crate::resolve::{self, Resolver};
 use crate::spec_json::spec_to_json;
-use crate::tags::tagged;
 use crate::worker::{Worker, WorkerHandle};
 use futures::Stream;
 use paintbox_catalogue::{
@@ -81,17 +80,7 @@ impl Generations {
         }
         let catalogue = &self.inner.catalogue;
         // Resolved now, so that the mistake is told to whoever made it; resolved again when it is painted.
-        let model = resolve::model(&self.inner.resolver, &spec.model).await?.id;
-        for lora in &spec.loras {
-            resolve::lora(&self.inner.resolver, lora).await?;
-        }
-        if let Some(vae) = &spec.vae {
-            resolve::vae(&self.inner.resolver, vae).await?;
-        }
-        resolve::tagged_loras(&self.inner.resolver, &tagged(&spec.prompt)?.loras).await?;
-        for control in &spec.controls {
-            resolve::control_net(&self.inner.resolver, &control.model).await?;
-        }
+        let model = resolve::named(&self.inner.resolver, spec).await?.model.id;
         for sha256 in given::assets(spec) {
             catalogue.asset(&sha256).await?.ok_or(GenerationError::NoSuchAsset { sha256 })?;
         }

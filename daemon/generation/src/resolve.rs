@@ -2,9 +2,9 @@
 
 use crate::error::GenerationError;
 use crate::on_disk::Digests;
-use crate::tags::LoraTag;
+use crate::tags::{LoraTag, Tagged, tagged};
 use paintbox_catalogue::{Catalogue, FileId, FileRecord, ModelDetail, ModelId, VersionRecord};
-use paintbox_domain::generation::{EmbeddingFile, LoraFile, LoraUse, ModelFile};
+use paintbox_domain::generation::{EmbeddingFile, GenerationSpec, LoraFile, LoraUse, ModelFile};
 use paintbox_domain::{FileFormat, Hub, ModelKind, ModelRef, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +29,18 @@ pub(crate) struct LocalLora {
     pub(crate) auto_v3: Option<String>,
 }
 
+/// Everything that a specification names, on disk.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) model: LocalModel,
+    pub(crate) vae: Option<ModelFile>,
+    pub(crate) loras: Vec<LocalLora>,
+    /// In the order of the specification's.
+    pub(crate) control_nets: Vec<ControlNetWeights>,
+    /// The prompt without the tags that name LoRAs.
+    pub(crate) prompt: String,
+}
+
 /// Where references are looked up.
 #[derive(Debug)]
 pub(crate) struct Resolver {
@@ -48,6 +60,26 @@ impl Resolver {
         let hashed = tokio::task::spawn_blocking(move || digests.model(&path)).await;
         hashed.map_err(|_| GenerationError::Panicked { what: "reading the files".to_owned() })?.map(Some)
     }
+}
+
+/// Looks up everything that a specification names.
+pub(crate) async fn named(resolver: &Resolver, spec: &GenerationSpec) -> Result<Named, GenerationError> {
+    let model = model(resolver, &spec.model).await?;
+    let mut loras = Vec::new();
+    for used in &spec.loras {
+        loras.push(lora(resolver, used).await?);
+    }
+    let vae = match &spec.vae {
+        Some(reference) => Some(vae(resolver, reference).await?),
+        None => None,
+    };
+    let Tagged { prompt, loras: tags } = tagged(&spec.prompt)?;
+    loras.extend(tagged_loras(resolver, &tags).await?);
+    let mut control_nets = Vec::new();
+    for control in &spec.controls {
+        control_nets.push(control_net(resolver, &control.model).await?);
+    }
+    Ok(Named { model, vae, loras, control_nets, prompt })
 }
 
 /// The files of the model that `reference` names.
@@ -107,22 +139,13 @@ async fn part(
         return Ok((file, None));
     }
     let found = Found::of(&resolver.catalogue, reference).await?;
-    let version = found.version()?;
-    let main = found.named_file(version).or_else(|| main_weights(version)).ok_or_else(|| found.not_local())?;
-    if let Some(artifact) = &main.artifact
-        && artifact.kind != kind
-        && artifact.kind != ModelKind::Unknown
-    {
-        let (model, found) = (reference.to_owned(), artifact.kind);
-        return Err(GenerationError::WrongKind { model, found, wanted: kind });
-    }
-    let file = model_file(main).ok_or_else(|| found.not_local())?;
+    let (main, file) = found.weights(reference, kind, &[])?;
     let auto_v3 = main.artifact.as_ref().and_then(|artifact| artifact.auto_v3.clone());
     Ok((file, auto_v3))
 }
 
 /// The LoRAs that a prompt's tags name, in their order.
-pub(crate) async fn tagged_loras(resolver: &Resolver, tags: &[LoraTag]) -> Result<Vec<LocalLora>, GenerationError> {
+async fn tagged_loras(resolver: &Resolver, tags: &[LoraTag]) -> Result<Vec<LocalLora>, GenerationError> {
     if tags.is_empty() {
         return Ok(Vec::new());
     }
@@ -210,7 +233,7 @@ impl ControlNetWeights {
 }
 
 /// The weights of the ControlNet that `reference` names.
-pub(crate) async fn control_net(resolver: &Resolver, reference: &str) -> Result<ControlNetWeights, GenerationError> {
+async fn control_net(resolver: &Resolver, reference: &str) -> Result<ControlNetWeights, GenerationError> {
     if let Some(files) = resolver.on_disk(reference).await? {
         let path = reference.trim().trim_end_matches('/');
         let page = path.rsplit('/').next().unwrap_or(path).to_owned();
@@ -222,16 +245,9 @@ pub(crate) async fn control_net(resolver: &Resolver, reference: &str) -> Result<
         return Ok(ControlNetWeights::new(main, &page, files.into_iter()));
     }
     let found = Found::of(&resolver.catalogue, reference).await?;
-    let version = found.version()?;
-    let main = found.named_file(version).or_else(|| main_weights(version)).ok_or_else(|| found.not_local())?;
-    if let Some(artifact) = &main.artifact
-        && !matches!(artifact.kind, ModelKind::ControlNet | ModelKind::Unknown | ModelKind::Other)
-    {
-        let (model, found) = (reference.to_owned(), artifact.kind);
-        return Err(GenerationError::WrongKind { model, found, wanted: ModelKind::ControlNet });
-    }
-    let file = model_file(main).ok_or_else(|| found.not_local())?;
-    let beside = version.files.iter().filter_map(model_file);
+    // Headers of some tell nothing but that they are no model that is known.
+    let (_, file) = found.weights(reference, ModelKind::ControlNet, &[ModelKind::Other])?;
+    let beside = found.version()?.files.iter().filter_map(model_file);
     Ok(ControlNetWeights::new(file, &found.detail.summary.name, beside))
 }
 
@@ -274,6 +290,22 @@ impl Found {
 
     fn named_file<'a>(&self, version: &'a VersionRecord) -> Option<&'a FileRecord> {
         version.files.iter().find(|file| Some(file.id) == self.file)
+    }
+
+    /// The weights that the reference means, if they are of a kind, of one of these others, or of none that is known.
+    fn weights(
+        &self,
+        reference: &str,
+        wanted: ModelKind,
+        others: &[ModelKind],
+    ) -> Result<(&FileRecord, ModelFile), GenerationError> {
+        let version = self.version()?;
+        let main = self.named_file(version).or_else(|| main_weights(version)).ok_or_else(|| self.not_local())?;
+        let kind = main.artifact.as_ref().map_or(ModelKind::Unknown, |artifact| artifact.kind);
+        if kind != wanted && kind != ModelKind::Unknown && !others.contains(&kind) {
+            return Err(GenerationError::WrongKind { model: reference.to_owned(), found: kind, wanted });
+        }
+        Ok((main, model_file(main).ok_or_else(|| self.not_local())?))
     }
 
     fn not_local(&self) -> GenerationError {

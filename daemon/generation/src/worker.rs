@@ -4,9 +4,8 @@ use crate::error::GenerationError;
 use crate::given;
 use crate::queue::Inner;
 use crate::recipe::{ControlResource, LoraResource, Masked, Recipe, Resource, encode};
-use crate::resolve::{self, LocalLora};
+use crate::resolve::{self, LocalLora, Named};
 use crate::spec_json::{settings_to_json, spec_from_json};
-use crate::tags::{Tagged, tagged};
 use paintbox_catalogue::{Asset, AssetOrigin, GenerationOutcome, GenerationRecord, NewGenerationImage};
 use paintbox_domain::generation::{Control, Generator, PaintRequest, Phase, PictureFormat, Progress};
 use paintbox_domain::{ErrorClass, Failure, reason};
@@ -136,23 +135,11 @@ impl Worker {
         control: &(dyn Control + Sync),
     ) -> Result<GenerationOutcome, GenerationError> {
         let spec = spec_from_json(&record.spec_json).map_err(GenerationError::BadRecord)?;
-        let model = resolve::model(&inner.resolver, &spec.model).await?;
-        let mut loras = Vec::new();
-        for lora in &spec.loras {
-            loras.push(resolve::lora(&inner.resolver, lora).await?);
-        }
-        let mut controls = Vec::new();
-        for control in &spec.controls {
-            let weights = resolve::control_net(&inner.resolver, &control.model).await?;
-            controls.push(given::control(&inner.store, control, weights)?);
-        }
-        let Tagged { prompt, loras: tags } = tagged(&spec.prompt)?;
-        loras.extend(resolve::tagged_loras(&inner.resolver, &tags).await?);
+        let Named { model, vae, loras, control_nets, prompt } = resolve::named(&inner.resolver, &spec).await?;
+        let controls = spec.controls.iter().zip(control_nets);
+        let controls = controls.map(|(control, weights)| given::control(&inner.store, control, weights));
+        let controls = controls.collect::<Result<_, _>>()?;
         let recipe_loras = loras.iter().map(recipe_of).collect();
-        let vae = match &spec.vae {
-            Some(vae) => Some(resolve::vae(&inner.resolver, vae).await?),
-            None => None,
-        };
         let request = PaintRequest {
             model: model.files,
             vae,
