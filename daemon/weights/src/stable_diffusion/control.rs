@@ -6,7 +6,7 @@
 //! `control_model.`, where a whole checkpoint may lie beside (diffusers `loaders/single_file_utils.py`,
 //! `convert_controlnet_checkpoint`, at 0.42.1; Comfy-Org/ComfyUI `comfy/controlnet.py` at a125cd84).
 
-use super::dims::{Middle, count, shape};
+use super::dims::{Middle, count, down_widths, shape, transformer_blocks};
 use super::{DimsError, Levels, index_and_rest, unet_names};
 use crate::safetensors::Header;
 use crate::shapes::TensorShapes;
@@ -101,23 +101,16 @@ impl ControlNetDims {
             hint_channels.push(width);
         }
         let levels = count(|level| has(&format!("down_blocks.{level}.resnets.0.conv1.weight")));
-        let mut block_out_channels = Vec::with_capacity(levels);
-        for level in 0..levels.max(1) {
-            let [width, _, _, _] = shape(tensors, &format!("down_blocks.{level}.resnets.0.conv1.weight"))?;
-            block_out_channels.push(width);
-        }
-        let blocks = |place: &str| count(|block| has(&format!("{place}.transformer_blocks.{block}.attn1.to_q.weight")));
+        let block_out_channels = down_widths(tensors, levels.max(1))?;
         let depth = (0..levels)
             .map(|level| {
                 let slots = count(|slot| has(&format!("down_blocks.{level}.resnets.{slot}.conv1.weight")));
-                (0..slots).map(|slot| blocks(&format!("down_blocks.{level}.attentions.{slot}"))).collect()
+                (0..slots)
+                    .map(|slot| transformer_blocks(tensors, &format!("down_blocks.{level}.attentions.{slot}")))
+                    .collect()
             })
             .collect();
-        let middle = match blocks("mid_block.attentions.0") {
-            0 if has("mid_block.resnets.0.conv1.weight") => Middle::Resnet,
-            0 => Middle::Nothing,
-            depth => Middle::Attention { depth },
-        };
+        let middle = Middle::of(tensors);
         let attention = (0..levels)
             .map(|level| format!("down_blocks.{level}.attentions.0"))
             .chain(std::iter::once("mid_block.attentions.0".to_owned()))

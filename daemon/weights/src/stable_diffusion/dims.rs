@@ -64,6 +64,16 @@ pub enum Middle {
     Attention { depth: usize },
 }
 
+impl Middle {
+    pub(super) fn of(tensors: &impl TensorShapes) -> Self {
+        match transformer_blocks(tensors, "mid_block.attentions.0") {
+            0 if tensors.shape_of("mid_block.resnets.0.conv1.weight").is_some() => Self::Resnet,
+            0 => Self::Nothing,
+            depth => Self::Attention { depth },
+        }
+    }
+}
+
 /// The UNet's sizes. Lists go by level, from the highest resolution down, where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnetDims {
@@ -101,11 +111,7 @@ impl UnetDims {
         if levels == 0 {
             return Err(DimsError::Missing { tensor: "down_blocks.0.resnets.0.conv1.weight".to_owned() });
         }
-        let mut block_out_channels = Vec::with_capacity(levels);
-        for level in 0..levels {
-            let [width, _, _, _] = shape(tensors, &format!("down_blocks.{level}.resnets.0.conv1.weight"))?;
-            block_out_channels.push(width);
-        }
+        let block_out_channels = down_widths(tensors, levels)?;
         if block_out_channels.first() != Some(&first_width) {
             return Err(DimsError::Contradiction {
                 what: "width of `conv_in` and of the first level",
@@ -121,16 +127,12 @@ impl UnetDims {
                 wanted: vec![levels],
             });
         }
-        let depth = |place: &str| count(|block| has(&format!("{place}.transformer_blocks.{block}.attn1.to_q.weight")));
+        let depth = |place: &str| transformer_blocks(tensors, place);
         let depths = |way: &str, slots: usize| -> Vec<Vec<usize>> {
             let at = |level, slot| depth(&format!("{way}_blocks.{level}.attentions.{slot}"));
             (0..levels).map(|level| (0..slots).map(|slot| at(level, slot)).collect()).collect()
         };
-        let middle = match depth("mid_block.attentions.0") {
-            0 if has("mid_block.resnets.0.conv1.weight") => Middle::Resnet,
-            0 => Middle::Nothing,
-            depth => Middle::Attention { depth },
-        };
+        let middle = Middle::of(tensors);
         let attention = (0..levels)
             .map(|level| format!("down_blocks.{level}.attentions.0"))
             .chain(std::iter::once("mid_block.attentions.0".to_owned()))
@@ -256,6 +258,17 @@ impl ClipDims {
         };
         Ok(Self { vocabulary, positions, width, mlp_width, layers, projected })
     }
+}
+
+/// Widths of the first `levels` on the way down.
+pub(super) fn down_widths(tensors: &impl TensorShapes, levels: usize) -> Result<Vec<usize>, DimsError> {
+    let width = |level| Ok(shape::<4>(tensors, &format!("down_blocks.{level}.resnets.0.conv1.weight"))?[0]);
+    (0..levels).map(width).collect()
+}
+
+/// How many transformer blocks a spatial transformer has; 0 where there is none.
+pub(super) fn transformer_blocks(tensors: &impl TensorShapes, place: &str) -> usize {
+    count(|block| tensors.shape_of(&format!("{place}.transformer_blocks.{block}.attn1.to_q.weight")).is_some())
 }
 
 pub(super) fn count(has: impl Fn(usize) -> bool) -> usize {
