@@ -134,7 +134,10 @@ impl<'a> Scene<'a> {
 
     /// The finished picture, of which a part may have been painted.
     pub(crate) fn finished(&self, painted: Rgb) -> Result<Rgb, EngineError> {
-        self.canvas.as_ref().map_or(Ok(painted.clone()), |canvas| canvas.finished(painted))
+        match &self.canvas {
+            Some(canvas) => canvas.finished(painted),
+            None => Ok(painted),
+        }
     }
 
     fn sampled(&self, encoded: &VaeEncoding, noise: &mut PictureNoise) -> Computed<Tensor> {

@@ -85,8 +85,7 @@ fn grey() -> ControlImage {
 
 /// A family's small model as a folder, and the folder's folder.
 fn model(like: &str) -> (Vec<ModelFile>, tempfile::TempDir) {
-    let families: Vec<Family> = golden_json("families.json");
-    let family = families.into_iter().find(|family| family.name == like).unwrap();
+    let family = Family::named(like);
     let root = tempfile::tempdir().unwrap();
     let [folder, _] = both_forms(&family, root.path());
     (folder, root)

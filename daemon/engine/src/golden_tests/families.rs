@@ -27,6 +27,13 @@ pub(super) struct Family {
     cases: Vec<Case>,
 }
 
+impl Family {
+    pub(super) fn named(name: &str) -> Self {
+        let families: Vec<Self> = golden_json("families.json");
+        families.into_iter().find(|family| family.name == name).unwrap()
+    }
+}
+
 /// What the project promises of a picture against the reference, in units of 1/255.
 const PROMISED_MEAN: f64 = 1.0;
 

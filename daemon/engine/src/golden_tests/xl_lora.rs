@@ -34,8 +34,7 @@ fn a_lora_of_xl_reaches_both_text_encoders_and_the_unet() {
         text_encoder_weight,
     };
     let goldens = GoldenTensors::open("adapters/xl.safetensors");
-    let families: Vec<Family> = golden_json("families.json");
-    let family = families.into_iter().find(|family| family.name == "sdxl").unwrap();
+    let family = Family::named("sdxl");
     for files in both_forms(&family, home.path()) {
         let mut engine = engine();
         for (number, prompt) in ["a red fox in the snow, oil painting", "a lighthouse"].into_iter().enumerate() {
