@@ -1,44 +1,82 @@
 #!/usr/bin/env python3
-"""Times Paintbox's engine beside diffusers on torch, in one run, as ratios.
+"""Times Paintbox's engine beside diffusers on torch and stable-diffusion.cpp, in one run, as ratios.
 
-    painting.py --bench EXECUTABLE [--side 512]
+    painting.py --bench EXECUTABLE [--family sd1|xl] [--side 512] [--cpp]
 
-EXECUTABLE is what `cargo bench -p paintbox-engine --bench painting --no-run` names. Both compute a UNet step of Stable
-Diffusion 1.5's sizes with guidance (two predictions at once) and decode one picture, with random weights in f32 on the
-CPU with all its threads. Needs torch and diffusers, as pinned in `tests/goldens/make_goldens.py`.
+EXECUTABLE is what `cargo bench -p paintbox-engine --bench painting --no-run` names. All compute a UNet step of Stable
+Diffusion 1.5's or XL's sizes with guidance (two predictions) and decode one picture, with random weights in f32 on the
+CPU with all its threads; Paintbox and stable-diffusion.cpp paint from the same files. Needs torch and diffusers, as pinned
+in `tests/goldens/make_goldens.py`, and with --cpp stable-diffusion-cpp-python 0.4.7, which builds stable-diffusion.cpp.
 """
 
 import argparse
 import os
 import re
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROUNDS = 3
 
 
-def paintbox(bench, side):
+def paintbox(arguments, folder):
     crate = Path(__file__).resolve().parents[2] / "daemon/engine"
     environment = {**os.environ, "CARGO_MANIFEST_DIR": str(crate)}
-    command = [str(bench), "--bench", "--side", str(side), "--steps", str(ROUNDS)]
+    options = {"side": arguments.side, "steps": ROUNDS, "family": arguments.family, "keep": folder}
+    command = [str(arguments.bench), "--bench"]
+    command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
     text = subprocess.run(command, cwd=crate, env=environment, check=True, capture_output=True, text=True).stdout
     print(text, end="")
     return {name: float(re.search(rf"{name} +([0-9.]+)", text)[1]) for name in ("step", "decode", "load", "peak")}
 
 
-def torch_times(side):
+def cpp_times(arguments, folder):
+    """stable-diffusion.cpp's times, as it says them in its log; in a process of its own, for its memory."""
+    script = (
+        "import sys\n"
+        "from stable_diffusion_cpp import StableDiffusion\n"
+        "folder, side, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])\n"
+        "model = StableDiffusion(model_path=folder, wtype='f32', verbose=True)\n"
+        "said = dict(prompt='a lighthouse at dusk', width=side, height=side, sample_steps=steps, cfg_scale=7.0)\n"
+        "model.generate_image(sample_method='euler', seed=1, **said)\n"
+    )
+    command = [sys.executable, "-c", script, str(folder), str(arguments.side), str(ROUNDS)]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    text = run.stdout + run.stderr
+    sampling = float(re.search(r"sampling completed, taking ([0-9.]+)s", text)[1])
+    decode = float(re.search(r"latent 1 decoded, taking ([0-9.]+)s", text)[1])
+    return {"step": sampling / ROUNDS, "decode": decode}
+
+
+def torch_times(arguments):
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    unet = UNet2DConditionModel(
-        sample_size=64,
-        block_out_channels=(320, 640, 1280, 1280),
-        cross_attention_dim=768,
-        attention_head_dim=8,
-        down_block_types=["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-        up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-    ).eval()
+    side = arguments.side
+    sizes = {
+        "sd1": {
+            "block_out_channels": (320, 640, 1280, 1280),
+            "cross_attention_dim": 768,
+            "attention_head_dim": 8,
+            "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+            "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+        },
+        "xl": {
+            "block_out_channels": (320, 640, 1280),
+            "cross_attention_dim": 2048,
+            "attention_head_dim": (5, 10, 20),
+            "transformer_layers_per_block": (1, 2, 10),
+            "use_linear_projection": True,
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": 2816,
+            "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * 2,
+            "up_block_types": ["CrossAttnUpBlock2D"] * 2 + ["UpBlock2D"],
+        },
+    }
+    unet = UNet2DConditionModel(sample_size=64, **sizes[arguments.family]).eval()
     vae = AutoencoderKL(
         block_out_channels=(128, 256, 512, 512),
         layers_per_block=2,
@@ -46,7 +84,10 @@ def torch_times(side):
         down_block_types=["DownEncoderBlock2D"] * 4,
         up_block_types=["UpDecoderBlock2D"] * 4,
     ).eval()
-    latents, context = torch.randn(2, 4, side // 8, side // 8), torch.randn(2, 77, 768)
+    width = sizes[arguments.family]["cross_attention_dim"]
+    added = {"text_embeds": torch.randn(2, 1280), "time_ids": torch.full((2, 6), float(side))}
+    more = {"added_cond_kwargs": added} if arguments.family == "xl" else {}
+    latents, context = torch.randn(2, 4, side // 8, side // 8), torch.randn(2, 77, width)
 
     def fastest(work):
         times = []
@@ -57,7 +98,7 @@ def torch_times(side):
         return min(times)
 
     with torch.no_grad():
-        step = fastest(lambda: unet(latents, torch.tensor(500.0), context))
+        step = fastest(lambda: unet(latents, torch.tensor(500.0), context, **more))
         decode = fastest(lambda: vae.decode(latents[:1]))
     return {"step": step, "decode": decode}
 
@@ -65,13 +106,18 @@ def torch_times(side):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=Path, required=True)
+    parser.add_argument("--family", choices=("sd1", "xl"), default="sd1")
     parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--cpp", action="store_true")
     arguments = parser.parse_args()
-    ours = paintbox(arguments.bench, arguments.side)
-    theirs = torch_times(arguments.side)
-    for name in ("step", "decode"):
-        ratio = ours[name] / theirs[name]
-        print(f"{name:8} {ours[name]:7.2f} s, torch {theirs[name]:7.2f} s: {ratio:.2f} × torch")
+    with tempfile.TemporaryDirectory() as folder:
+        ours = paintbox(arguments, folder)
+        theirs = {"stable-diffusion.cpp": cpp_times(arguments, folder)} if arguments.cpp else {}
+    theirs["torch"] = torch_times(arguments)
+    for peer, times in theirs.items():
+        for name in ("step", "decode"):
+            ratio = ours[name] / times[name]
+            print(f"{name:8} {ours[name]:7.2f} s, {peer} {times[name]:7.2f} s: {ratio:.2f} × {peer}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 //! What a painting costs at real sizes: loading, encoding, a step of the UNet, decoding, and memory.
 //!
-//! `cargo bench -p paintbox-engine --bench painting [-- --side PIXELS] [--steps N]`, on Linux. The model is a Stable
-//! Diffusion 1.5 checkpoint of random weights in half precision, of the sizes in `tests/fixtures/headers`, written before
-//! anything is measured. `tests/bench/painting.py` runs it beside torch and prints ratios.
+//! `cargo bench -p paintbox-engine --bench painting [-- --family sd1|xl] [--side PIXELS] [--steps N] [--keep FOLDER]`, on
+//! Linux. The model is a folder in diffusers' layout of random weights in half precision, with the sizes of Stable
+//! Diffusion 1.5 or XL in `tests/fixtures/headers`, written before anything is measured, and left in FOLDER.
+//! `tests/bench/painting.py` runs it beside torch and stable-diffusion.cpp, and prints ratios.
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 
 use paintbox_domain::Sha256;
@@ -12,29 +13,70 @@ use paintbox_domain::generation::{
 use paintbox_engine::{DeviceChoice, Engine, EngineOptions};
 use std::cell::RefCell;
 use std::error::Error;
-use std::io::Write;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-const NETWORKS: [(&str, &str); 3] = [
-    ("unet/diffusion_pytorch_model.safetensors", "sd1-unet"),
-    ("text_encoder/model.safetensors", "sd1-text-encoder"),
-    ("vae/diffusion_pytorch_model.safetensors", "sd1-vae"),
-];
+/// Files of a family, and the listings of their names and shapes.
+fn networks(family: &str) -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
+    let listings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/headers");
+    let read = |name: &str| std::fs::read_to_string(listings.join(format!("{name}.txt")));
+    let (unet, text, vae) = match family {
+        "sd1" => ("sd1-unet", "sd1-text-encoder", "sd1-vae"),
+        "xl" => ("sdxl-unet", "sdxl-text-encoder-juggernaut", "sdxl-vae-juggernaut"),
+        other => return Err(format!("{other} is neither sd1 nor xl").into()),
+    };
+    let mut files = vec![
+        ("unet/diffusion_pytorch_model.safetensors", read(unet)?),
+        ("text_encoder/model.safetensors", read(text)?),
+        ("vae/diffusion_pytorch_model.safetensors", read(vae)?),
+    ];
+    if family == "xl" {
+        files.push(("text_encoder_2/model.safetensors", open_clip(&read(text)?)));
+    }
+    Ok(files)
+}
+
+/// The listing of OpenCLIP's bigG, which is CLIP's with other sizes and a projection.
+fn open_clip(clip: &str) -> String {
+    const LAYERS: usize = 32;
+    let wider = |line: &str| {
+        let numbers = line.split(' ').map(|word| match word {
+            "768" => "1280",
+            "3072" => "5120",
+            other => other,
+        });
+        numbers.collect::<Vec<_>>().join(" ")
+    };
+    let mut lines = vec!["text_projection.weight 1280 1280".to_owned()];
+    for line in clip.lines().map(wider) {
+        if let Some(rest) = line.strip_prefix("text_model.encoder.layers.0.") {
+            lines.extend((0..LAYERS).map(|layer| format!("text_model.encoder.layers.{layer}.{rest}")));
+        } else if !line.starts_with("text_model.encoder.layers.") {
+            lines.push(line);
+        }
+    }
+    lines.join("\n")
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (side, steps) = (argument("--side")?.unwrap_or(512), argument("--steps")?.unwrap_or(3));
-    let folder = tempfile::tempdir()?;
+    let number = |name| argument(name).map(|text| text.parse::<u32>()).transpose();
+    let (side, steps) = (number("--side")?.unwrap_or(512), number("--steps")?.unwrap_or(3));
+    let family = argument("--family").unwrap_or_else(|| "sd1".to_owned());
+    let temporary = tempfile::tempdir()?;
+    let folder = argument("--keep").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
     let mut bytes = 0;
-    let model = NETWORKS
+    let model = networks(&family)?
         .iter()
         .zip(1..)
         .map(|((name, listing), number)| {
-            let path = folder.path().join(name.replace('/', "-"));
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(&folder))?;
             bytes += write(&path, listing)?;
             Ok(ModelFile { name: (*name).to_owned(), path, sha256: Sha256::from_bytes([number; 32]) })
         })
         .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
+    let read_seconds = reading(&model)?;
 
     let mut engine = Engine::new(EngineOptions { device: DeviceChoice::Cpu, ..EngineOptions::default() })?;
     let request = PaintRequest {
@@ -58,6 +100,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         init: None,
         noise: NoiseSettings::default(),
         guidance_rescale: None,
+        hires: None,
+        taesd: None,
     };
     let watch = Watch { started: Instant::now(), seen: RefCell::default() };
     // Pictures of random weights may be anything, even no numbers.
@@ -69,7 +113,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sampled: Vec<f64> = seen.iter().filter(|(phase, _)| *phase == Phase::Sampling).map(|(_, at)| *at).collect();
     let step = sampled.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
     println!("{side}×{side} pixels, {steps} steps with guidance, {} MB of weights", bytes / 1_000_000);
-    println!("  load      {:>8.2} s", began(Phase::EncodingPrompt)? - began(Phase::Loading)?);
+    let load = began(Phase::EncodingPrompt)? - began(Phase::Loading)?;
+    println!("  load      {load:>8.2} s, {:.2} × reading the files", load / read_seconds);
     println!("  encode    {:>8.2} s", began(Phase::Sampling)? - began(Phase::EncodingPrompt)?);
     println!("  step      {step:>8.2} s, the fastest");
     println!("  decode    {:>8.2} s", ended - began(Phase::Decoding)?);
@@ -77,10 +122,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn argument(name: &str) -> Result<Option<u32>, Box<dyn Error>> {
+fn argument(name: &str) -> Option<String> {
     let mut arguments = std::env::args();
-    let found = arguments.by_ref().any(|argument| argument == name);
-    Ok(if found { arguments.next().map(|value| value.parse()).transpose()? } else { None })
+    arguments.by_ref().find(|argument| argument == name)?;
+    arguments.next()
+}
+
+/// Seconds that it takes to read all files once, from the system's cache as the engine does after it.
+fn reading(model: &[ModelFile]) -> Result<f64, Box<dyn Error>> {
+    let mut buffer = vec![0; 8 << 20];
+    let mut last = 0.0;
+    for _ in 0..2 {
+        let started = Instant::now();
+        for file in model {
+            let mut file = std::fs::File::open(&file.path)?;
+            while file.read(&mut buffer)? > 0 {}
+        }
+        last = started.elapsed().as_secs_f64();
+    }
+    Ok(last)
 }
 
 struct Watch {
@@ -100,12 +160,10 @@ impl Control for Watch {
 
 /// A file of a published network's names and shapes, filled with small values that look random; its length in bytes.
 fn write(path: &Path, listing: &str) -> Result<u64, Box<dyn Error>> {
-    let listings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/headers");
-    let text = std::fs::read_to_string(listings.join(format!("{listing}.txt")))?;
     let mut header = serde_json::Map::new();
     let mut end = 0_usize;
     let mut scales = Vec::new();
-    for line in text.lines() {
+    for line in listing.lines() {
         let (name, dims) = line.split_once(' ').unwrap_or((line, ""));
         let shape: Vec<usize> = dims.split(' ').map(str::parse).collect::<Result<_, _>>()?;
         let count: usize = shape.iter().product();
