@@ -14,6 +14,8 @@ use tonic::{Response, Status};
 pub(crate) const LOCAL_DEADLINE: Duration = Duration::from_secs(10);
 /// For calls during which the daemon asks a hub.
 pub(crate) const HUB_DEADLINE: Duration = Duration::from_secs(60);
+/// For calls that hand over a picture, which the daemon decodes.
+pub(crate) const UPLOAD_DEADLINE: Duration = Duration::from_secs(60);
 /// For calls during which the daemon reads a whole list from a hub, page by page and no faster than the hub likes.
 pub(crate) const LIST_DEADLINE: Duration = Duration::from_secs(600);
 /// For calls during which the daemon looks through a disk, which may have to wake up first.
@@ -21,7 +23,7 @@ pub(crate) const DISK_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Largest answer that is read. Pages and pictures' parts are far smaller; only a broken daemon sends more.
 const LARGEST_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// An uploaded picture (900 KiB at most) and its envelope.
+/// A part of an uploaded picture (900 KiB at most) and its envelope.
 const LARGEST_QUESTION_BYTES: usize = 1024 * 1024;
 
 type FollowService = v1::follow_service_client::FollowServiceClient<Channel>;

@@ -38,6 +38,8 @@ EMPHASIS = [
     "score_9, score_8_up, (1girl:1.1), [bad:0.5]", "a (b (c (d)))", "(a) BREAK (b)", "a,BREAK,b", "((a BREAK b))",
     "(a:1.2)\t(b:\n1.3\n)",
 ]
+# Said of the second of two passes, which counts on from the first.
+SECOND_PASS = ["[a:b:12]", "[a:b:16]", "[a:b:17]", "[a:b:1.5]", "[a:b:1.0]", "[a:b:1.9]", "a [b|c] d", "[a::14]", "[a:b:2.5]"]
 EDITING = [
     "test", "a [b:3]", "a [b: 3]", "a [[[b]]:2]", "[(a:2):3]", "a [b : c : 1] d", "a[b:[c:d:2]:1]e", "a [unbalanced",
     "a [b:.5] c", "a [{b|d{:.5] c", "((a][:b:c [d:3]", "[a|(b:1.1)]", "[fe|]male", "[fe|||]male", "", " ", "a | b", "|",
@@ -154,13 +156,14 @@ def main():
         indexes, texts, _ = prompt_parser.get_multicond_prompt_list([prompt])
         return [[texts[index], weight] for index, weight in indexes[0]]
 
-    def edited(prompt, steps):
-        return prompt_parser.get_learned_conditioning_prompt_schedules([prompt], steps)[0]
+    def edited(prompt, steps, second_pass=None):
+        return prompt_parser.get_learned_conditioning_prompt_schedules([prompt], steps, second_pass)[0]
 
     tokenizer = clip_tokenizer(arguments.clip_merges)
     record = {
         "emphasis": [[prompt, pieces(prompt)] for prompt in EMPHASIS + long_prompts()],
         "editing": [[prompt, steps, edited(prompt, steps)] for prompt in EDITING for steps in (10, 7)],
+        "second_pass": [[prompt, edited(prompt, 10, 6)] for prompt in EDITING + SECOND_PASS],
         "composition": [[prompt, composed(prompt)] for prompt in COMPOSITION],
         "rows": [[p, rows(embedder(sd_hijack_clip, tokenizer, "<|endoftext|>"), p)] for p in ROWS],
         "padded_rows": [[p, rows(embedder(sd_hijack_clip, tokenizer, "!"), p)] for p in ROWS[:8]],

@@ -2,12 +2,14 @@
 
 mod control;
 mod inpaint;
+mod larger;
 mod like;
 mod lora;
 mod noise;
-mod pictures;
+pub(crate) mod pictures;
 
-use crate::client::{Client, HUB_DEADLINE, LOCAL_DEADLINE, call};
+use crate::client::{Client, HUB_DEADLINE, call};
+use crate::commands::images::{read_image, upload};
 use crate::commands::painting;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -15,16 +17,14 @@ use crate::render::json::{GenerationLine, PictureJson};
 use crate::session::Session;
 use control::ControlArgument;
 use inpaint::InpaintArguments;
+use larger::LargerArguments;
 use lora::LoraArgument;
 use noise::NoiseArguments;
 use paintbox_proto::v1;
-pub(crate) use pictures::fetch;
-use pictures::{Format, Target};
+pub(crate) use pictures::{Format, Target, fetch};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What UploadAsset takes in one message.
-const LARGEST_UPLOAD_BYTES: u64 = 900 * 1024;
 /// After Ctrl-C nobody wants to wait long; hanging up cancels as well.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -96,7 +96,7 @@ pub(crate) struct Arguments {
     /// A LoRA with its weight, or those for UNet and text: civitai:82098:0.8, civitai:82098:0.8/0.5; may be repeated
     #[arg(long, value_name = "REF[:WEIGHT[/TEXT]]")]
     lora: Vec<LoraArgument>,
-    /// Start from this picture (PNG, JPEG, WebP or GIF of at most 900 KiB)
+    /// Start from this picture (PNG, JPEG, WebP or GIF)
     #[arg(long, value_name = "FILE")]
     init_image: Option<PathBuf>,
     /// How much of the init image to paint over, above 0 and at most 1
@@ -107,6 +107,14 @@ pub(crate) struct Arguments {
     /// A ControlNet and its picture: civitai:1=a.png,strength=0.8,start=0,end=0.6; ,canny or ,canny=100:200 takes its edges
     #[arg(long, value_name = "REF=FILE[,OPTION]…")]
     control: Vec<ControlArgument>,
+    #[command(flatten)]
+    larger: LargerArguments,
+    /// Keep a preview (JPEG) in this file while painting
+    #[arg(long, value_name = "FILE")]
+    preview: Option<PathBuf>,
+    /// A TAESD that previews are decoded by, such as hf:madebyollin/taesd; without it they are small and rough
+    #[arg(long, value_name = "REF", requires = "preview")]
+    taesd: Option<String>,
     /// How many pictures
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
@@ -150,16 +158,20 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     let interrupts = session.interrupts.clone();
     let mut name = None;
     tokio::select! {
-        painted = paint(arguments, spec, images, &target, &client, &mut name, session) => painted,
-        () = interrupts.wait() => {
-            if let Some(name) = name {
-                let request = v1::CancelGenerationRequest { name };
-                // Hanging up has cancelled it too, so a daemon that does not answer changes nothing.
-                drop(call("cancel the generation", CANCEL_PATIENCE, client.generations().cancel_generation(request)).await);
-            }
-            Err(CliError::CancelledHere)
-        }
+        painted = paint(arguments, spec, images, &target, &client, &mut name, session) => return painted,
+        () = interrupts.wait() => {}
     }
+    or_cancelled(&client, name).await
+}
+
+/// Takes back what was asked for, as far as the daemon said that it had it.
+pub(crate) async fn or_cancelled(client: &Client, name: Option<String>) -> Result<Exit, CliError> {
+    if let Some(name) = name {
+        let request = v1::CancelGenerationRequest { name };
+        // Hanging up has cancelled it too, so a daemon that does not answer changes nothing.
+        drop(call("cancel the generation", CANCEL_PATIENCE, client.generations().cancel_generation(request)).await);
+    }
+    Err(CliError::CancelledHere)
 }
 
 /// The pictures that a request brings, as bytes.
@@ -167,13 +179,6 @@ struct Images {
     init: Option<Vec<u8>>,
     mask: Option<Vec<u8>>,
     controls: Vec<Vec<u8>>,
-}
-
-/// Hands a picture to the daemon; the name that it has there.
-async fn upload(client: &Client, image: Option<Vec<u8>>, doing: &'static str) -> Result<String, CliError> {
-    let Some(data) = image else { return Ok(String::new()) };
-    let request = v1::UploadAssetRequest { data };
-    Ok(call(doing, LOCAL_DEADLINE, client.assets().upload_asset(request)).await?.name)
 }
 
 async fn paint(
@@ -185,25 +190,45 @@ async fn paint(
     name: &mut Option<String>,
     session: &mut Session,
 ) -> Result<Exit, CliError> {
-    spec.init_image = upload(client, images.init, "take the init image").await?;
-    let mask = upload(client, images.mask, "take the mask").await?;
-    spec.inpaint = arguments.inpaint.message(mask);
+    if let Some(image) = images.init {
+        spec.init_image = upload(client, &image, "take the init image").await?;
+    }
+    if let Some(mask) = images.mask {
+        spec.inpaint = arguments.inpaint.message(upload(client, &mask, "take the mask").await?);
+    }
     for (control, image) in arguments.control.iter().zip(images.controls) {
-        let image = upload(client, Some(image), "take the image of a ControlNet").await?;
+        let image = upload(client, &image, "take the image of a ControlNet").await?;
         spec.controls.push(control.message(image));
     }
     if spec.init_image.is_empty() {
         // A recipe's strength is nothing without the picture that it was painted over.
         spec.strength = None;
     }
+    if let Some(taesd) = &arguments.taesd {
+        taesd.clone_into(&mut spec.taesd);
+    }
+    carry_out(spec, target, arguments.preview.as_deref(), client, name, session).await
+}
+
+/// Has a specification carried out, and its pictures written down; `preview` is kept as the picture comes on.
+pub(crate) async fn carry_out(
+    spec: v1::GenerationSpec,
+    target: &Target,
+    preview: Option<&Path>,
+    client: &Client,
+    name: &mut Option<String>,
+    session: &mut Session,
+) -> Result<Exit, CliError> {
+    let paints = !spec.model.is_empty();
     let request = v1::GenerateImagesRequest {
         spec: Some(spec),
         request_id: uuid::Uuid::new_v4().to_string(),
         cancel_on_disconnect: true,
+        previews: preview.is_some(),
     };
     let mut generations = client.generations();
     let events = call("queue the generation", HUB_DEADLINE, generations.generate_images(request)).await?;
-    let generation = painting::follow(events, name, session).await?;
+    let generation = painting::follow(events, name, preview, session).await?;
     let mut written = Vec::new();
     for (index, image) in generation.images.iter().enumerate() {
         let bytes = fetch(client, &image.asset).await?;
@@ -216,7 +241,8 @@ async fn paint(
     } else {
         for (image, path) in generation.images.iter().zip(&written) {
             let v1::GeneratedImage { width, height, seed, .. } = image;
-            session.out.line(&format!("{}  {width}×{height}  seed {seed}", path.display()))?;
+            let seed = if paints { format!("  seed {seed}") } else { String::new() };
+            session.out.line(&format!("{}  {width}×{height}{seed}", path.display()))?;
         }
     }
     Ok(Exit::Done)
@@ -259,21 +285,7 @@ fn override_with(arguments: &Arguments, spec: &mut v1::GenerationSpec) {
         };
         spec.loras = arguments.lora.iter().map(use_of).collect();
     }
+    arguments.larger.override_in(spec);
     spec.count = arguments.count;
     spec.quality = arguments.quality;
-}
-
-fn read_image(argument: &'static str, path: &Path) -> Result<Vec<u8>, CliError> {
-    let size_bytes = std::fs::metadata(path).map_err(CliError::io("read the picture", path))?.len();
-    if size_bytes > LARGEST_UPLOAD_BYTES {
-        return Err(CliError::Argument {
-            argument,
-            given: path.display().to_string(),
-            problem: format!(
-                "it has {} KiB, and at most 900 are taken; a JPEG or a smaller picture fits",
-                size_bytes / 1024
-            ),
-        });
-    }
-    std::fs::read(path).map_err(CliError::io("read the picture", path))
 }

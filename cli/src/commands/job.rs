@@ -86,12 +86,12 @@ async fn cancel(client: &Client, job: Job) -> Result<Job, CliError> {
 /// Watches a generation; leaving does not cancel it, because whoever started it may still want it.
 async fn watch(client: &Client, name: &str, session: &mut Session) -> Result<Exit, CliError> {
     let interrupts = session.interrupts.clone();
-    let request = v1::WatchGenerationRequest { name: name.to_owned() };
+    let request = v1::WatchGenerationRequest { name: name.to_owned(), previews: false };
     let mut service = client.generations();
     let events = call("watch the generation", LOCAL_DEADLINE, service.watch_generation(request)).await?;
     let mut known = Some(name.to_owned());
     let generation = tokio::select! {
-        ended = painting::follow(events, &mut known, session) => ended?,
+        ended = painting::follow(events, &mut known, None, session) => ended?,
         () = interrupts.wait() => return Err(CliError::StoppedWaiting { name: name.to_owned() }),
     };
     if session.json {

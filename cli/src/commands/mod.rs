@@ -11,6 +11,7 @@ mod follow;
 mod follows;
 mod gc;
 mod generate;
+mod images;
 mod job;
 mod jobs;
 mod later;
@@ -30,6 +31,7 @@ mod sync;
 mod sync_run;
 mod unfollow;
 mod updates;
+mod upscale;
 mod verify;
 mod volumes;
 
@@ -73,6 +75,8 @@ pub(crate) enum Verb {
     Show(show::Arguments),
     /// Paint
     Generate(Box<generate::Arguments>),
+    /// Make a picture larger
+    Upscale(upscale::Arguments),
     /// List downloads; pause, resume, cancel or reorder them
     Downloads(downloads::Arguments),
     /// List the folders that files lie in; add, change or forget one
@@ -137,6 +141,7 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Search(arguments) => search::run(arguments, session).await,
         Verb::Show(arguments) => show::run(arguments, session).await,
         Verb::Generate(arguments) => generate::run(arguments, session).await,
+        Verb::Upscale(arguments) => upscale::run(arguments, session).await,
         Verb::Downloads(arguments) => downloads::run(arguments, session).await,
         Verb::Volumes(arguments) => volumes::run(arguments, session).await,
         Verb::Updates(arguments) => updates::run(arguments, session).await,

@@ -1,5 +1,6 @@
 //! Following a generation to its end, for `generate` and `job`.
 
+use crate::commands::generate::pictures;
 use crate::commands::sync_run::{is_terminal, unexplained};
 use crate::error::{CliError, Failure};
 use crate::render::json::GenerationLine;
@@ -7,15 +8,18 @@ use crate::render::progress::{Measure, Progress};
 use crate::session::Session;
 use paintbox_proto::v1;
 use paintbox_proto::v1::generation_event::Event;
+use std::io::Write as _;
+use std::path::Path;
 use tonic::Streaming;
 
 const DOING: &str = "paint";
 
 /// Shows progress until the generation has ended, and returns it when it succeeded. `name` is set as soon as the
-/// daemon has said it.
+/// daemon has said it. Previews, where they were asked for, become the file `preview`.
 pub(crate) async fn follow(
     mut events: Streaming<v1::GenerationEvent>,
     name: &mut Option<String>,
+    preview: Option<&Path>,
     session: &mut Session,
 ) -> Result<v1::Generation, CliError> {
     let mut progress = Progress::new(session.watched());
@@ -33,6 +37,11 @@ pub(crate) async fn follow(
                 last = Some(generation);
             }
             Some(Event::Progress(now)) => show(&now, name.as_deref().unwrap_or_default(), &mut progress, session)?,
+            Some(Event::Preview(look)) => {
+                if let Some(path) = preview {
+                    write_preview(path, &look.jpeg)?;
+                }
+            }
             // An event of a newer daemon.
             None => {}
         }
@@ -42,6 +51,15 @@ pub(crate) async fn follow(
         Some(generation) if is_terminal(&generation.state) => ended(generation),
         _ => Err(CliError::AnswerCutShort { doing: DOING }),
     }
+}
+
+/// Whole, so that whoever looks at the file never sees half of a picture.
+fn write_preview(path: &Path, jpeg: &[u8]) -> Result<(), CliError> {
+    let written = pictures::temporary(pictures::folder_of(path)).and_then(|mut file| {
+        file.write_all(jpeg).map_err(CliError::io("write the preview to", path))?;
+        file.persist(path).map_err(|error| CliError::io("write the preview to", path)(error.error))
+    });
+    written.map(drop)
 }
 
 fn show(
@@ -64,7 +82,8 @@ fn show(
     if now.image_count > 1 {
         label.push_str(&format!(" ({} of {})", now.image_index.saturating_add(1), now.image_count));
     }
-    let total = if now.phase == "sampling" { now.total_steps } else { 0 };
+    let counts = matches!(now.phase.as_str(), "sampling" | "upscaling");
+    let total = if counts { now.total_steps } else { 0 };
     progress.advance("painting", &label, Measure::Steps, now.step.into(), total.into());
     Ok(())
 }

@@ -173,6 +173,22 @@ async fn generate_asks_for_what_was_written_and_saves_every_picture() {
             "9",
             "--s-noise",
             "1.01",
+            "--hires",
+            "1.5",
+            "--hires-upscaler",
+            "civitai:7",
+            "--hires-steps",
+            "12",
+            "--hires-strength",
+            "0.4",
+            "--hires-cfg",
+            "4",
+            "--hires-prompt",
+            "closer",
+            "--upscale",
+            "lanczos",
+            "--upscale-by",
+            "3",
             "--count",
             "2",
             "-o",
@@ -212,6 +228,9 @@ async fn generate_asks_for_what_was_written_and_saves_every_picture() {
         "image_guidance_scale: Some(1.2)",
         r#"ControlNet { model: "civitai:5", image: "assets/of-the-upload", canny: Some(Canny { low: Some(50), high: Some(150) }), strength: None, start: None, end: Some(0.5) }"#,
         r#"Inpaint { mask: "assets/of-the-upload", invert: false, blur: Some(8), content: "fill", only_masked: true"#,
+        r#"Hires { upscaler: "civitai:7", scale: Some(1.5), steps: Some(12), strength: Some(0.4)"#,
+        r#"guidance_scale: Some(4.0), prompt: Some("closer"), negative_prompt: None }"#,
+        r#"Upscale { upscaler: "lanczos", scale: Some(3.0) }"#,
         "cancel_on_disconnect: true",
     ] {
         assert!(asked.contains(part), "{part} in {asked}");
@@ -249,7 +268,7 @@ async fn generate_says_where_the_picture_is() {
 async fn generate_refuses_before_it_paints() {
     let bench = Bench::new().await;
     let large = bench.file("large.png");
-    std::fs::write(&large, vec![0; 901 * 1024]).unwrap();
+    std::fs::File::create(&large).unwrap().set_len((64 << 20) + 1).unwrap();
     let missing = bench.file("missing/a.png");
     for (words, code, reason) in [
         (vec!["-o", &missing], 2, "INVALID_ARGUMENT"),
@@ -332,6 +351,33 @@ async fn a_token_comes_from_standard_input_and_is_never_repeated() {
     bench.input = "wrong".into();
     assert_eq!(bench.json(&["login", "civitai"]).await.error()["reason"], "HUB_TOKEN_REJECTED");
     assert_eq!(bench.json(&["login", "civitai", "a-token"]).await.code, 2, "a token on the command line is refused");
+}
+
+#[tokio::test]
+async fn a_picture_is_made_larger() {
+    let bench = Bench::new().await;
+    let (from, to) = (bench.file("small.png"), bench.file("large.webp"));
+    // More than one message holds.
+    std::fs::write(&from, vec![7; 2_000_000]).unwrap();
+    let ended = bench.run(&["upscale", &from, "--with", "civitai:7", "--by", "2", "-o", &to]).await;
+    assert_eq!((ended.code, ended.notes.as_str()), (0, ""), "{ended:?}");
+    assert!(!ended.out.contains("seed"), "nothing was painted: {}", ended.out);
+    assert_eq!(std::fs::read(&to).unwrap(), PICTURE);
+    assert_eq!(bench.world().uploaded_bytes, 2_000_000);
+    let asked = bench.world().asked.join("\n");
+    for part in [
+        r#"Upscale { upscaler: "civitai:7", scale: Some(2.0) }"#,
+        r#"init_image: "assets/of-the-upload""#,
+        r#"model: "", prompt: """#,
+        r#"format: "webp""#,
+    ] {
+        assert!(asked.contains(part), "{part} in {asked}");
+    }
+    for words in
+        [&["upscale", &from][..], &["upscale", "--with", "lanczos"], &["upscale", &from, "--with", "a", "--by", "x"]]
+    {
+        assert_eq!(bench.json(words).await.code, 2, "{words:?}");
+    }
 }
 
 /// A recipe of which the model is here and a LoRA is in `state`.

@@ -1,5 +1,6 @@
 //! A daemon with a scripted world behind the real wire: the generated services over a real Unix socket.
 
+mod assets;
 mod catalogue_care;
 mod downloads;
 mod libraries;
@@ -498,27 +499,6 @@ fn generation(state: &str, images: u32) -> v1::Generation {
         images: (0..images).map(image).collect(),
         create_time: time(-60),
         ..Default::default()
-    }
-}
-
-#[tonic::async_trait]
-impl v1::asset_service_server::AssetService for Fake {
-    type ReadAssetStream = Events<v1::ReadAssetResponse>;
-
-    async fn get_asset(&self, _: Request<v1::GetAssetRequest>) -> Answer<v1::Asset> {
-        Err(Status::unimplemented("the command line reads assets whole"))
-    }
-
-    async fn read_asset(&self, _: Request<v1::ReadAssetRequest>) -> Answer<Self::ReadAssetStream> {
-        let part = |data: &[u8]| v1::ReadAssetResponse { asset: None, data: data.to_vec() };
-        let world = self.world();
-        let picture = if world.picture.is_empty() { PICTURE } else { &world.picture };
-        events(vec![part(&picture[..10]), part(&picture[10..])], false)
-    }
-
-    async fn upload_asset(&self, request: Request<v1::UploadAssetRequest>) -> Answer<v1::Asset> {
-        self.world().uploaded_bytes = request.into_inner().data.len();
-        answer(v1::Asset { name: "assets/of-the-upload".into(), ..Default::default() })
     }
 }
 

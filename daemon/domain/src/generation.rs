@@ -1,8 +1,10 @@
 //! A picture wanted, a picture made, and the port between the queue and the engine.
 
+mod larger;
 mod names;
 mod noise;
 
+pub use larger::{Hires, HiresSettings, HiresUpscaler, LatentScaling, PixelScaling, Upscale, Upscaler};
 pub use noise::{NoiseProblem, NoiseSettings, NoiseSource};
 
 use crate::kind::closed_names;
@@ -114,6 +116,7 @@ closed_names! {
         EncodingImage = "encoding_image",
         Sampling = "sampling",
         Decoding = "decoding",
+        Upscaling = "upscaling",
         Saving = "saving",
     }
 }
@@ -171,6 +174,20 @@ pub struct GenerationSpec {
     pub noise: NoiseSettings,
     /// How far guided predictions are brought back to the spread of those that the prompt alone leads to, 0 to 1.
     pub guidance_rescale: Option<f32>,
+    pub hires: Option<Hires<String>>,
+    /// A reference to a TAESD that previews are decoded by; without one they are mixed from the latents.
+    pub taesd: Option<String>,
+    /// What finished pictures are made larger by. Where no model is named, it is the init image that is made larger, and
+    /// nothing is painted.
+    pub upscale: Option<Upscale<String>>,
+}
+
+impl GenerationSpec {
+    /// Whether anything is painted, and not only made larger.
+    #[must_use]
+    pub fn paints(&self) -> bool {
+        self.upscale.is_none() || !self.model.trim().is_empty()
+    }
 }
 
 /// A mask over the init image. `None` means: as A1111 does when nothing is said.
@@ -349,6 +366,9 @@ pub struct PaintRequest {
     pub init: Option<InitImage>,
     pub noise: NoiseSettings,
     pub guidance_rescale: Option<f32>,
+    pub hires: Option<Hires<ModelFile>>,
+    /// What previews are decoded by, if anybody wants some.
+    pub taesd: Option<ModelFile>,
 }
 
 /// The choices that were made for a request: what the recipe records.
@@ -368,6 +388,7 @@ pub struct PaintSettings {
     pub strength: Option<f32>,
     pub noise: NoiseSettings,
     pub guidance_rescale: f32,
+    pub hires: Option<HiresSettings>,
 }
 
 /// A finished picture: `rgb` holds `3 × width × height` bytes, row by row, sRGB.
@@ -388,7 +409,8 @@ pub struct Painting {
     pub images: Vec<PaintedImage>,
 }
 
-/// Where a generation is. `step` counts finished sampler steps of the current image, 0 to `total_steps`.
+/// Where a generation is. `step` counts finished sampler steps of the current image, 0 to `total_steps`; while an image is
+/// made larger, its tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     pub phase: Phase,
@@ -398,11 +420,32 @@ pub struct Progress {
     pub image_count: u32,
 }
 
+/// A look at a picture that is still being painted: `rgb` holds `3 × width × height` bytes, row by row, and may be an eighth
+/// of the picture's size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaintPreview {
+    pub image_index: u32,
+    /// Finished sampler steps.
+    pub step: u32,
+    pub width: u32,
+    pub height: u32,
+    pub rgb: Vec<u8>,
+}
+
 /// The running job's line back to its owner.
 pub trait Control {
     /// Asked at least once a step; true means: stop and return [`crate::reason::CANCELLED`].
     fn is_cancelled(&self) -> bool;
     fn progress(&self, progress: Progress);
+
+    /// Whether anybody wants to see now how the picture is coming on; asked at the end of each step.
+    fn wants_preview(&self) -> bool {
+        false
+    }
+
+    fn preview(&self, preview: PaintPreview) {
+        drop(preview);
+    }
 }
 
 /// What a model that is on disk can be asked for.
@@ -423,6 +466,15 @@ pub trait Generator: Send {
     /// # Errors
     /// When the files are not a model that this engine paints with.
     fn capabilities(&mut self, model: &[ModelFile]) -> Result<Capabilities, Failure>;
+
+    /// # Errors
+    /// When the file is no upscaler that this engine has, the picture is too large, or on cancellation.
+    fn upscale(
+        &mut self,
+        image: &PaintedImage,
+        upscale: &Upscale<ModelFile>,
+        control: &dyn Control,
+    ) -> Result<PaintedImage, Failure>;
 
     /// # Errors
     /// On bad files, settings that the model cannot do, or cancellation.

@@ -4,12 +4,16 @@ use crate::device::{self, DeviceChoice};
 use crate::error::EngineError;
 use crate::load::{ControlNetPlan, blueprint, index, merges};
 use crate::model::Model;
-use crate::networks::ControlNet;
-use crate::paint::{Reporter, noise_levels, paint};
+use crate::networks::{ControlNet, TaesdDecoder};
+use crate::paint::{Course, Loaded, Reporter, paint};
+use crate::picture::Rgb;
+use crate::preview::{Previewer, load_taesd};
 use crate::settings;
+use crate::upscale::{Enlarger, enlarged, enlarged_size};
 use candle_core::Device;
 use paintbox_domain::generation::{
-    Capabilities, Control, Generator, ModelFile, PaintRequest, Painting, Phase, Sampler, Schedule,
+    Capabilities, Control, ControlNetFile, Generator, ModelFile, PaintRequest, PaintSettings, PaintedImage, Painting,
+    Phase, Sampler, Schedule, Upscale,
 };
 use paintbox_domain::{Failure, Sha256};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,13 +60,24 @@ pub struct Engine {
     warm: Option<(Identity, Model)>,
     /// ControlNets of the model that is warm, by their content.
     controls: Vec<(Sha256, ControlNet)>,
+    /// The last upscaler, by its content.
+    enlarger: Option<(Sha256, Enlarger)>,
+    /// What decoded the last previews, by its content and the channels of its latents.
+    taesd: Option<((Sha256, usize), TaesdDecoder)>,
 }
 
 impl Engine {
     /// # Errors
     /// [`EngineError::Device`] when the device was asked for by name and is not there.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
-        Ok(Self { device: options.device.open()?, options, warm: None, controls: Vec::new() })
+        Ok(Self {
+            device: options.device.open()?,
+            options,
+            warm: None,
+            controls: Vec::new(),
+            enlarger: None,
+            taesd: None,
+        })
     }
 
     /// `cpu`, `metal` or `cuda`.
@@ -81,6 +96,8 @@ impl Engine {
     pub fn evict(&mut self) {
         self.warm = None;
         self.controls.clear();
+        self.enlarger = None;
+        self.taesd = None;
     }
 
     fn try_capabilities(model: &[ModelFile]) -> Result<Capabilities, EngineError> {
@@ -105,9 +122,8 @@ impl Engine {
         let plans: Vec<_> =
             asked.iter().map(|control| ControlNetPlan::new(control, &blueprint)).collect::<Result<_, _>>()?;
         settings::check_controls(request, &plans, &blueprint, &settings, self.options.memory_limit_bytes)?;
-        let levels = noise_levels(&blueprint, &settings);
-        let steps = u32::try_from(levels.steps.len()).unwrap_or(u32::MAX);
-        let reporter = Reporter::new(control, steps, request.count);
+        let course = Course::of(&blueprint, &settings);
+        let reporter = Reporter::new(control, course.steps(), request.count);
         reporter.report(Phase::Loading, 0, 0)?;
 
         let identity = Identity::of(request);
@@ -134,7 +150,7 @@ impl Engine {
             .into_iter()
             .filter_map(|file| Some((file, &controls.iter().find(|(sha256, _)| *sha256 == file.sha256)?.1)))
             .collect();
-        let painted = paint(&model, request, &led, &settings, &levels, &reporter);
+        let painted = self.paint_with(&model, &led, request, &settings, &course, &reporter);
         self.warm = Some((identity, model));
         self.controls = controls;
         let (images, embeddings) = painted?;
@@ -142,9 +158,81 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Paints with a model that is there and what else the request names.
+    fn paint_with(
+        &mut self,
+        model: &Model,
+        controls: &[(&ControlNetFile, &ControlNet)],
+        request: &PaintRequest,
+        settings: &PaintSettings,
+        course: &Course,
+        reporter: &Reporter<'_>,
+    ) -> Result<(Vec<PaintedImage>, Vec<String>), EngineError> {
+        if let Some(file) = &request.taesd {
+            let key = (file.sha256, model.blueprint.vae.latent_channels);
+            if self.taesd.as_ref().is_none_or(|(known, _)| *known != key) {
+                self.taesd = Some((key, load_taesd(file, key.1, &self.device)?));
+            }
+        }
+        if let Some(file) = request.hires.as_ref().and_then(|hires| hires.upscaler.as_ref()?.network()) {
+            self.enlarger(file)?;
+        }
+        let taesd = self.taesd.as_ref().filter(|_| request.taesd.is_some()).map(|(_, taesd)| taesd);
+        let loaded = Loaded {
+            model,
+            controls,
+            enlarger: self.enlarger.as_ref().map(|(_, enlarger)| enlarger),
+            limit_bytes: self.options.memory_limit_bytes,
+            previewer: Previewer::new(&model.blueprint, taesd, &self.device),
+        };
+        paint(loaded, request, settings, course, reporter)
+    }
+
+    /// An upscaler, read unless it was the last one.
+    fn enlarger(&mut self, file: &ModelFile) -> Result<&Enlarger, EngineError> {
+        let known = self.enlarger.take().filter(|(sha256, _)| *sha256 == file.sha256);
+        let enlarger = match known {
+            Some(known) => known,
+            None => (file.sha256, Enlarger::load(file, &self.device)?),
+        };
+        Ok(&self.enlarger.insert(enlarger).1)
+    }
+
+    fn try_upscale(
+        &mut self,
+        image: &PaintedImage,
+        upscale: &Upscale<ModelFile>,
+        control: &dyn Control,
+    ) -> Result<PaintedImage, EngineError> {
+        let small = Rgb::new("picture", image.width, image.height, image.rgb.clone())?;
+        let scale = upscale.scale.map(settings::as_written);
+        if let Some(scale) = scale {
+            settings::check_scale("upscale.scale", scale)?;
+        }
+        let reporter = Reporter::new(control, 0, 1);
+        reporter.report(Phase::Loading, 0, 0)?;
+        let limit_bytes = self.options.memory_limit_bytes;
+        let upscaler = upscale.upscaler.clone().try_map(|file| self.enlarger(&file))?;
+        let size = enlarged_size(&small, &upscaler, scale);
+        let made = enlarged(&small, &upscaler, size, limit_bytes, &|done, tiles| reporter.upscaling(done, tiles, 0))?;
+        let Rgb { width, height, bytes } = made;
+        Ok(PaintedImage { seed: image.seed, width: width as u32, height: height as u32, rgb: bytes })
+    }
+}
+
 impl Generator for Engine {
     fn capabilities(&mut self, model: &[ModelFile]) -> Result<Capabilities, Failure> {
         guarded(|| Self::try_capabilities(model))
+    }
+
+    fn upscale(
+        &mut self,
+        image: &PaintedImage,
+        upscale: &Upscale<ModelFile>,
+        control: &dyn Control,
+    ) -> Result<PaintedImage, Failure> {
+        guarded(|| self.try_upscale(image, upscale, control))
     }
 
     fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure> {

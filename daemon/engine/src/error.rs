@@ -32,6 +32,9 @@ pub enum EngineError {
     /// A diffusers pipeline of a kind that is not built.
     #[error("{file} describes a {class_name}; only pipelines of Stable Diffusion 1, 2 and XL are painted with")]
     UnsupportedPipeline { file: String, class_name: String },
+    /// A file that is no upscaler, or one of a design that is not built.
+    #[error("{file} is no upscaler of ESRGAN, Real-ESRGAN or SPAN, which are the ones that pictures are enlarged with")]
+    UnsupportedUpscaler { file: String },
     #[error("{file} holds a {kind}, not a whole model")]
     NotACheckpoint { file: String, kind: ModelKind },
     /// A network with other inputs than those that are made here: depth, upscaling.
@@ -66,6 +69,8 @@ pub enum EngineError {
     Adapter { file: String, source: Box<AdapterError> },
     #[error("{file} cannot be used as a textual inversion: {problem}")]
     Embedding { file: String, problem: &'static str },
+    #[error("{file} is no TAESD, which is what previews are decoded by")]
+    NotATaesd { file: String },
     #[error("{file} is a {kind}, not a ControlNet")]
     NotAControlNet { file: String, kind: ModelKind },
     /// Something that leads a network in a way that is not built.
@@ -125,12 +130,14 @@ impl Classify for EngineError {
             Self::ConfigValue { .. }
             | Self::UnsupportedArchitecture { .. }
             | Self::UnsupportedPipeline { .. }
+            | Self::UnsupportedUpscaler { .. }
             | Self::UnsupportedInputs { .. }
             | Self::TensorType { .. }
             | Self::UnsupportedControl { .. }
             | Self::ControlMismatch { .. } => ErrorClass::Unsupported,
             Self::NotACheckpoint { .. }
             | Self::NotAControlNet { .. }
+            | Self::NotATaesd { .. }
             | Self::Embedding { .. }
             | Self::Setting { .. } => ErrorClass::InvalidInput,
             Self::TooLarge { .. } => ErrorClass::Exhausted,
@@ -161,13 +168,15 @@ impl Classify for EngineError {
             Self::ConfigValue { .. }
             | Self::UnsupportedArchitecture { .. }
             | Self::UnsupportedPipeline { .. }
+            | Self::UnsupportedUpscaler { .. }
             | Self::UnsupportedInputs { .. }
             | Self::UnsupportedControl { .. }
             | Self::ControlMismatch { .. }
             | Self::TensorType { .. } => reason::UNSUPPORTED_ARCHITECTURE,
-            Self::NotACheckpoint { .. } | Self::NotAControlNet { .. } | Self::Embedding { .. } => {
-                reason::NOT_A_MODEL_FILE
-            }
+            Self::NotACheckpoint { .. }
+            | Self::NotAControlNet { .. }
+            | Self::NotATaesd { .. }
+            | Self::Embedding { .. } => reason::NOT_A_MODEL_FILE,
             Self::MissingComponent { .. } | Self::UnknownVocabulary { .. } => reason::MISSING_COMPONENT,
             Self::Setting { .. } => reason::UNSUPPORTED_SETTING,
             Self::TooLarge { .. } => reason::OUT_OF_MEMORY,
@@ -202,6 +211,8 @@ impl Classify for EngineError {
             | Self::Json { .. }
             | Self::OversizedText { .. }
             | Self::ConfigValue { .. }
+            | Self::NotATaesd { .. }
+            | Self::UnsupportedUpscaler { .. }
             | Self::NotACheckpoint { .. }
             | Self::Embedding { .. }
             | Self::NotAControlNet { .. }
@@ -234,7 +245,9 @@ impl Classify for EngineError {
                 metadata.push(("component", (*component).to_owned()));
                 metadata
             }
-            Self::Json { file, .. } => vec![("file", file.clone())],
+            Self::Json { file, .. } | Self::UnsupportedUpscaler { file } | Self::NotATaesd { file } => {
+                vec![("file", file.clone())]
+            }
             Self::OversizedText { file, size_bytes, limit_bytes } => vec![
                 ("file", file.clone()),
                 ("size_bytes", size_bytes.to_string()),

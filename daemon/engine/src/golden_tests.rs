@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod controls;
 mod editing;
-mod families;
+pub(crate) mod families;
+mod hires;
 mod inpainting;
 mod vae;
 mod words;
@@ -98,6 +99,8 @@ fn request(model: &[ModelFile]) -> PaintRequest {
         init: None,
         noise: NoiseSettings::default(),
         guidance_rescale: None,
+        hires: None,
+        taesd: None,
     }
 }
 

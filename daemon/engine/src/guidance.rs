@@ -5,9 +5,21 @@ use crate::error::EngineError;
 use crate::model::{Model, Spoken, Wording};
 use crate::networks::Conditions;
 use crate::sample::evaluations;
+use crate::text::Evaluations;
 use candle_core::{Device, Result, Tensor};
-use paintbox_domain::generation::{PaintRequest, PaintSettings};
+use paintbox_domain::generation::{EmbeddingFile, PaintSettings};
 use std::collections::BTreeSet;
+
+/// What a pass is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words<'a> {
+    pub(crate) prompt: &'a str,
+    pub(crate) negative_prompt: &'a str,
+    /// What prompts may say beside the model's own words.
+    pub(crate) embeddings: &'a [EmbeddingFile],
+    /// How often the network is asked in the pass before.
+    pub(crate) evaluations_before: Option<usize>,
+}
 
 /// The prompts of a painting.
 pub(crate) struct Guidance {
@@ -35,26 +47,29 @@ struct Said {
 impl Guidance {
     pub(crate) fn of(
         model: &Model,
-        request: &PaintRequest,
+        words: Words<'_>,
         settings: &PaintSettings,
     ) -> std::result::Result<Self, EngineError> {
-        let lexicon = model.lexicon(&request.embeddings)?;
+        let lexicon = model.lexicon(words.embeddings)?;
         let wording = |prompt, negative| Wording {
             prompt,
             lexicon: &lexicon,
             negative,
             clip_skip: settings.clip_skip,
             size: (settings.width, settings.height),
-            evaluations: settings.steps as usize * evaluations(settings.sampler),
+            evaluations: Evaluations {
+                count: settings.steps as usize * evaluations(settings.sampler),
+                before: words.evaluations_before,
+            },
         };
-        let positive = model.listen(wording(&request.prompt, false))?;
+        let positive = model.listen(wording(words.prompt, false))?;
         // Below one, guidance would lead away from the prompt.
         let scale = f64::from(settings.guidance_scale).max(1.0);
         let weights: f64 = positive.iter().map(|spoken| spoken.weight).sum();
         #[expect(clippy::float_cmp, reason = "only where it is exactly so, nothing remains of what is led away from")]
         let is_alone = scale * weights == 1.0 && settings.image_guidance_scale.is_none_or(|scale| scale == 1.0);
         let negative =
-            if is_alone { None } else { model.listen(wording(&request.negative_prompt, true))?.into_iter().next() };
+            if is_alone { None } else { model.listen(wording(words.negative_prompt, true))?.into_iter().next() };
         let said: BTreeSet<usize> =
             positive.iter().chain(&negative).flat_map(|spoken| &spoken.words).copied().collect();
         let embeddings = said.into_iter().map(|number| lexicon.name(number).to_owned()).collect();

@@ -4,7 +4,7 @@ use crate::error::EngineError;
 use crate::load::{AddedSizes, Blueprint, Component, Embedding, Index, Merges, Weights, embeddings};
 use crate::networks::{ClipText, Conditions, Layers, Replaced, Unet, Vae};
 use crate::tensor::sinusoids;
-use crate::text::{Chunk, Dictionary, Vocabulary, chunks, compose, empty_chunk, schedule};
+use crate::text::{Chunk, Dictionary, Evaluations, Vocabulary, chunks, compose, empty_chunk, schedule};
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::EmbeddingFile;
 use std::collections::BTreeSet;
@@ -58,7 +58,7 @@ pub(crate) struct Wording<'a> {
     /// Pixels, width first.
     pub(crate) size: (u32, u32),
     /// How often the network will be asked, which prompts that change are spread over.
-    pub(crate) evaluations: usize,
+    pub(crate) evaluations: Evaluations,
 }
 
 /// One of the prompts that a prompt is made of.

@@ -101,10 +101,13 @@ impl<'a> Scene<'a> {
     }
 
     /// As in diffusers, the generator is asked for the sample of the picture's encoding, then for the noise, then for the
-    /// sample of what is shown beside.
-    pub(crate) fn start(&self, noise: &mut PictureNoise) -> Computed<Start> {
+    /// sample of what is shown beside. `over` are latents that take the picture's place.
+    pub(crate) fn start(&self, noise: &mut PictureNoise, over: Option<&Tensor>) -> Computed<Start> {
         let inputs = self.model.blueprint.inputs;
-        let encoded = self.encoded.as_ref().map(|encoded| self.sampled(encoded, noise)).transpose()?;
+        let encoded = match over {
+            Some(latents) => Some(latents.clone()),
+            None => self.encoded.as_ref().map(|encoded| self.sampled(encoded, noise)).transpose()?,
+        };
         let [_, channels, height, width] = self.shape;
         let first = noise.first((channels, height, width))?;
         let sigma = self.levels.steps.first().map_or(self.levels.last_sigma, |level| level.sigma);
@@ -146,7 +149,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn encode(model: &Model, image: Computed<Tensor>) -> Result<VaeEncoding, EngineError> {
+pub(crate) fn encode(model: &Model, image: Computed<Tensor>) -> Result<VaeEncoding, EngineError> {
     let encoded = || -> Computed<VaeEncoding> {
         let VaeEncoding { mean, deviation } = model.vae.encode(&image?.to_device(&model.device)?)?;
         Ok(VaeEncoding { mean: mean.to_device(&Device::Cpu)?, deviation: deviation.to_device(&Device::Cpu)? })

@@ -2,14 +2,17 @@
 //! of what cannot be.
 
 mod distilled;
+mod hires;
+
+pub(crate) use hires::check_scale;
 
 use crate::error::EngineError;
 use crate::load::{Blueprint, ControlNetPlan, Inputs};
 use crate::sample::TRAINING_STEPS;
 use distilled::Distilled;
 use paintbox_domain::generation::{
-    Canny, ControlNetFile, InitImage, Inpaint, InpaintArea, LoraFile, ModelFile, NoiseProblem, NoiseSettings,
-    PaintRequest, PaintSettings, Sampler,
+    Canny, ControlNetFile, HiresSettings, InitImage, Inpaint, InpaintArea, LoraFile, ModelFile, NoiseProblem,
+    NoiseSettings, PaintRequest, PaintSettings, Sampler,
 };
 use std::fmt::Display;
 
@@ -41,6 +44,7 @@ pub(crate) fn defaults(blueprint: &Blueprint, model: &[ModelFile], loras: &[Lora
         strength: None,
         noise: NoiseSettings::default(),
         guidance_rescale: 0.0,
+        hires: None,
     };
     distilled.map(|distilled| distilled.onto(&usual)).unwrap_or(usual)
 }
@@ -56,7 +60,7 @@ pub(crate) fn resolve(
     // A part of a picture is painted at a size that suits the model, a whole one at its own.
     let whole = request.init.as_ref().filter(|init| !is_part(init));
     let start = whole.map_or((defaults.width, defaults.height), |init| (init.width, init.height));
-    let settings = PaintSettings {
+    let mut settings = PaintSettings {
         architecture: defaults.architecture,
         steps: request.steps.unwrap_or(defaults.steps),
         guidance_scale: request.guidance_scale.unwrap_or(defaults.guidance_scale),
@@ -69,6 +73,7 @@ pub(crate) fn resolve(
         strength: request.init.as_ref().map(|init| init.strength.unwrap_or(default_strength(blueprint))),
         noise: request.noise,
         guidance_rescale: request.guidance_rescale.unwrap_or(defaults.guidance_rescale),
+        hires: None,
     };
     let layers = blueprint.texts.iter().map(|text| text.shape.layers).min().unwrap_or_default();
     require(settings.steps >= 1 && settings.steps as usize <= TRAINING_STEPS, "steps", settings.steps, || {
@@ -95,9 +100,7 @@ pub(crate) fn resolve(
         require(side > 0 && side % multiple == 0, name, side, || format!("a multiple of {multiple} pixels"))?;
     }
     for (name, prompt) in [("prompt", &request.prompt), ("negative_prompt", &request.negative_prompt)] {
-        require(prompt.len() <= MAX_PROMPT_BYTES, name, format!("{} bytes long", prompt.len()), || {
-            format!("at most {MAX_PROMPT_BYTES} bytes long")
-        })?;
+        check_prompt(name, prompt)?;
     }
     for lora in &request.loras {
         require(lora.weight.is_finite(), "lora weight", lora.weight, || "a number".to_owned())?;
@@ -108,6 +111,13 @@ pub(crate) fn resolve(
         return Err(EngineError::TooLarge { width, height, needed_bytes, limit_bytes: memory_limit_bytes });
     }
     check_init(request, &settings)?;
+    settings.hires = hires::resolve(request, &settings, blueprint)?;
+    if let Some(HiresSettings { width, height, .. }) = settings.hires {
+        let needed_bytes = self::needed_bytes(blueprint, width, height);
+        if needed_bytes > memory_limit_bytes {
+            return Err(EngineError::TooLarge { width, height, needed_bytes, limit_bytes: memory_limit_bytes });
+        }
+    }
     Ok(settings)
 }
 
@@ -146,6 +156,12 @@ pub(crate) fn check_controls(
         return Err(EngineError::TooLarge { width, height, needed_bytes, limit_bytes: memory_limit_bytes });
     }
     Ok(())
+}
+
+fn check_prompt(setting: &'static str, prompt: &str) -> Result<(), EngineError> {
+    require(prompt.len() <= MAX_PROMPT_BYTES, setting, format!("{} bytes long", prompt.len()), || {
+        format!("at most {MAX_PROMPT_BYTES} bytes long")
+    })
 }
 
 fn check_init(request: &PaintRequest, settings: &PaintSettings) -> Result<(), EngineError> {
@@ -262,6 +278,8 @@ mod tests {
             init: None,
             noise: NoiseSettings::default(),
             guidance_rescale: None,
+            hires: None,
+            taesd: None,
         }
     }
 

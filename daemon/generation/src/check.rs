@@ -1,5 +1,7 @@
 //! What is wrong with a request before anything is looked up.
 
+mod larger;
+
 use crate::error::GenerationError;
 use crate::recipe::most_recipe_bytes;
 use paintbox_domain::generation::{GenerationSpec, NoiseProblem, PictureFormat};
@@ -21,9 +23,13 @@ const LARGEST_BLUR_PIXELS: u32 = 64;
 /// Refuses a specification that no model could paint.
 pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
     let refuse = |field: &'static str, problem: String| Err(GenerationError::Invalid { field, problem });
+    if !spec.paints() {
+        return larger::check_enlarging(spec);
+    }
     if spec.model.trim().is_empty() {
         return refuse("model", "no model is named".into());
     }
+    larger::check(spec)?;
     for (field, text) in [("prompt", &spec.prompt), ("negative_prompt", &spec.negative_prompt)] {
         if text.len() > LONGEST_PROMPT_BYTES {
             return refuse(field, format!("{} bytes are more than {LONGEST_PROMPT_BYTES}", text.len()));
@@ -64,16 +70,10 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
             }
         }
     }
-    let format = spec.format.unwrap_or(PictureFormat::Png);
-    if let Some(quality) = spec.quality {
-        if format != PictureFormat::Jpeg {
-            return refuse("quality", format!("a {format} is written without loss"));
-        }
-        if !(1..=100).contains(&quality) {
-            return refuse("quality", format!("{quality} is not between 1 and 100"));
-        }
-    }
-    if let Some((bytes, most)) = most_recipe_bytes(format, [&spec.prompt, &spec.negative_prompt])
+    let format = check_format(spec)?;
+    let second = spec.hires.iter().flat_map(|hires| [&hires.prompt, &hires.negative_prompt]).flatten();
+    let prompts = [&spec.prompt, &spec.negative_prompt].into_iter().chain(second);
+    if let Some((bytes, most)) = most_recipe_bytes(format, prompts.map(String::as_str))
         && bytes > most
     {
         let problem = format!("{bytes} bytes of prompts are more than the {most} that a JPEG has room for");
@@ -134,11 +134,28 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
     }
 }
 
+/// What the pictures become.
+fn check_format(spec: &GenerationSpec) -> Result<PictureFormat, GenerationError> {
+    let refuse = |problem: String| Err(GenerationError::Invalid { field: "quality", problem });
+    let format = spec.format.unwrap_or(PictureFormat::Png);
+    if let Some(quality) = spec.quality {
+        if format != PictureFormat::Jpeg {
+            return refuse(format!("a {format} is written without loss"));
+        }
+        if !(1..=100).contains(&quality) {
+            return refuse(format!("{quality} is not between 1 and 100"));
+        }
+    }
+    Ok(format)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use paintbox_domain::Sha256;
-    use paintbox_domain::generation::{Canny, ControlNetUse, InpaintUse, NoiseSettings};
+    use paintbox_domain::generation::{
+        Canny, ControlNetUse, Hires, InpaintUse, NoiseSettings, PixelScaling, Upscale, Upscaler,
+    };
 
     fn spec() -> GenerationSpec {
         GenerationSpec { model: "civitai:1".into(), prompt: "x".into(), count: 1, ..GenerationSpec::default() }
@@ -154,9 +171,25 @@ mod tests {
         ControlNetUse { model: "civitai:2".into(), image, canny: None, strength: None, start: None, end: None }
     }
 
+    fn twice(hires: Hires<String>) -> GenerationSpec {
+        GenerationSpec { hires: Some(hires), ..spec() }
+    }
+
+    /// A picture that is only made larger.
+    fn enlarged(scale: Option<f32>) -> GenerationSpec {
+        let upscaler = Upscaler::Pixels(PixelScaling::Lanczos);
+        GenerationSpec {
+            init_image: Some(Sha256::from_bytes([0; 32])),
+            upscale: Some(Upscale { upscaler, scale }),
+            count: 1,
+            ..GenerationSpec::default()
+        }
+    }
+
     #[test]
     fn accepts_an_empty_prompt_and_open_choices() {
         assert!(check(&GenerationSpec { prompt: String::new(), ..spec() }).is_ok());
+        assert!(check(&enlarged(None)).is_ok() && check(&twice(Hires::default())).is_ok());
         let jpeg = GenerationSpec { format: Some(PictureFormat::Jpeg), quality: Some(100), ..spec() };
         assert!(check(&GenerationSpec { prompt: "x".repeat(25_000), ..jpeg }).is_ok());
     }
@@ -197,6 +230,17 @@ mod tests {
             (led(ControlNetUse { end: Some(1.5), ..control() }), "controls.start"),
             (led(ControlNetUse { canny: Some(Canny { low: 200, high: 100 }), ..control() }), "controls.canny"),
             (GenerationSpec { inpaint: Some(inpaint()), ..spec() }, "inpaint"),
+            (enlarged(Some(0.0)), "upscale.scale"),
+            (enlarged(Some(f32::NAN)), "upscale.scale"),
+            (GenerationSpec { init_image: None, ..enlarged(None) }, "init_image"),
+            (GenerationSpec { prompt: "x".into(), ..enlarged(None) }, "prompt"),
+            (GenerationSpec { hires: Some(Hires::default()), ..enlarged(None) }, "model"),
+            (twice(Hires { scale: Some(0.9), ..Hires::default() }), "hires.scale"),
+            (twice(Hires { steps: Some(0), ..Hires::default() }), "hires.steps"),
+            (twice(Hires { strength: Some(0.0), ..Hires::default() }), "hires.strength"),
+            (twice(Hires { guidance_scale: Some(-1.0), ..Hires::default() }), "hires.guidance_scale"),
+            (twice(Hires { prompt: Some("x".repeat(200_000)), ..Hires::default() }), "hires.prompt"),
+            (GenerationSpec { init_image: Some(Sha256::from_bytes([0; 32])), ..twice(Hires::default()) }, "hires"),
             (over(InpaintUse { blur: Some(65), ..inpaint() }), "inpaint.blur"),
             (over(InpaintUse { padding: Some(8), ..inpaint() }), "inpaint.padding"),
             (over(InpaintUse { padding: Some(1 << 20), only_masked: true, ..inpaint() }), "inpaint.padding"),

@@ -1,11 +1,12 @@
 //! Pictures that a request gives, from the store to what an engine takes.
 
 use crate::error::GenerationError;
+use crate::recipe::parameters_of;
 use crate::resolve::ControlNetWeights;
 use paintbox_domain::Sha256;
 use paintbox_domain::generation::{
     ControlImage, ControlNetFile, ControlNetUse, GenerationSpec, InitImage, Inpaint, InpaintArea, InpaintUse,
-    MaskedContent,
+    MaskedContent, PaintedImage,
 };
 use paintbox_store::Store;
 use paintbox_store::preview::{Limits, Pixels, Preview, decode_preview};
@@ -60,6 +61,20 @@ pub(crate) fn init_image(store: &Store, spec: &GenerationSpec) -> Result<Option<
     Ok(Some(InitImage { width, height, rgb: opaque(image.pixels), strength: spec.strength, inpaint }))
 }
 
+/// The image to make larger, and what it says of how it was made.
+///
+/// # Errors
+/// When the image is not there or cannot be read.
+pub(crate) fn with_recipe(store: &Store, spec: &GenerationSpec) -> Result<(PaintedImage, String), GenerationError> {
+    let problem = || "there is no picture to make larger".to_owned();
+    let sha256 = spec.init_image.ok_or_else(|| GenerationError::Invalid { field: "init_image", problem: problem() })?;
+    let bytes = read(store, sha256)?;
+    let Preview { width, height, pixels, .. } =
+        decode_preview(&bytes, &Limits::default()).map_err(GenerationError::InitImage)?;
+    let image = PaintedImage { seed: spec.seed.unwrap_or_default(), width, height, rgb: opaque(pixels) };
+    Ok((image, parameters_of(&bytes)))
+}
+
 fn masked(store: &Store, inpaint: &InpaintUse, size: (u32, u32)) -> Result<Inpaint, GenerationError> {
     let image = decoded(store, inpaint.mask, GenerationError::Mask)?;
     if (image.width, image.height) != size {
@@ -84,10 +99,14 @@ fn decoded(
     sha256: Sha256,
     unreadable: fn(paintbox_store::preview::PreviewError) -> GenerationError,
 ) -> Result<Preview, GenerationError> {
+    decode_preview(&read(store, sha256)?, &Limits::default()).map_err(unreadable)
+}
+
+fn read(store: &Store, sha256: Sha256) -> Result<Vec<u8>, GenerationError> {
     let mut bytes = Vec::new();
     let read = store.open_blob(&sha256)?.read_to_end(&mut bytes);
     read.map_err(|source| GenerationError::AssetUnreadable { sha256, source })?;
-    decode_preview(&bytes, &Limits::default()).map_err(unreadable)
+    Ok(bytes)
 }
 
 /// The pixels over white: networks know no transparency.

@@ -5,7 +5,7 @@ use crate::queue::Generations;
 use crate::recipe::{Recipe, Remark, Resource};
 use crate::resolve::{self, Resolver};
 use paintbox_catalogue::CatalogueError;
-use paintbox_domain::generation::{GenerationSpec, LoraUse};
+use paintbox_domain::generation::{GenerationSpec, HiresUpscaler, LoraUse, Upscale, Upscaler};
 use paintbox_domain::{Classify as _, ErrorClass, ModelKind, ModelRef};
 
 /// A recipe that was looked at with what is here.
@@ -36,6 +36,7 @@ pub enum Role {
     Lora,
     Vae,
     Embedding,
+    Upscaler,
 }
 
 impl Role {
@@ -46,6 +47,7 @@ impl Role {
             Self::Lora => "lora",
             Self::Vae => "vae",
             Self::Embedding => "embedding",
+            Self::Upscaler => "upscaler",
         }
     }
 }
@@ -140,6 +142,20 @@ impl Generations {
             let state = search.embedding(&resource).await?;
             models.push(LikeModel { role: Role::Embedding, resource, weight: 1.0, state });
         }
+        if let Some(hires) = recipe.hires {
+            let upscaler = match hires.upscaler.clone() {
+                Some(HiresUpscaler::Latents(scaling)) => Some(HiresUpscaler::Latents(scaling)),
+                Some(HiresUpscaler::Picture(upscaler)) => {
+                    search.upscaler(upscaler, &mut models).await?.map(HiresUpscaler::Picture)
+                }
+                None => None,
+            };
+            spec.hires = Some(hires.with_upscaler(upscaler));
+        }
+        if let Some(Upscale { upscaler, scale }) = recipe.upscale {
+            let upscaler = search.upscaler(upscaler, &mut models).await?;
+            spec.upscale = upscaler.map(|upscaler| Upscale { upscaler, scale });
+        }
         if spec.strength.is_some() {
             let problem = "it was painted over another picture, which recipes do not hold; give one to start from";
             search.remark("Denoising strength", &spec.strength.unwrap_or_default().to_string(), problem);
@@ -219,6 +235,25 @@ impl Search<'_> {
         Ok(LikeState::Missing { pull })
     }
 
+    /// What enlarges pictures; none if it is a network that nothing is known of.
+    async fn upscaler(
+        &mut self,
+        upscaler: Upscaler<Resource>,
+        models: &mut Vec<LikeModel>,
+    ) -> Result<Option<Upscaler<String>>, GenerationError> {
+        let resource = match upscaler {
+            Upscaler::Pixels(scaling) => return Ok(Some(Upscaler::Pixels(scaling))),
+            Upscaler::Network(resource) => resource,
+        };
+        let state = self.look(Role::Upscaler, &resource).await?;
+        let found = Some(reference(&state, &resource)).filter(|reference| !reference.is_empty());
+        if found.is_none() {
+            self.remark("upscaler", &resource.name, "nothing is known of it; the picture is enlarged without it");
+        }
+        models.push(LikeModel { role: Role::Upscaler, resource, weight: 1.0, state });
+        Ok(found.map(Upscaler::Network))
+    }
+
     async fn at(&self, role: Role, reference: &str) -> Result<Look, GenerationError> {
         let found = match role {
             Role::Lora => {
@@ -226,6 +261,10 @@ impl Search<'_> {
                 resolve::lora(self.resolver, &lora).await.map(drop)
             }
             Role::Vae => resolve::vae(self.resolver, reference).await.map(drop),
+            Role::Upscaler => {
+                let upscaler = Upscaler::Network(reference.to_owned());
+                resolve::upscale(self.resolver, &Upscale { upscaler, scale: None }).await.map(drop)
+            }
             Role::Model | Role::Embedding => resolve::model(self.resolver, reference).await.map(drop),
         };
         match found {
@@ -245,6 +284,7 @@ impl Search<'_> {
         let kind = match role {
             Role::Lora => ModelKind::Lora,
             Role::Vae => ModelKind::Vae,
+            Role::Upscaler => ModelKind::Upscaler,
             Role::Model | Role::Embedding => ModelKind::Checkpoint,
         };
         let names = self.resolver.catalogue.local_names(kind).await?;

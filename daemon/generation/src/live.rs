@@ -1,10 +1,15 @@
 //! What a running generation tells its watchers. The latest progress wins; the state is a row and is never lost.
 
 use paintbox_catalogue::GenerationRecord;
-use paintbox_domain::generation::{Control, Progress};
+use paintbox_domain::generation::{Control, PaintPreview, Progress};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Previews come no closer together; of those between, the last is seen.
+const BETWEEN_PREVIEWS: Duration = Duration::from_millis(500);
 
 /// What a watcher sees.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +17,8 @@ pub enum GenerationEvent {
     /// First, and whenever the state changes; the last event of a generation.
     State(Box<GenerationRecord>),
     Progress(Progress),
+    /// Only for those who asked for previews.
+    Preview(Arc<PaintPreview>),
 }
 
 /// The part of a generation that is not a row: its progress, its changes, the wish to cancel it.
@@ -19,6 +26,9 @@ pub enum GenerationEvent {
 pub(crate) struct Live {
     cancelled: AtomicBool,
     now: watch::Sender<Now>,
+    preview: watch::Sender<Option<Arc<PaintPreview>>>,
+    /// Somebody waits for a preview.
+    is_preview_wanted: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -33,7 +43,12 @@ pub(crate) struct Now {
 
 impl Live {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { cancelled: AtomicBool::new(false), now: watch::Sender::new(Now::default()) })
+        Arc::new(Self {
+            cancelled: AtomicBool::new(false),
+            now: watch::Sender::new(Now::default()),
+            preview: watch::Sender::new(None),
+            is_preview_wanted: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn cancel(&self) {
@@ -42,6 +57,11 @@ impl Live {
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Now> {
         self.now.subscribe()
+    }
+
+    /// Looks at the picture while it is painted, for one watcher.
+    pub(crate) fn looks(self: &Arc<Self>) -> Looks {
+        Looks { previews: self.preview.subscribe(), live: Arc::clone(self), due: Instant::now() }
     }
 
     pub(crate) fn latest_progress(&self) -> Option<Progress> {
@@ -74,5 +94,37 @@ impl Control for Live {
             now.sequence += 1;
             now.progress = Some(progress);
         });
+    }
+
+    fn wants_preview(&self) -> bool {
+        self.preview.receiver_count() > 0 && self.is_preview_wanted.swap(false, Ordering::SeqCst)
+    }
+
+    fn preview(&self, preview: PaintPreview) {
+        self.preview.send_replace(Some(Arc::new(preview)));
+    }
+}
+
+/// One watcher's looks at a picture.
+pub(crate) struct Looks {
+    previews: watch::Receiver<Option<Arc<PaintPreview>>>,
+    live: Arc<Live>,
+    due: Instant,
+}
+
+impl Looks {
+    /// The next preview, when it is time for one; never, if none comes. May be dropped and asked again.
+    pub(crate) async fn next(&mut self) -> Arc<PaintPreview> {
+        tokio::time::sleep_until(self.due).await;
+        self.live.is_preview_wanted.store(true, Ordering::SeqCst);
+        loop {
+            if self.previews.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if let Some(preview) = self.previews.borrow_and_update().clone() {
+                self.due = Instant::now() + BETWEEN_PREVIEWS;
+                return preview;
+            }
+        }
     }
 }

@@ -80,7 +80,11 @@ impl Generations {
         }
         let catalogue = &self.inner.catalogue;
         // Resolved now, so that the mistake is told to whoever made it; resolved again when it is painted.
-        let model = resolve::named(&self.inner.resolver, spec).await?.model.id;
+        let resolver = &self.inner.resolver;
+        let model = if spec.paints() { resolve::named(resolver, spec).await?.model.id } else { None };
+        if let Some(upscale) = &spec.upscale {
+            resolve::upscale(resolver, upscale).await?;
+        }
         for sha256 in given::assets(spec) {
             catalogue.asset(&sha256).await?.ok_or(GenerationError::NoSuchAsset { sha256 })?;
         }
@@ -162,13 +166,14 @@ impl Generations {
     }
 
     /// The current state at once, then progress and changes, each with its sequence number; ends with the generation.
-    /// Leaving the stream does not cancel.
+    /// Leaving the stream does not cancel. `with_previews` shows the picture while it is painted, at most twice a second.
     ///
     /// # Errors
     /// When there is no such generation.
     pub async fn watch(
         &self,
         uid: &str,
+        with_previews: bool,
     ) -> Result<impl Stream<Item = Result<(u64, GenerationEvent), GenerationError>> + Send + use<>, GenerationError>
     {
         // Taken before the row is read, so that no change between the two is missed.
@@ -183,6 +188,7 @@ impl Generations {
             yield Ok((sequence, GenerationEvent::State(Box::new(first))));
             let Some(live) = live.filter(|_| !ended) else { return };
             let mut changes = live.subscribe();
+            let mut looks = with_previews.then(|| live.looks());
             let mut seen = crate::live::Now::default();
             loop {
                 let now = *changes.borrow_and_update();
@@ -198,8 +204,25 @@ impl Generations {
                     };
                 }
                 seen = now;
-                if now.ended || changes.changed().await.is_err() {
+                if now.ended {
                     return;
+                }
+                let look = async {
+                    match &mut looks {
+                        Some(looks) => looks.next().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                let preview = tokio::select! {
+                    changed = changes.changed() => match changed {
+                        Ok(()) => None,
+                        Err(_) => return,
+                    },
+                    preview = look => Some(preview),
+                };
+                if let Some(preview) = preview {
+                    sequence += 1;
+                    yield Ok((sequence, GenerationEvent::Preview(preview)));
                 }
             }
         })

@@ -10,6 +10,7 @@ mod civitai;
 mod comfy;
 mod exif;
 mod fields;
+mod larger;
 mod names;
 mod others;
 mod picture;
@@ -17,12 +18,15 @@ mod read;
 mod reading;
 mod write;
 
+pub(crate) use larger::enlarged_text;
+pub use picture::preview_jpeg;
 pub(crate) use picture::{EncodeError, encode, most_recipe_bytes};
 pub use read::RecipeError;
+pub(crate) use read::parameters_of;
 
 use paintbox_domain::Sha256;
 use paintbox_domain::generation::{
-    Canny, ControlNetFile, Inpaint, InpaintArea, MaskedContent, NoiseSettings, Sampler, Schedule,
+    Canny, ControlNetFile, Hires, Inpaint, InpaintArea, MaskedContent, NoiseSettings, Sampler, Schedule, Upscale,
 };
 
 /// Digests of one file in a recipe; there are five forms.
@@ -59,6 +63,10 @@ pub struct Recipe {
     pub loras: Vec<LoraResource>,
     pub embeddings: Vec<Resource>,
     pub controls: Vec<ControlResource>,
+    /// Of a picture that was painted again at a larger size.
+    pub hires: Option<Hires<Resource>>,
+    /// Of a picture that was made larger when it was finished.
+    pub upscale: Option<Upscale<Resource>>,
     /// The program that made the picture, and its version, in its own words.
     pub program: Option<String>,
     /// What of it was not understood, or is not done here.

@@ -4,7 +4,9 @@ use crate::error::GenerationError;
 use crate::on_disk::Digests;
 use crate::tags::{LoraTag, Tagged, tagged};
 use paintbox_catalogue::{Catalogue, FileId, FileRecord, ModelDetail, ModelId, VersionRecord};
-use paintbox_domain::generation::{EmbeddingFile, GenerationSpec, LoraFile, LoraUse, ModelFile};
+use paintbox_domain::generation::{
+    EmbeddingFile, GenerationSpec, Hires, HiresUpscaler, LoraFile, LoraUse, ModelFile, Upscale, Upscaler,
+};
 use paintbox_domain::{FileFormat, Hub, ModelKind, ModelRef, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,6 +41,9 @@ pub(crate) struct Named {
     pub(crate) control_nets: Vec<ControlNetWeights>,
     /// The prompt without the tags that name LoRAs.
     pub(crate) prompt: String,
+    pub(crate) hires: Option<Hires<ModelFile>>,
+    /// What previews are decoded by.
+    pub(crate) taesd: Option<ModelFile>,
 }
 
 /// Where references are looked up.
@@ -79,7 +84,65 @@ pub(crate) async fn named(resolver: &Resolver, spec: &GenerationSpec) -> Result<
     for control in &spec.controls {
         control_nets.push(control_net(resolver, &control.model).await?);
     }
-    Ok(Named { model, vae, loras, control_nets, prompt })
+    let hires = match &spec.hires {
+        Some(wanted) => Some(hires(resolver, wanted, &tags).await?),
+        None => None,
+    };
+    let taesd = match &spec.taesd {
+        Some(reference) => Some(part(resolver, reference, "taesd", ModelKind::Vae).await?.0),
+        None => None,
+    };
+    Ok(Named { model, vae, loras, control_nets, prompt, hires, taesd })
+}
+
+/// A second pass with its upscaler on disk, and its prompt without tags. LoRAs are merged into the network, so that both
+/// passes have the same.
+async fn hires(
+    resolver: &Resolver,
+    wanted: &Hires<String>,
+    first: &[LoraTag],
+) -> Result<Hires<ModelFile>, GenerationError> {
+    let upscaler = match wanted.upscaler.clone() {
+        None => None,
+        Some(HiresUpscaler::Latents(scaling)) => Some(HiresUpscaler::Latents(scaling)),
+        Some(HiresUpscaler::Picture(upscaler)) => {
+            Some(HiresUpscaler::Picture(self::upscaler(resolver, upscaler, "hires.upscaler").await?))
+        }
+    };
+    let prompt = match &wanted.prompt {
+        None => None,
+        Some(prompt) => {
+            let Tagged { prompt, loras } = tagged(prompt)?;
+            if let Some(other) = loras.iter().find(|tag| !first.contains(tag)) {
+                let problem = format!("both passes have the same LoRAs, and the first has no `{}`", other.name);
+                return Err(GenerationError::Invalid { field: "hires.prompt", problem });
+            }
+            Some(prompt)
+        }
+    };
+    Ok(Hires { prompt, ..wanted.clone().with_upscaler(upscaler) })
+}
+
+/// What finished pictures are made larger by, on disk.
+pub(crate) async fn upscale(
+    resolver: &Resolver,
+    wanted: &Upscale<String>,
+) -> Result<Upscale<ModelFile>, GenerationError> {
+    let upscaler = upscaler(resolver, wanted.upscaler.clone(), "upscale.upscaler").await?;
+    Ok(Upscale { upscaler, scale: wanted.scale })
+}
+
+async fn upscaler(
+    resolver: &Resolver,
+    wanted: Upscaler<String>,
+    field: &'static str,
+) -> Result<Upscaler<ModelFile>, GenerationError> {
+    Ok(match wanted {
+        Upscaler::Pixels(scaling) => Upscaler::Pixels(scaling),
+        Upscaler::Network(reference) => {
+            Upscaler::Network(part(resolver, &reference, field, ModelKind::Upscaler).await?.0)
+        }
+    })
 }
 
 /// The files of the model that `reference` names.
@@ -189,8 +252,11 @@ pub(crate) fn called(
 
 /// The textual inversions that these prompts may say: all that are here whose name one of them has in it. Of several that
 /// are called the same, the last one that was named so is as good as any (A1111).
-pub(crate) async fn embeddings(resolver: &Resolver, prompts: [&str; 2]) -> Result<Vec<EmbeddingFile>, GenerationError> {
-    let prompts = prompts.map(str::to_lowercase);
+pub(crate) async fn embeddings(
+    resolver: &Resolver,
+    prompts: impl Iterator<Item = &str>,
+) -> Result<Vec<EmbeddingFile>, GenerationError> {
+    let prompts: Vec<String> = prompts.map(str::to_lowercase).collect();
     let names = resolver.catalogue.local_names(ModelKind::TextualInversion).await?;
     let mut said: BTreeMap<String, (String, Sha256)> = BTreeMap::new();
     for (name, sha256) in names {

@@ -2,6 +2,9 @@
 //!
 //! Field names are part of the catalogue's format: they may be added to, never renamed.
 
+mod larger;
+
+use larger::{HiresRow, HiresSettingsRow, UpscaleRow};
 use paintbox_domain::generation::{
     Canny, ControlNetUse, GenerationSpec, InpaintUse, LoraUse, MaskedContent, NoiseSettings, NoiseSource,
     PaintSettings, PictureFormat, Sampler, Schedule,
@@ -54,6 +57,12 @@ struct SpecRow {
     image_guidance_scale: Option<f32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     controls: Vec<ControlRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taesd: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hires: Option<HiresRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upscale: Option<UpscaleRow>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -162,6 +171,8 @@ struct SettingsRow {
     noise: NoiseRow,
     #[serde(default, skip_serializing_if = "is_zero")]
     guidance_rescale: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hires: Option<HiresSettingsRow>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -254,6 +265,9 @@ pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
         controls: spec.controls.iter().map(ControlRow::of).collect(),
         noise: spec.noise.into(),
         guidance_rescale: spec.guidance_rescale,
+        taesd: spec.taesd.clone(),
+        hires: spec.hires.as_ref().map(HiresRow::from),
+        upscale: spec.upscale.as_ref().map(UpscaleRow::from),
     };
     serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
 }
@@ -288,6 +302,9 @@ pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
         controls: row.controls.into_iter().filter_map(ControlRow::read).collect(),
         noise: row.noise.into(),
         guidance_rescale: row.guidance_rescale,
+        taesd: row.taesd,
+        hires: row.hires.map(Into::into),
+        upscale: row.upscale.map(Into::into),
     })
 }
 
@@ -307,6 +324,7 @@ pub(crate) fn settings_to_json(settings: &PaintSettings) -> String {
         strength: settings.strength,
         noise: settings.noise.into(),
         guidance_rescale: settings.guidance_rescale,
+        hires: settings.hires.map(HiresSettingsRow::from),
     };
     serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
 }
@@ -328,12 +346,17 @@ pub fn settings_from_json(text: &str) -> Option<PaintSettings> {
         strength: row.strength,
         noise: row.noise.into(),
         guidance_rescale: row.guidance_rescale,
+        hires: match row.hires {
+            Some(hires) => Some(hires.read()?),
+            None => None,
+        },
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use paintbox_domain::generation::{Hires, HiresSettings, HiresUpscaler, PixelScaling, Upscale, Upscaler};
 
     fn noise() -> NoiseSettings {
         NoiseSettings {
@@ -356,6 +379,7 @@ mod tests {
             model: "civitai:1".into(),
             prompt: "red \"heart\"\n".into(),
             vae: Some("civitai:9".into()),
+            taesd: Some("hf:madebyollin/taesd".into()),
             seed: Some(u64::MAX),
             guidance_scale: Some(3.5),
             sampler: Some(Sampler::EulerAncestral),
@@ -383,6 +407,18 @@ mod tests {
             }],
             noise: noise(),
             guidance_rescale: Some(0.7),
+            hires: Some(Hires {
+                upscaler: Some(HiresUpscaler::read("civitai:12")),
+                scale: Some(1.5),
+                steps: Some(8),
+                strength: Some(0.45),
+                sampler: Some(Sampler::Ddim),
+                schedule: Some(Schedule::Karras),
+                guidance_scale: Some(4.0),
+                prompt: Some("closer".into()),
+                negative_prompt: Some(String::new()),
+            }),
+            upscale: Some(Upscale { upscaler: Upscaler::Pixels(PixelScaling::Lanczos), scale: None }),
             ..GenerationSpec::default()
         };
         assert_eq!(spec_from_json(&spec_to_json(&spec)).unwrap(), spec);
@@ -399,6 +435,15 @@ mod tests {
             strength: Some(0.5),
             noise: noise(),
             guidance_rescale: 0.7,
+            hires: Some(HiresSettings {
+                width: 1024,
+                height: 1536,
+                steps: 10,
+                strength: 0.7,
+                sampler: Sampler::Euler,
+                schedule: Schedule::Normal,
+                guidance_scale: 5.0,
+            }),
         };
         assert_eq!(settings_from_json(&settings_to_json(&settings)), Some(settings));
     }

@@ -9,11 +9,13 @@ use paintbox_proto::v1;
 use paintbox_proto::v1::asset_service_server::AssetService;
 use paintbox_store::preview::{Limits, decode_preview};
 use std::io::{Read as _, Seek as _, SeekFrom};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 const PIECE_BYTES: usize = 64 * 1024;
 /// One message holds an upload, and no message is larger than a mebibyte.
 const LARGEST_UPLOAD_BYTES: usize = 900 * 1024;
+/// A picture of more is nothing that a program here paints.
+const LARGEST_BYTES: usize = 64 << 20;
 
 fn message(asset: &Asset) -> v1::Asset {
     v1::Asset {
@@ -34,6 +36,27 @@ impl Api {
             failure_status(&failure.with("name", name))
         })?;
         Ok((sha256, asset))
+    }
+
+    /// Records an image as an asset, if it is one.
+    async fn keep(&self, data: Vec<u8>) -> Result<Response<v1::Asset>, Status> {
+        let store = self.store.clone();
+        let asset = tokio::task::spawn_blocking(move || {
+            let image = decode_preview(&data, &Limits::default()).map_err(|error| status(&error))?;
+            let blob = store.put_bytes(&data).map_err(|error| status(&error))?;
+            Ok::<_, Status>(Asset {
+                sha256: blob.sha256,
+                media_type: image.format.media_type().to_owned(),
+                size_bytes: blob.size_bytes,
+                width: image.width,
+                height: image.height,
+                origin: AssetOrigin::Upload,
+            })
+        })
+        .await
+        .map_err(|_| lost())??;
+        self.catalogue.record_asset(&asset).await.map_err(|error| status(&error))?;
+        Ok(Response::new(message(&asset)))
     }
 }
 
@@ -89,22 +112,21 @@ impl AssetService for Api {
             let problem = format!("{} bytes are more than {LARGEST_UPLOAD_BYTES}", data.len());
             return Err(invalid("data", problem));
         }
-        let store = self.store.clone();
-        let asset = tokio::task::spawn_blocking(move || {
-            let image = decode_preview(&data, &Limits::default()).map_err(|error| status(&error))?;
-            let blob = store.put_bytes(&data).map_err(|error| status(&error))?;
-            Ok::<_, Status>(Asset {
-                sha256: blob.sha256,
-                media_type: image.format.media_type().to_owned(),
-                size_bytes: blob.size_bytes,
-                width: image.width,
-                height: image.height,
-                origin: AssetOrigin::Upload,
-            })
-        })
-        .await
-        .map_err(|_| lost())??;
-        self.catalogue.record_asset(&asset).await.map_err(|error| status(&error))?;
-        Ok(Response::new(message(&asset)))
+        self.keep(data).await
+    }
+
+    async fn upload_asset_parts(
+        &self,
+        request: Request<Streaming<v1::UploadAssetPartsRequest>>,
+    ) -> Result<Response<v1::Asset>, Status> {
+        let mut parts = request.into_inner();
+        let mut data = Vec::new();
+        while let Some(v1::UploadAssetPartsRequest { part }) = parts.message().await? {
+            if data.len() + part.len() > LARGEST_BYTES {
+                return Err(invalid("part", format!("more than {LARGEST_BYTES} bytes came")));
+            }
+            data.extend(part);
+        }
+        self.keep(data).await
     }
 }

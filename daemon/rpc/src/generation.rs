@@ -8,11 +8,11 @@ use crate::status::{error_message, failure_status, invalid, status};
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{GenerationQuery, GenerationRecord};
 use paintbox_domain::generation::{
-    Canny, ControlNetUse, GenerationSpec, InpaintUse, JobState, LoraUse, MaskedContent, NoiseSettings, NoiseSource,
-    PictureFormat, Progress, Sampler, Schedule,
+    Canny, ControlNetUse, GenerationSpec, Hires, HiresUpscaler, InpaintUse, JobState, LoraUse, MaskedContent,
+    NoiseSettings, NoiseSource, PaintPreview, PictureFormat, Progress, Sampler, Schedule, Upscale, Upscaler,
 };
 use paintbox_domain::{ErrorClass, Failure, reason};
-use paintbox_generation::{GenerationError, GenerationEvent, Generations, spec_from_json};
+use paintbox_generation::{GenerationError, GenerationEvent, Generations, preview_jpeg, spec_from_json};
 use paintbox_proto::v1;
 use paintbox_proto::v1::generation_event::Event;
 use paintbox_proto::v1::generation_service_server::GenerationService;
@@ -26,21 +26,7 @@ fn unsupported(field: &'static str, given: &str, known: &[&str]) -> Status {
 
 fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
     let message = message.ok_or_else(|| invalid("spec", "there is no specification"))?;
-    let (sampler, spaced) = match message.sampler.as_str() {
-        "" => (None, None),
-        name => {
-            let (sampler, spaced) = Sampler::by_any_name(name).ok_or_else(|| {
-                unsupported("sampler", name, &Sampler::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
-            })?;
-            (Some(sampler), spaced)
-        }
-    };
-    let schedule = match message.schedule.as_str() {
-        "" => spaced,
-        name => Some(Schedule::by_any_name(name).ok_or_else(|| {
-            unsupported("schedule", name, &Schedule::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
-        })?),
-    };
+    let (sampler, schedule) = sampling(&message.sampler, &message.schedule)?;
     let format = match message.format.as_str() {
         "" => None,
         name => Some(PictureFormat::from_name(name).ok_or_else(|| {
@@ -79,7 +65,70 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
         controls: message.controls.into_iter().map(control).collect::<Result<_, _>>()?,
         noise,
         guidance_rescale: message.guidance_rescale,
+        taesd: Some(message.taesd).filter(|taesd| !taesd.is_empty()),
+        hires: message.hires.map(hires).transpose()?,
+        upscale: message.upscale.as_ref().map(upscale).transpose()?,
     })
+}
+
+/// Sampler and schedule by anybody's names; the sampler's may say a schedule.
+fn sampling(sampler: &str, schedule: &str) -> Result<(Option<Sampler>, Option<Schedule>), Status> {
+    let (sampler, spaced) = match sampler {
+        "" => (None, None),
+        name => {
+            let (sampler, spaced) = Sampler::by_any_name(name).ok_or_else(|| {
+                unsupported("sampler", name, &Sampler::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
+            })?;
+            (Some(sampler), spaced)
+        }
+    };
+    let schedule = match schedule {
+        "" => spaced,
+        name => Some(Schedule::by_any_name(name).ok_or_else(|| {
+            unsupported("schedule", name, &Schedule::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
+        })?),
+    };
+    Ok((sampler, schedule))
+}
+
+fn hires(message: v1::Hires) -> Result<Hires<String>, Status> {
+    let (sampler, schedule) = sampling(&message.sampler, &message.schedule)?;
+    Ok(Hires {
+        upscaler: Some(message.upscaler).filter(|name| !name.is_empty()).map(|name| HiresUpscaler::read(&name)),
+        scale: message.scale,
+        steps: message.steps,
+        strength: message.strength,
+        sampler,
+        schedule,
+        guidance_scale: message.guidance_scale,
+        prompt: message.prompt,
+        negative_prompt: message.negative_prompt,
+    })
+}
+
+fn hires_message(hires: Hires<String>) -> v1::Hires {
+    v1::Hires {
+        upscaler: hires.upscaler.map(|upscaler| upscaler.as_str().to_owned()).unwrap_or_default(),
+        scale: hires.scale,
+        steps: hires.steps,
+        strength: hires.strength,
+        sampler: hires.sampler.map(|sampler| sampler.to_string()).unwrap_or_default(),
+        schedule: hires.schedule.map(|schedule| schedule.to_string()).unwrap_or_default(),
+        guidance_scale: hires.guidance_scale,
+        prompt: hires.prompt,
+        negative_prompt: hires.negative_prompt,
+    }
+}
+
+fn upscale(message: &v1::Upscale) -> Result<Upscale<String>, Status> {
+    if message.upscaler.is_empty() {
+        return Err(invalid("upscale.upscaler", "it names nothing that could make pictures larger"));
+    }
+    Ok(Upscale { upscaler: Upscaler::read(&message.upscaler), scale: message.scale })
+}
+
+fn upscale_message(upscale: &Upscale<String>) -> v1::Upscale {
+    v1::Upscale { upscaler: upscale.upscaler.as_str().to_owned(), scale: upscale.scale }
 }
 
 fn noise(message: &v1::NoiseSettings) -> Result<NoiseSettings, Status> {
@@ -204,6 +253,9 @@ pub(crate) fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
         controls: spec.controls.into_iter().map(control_message).collect(),
         noise: noise_message(spec.noise),
         guidance_rescale: spec.guidance_rescale,
+        taesd: spec.taesd.unwrap_or_default(),
+        hires: spec.hires.map(hires_message),
+        upscale: spec.upscale.as_ref().map(upscale_message),
     }
 }
 
@@ -261,8 +313,21 @@ fn messages(
         Ok((sequence, GenerationEvent::Progress(latest))) => {
             Ok(v1::GenerationEvent { sequence, event: Some(Event::Progress(progress(latest))) })
         }
+        Ok((sequence, GenerationEvent::Preview(preview))) => {
+            Ok(v1::GenerationEvent { sequence, event: Some(Event::Preview(preview_message(&preview))) })
+        }
         Err(error) => Err(status(&error)),
     })
+}
+
+fn preview_message(preview: &PaintPreview) -> v1::GenerationPreview {
+    v1::GenerationPreview {
+        image_index: preview.image_index,
+        step: preview.step,
+        width: preview.width,
+        height: preview.height,
+        jpeg: preview_jpeg(preview).unwrap_or_default(),
+    }
 }
 
 /// Cancels a generation when the call that asked for it is dropped before its end.
@@ -354,9 +419,9 @@ impl GenerationService for Api {
         &self,
         request: Request<v1::WatchGenerationRequest>,
     ) -> Result<Response<Self::WatchGenerationStream>, Status> {
-        let name = request.into_inner().name;
+        let v1::WatchGenerationRequest { name, previews } = request.into_inner();
         let uid = parse_job("generations", &name)?;
-        let events = self.generations.watch(uid).await.map_err(|error| status(&error))?;
+        let events = self.generations.watch(uid, previews).await.map_err(|error| status(&error))?;
         Ok(Response::new(bounded(messages(events), self.shutdown.clone())))
     }
 
@@ -370,7 +435,7 @@ impl GenerationService for Api {
             generations: self.generations.clone(),
             uid: request.cancel_on_disconnect.then(|| record.uid.clone()),
         };
-        let events = self.generations.watch(&record.uid).await.map_err(|error| status(&error))?;
+        let events = self.generations.watch(&record.uid, request.previews).await.map_err(|error| status(&error))?;
         let guarded = async_stream::stream! {
             for await message in messages(events) {
                 yield message;

@@ -50,7 +50,7 @@ async fn generates_watches_and_reads_the_picture() {
         generations.create_generation(v1::CreateGenerationRequest { spec: Some(other), request_id }).await.unwrap_err();
     assert_eq!(status.get_details_error_info().unwrap().reason, "REQUEST_ID_REUSED");
 
-    let watch = v1::WatchGenerationRequest { name: created.name.clone() };
+    let watch = v1::WatchGenerationRequest { name: created.name.clone(), previews: false };
     let mut events = generations.watch_generation(watch).await.unwrap().into_inner();
     let mut last_sequence = None;
     let mut ended = None;

@@ -75,7 +75,7 @@ async fn what_a_posted_picture_was_made_with_is_named_and_fetched() {
         &hub,
         json!({
             "prompt": "red heart", "negativePrompt": "blurry", "seed": 7, "steps": 4, "sampler": "Euler", "cfgScale": 3,
-            "Size": "64x64", "Model": "tiny-emoji", "Hires upscale": "2", "hashes": {"model": "74720BA1E6"},
+            "Size": "64x64", "Model": "tiny-emoji", "Hires upscale": "2", "ADetailer model": "face.pt", "hashes": {"model": "74720BA1E6"},
             "civitaiResources": [{"type": "lora", "weight": 0.5, "modelVersionId": 640_651}],
         }),
     );
@@ -86,7 +86,7 @@ async fn what_a_posted_picture_was_made_with_is_named_and_fetched() {
     let states: Vec<_> = shown["models"].as_array().unwrap().iter().map(|model| &model["state"]).collect();
     assert_eq!(states, ["missing", "missing"], "{shown:#}");
     assert_eq!((&shown["models"][0]["pull"], &shown["models"][1]["pull"]), (&"74720ba1e6".into(), &lora.into()));
-    assert_eq!(shown["remarks"][0]["field"], "Hires upscale");
+    assert_eq!(shown["remarks"][0]["field"], "ADetailer model");
     assert_eq!(shown["spec"]["seed"], 7);
 
     let refused = error(&installed, &["generate", "--like", &address]);
@@ -97,7 +97,7 @@ async fn what_a_posted_picture_was_made_with_is_named_and_fetched() {
     assert!(printed.iter().any(|object| object["fetched"].as_u64().is_some_and(|files| files > 0)), "{printed:#?}");
     let by_hand = ["red heart", "--negative", "blurry", "--model", "civitai:64064", "--lora", "civitai:64065:0.5"];
     let settings = ["--seed", "7", "--steps", "4", "--cfg", "3", "--sampler", "euler", "--schedule", "normal"];
-    let size = ["--width", "64", "--height", "64"];
+    let size = ["--width", "64", "--height", "64", "--hires", "2"];
     let (wanted, _) = paint(&installed, "by-hand.png", &[&by_hand[..], &settings, &size].concat());
     assert_eq!(pixels(&path), pixels(&wanted));
     let (again, printed) = paint(&installed, "again.png", &["--like", &address]);
@@ -105,6 +105,68 @@ async fn what_a_posted_picture_was_made_with_is_named_and_fetched() {
 
     let hidden = posted(&hub, Value::Null);
     assert_eq!(error(&installed, &["generate", "--like", &hidden.to_string()])["reason"], "RECIPE_NOT_FOUND");
+}
+
+/// Real-ESRGAN's compact network with four features and small random weights, as safetensors.
+fn upscaler_weights() -> Vec<u8> {
+    let shapes: [(&str, &[usize]); 8] = [
+        ("body.0.bias", &[4]),
+        ("body.0.weight", &[4, 3, 3, 3]),
+        ("body.1.weight", &[4]),
+        ("body.2.bias", &[4]),
+        ("body.2.weight", &[4, 4, 3, 3]),
+        ("body.3.weight", &[4]),
+        ("body.4.bias", &[48]),
+        ("body.4.weight", &[48, 4, 3, 3]),
+    ];
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape) in shapes {
+        let start = data.len();
+        for index in 0..shape.iter().product::<usize>() {
+            let value = ((index * 7919 + name.len() * 31) % 101) as f32 / 1010.0 - 0.05;
+            data.extend(value.to_le_bytes());
+        }
+        header.insert(name.into(), json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()] }));
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
+
+/// A picture is painted in two passes and made larger, by the upscaler that somebody posted; then again by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_picture_becomes_larger_while_it_is_painted_and_afterwards() {
+    let (hub, installed) = installation().await;
+    let version = FakeVersion::new("v1", "Other").file(FakeFile::model("4x-Small.safetensors", upscaler_weights()));
+    let mut small = FakeCivitaiModel::new("somebody", "Upscaler", "Small").version(version);
+    small.id = Some(64_070);
+    hub.publish(small);
+    ok(&installed, &["pull", "civitai:64064", "civitai:64070"]);
+    let settings = ["--model", "civitai:64064", "--seed", "7", "--steps", "4", "--width", "64", "--height", "64"];
+    let larger =
+        ["--hires", "1.5", "--hires-steps", "3", "--hires-upscaler", "civitai:64070", "--upscale", "civitai:64070"];
+    let words = [&["a red heart"][..], &settings, &larger].concat();
+    let (first, printed) = paint(&installed, "first.png", &words);
+    let phases: Vec<_> = printed.iter().filter_map(|object| object["phase"].as_str()).collect();
+    assert!(phases.contains(&"upscaling"), "{phases:?}");
+    assert_eq!(image::image_dimensions(&first).unwrap(), (384, 384));
+
+    // What it says of itself paints it again.
+    let shown = &ok(&installed, &["generate", "--like", first.to_str().unwrap(), "--dry-run"])[0];
+    assert_eq!(shown["remarks"], Value::Array(vec![]), "{shown:#}");
+    assert_eq!(shown["models"].as_array().unwrap().len(), 3);
+    let (again, _) = paint(&installed, "again.png", &["--like", first.to_str().unwrap()]);
+    assert_eq!(pixels(&first), pixels(&again));
+
+    let target = installed.scratch().join("larger.png");
+    let (from, to) = (again.to_str().unwrap(), target.to_str().unwrap());
+    ok(&installed, &["upscale", from, "--with", "Small", "--by", "2", "-o", to]);
+    assert_eq!(image::image_dimensions(&target).unwrap(), (768, 768));
+    let shown = &ok(&installed, &["generate", "--like", to, "--dry-run"])[0];
+    assert_eq!(shown["spec"]["prompt"], "a red heart", "what it said of itself is kept");
+    let refused = error(&installed, &["upscale", from, "--with", "civitai:64064", "-o", to]);
+    assert_eq!(refused["reason"], "INVALID_ARGUMENT");
+    let tiles = error(&installed, &["upscale", "/nowhere.png", "--with", "lanczos"]);
+    assert_eq!(tiles["reason"], "LOCAL_IO_FAILED");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

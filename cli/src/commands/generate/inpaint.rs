@@ -26,7 +26,7 @@ pub(crate) struct InpaintArguments {
 }
 
 impl InpaintArguments {
-    /// What is asked of the daemon, which calls the mask `asset`; nothing without a mask.
+    /// What is asked of the daemon, which calls the mask `asset`.
     pub(crate) fn message(&self, asset: String) -> Option<v1::Inpaint> {
         self.mask.as_ref().map(|_| v1::Inpaint {
             mask: asset,

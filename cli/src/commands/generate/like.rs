@@ -127,6 +127,7 @@ fn is_missing(model: &v1::RecipeModel, arguments: &Arguments) -> bool {
         "lora" => arguments.lora.is_empty(),
         // Of one that no hub can be asked for, the model's own takes the place.
         "vae" => arguments.vae.is_none() && !model.pull.is_empty(),
+        "upscaler" => arguments.larger.keeps_upscalers() && !model.pull.is_empty(),
         _ => false,
     };
     is_needed && matches!(model.state.as_str(), "missing" | "away")
@@ -157,6 +158,8 @@ fn lines(recipe: &v1::ReadRecipeResponse, spec: &v1::GenerationSpec) -> Vec<Stri
         ("size", size),
         ("clip skip", number(spec.clip_skip)),
         ("strength", spec.strength.map(|strength| strength.to_string())),
+        ("hires", spec.hires.as_ref().map(hires)),
+        ("upscale", spec.upscale.as_ref().map(|upscale| enlarged(&upscale.upscaler, upscale.scale))),
     ];
     let mut lines: Vec<String> =
         settings.into_iter().filter_map(|(key, value)| Some(format!("{key:10}{}", sanitize::line(&value?)))).collect();
@@ -173,6 +176,28 @@ fn lines(recipe: &v1::ReadRecipeResponse, spec: &v1::GenerationSpec) -> Vec<Stri
         lines.push(sanitize::line(&format!("{role:10}{name}{weight}  {state}")));
     }
     lines
+}
+
+/// `2 times by latent, strength 0.7, 20 steps`.
+fn hires(hires: &v1::Hires) -> String {
+    let upscaler = Some(hires.upscaler.as_str()).filter(|name| !name.is_empty()).unwrap_or("latent");
+    let mut said = enlarged(upscaler, hires.scale.or(Some(2.0)));
+    let more = [
+        hires.strength.map(|strength| format!("strength {strength}")),
+        hires.steps.map(|steps| format!("{steps} steps")),
+        Some(hires.sampler.clone()).filter(|name| !name.is_empty()),
+        hires.guidance_scale.map(|scale| format!("cfg {scale}")),
+        hires.prompt.as_ref().map(|prompt| format!("prompt \"{prompt}\"")),
+    ];
+    for part in more.into_iter().flatten() {
+        said.push_str(", ");
+        said.push_str(&part);
+    }
+    said
+}
+
+fn enlarged(upscaler: &str, scale: Option<f32>) -> String {
+    scale.map_or_else(|| format!("by {upscaler}"), |scale| format!("{scale} times by {upscaler}"))
 }
 
 #[cfg(test)]

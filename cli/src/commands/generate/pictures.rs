@@ -49,8 +49,10 @@ impl Format {
 /// Where pictures go, and as what.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// None: named after the seed, in the current folder, never replacing anything.
+    /// None: in the current folder, never replacing anything.
     file: Option<PathBuf>,
+    /// What a file without a name is called; after the seed without.
+    name: Option<String>,
     pub(crate) format: Format,
 }
 
@@ -85,10 +87,15 @@ impl Target {
             }
         }
         let format = format.or(named).unwrap_or(Format::Png);
-        let target = Self { file: file.map(Path::to_owned), format };
+        let target = Self { file: file.map(Path::to_owned), name: None, format };
         // The only sure way to know that a file can be made in a folder is to make one.
         drop(temporary(folder_of(target.file.as_deref().unwrap_or(Path::new(""))))?);
         Ok(target)
+    }
+
+    /// Called so where nobody named a file.
+    pub(crate) fn called(self, name: String) -> Self {
+        Self { name: Some(name), ..self }
     }
 
     /// Writes one picture; `index` counts from 0. Returns its path.
@@ -102,7 +109,8 @@ impl Target {
             renamed.map_err(CliError::io("write the picture to", &path))?;
             return Ok(path);
         }
-        let first = PathBuf::from(format!("paintbox-{seed}.{}", self.format.as_str()));
+        let name = self.name.clone().unwrap_or_else(|| format!("paintbox-{seed}"));
+        let first = PathBuf::from(format!("{name}.{}", self.format.as_str()));
         for number in 1..=MOST_NAMESAKES {
             let path = numbered(&first, number);
             match temporary.persist_noclobber(&path) {
@@ -116,14 +124,14 @@ impl Target {
     }
 }
 
-fn temporary(folder: &Path) -> Result<tempfile::NamedTempFile, CliError> {
+pub(crate) fn temporary(folder: &Path) -> Result<tempfile::NamedTempFile, CliError> {
     let mut builder = tempfile::Builder::new();
     // Temporary files are private by default; a picture is an ordinary file under the user's umask.
     builder.prefix(".paintbox-").suffix(".part").permissions(Permissions::from_mode(0o666));
     builder.tempfile_in(folder).map_err(CliError::io("write pictures in", folder))
 }
 
-fn folder_of(file: &Path) -> &Path {
+pub(crate) fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

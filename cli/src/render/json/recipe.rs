@@ -29,6 +29,27 @@ struct SpecJson<'a> {
     clip_skip: Option<u32>,
     strength: Option<f32>,
     loras: Vec<LoraJson<'a>>,
+    hires: Option<HiresJson<'a>>,
+    upscale: Option<UpscaleJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct HiresJson<'a> {
+    upscaler: Option<&'a str>,
+    scale: Option<f32>,
+    steps: Option<u32>,
+    strength: Option<f32>,
+    sampler: Option<&'a str>,
+    schedule: Option<&'a str>,
+    cfg: Option<f32>,
+    prompt: Option<&'a str>,
+    negative: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct UpscaleJson<'a> {
+    upscaler: &'a str,
+    scale: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -102,6 +123,21 @@ impl<'a> RecipeLine<'a> {
                         text_encoder_weight: lora.text_encoder_weight,
                     })
                     .collect(),
+                hires: spec.hires.as_ref().map(|hires| HiresJson {
+                    upscaler: known(&hires.upscaler),
+                    scale: hires.scale,
+                    steps: hires.steps,
+                    strength: hires.strength,
+                    sampler: known(&hires.sampler),
+                    schedule: known(&hires.schedule),
+                    cfg: hires.guidance_scale,
+                    prompt: hires.prompt.as_deref(),
+                    negative: hires.negative_prompt.as_deref(),
+                }),
+                upscale: spec
+                    .upscale
+                    .as_ref()
+                    .map(|upscale| UpscaleJson { upscaler: &upscale.upscaler, scale: upscale.scale }),
             },
             models: recipe.models.iter().map(model).collect(),
             remarks: recipe.remarks.iter().map(remark).collect(),

@@ -75,7 +75,7 @@ const SCHEDULES: &[(&str, Schedule)] = &[
     ("alignyourstepsscheduler", Schedule::AlignYourSteps),
 ];
 
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     let letter = |c: char| match c {
         '+' => Some('p'),
         c if c.is_alphanumeric() => Some(c.to_ascii_lowercase()),

@@ -38,7 +38,7 @@ impl Family {
 const PROMISED_MEAN: f64 = 1.0;
 
 /// The weight that stands for training (`make_families.py`, `weight`).
-pub(super) fn weight(component: &str, name: &str, shape: &[usize]) -> Vec<f32> {
+pub(crate) fn weight(component: &str, name: &str, shape: &[usize]) -> Vec<f32> {
     let mut crc = !0_u32;
     for byte in format!("{component}.{name}").bytes() {
         crc ^= u32::from(byte);
@@ -58,7 +58,7 @@ pub(super) fn weight(component: &str, name: &str, shape: &[usize]) -> Vec<f32> {
 }
 
 /// A safetensors file of f32 tensors.
-pub(super) fn write(path: &Path, tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) {
+pub(crate) fn write(path: &Path, tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) {
     let bytes: BTreeMap<&String, Vec<u8>> = tensors
         .iter()
         .map(|(name, (_, values))| (name, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
@@ -72,7 +72,7 @@ pub(super) fn write(path: &Path, tensors: &BTreeMap<String, (Vec<usize>, Vec<f32
 }
 
 /// Nothing here asks for what a file is, only that two are not the same.
-fn named(name: &str, path: &Path) -> ModelFile {
+pub(crate) fn named(name: &str, path: &Path) -> ModelFile {
     let mut digest = [0; 32];
     name.bytes().enumerate().for_each(|(at, byte)| digest[at % 32] ^= byte);
     ModelFile { name: name.to_owned(), path: path.to_owned(), sha256: Sha256::from_bytes(digest) }

@@ -4,6 +4,7 @@ use super::{Silence, engine, request};
 use crate::load::{Merges, blueprint, index};
 use crate::model::{Model, Wording};
 use crate::testing::{GoldenTensors, close, golden_path, single_file, tiny_folder};
+use crate::text::Evaluations;
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::{EmbeddingFile, Generator, PaintRequest};
 use paintbox_domain::{Sha256, reason};
@@ -24,8 +25,8 @@ fn a_word_of_a_prompt_is_what_its_file_says_in_every_form() {
     let model = Model::load(&index, blueprint, &Merges::default(), &Device::Cpu, &|| Ok(())).unwrap();
     let said = |prompt: &str, files: &[EmbeddingFile]| -> (Tensor, Vec<usize>) {
         let lexicon = model.lexicon(files).unwrap();
-        let wording =
-            Wording { prompt, lexicon: &lexicon, negative: false, clip_skip: 1, size: (64, 64), evaluations: 1 };
+        let evaluations = Evaluations { count: 1, before: None };
+        let wording = Wording { prompt, lexicon: &lexicon, negative: false, clip_skip: 1, size: (64, 64), evaluations };
         let spoken = model.listen(wording).unwrap().remove(0);
         (spoken.text(0).context.clone(), spoken.words.into_iter().collect())
     };

@@ -33,16 +33,10 @@ struct Source {
 
 impl TensorSource for Source {
     fn read(&self, name: &str, wanted: &[usize]) -> Result<Tensor, EngineError> {
-        let info = self.names.get(name).and_then(|source| self.file.header.tensors.get(source));
-        let Some(info) = info else {
+        let Some(source) = self.names.get(name) else {
             return Err(EngineError::MissingTensor { component: "ControlNet", tensor: name.to_owned() });
         };
-        if info.shape != wanted {
-            let (tensor, wanted, given) = (name.to_owned(), wanted.to_vec(), info.shape.clone());
-            return Err(EngineError::TensorShape { tensor, wanted, given });
-        }
-        let values = self.file.read(name, info)?;
-        Tensor::from_vec(values, wanted, &Device::Cpu).map_err(EngineError::computing("holding a tensor"))
+        self.file.tensor("ControlNet", source, wanted)
     }
 }
 

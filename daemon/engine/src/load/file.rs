@@ -1,6 +1,7 @@
 //! One safetensors file: its header, and its tensors read one at a time.
 
 use crate::error::EngineError;
+use candle_core::{Device, Tensor};
 use half::slice::HalfFloatSliceExt;
 use paintbox_weights::safetensors::{Dtype, Header, TensorInfo, read_header};
 use rayon::prelude::*;
@@ -14,7 +15,7 @@ const LOT: usize = 16 << 10;
 /// A file whose header has been read and found sound.
 #[derive(Debug)]
 pub(crate) struct TensorFile {
-    name: String,
+    pub(crate) name: String,
     path: PathBuf,
     file: File,
     pub(crate) header: Header,
@@ -27,6 +28,22 @@ impl TensorFile {
         let header = read_header(&mut BufReader::new(&file), size_bytes)
             .map_err(|source| EngineError::Header { file: name.to_owned(), source: Box::new(source) })?;
         Ok(Self { name: name.to_owned(), path: path.to_owned(), file, header })
+    }
+
+    /// A tensor by the name that the file has for it, in f32 on the CPU; `component` is what errors call the whole.
+    ///
+    /// # Errors
+    /// When there is none of that name, its shape is another, or it cannot be read.
+    pub(crate) fn tensor(&self, component: &'static str, name: &str, wanted: &[usize]) -> Result<Tensor, EngineError> {
+        let Some(info) = self.header.tensors.get(name) else {
+            return Err(EngineError::MissingTensor { component, tensor: name.to_owned() });
+        };
+        if info.shape != wanted {
+            let (tensor, wanted, given) = (name.to_owned(), wanted.to_vec(), info.shape.clone());
+            return Err(EngineError::TensorShape { tensor, wanted, given });
+        }
+        let values = self.read(name, info)?;
+        Tensor::from_vec(values, wanted, &Device::Cpu).map_err(EngineError::computing("holding a tensor"))
     }
 
     /// The values of one tensor, widened to f32. `tensor` names it in errors.

@@ -3,6 +3,7 @@
 mod clip;
 mod control;
 mod resnet;
+mod taesd;
 mod transformer;
 mod trunk;
 mod unet;
@@ -10,6 +11,7 @@ mod vae;
 
 pub(crate) use clip::{ClipShape, ClipText, Gelu, Layers, Replaced};
 pub(crate) use control::{ControlNet, ControlNetShape};
+pub(crate) use taesd::TaesdDecoder;
 pub(crate) use unet::{Conditions, Level, Unet, UnetShape};
 pub(crate) use vae::{Vae, VaeEncoding, VaeShape};
 

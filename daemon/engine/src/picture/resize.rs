@@ -24,6 +24,14 @@ impl<const CHANNELS: usize> Picture<CHANNELS> {
         self.resampled(width, height, FilterType::CatmullRom)
     }
 
+    /// Each pixel being the one that its middle lies on.
+    pub(crate) fn resized_nearest(&self, width: usize, height: usize) -> Self {
+        let under = |at: usize, to: usize, from: usize| ((2 * at + 1) * from / (2 * to)) as isize;
+        let rows = (0..height).map(|y| under(y, height, self.height));
+        let bytes = rows.flat_map(|y| (0..width).flat_map(move |x| self.pixel(under(x, width, self.width), y)));
+        Self { width, height, bytes: bytes.copied().collect() }
+    }
+
     fn resampled(&self, width: usize, height: usize, filter: FilterType) -> Result<Self, EngineError> {
         if (width, height) == (self.width, self.height) {
             return Ok(self.clone());

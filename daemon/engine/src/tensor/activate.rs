@@ -21,6 +21,11 @@ pub(crate) fn quick_gelu(x: &Tensor) -> Result<Tensor> {
     x * candle_nn::ops::sigmoid(&(x * 1.702)?)?
 }
 
+/// `x` where it is positive, `slope · x` where it is not; `slope` lies between 0 and 1.
+pub(crate) fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
+    x.maximum(&(x * slope)?)
+}
+
 /// The first half of the last axis times the GELU of the second (Shazeer 2020, GEGLU).
 pub(crate) fn gated_gelu(x: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {

@@ -53,6 +53,24 @@ impl Conv2d {
         Self::load_with(weights, inputs, outputs, size, (size - 1) / 2, 1)
     }
 
+    /// The same without a bias.
+    pub(crate) fn load_without_bias(
+        weights: &Weights<'_>,
+        inputs: usize,
+        outputs: usize,
+        size: usize,
+    ) -> std::result::Result<Self, EngineError> {
+        let kernel = weights.tensor("weight", &[outputs, inputs, size, size])?;
+        let bias = Tensor::zeros(outputs, DType::F32, weights.device());
+        let bias = bias.map_err(EngineError::computing("making a bias of zeros"))?;
+        Ok(Self { kernel, bias, padding: (size - 1) / 2, stride: 1 })
+    }
+
+    /// A 3×3 convolution that keeps the picture's size, with a kernel `[outputs, inputs, 3, 3]` that was made.
+    pub(crate) fn of(kernel: Tensor, bias: Tensor) -> Self {
+        Self { kernel, bias, padding: 1, stride: 1 }
+    }
+
     pub(crate) fn load_with(
         weights: &Weights<'_>,
         inputs: usize,

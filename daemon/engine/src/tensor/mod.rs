@@ -8,7 +8,7 @@ mod layers;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use activate::{gated_gelu, gelu, quick_gelu, silu};
+pub(crate) use activate::{gated_gelu, gelu, leaky_relu, quick_gelu, silu};
 pub(crate) use attention::{attention, causal_attention};
 pub(crate) use conv::pad_right_bottom;
 pub(crate) use layers::{Conv2d, GroupNorm, LayerNorm, Linear};

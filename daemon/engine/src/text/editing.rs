@@ -24,9 +24,21 @@ enum Node<'a> {
     Alternating(Vec<Vec<Node<'a>>>),
 }
 
-/// The texts of a prompt over `steps` steps, each with the last step, counted from 1, that it is for.
-pub(crate) fn schedule(prompt: &str, steps: usize) -> Vec<(usize, String)> {
-    let parser = Parser { steps: i64::try_from(steps).unwrap_or(i64::MAX) };
+/// How often the network is asked in a pass, which is what A1111 counts as steps of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Evaluations {
+    pub(crate) count: usize,
+    /// Of the pass before this one, where there is one: numbers in prompts go on counting, and its shares were below 1.
+    pub(crate) before: Option<usize>,
+}
+
+/// The texts of a prompt over a pass, each with the last step, counted from 1, that it is for.
+pub(crate) fn schedule(prompt: &str, evaluations: Evaluations) -> Vec<(usize, String)> {
+    let steps = evaluations.count;
+    let parser = Parser {
+        steps: i64::try_from(steps).unwrap_or(i64::MAX),
+        before: evaluations.before.map(|before| i64::try_from(before).unwrap_or(i64::MAX)),
+    };
     let Some(tree) = parser.whole(prompt) else { return vec![(steps, prompt.to_owned())] };
     let mut ends = BTreeSet::from([steps]);
     collect(&tree, steps, &mut ends);
@@ -70,6 +82,7 @@ fn write(nodes: &[Node<'_>], step: usize, text: &mut String) {
 
 struct Parser {
     steps: i64,
+    before: Option<i64>,
 }
 
 /// What was read, and what follows.
@@ -185,7 +198,11 @@ impl Parser {
         let (number, rest) = text.split_at(length);
         let behind = rest.trim_start().strip_prefix(']')?;
         let value: f64 = number.parse().ok()?;
-        let step = if number.contains('.') { value * self.steps as f64 } else { value };
+        let step = match (number.contains('.'), self.before) {
+            (true, None) => value * self.steps as f64,
+            (true, Some(_)) => (value - 1.0) * self.steps as f64,
+            (false, before) => value - before.unwrap_or_default() as f64,
+        };
         Some(((step as i64).min(self.steps), behind))
     }
 }

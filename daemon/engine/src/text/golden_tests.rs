@@ -1,7 +1,7 @@
 //! Prompts against A1111's code: pieces and weights, schedules, compositions and rows (`make_prompts.py`).
 
 use super::emphasis::{Piece, pieces};
-use super::{Dictionary, Vocabulary, chunks, compose, schedule};
+use super::{Dictionary, Evaluations, Vocabulary, chunks, compose, schedule};
 use serde::Deserialize;
 
 /// Text and weight; a break has none.
@@ -16,6 +16,7 @@ struct Goldens {
     emphasis: Vec<(String, Vec<Weighted>)>,
     /// Prompts over a number of steps.
     editing: Vec<(String, usize, Vec<Until>)>,
+    second_pass: Vec<(String, Vec<Until>)>,
     composition: Vec<(String, Vec<(String, f64)>)>,
     rows: Vec<(String, Vec<Row>)>,
     /// For a vocabulary with padding of its own.
@@ -46,8 +47,14 @@ fn pieces_and_their_weights_are_those_of_a1111() {
 
 #[test]
 fn edited_prompts_are_those_of_a1111() {
-    for (prompt, steps, wanted) in goldens().editing {
-        assert_eq!(schedule(&prompt, steps), wanted, "{prompt:?} over {steps} steps");
+    let goldens = goldens();
+    for (prompt, count, wanted) in goldens.editing {
+        let evaluations = Evaluations { count, before: None };
+        assert_eq!(schedule(&prompt, evaluations), wanted, "{prompt:?} over {count} steps");
+    }
+    let second = Evaluations { count: 6, before: Some(10) };
+    for (prompt, wanted) in goldens.second_pass {
+        assert_eq!(schedule(&prompt, second), wanted, "{prompt:?} in a second pass");
     }
 }
 
@@ -84,11 +91,11 @@ fn hostile_prompts_are_read_in_time() {
         ["[", "(", "[a:", "[a|", "(a:", "[[a:b:0.5]", "\\", "]", ":1.2)", "[|", "((a:1.2):", "BREAK ", "[a:b:"]
     {
         let prompt = pattern.repeat(60_000 / pattern.len());
-        let texts = schedule(&prompt, 20);
+        let texts = schedule(&prompt, Evaluations { count: 20, before: None });
         assert_eq!(texts.last().unwrap().0, 20, "{pattern}");
         assert!(!pieces(&prompt).is_empty() && !compose(&prompt).is_empty());
     }
     let nested = format!("{}x{}", "[".repeat(40), ":3]".repeat(40));
-    assert_eq!(schedule(&nested, 5), [(3, String::new()), (5, "x".to_owned())]);
+    assert_eq!(schedule(&nested, Evaluations { count: 5, before: None }), [(3, String::new()), (5, "x".to_owned())]);
     assert_eq!(chunks(&"BREAK ".repeat(3), &clip, &Dictionary::default(), 77).unwrap().len(), 3);
 }

@@ -13,5 +13,5 @@ mod words;
 pub(crate) use chunks::{Chunk, chunks, empty_chunk};
 pub(crate) use composition::compose;
 pub(crate) use dictionary::Dictionary;
-pub(crate) use editing::schedule;
+pub(crate) use editing::{Evaluations, schedule};
 pub(crate) use vocabulary::Vocabulary;

@@ -6,8 +6,8 @@ use futures::StreamExt as _;
 use paintbox_catalogue::{FileId, NewArtifact};
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::generation::{
-    Capabilities, Control, JobState, LoraUse, ModelFile, PaintRequest, PaintSettings, PaintedImage, Painting, Phase,
-    PictureFormat, Sampler, Schedule,
+    Capabilities, Control, Hires, JobState, LoraUse, ModelFile, PaintPreview, PaintRequest, PaintSettings,
+    PaintedImage, Painting, Phase, PictureFormat, PixelScaling, Sampler, Schedule, Upscale, Upscaler,
 };
 use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
 use paintbox_domain::{Architecture, Blake3, Classify as _, ErrorClass, Failure, FileFormat, Hub, ModelKind, reason};
@@ -26,6 +26,17 @@ impl Generator for StepGenerator {
         Err(Failure::new(ErrorClass::Unsupported, reason::UNSUPPORTED_ARCHITECTURE, "not asked in these tests"))
     }
 
+    fn upscale(
+        &mut self,
+        image: &PaintedImage,
+        upscale: &Upscale<ModelFile>,
+        _control: &dyn Control,
+    ) -> Result<PaintedImage, Failure> {
+        let scale = upscale.scale.unwrap_or(4.0) as u32;
+        let (width, height) = (scale * image.width, scale * image.height);
+        Ok(PaintedImage { seed: image.seed, width, height, rgb: vec![100; (3 * width * height) as usize] })
+    }
+
     fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure> {
         self.asked.lock().unwrap().push(request.clone());
         assert!(request.prompt != "panic", "asked to");
@@ -40,6 +51,9 @@ impl Generator for StepGenerator {
                     Err(mpsc::RecvTimeoutError::Timeout) => {}
                     Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 }
+            }
+            if control.wants_preview() {
+                control.preview(PaintPreview { image_index: 0, step, width: 2, height: 1, rgb: vec![9; 6] });
             }
             control.progress(Progress { phase: Phase::Sampling, step, total_steps, image_index: 0, image_count: 1 });
         }
@@ -56,6 +70,7 @@ impl Generator for StepGenerator {
             strength: None,
             noise: request.noise,
             guidance_rescale: 0.0,
+            hires: None,
         };
         let images = (0..u64::from(request.count))
             .map(|k| PaintedImage { seed: request.seed + k, width: 8, height: 8, rgb: vec![200; 192] })
@@ -174,7 +189,7 @@ fn spec() -> GenerationSpec {
 }
 
 async fn ended(generations: &Generations, uid: &str) -> GenerationRecord {
-    let mut events = std::pin::pin!(generations.watch(uid).await.unwrap());
+    let mut events = std::pin::pin!(generations.watch(uid, false).await.unwrap());
     let mut last = None;
     let mut sequence = 0;
     while let Some(event) = events.next().await {
@@ -201,6 +216,84 @@ async fn paints_stores_and_records_with_a_recipe() {
     assert!(bench.catalogue.asset(&asset).await.unwrap().is_some());
     assert!(bench.store.open_blob(&asset).is_ok());
     bench.generations.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_finished_picture_is_made_larger_and_says_by_what() {
+    let mut bench = bench(10).await;
+    drop(bench.permits.take());
+    let by = |scale| Some(Upscale { upscaler: Upscaler::Pixels(PixelScaling::Lanczos), scale });
+    let record = bench.generations.create(&GenerationSpec { upscale: by(None), ..spec() }, None).await.unwrap();
+    let painted = ended(&bench.generations, &record.uid).await;
+    assert_eq!(painted.state, JobState::Succeeded, "{:?}", painted.failure);
+    let first = &painted.images[0];
+    assert_eq!((first.width, first.height), (32, 32));
+    assert!(
+        first.parameters_text.contains("Size: 8x8") && first.parameters_text.contains("Postprocess upscaler: Lanczos")
+    );
+    // The same again, of the picture alone: what it says of itself stays, word for word.
+    let only =
+        GenerationSpec { init_image: Some(first.asset), upscale: by(Some(2.0)), count: 1, ..GenerationSpec::default() };
+    let record = bench.generations.create(&only, None).await.unwrap();
+    let enlarged = ended(&bench.generations, &record.uid).await;
+    assert_eq!(enlarged.state, JobState::Succeeded, "{:?}", enlarged.failure);
+    let second = &enlarged.images[0];
+    assert_eq!((second.width, second.height), (64, 64));
+    let said = format!("{}, Postprocess upscale by: 2, Postprocess upscaler: Lanczos", first.parameters_text);
+    assert_eq!(second.parameters_text, said);
+    assert_eq!(crate::spec_from_json(&enlarged.spec_json).unwrap().upscale, by(Some(2.0)));
+    // A checkpoint makes nothing larger.
+    let upscale = Some(Upscale { upscaler: Upscaler::Network("civitai:1".to_owned()), scale: None });
+    let refused = bench.generations.create(&GenerationSpec { upscale, ..only }, None).await.unwrap_err();
+    assert_eq!(refused.reason(), reason::INVALID_ARGUMENT);
+}
+
+#[tokio::test]
+async fn a_picture_is_seen_while_it_is_painted_by_those_who_ask() {
+    let bench = bench(10).await;
+    let permits = bench.permits.clone().unwrap();
+    let running = bench.generations.create(&GenerationSpec { steps: Some(1000), ..spec() }, None).await.unwrap();
+    let mut asks = std::pin::pin!(bench.generations.watch(&running.uid, true).await.unwrap());
+    let mut does_not = std::pin::pin!(bench.generations.watch(&running.uid, false).await.unwrap());
+    let seen = async {
+        let mut last = 0;
+        loop {
+            permits.send(()).unwrap();
+            // A step may end before anybody waits for a preview; then the next one has it.
+            let event = tokio::time::timeout(Duration::from_millis(5), asks.next()).await;
+            let Ok(Some(Ok((sequence, event)))) = event else { continue };
+            assert!(sequence > last);
+            last = sequence;
+            if let GenerationEvent::Preview(preview) = event {
+                return preview;
+            }
+        }
+    };
+    let preview = tokio::time::timeout(Duration::from_secs(60), seen).await.expect("there is a preview");
+    assert!(preview.step >= 1 && preview.rgb == [9; 6], "{preview:?}");
+    let jpeg = crate::preview_jpeg(&preview).unwrap();
+    assert_eq!(image::load_from_memory(&jpeg).unwrap().into_rgb8().dimensions(), (2, 1));
+    bench.generations.cancel(&running.uid).await.unwrap();
+    while let Some(event) = does_not.next().await {
+        assert!(!matches!(event.unwrap().1, GenerationEvent::Preview(_)));
+    }
+}
+
+#[tokio::test]
+async fn both_passes_have_the_same_loras() {
+    let mut bench = bench(10).await;
+    drop(bench.permits.take());
+    let of = |second: &str| GenerationSpec {
+        prompt: "a fox <lora:m3:0.5>".into(),
+        hires: Some(Hires { prompt: Some(second.to_owned()), ..Hires::default() }),
+        ..spec()
+    };
+    let record = bench.generations.create(&of("closer <lora:m3:0.5>"), None).await.unwrap();
+    assert_eq!(ended(&bench.generations, &record.uid).await.state, JobState::Succeeded);
+    let asked = bench.asked.lock().unwrap().remove(0);
+    assert_eq!(asked.hires.unwrap().prompt.as_deref(), Some("closer"));
+    let refused = bench.generations.create(&of("closer <lora:m3:0.6>"), None).await.unwrap_err();
+    assert_eq!(refused.reason(), reason::INVALID_ARGUMENT);
 }
 
 #[tokio::test]
@@ -232,7 +325,7 @@ async fn cancels_a_running_and_a_queued_one() {
     let running = bench.generations.create(&GenerationSpec { steps: Some(1000), ..spec() }, None).await.unwrap();
     let queued = bench.generations.create(&spec(), None).await.unwrap();
     permits.send(()).unwrap();
-    let mut events = std::pin::pin!(bench.generations.watch(&running.uid).await.unwrap());
+    let mut events = std::pin::pin!(bench.generations.watch(&running.uid, false).await.unwrap());
     while !matches!(events.next().await.unwrap().unwrap().1, GenerationEvent::Progress(progress) if progress.step == 1)
     {
     }
@@ -316,7 +409,7 @@ async fn ending_the_daemon_interrupts_what_runs_and_keeps_what_is_queued() {
     let running = bench.generations.create(&GenerationSpec { steps: Some(1000), ..spec() }, None).await.unwrap();
     let queued = bench.generations.create(&spec(), None).await.unwrap();
     bench.permits.as_ref().unwrap().send(()).unwrap();
-    let mut events = std::pin::pin!(bench.generations.watch(&running.uid).await.unwrap());
+    let mut events = std::pin::pin!(bench.generations.watch(&running.uid, false).await.unwrap());
     while !matches!(events.next().await.unwrap().unwrap().1, GenerationEvent::Progress(_)) {}
     bench.generations.shut_down().await;
     let interrupted = bench.catalogue.generation(&running.uid).await.unwrap();

@@ -184,8 +184,8 @@ mod tests {
         assert_eq!((recipe.width, recipe.height), (Some(512), Some(768)));
         assert_eq!(recipe.model.unwrap().name, "Meina");
         assert_eq!(recipe.loras[0].resource.name, "setsunaTokage_v10");
-        let fields: Vec<&str> = recipe.remarks.iter().map(|remark| remark.field.as_str()).collect();
-        assert!(fields.contains(&"Hires upscale"), "{fields:?}");
+        let hires = recipe.hires.unwrap();
+        assert!(hires.scale.is_some() && hires.strength.is_some(), "{hires:?}");
         assert_eq!(recipe.strength, None, "it is the second pass's");
     }
 

@@ -30,6 +30,20 @@ pub(super) fn of_sampler(sampler: Sampler) -> &'static str {
     }
 }
 
+/// The file of an upscaler that A1111 has a name of its own for (`modules/realesrgan_model.py`, `esrgan_model.py`).
+pub(super) fn of_upscaler_file(name: &str) -> &str {
+    match name {
+        "R-ESRGAN General 4xV3" => "realesr-general-x4v3",
+        "R-ESRGAN General WDN 4xV3" => "realesr-general-wdn-x4v3",
+        "R-ESRGAN AnimeVideo" => "realesr-animevideov3",
+        "R-ESRGAN 4x+" => "RealESRGAN_x4plus",
+        "R-ESRGAN 4x+ Anime6B" => "RealESRGAN_x4plus_anime_6B",
+        "R-ESRGAN 2x+" => "RealESRGAN_x2plus",
+        "ESRGAN_4x" => "ESRGAN",
+        name => name,
+    }
+}
+
 pub(super) fn of_schedule(schedule: Schedule) -> &'static str {
     match schedule {
         Schedule::Normal => "Normal",

@@ -6,7 +6,7 @@ use super::exif;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder, ImageError};
-use paintbox_domain::generation::{PaintedImage, PictureFormat};
+use paintbox_domain::generation::{PaintPreview, PaintedImage, PictureFormat};
 
 /// A JPEG's quality when nobody says.
 const USUAL_QUALITY: u8 = 90;
@@ -37,16 +37,36 @@ pub enum EncodeError {
     },
 }
 
-/// The bytes that a prompt and a negative prompt take in a recipe of this format, and the most that fit beside the
+/// The bytes that prompts take in a recipe of this format, and the most that fit beside the
 /// settings; none where everything fits.
-pub(crate) fn most_recipe_bytes(format: PictureFormat, prompts: [&str; 2]) -> Option<(usize, usize)> {
+pub(crate) fn most_recipe_bytes<'a>(
+    format: PictureFormat,
+    prompts: impl Iterator<Item = &'a str>,
+) -> Option<(usize, usize)> {
     /// Kept free for settings and the names and digests of a few dozen LoRAs.
     const SETTINGS_BYTES: usize = 8 * 1024;
-    let units = prompts.iter().map(|prompt| prompt.encode_utf16().count()).sum();
+    let units = prompts.map(|prompt| prompt.encode_utf16().count()).sum();
     match format {
         PictureFormat::Png | PictureFormat::Webp => None,
         PictureFormat::Jpeg => Some((exif::block_bytes(units), MOST_EXIF_BYTES_OF_JPEG - SETTINGS_BYTES)),
     }
+}
+
+/// A preview as a JPEG that fits into a message; none if its bytes are no picture.
+#[must_use]
+pub fn preview_jpeg(preview: &PaintPreview) -> Option<Vec<u8>> {
+    /// Pixels of a side.
+    const LARGEST_SIDE: u32 = 1024;
+    const QUALITY: u8 = 80;
+    let image = image::RgbImage::from_raw(preview.width, preview.height, preview.rgb.clone())?;
+    let image = if image.width().max(image.height()) > LARGEST_SIDE {
+        image::DynamicImage::from(image).thumbnail(LARGEST_SIDE, LARGEST_SIDE).into_rgb8()
+    } else {
+        image
+    };
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(&image).ok()?;
+    Some(bytes)
 }
 
 /// The picture as 8-bit RGB with its recipe. `quality` is a JPEG's, and none means the usual one.

@@ -1,6 +1,7 @@
 //! A recipe while it is being read: settings come one by one, under A1111's names for them, and only together do some of
 //! them mean something.
 
+use super::larger::Larger;
 use super::{LoraResource, MOST_DIGESTS, Recipe, Remark, Resource, names};
 use crate::tags;
 use paintbox_domain::generation::{NoiseSource, Sampler, Schedule};
@@ -33,7 +34,8 @@ pub(super) struct Reading {
     schedule: Option<String>,
     /// Named by a hash list, a tag or both: the name, its digests.
     lora_digests: Vec<(String, Vec<String>)>,
-    /// Belongs to a second pass at a larger size, so that its strength is not the first one's.
+    pub(super) larger: Larger,
+    /// Said something of a second pass that is not understood, so that the strength may be its.
     is_hires: bool,
     /// Whether noise is a graphics card's unless somebody says otherwise.
     pub(super) noise_is_of_gpu: bool,
@@ -130,6 +132,7 @@ impl Reading {
                 _ => self.remark(key, value, "it is no list of models"),
             },
             _ if WITHOUT_EFFECT.contains(&key.to_ascii_lowercase().as_str()) => {}
+            _ if self.set_larger(key, value) => {}
             _ => {
                 self.is_hires |= key.starts_with("Hires");
                 self.remark(key, value, "this is not done here");
@@ -137,7 +140,7 @@ impl Reading {
         }
     }
 
-    fn number<N: std::str::FromStr>(&mut self, key: &str, value: &str) -> Option<N> {
+    pub(super) fn number<N: std::str::FromStr>(&mut self, key: &str, value: &str) -> Option<N> {
         // `20.0` is how some programs write 20.
         let whole = value.strip_suffix(".0").unwrap_or(value);
         let number = whole.parse().ok();
@@ -147,7 +150,7 @@ impl Reading {
         number
     }
 
-    fn fraction(&mut self, key: &str, value: &str) -> Option<f32> {
+    pub(super) fn fraction(&mut self, key: &str, value: &str) -> Option<f32> {
         let number = value.parse().ok().filter(|number: &f32| number.is_finite());
         if number.is_none() {
             self.remark(key, value, "it is not a number");
@@ -155,7 +158,7 @@ impl Reading {
         number
     }
 
-    fn sides(&mut self, key: &str, value: &str) -> Option<(u32, u32)> {
+    pub(super) fn sides(&mut self, key: &str, value: &str) -> Option<(u32, u32)> {
         let sides = value
             .split_once(['x', '×'])
             .and_then(|(width, height)| Some((width.trim().parse().ok()?, height.trim().parse().ok()?)));
@@ -243,6 +246,7 @@ impl Reading {
     /// The recipe, once everything that belongs to it has been set.
     pub(super) fn finish(mut self) -> Recipe {
         self.name_the_sampler();
+        self.take_larger();
         if self.is_hires {
             self.recipe.strength = None;
         }

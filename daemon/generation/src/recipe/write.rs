@@ -12,7 +12,7 @@
 //! them, and a picture whose model's name is a table loses all of its data (`image.schema.ts`,
 //! `imageMetadataResourceSchema`). So names of files are written without the characters that would have them quoted.
 
-use super::{ControlResource, LoraResource, Masked, Recipe, Resource, names};
+use super::{ControlResource, LoraResource, Masked, Recipe, Resource, larger, names};
 use paintbox_domain::generation::{InpaintArea, MaskedContent, NoiseSource, Sampler};
 use std::fmt::Write as _;
 
@@ -38,12 +38,7 @@ impl Recipe {
             let _ = write!(text, "\nNegative prompt: {}", self.negative_prompt);
         }
         text.push('\n');
-        let settings: Vec<String> = self
-            .settings(&loras)
-            .into_iter()
-            .filter_map(|(key, value)| Some(format!("{key}: {}", quoted(&value?))))
-            .collect();
-        text.push_str(&settings.join(", "));
+        text.push_str(&settings_text(self.settings(&loras)));
         let hashes = self.hashes(&loras);
         if !hashes.is_empty() {
             // With spaces, as Python writes it: the extension does, and no reader is surprised.
@@ -80,11 +75,13 @@ impl Recipe {
             ("Image CFG scale", self.image_guidance_scale.map(|scale| scale.to_string())),
             ("Denoising strength", self.strength.map(|strength| strength.to_string())),
         ];
+        settings.extend(self.hires.iter().flat_map(larger::of_hires));
         settings.extend(self.masked.into_iter().flat_map(of_mask).map(|(key, value)| (key, Some(value))));
         settings.push(("Clip skip", number(self.clip_skip.filter(|skip| *skip > 1))));
         let controls = self.controls.iter().map(|control| Some(of_control(control)));
         settings.extend(CONTROLS.into_iter().zip(controls));
         settings.extend(self.noise());
+        settings.extend(self.upscale.iter().flat_map(larger::of_upscale));
         settings.extend([
             ("CFG Rescale", self.guidance_rescale.filter(|rescale| *rescale > 0.0).map(|rescale| rescale.to_string())),
             ("Lora hashes", hashes_of(lora_hashes.collect())),
@@ -133,6 +130,12 @@ impl Recipe {
             .filter_map(|resource| Some((format!("embed:{}", resource.plain_name()), resource.short_digest()?)));
         model.into_iter().chain(vae).chain(loras).chain(embeddings).collect()
     }
+}
+
+/// Settings in A1111's form; those without a value are left out.
+pub(super) fn settings_text(settings: Vec<(&'static str, Option<String>)>) -> String {
+    let said = settings.into_iter().filter_map(|(key, value)| Some(format!("{key}: {}", quoted(&value?))));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 /// What Mikubill's sd-webui-controlnet calls its units.
@@ -186,7 +189,7 @@ fn of_mask(masked: Masked) -> Vec<(&'static str, String)> {
 }
 
 impl Resource {
-    fn short_digest(&self) -> Option<String> {
+    pub(super) fn short_digest(&self) -> Option<String> {
         let whole = self.digests.iter().filter(|digest| digest.len() != AUTO_V3_DIGITS);
         whole.filter_map(|digest| digest.get(..AUTO_V2_DIGITS)).next().map(str::to_owned)
     }
@@ -198,7 +201,7 @@ impl Resource {
     }
 
     /// The name without what would end a tag, a pair or a list.
-    fn plain_name(&self) -> String {
+    pub(super) fn plain_name(&self) -> String {
         let plain = |c: char| match c {
             ',' | ':' | '"' | '\\' | '<' | '>' | '{' | '}' => '_',
             c if c.is_control() => '_',

@@ -60,9 +60,10 @@ fn a_text_of_2023_has_loras_hires_and_quotes() {
         ..NoiseSettings::default()
     };
     assert_eq!(recipe.noise, noise);
-    for field in ["Hires upscale", "ADetailer prompt"] {
-        assert!(fields.contains(&field), "{field} in {fields:?}");
-    }
+    assert!(fields.contains(&"ADetailer prompt"), "{fields:?}");
+    let hires = recipe.hires.as_ref().unwrap();
+    assert_eq!((hires.scale, hires.strength, hires.steps), (Some(2.0), Some(0.4), None));
+    assert_eq!(hires.upscaler.as_ref().unwrap().network().unwrap().name, "4x-UltraSharp");
     let quoted = recipe.remarks.iter().find(|remark| remark.field == "ADetailer prompt").unwrap();
     assert_eq!(quoted.given, "face, \"smile\": yes");
 }

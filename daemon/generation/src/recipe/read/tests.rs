@@ -101,6 +101,8 @@ fn written() -> impl Strategy<Value = Recipe> {
             strength,
             masked: None,
             controls: Vec::new(),
+            hires: None,
+            upscale: None,
             model: Some(model),
             vae,
             loras: unlike(loras, |lora| lora.resource.name.clone()),
