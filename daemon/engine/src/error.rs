@@ -2,7 +2,7 @@
 
 use paintbox_domain::{Architecture, Classify, ErrorClass, ModelKind, reason};
 use paintbox_weights::stable_diffusion::{DimsError, NameError};
-use paintbox_weights::{AdapterError, HeaderError, InspectError};
+use paintbox_weights::{AdapterError, HeaderError, InspectError, ScaleError};
 use std::path::PathBuf;
 
 /// A failed painting or look at a model.
@@ -17,6 +17,8 @@ pub enum EngineError {
     Inspect { file: String, source: Box<InspectError> },
     #[error("cannot read the header of {file}")]
     Header { file: String, source: Box<HeaderError> },
+    #[error("cannot read the quantised weights of {file}")]
+    Scales { file: String, source: Box<ScaleError> },
     #[error("cannot name the tensors of {file}")]
     Names { file: String, source: Box<NameError> },
     #[error("{file} is not the JSON that it should be")]
@@ -58,7 +60,7 @@ pub enum EngineError {
     MissingTensor { component: &'static str, tensor: String },
     #[error("tensor {tensor} has shape {given:?} where {wanted:?} belongs")]
     TensorShape { tensor: String, wanted: Vec<usize>, given: Vec<usize> },
-    #[error("tensor {tensor} is stored as {dtype}; f32, f16 and bf16 are read")]
+    #[error("tensor {tensor} is stored as {dtype}; f32, f16, bf16 and fp8 (E4M3, E5M2) are read")]
     TensorType { tensor: String, dtype: String },
     /// Tensors whose shapes contradict each other or any network of the family.
     #[error("the {component}'s tensors do not add up to a network: {problem}")]
@@ -116,6 +118,7 @@ impl Classify for EngineError {
             Self::ReadFile { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ErrorClass::Precondition,
             Self::Inspect { source, .. } => source.class(),
             Self::Header { source, .. } => source.class(),
+            Self::Scales { source, .. } => source.class(),
             Self::Names { source, .. } => source.class(),
             Self::Adapter { source, .. } => source.class(),
             Self::Dims { source, .. } => source.class(),
@@ -154,6 +157,7 @@ impl Classify for EngineError {
             Self::ReadFile { .. } => reason::STORE_FAILED,
             Self::Inspect { source, .. } => source.reason(),
             Self::Header { source, .. } => source.reason(),
+            Self::Scales { source, .. } => source.reason(),
             Self::Names { source, .. } => source.reason(),
             Self::Adapter { source, .. } => source.reason(),
             Self::Dims { source, .. } => source.reason(),
@@ -203,6 +207,7 @@ impl Classify for EngineError {
             Self::NotFinite { .. } => Some("a lower guidance scale or another sampler may help".to_owned()),
             Self::Inspect { source, .. } => source.hint(),
             Self::Header { source, .. } => source.hint(),
+            Self::Scales { source, .. } => source.hint(),
             Self::Names { source, .. } => source.hint(),
             Self::Adapter { source, .. } => source.hint(),
             Self::Dims { source, .. } => source.hint(),
@@ -238,6 +243,7 @@ impl Classify for EngineError {
             Self::ReadFile { name, path, .. } => vec![("file", name.clone()), ("path", path.display().to_string())],
             Self::Inspect { file, source } => with_file(file, source.metadata()),
             Self::Header { file, source } => with_file(file, source.metadata()),
+            Self::Scales { file, source } => with_file(file, source.metadata()),
             Self::Names { file, source } => with_file(file, source.metadata()),
             Self::Adapter { file, source } => with_file(file, source.metadata()),
             Self::Dims { component, source } => {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 mod controls;
 mod editing;
 pub(crate) mod families;
+mod fp8;
 mod hires;
 mod inpainting;
 mod vae;

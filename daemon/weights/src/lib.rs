@@ -10,6 +10,7 @@ pub mod gguf;
 mod inspect;
 mod pickle;
 pub mod safetensors;
+mod scales;
 
 mod shapes;
 mod sniff;
@@ -22,6 +23,7 @@ pub use adapter::{Adapter, AdapterError};
 pub use detect::{Detected, Listing, LoraFacts, Prediction, detect};
 pub use inspect::{InspectError, Inspection, inspect};
 pub use safetensors::{Dtype, Header, HeaderError, TensorInfo, read_header};
+pub use scales::{Scale, ScaleError, Scales};
 pub use shapes::TensorShapes;
 pub use sniff::{Sniffed, sniff};
 pub use training::TrainingMetadata;

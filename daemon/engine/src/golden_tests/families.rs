@@ -24,7 +24,7 @@ pub(super) struct Family {
     pub(super) tensors: BTreeMap<String, Vec<Row>>,
     unused: BTreeMap<String, Vec<usize>>,
     markers: Vec<String>,
-    cases: Vec<Case>,
+    pub(super) cases: Vec<Case>,
 }
 
 impl Family {

@@ -1,8 +1,10 @@
 //! One safetensors file: its header, and its tensors read one at a time.
 
+use super::fp8;
 use crate::error::EngineError;
 use candle_core::{Device, Tensor};
 use half::slice::HalfFloatSliceExt;
+use paintbox_weights::Scales;
 use paintbox_weights::safetensors::{Dtype, Header, TensorInfo, read_header};
 use rayon::prelude::*;
 use std::fs::File;
@@ -18,16 +20,21 @@ pub(crate) struct TensorFile {
     pub(crate) name: String,
     path: PathBuf,
     file: File,
+    /// Of the model's own tensors: what belongs to quantisation is not in it.
     pub(crate) header: Header,
+    scales: Scales,
 }
 
 impl TensorFile {
     /// `name` is how messages speak of the file.
     pub(crate) fn open(name: &str, path: &Path) -> Result<Self, EngineError> {
         let (file, size_bytes) = open(name, path)?;
-        let header = read_header(&mut BufReader::new(&file), size_bytes)
+        let mut reader = BufReader::new(&file);
+        let mut header = read_header(&mut reader, size_bytes)
             .map_err(|source| EngineError::Header { file: name.to_owned(), source: Box::new(source) })?;
-        Ok(Self { name: name.to_owned(), path: path.to_owned(), file, header })
+        let scales = Scales::take_from(&mut header, &mut reader)
+            .map_err(|source| EngineError::Scales { file: name.to_owned(), source: Box::new(source) })?;
+        Ok(Self { name: name.to_owned(), path: path.to_owned(), file, header, scales })
     }
 
     /// A tensor by the name that the file has for it, in f32 on the CPU; `component` is what errors call the whole.
@@ -46,8 +53,28 @@ impl TensorFile {
         Tensor::from_vec(values, wanted, &Device::Cpu).map_err(EngineError::computing("holding a tensor"))
     }
 
-    /// The values of one tensor, widened to f32. `tensor` names it in errors.
+    /// The values of one tensor, widened to f32 and brought to size where the file keeps a scale for it. `tensor` is its
+    /// name in the file, `info` where it lies, or some of its rows.
     pub(crate) fn read(&self, tensor: &str, info: &TensorInfo) -> Result<Vec<f32>, EngineError> {
+        let mut values = self.widened(tensor, info)?;
+        let Some(scale) = self.scales.of(tensor) else { return Ok(values) };
+        let factors = self.widened(&scale.tensor, &scale.info)?;
+        if let [factor] = factors[..] {
+            values.iter_mut().for_each(|value| *value *= factor);
+            return Ok(values);
+        }
+        let Some(whole) = self.header.tensors.get(tensor) else { return Ok(values) };
+        let row = (whole.elements() as usize / factors.len().max(1)).max(1);
+        let bits_before = (info.start - whole.start) * 8;
+        let first = (bits_before / info.dtype.bits()) as usize / row;
+        for (values, factor) in values.chunks_mut(row).zip(factors.iter().skip(first)) {
+            values.iter_mut().for_each(|value| *value *= factor);
+        }
+        Ok(values)
+    }
+
+    /// The values as they are stored.
+    fn widened(&self, tensor: &str, info: &TensorInfo) -> Result<Vec<f32>, EngineError> {
         let widen: fn(&[u8], &mut [f32]) = match info.dtype {
             Dtype::F32 => |bytes, values| {
                 values
@@ -61,6 +88,8 @@ impl TensorFile {
             Dtype::BF16 => |bytes, values| {
                 two_at_a_time(bytes).map(half::bf16::from_le_bytes).collect::<Vec<_>>().convert_to_f32_slice(values);
             },
+            Dtype::F8E4M3 => |bytes, values| look_up(&fp8::E4M3, bytes, values),
+            Dtype::F8E5M2 => |bytes, values| look_up(&fp8::E5M2, bytes, values),
             other => {
                 return Err(EngineError::TensorType { tensor: tensor.to_owned(), dtype: format!("{other:?}") });
             }
@@ -72,12 +101,16 @@ impl TensorFile {
         file.seek(SeekFrom::Start(info.start))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(|source| read_error(&self.name, &self.path, source))?;
-        let width = if info.dtype == Dtype::F32 { 4 } else { 2 };
+        let width = info.dtype.bits() as usize / 8;
         let mut values = vec![0.0; length / width];
         let (lots, places) = (bytes.par_chunks(LOT * width), values.par_chunks_mut(LOT));
         lots.zip(places).for_each(|(bytes, values)| widen(bytes, values));
         Ok(values)
     }
+}
+
+fn look_up(table: &[f32; 256], codes: &[u8], values: &mut [f32]) {
+    values.iter_mut().zip(codes).for_each(|(value, code)| *value = table[usize::from(*code)]);
 }
 
 fn two_at_a_time(bytes: &[u8]) -> impl Iterator<Item = [u8; 2]> {

@@ -7,6 +7,7 @@ mod delta;
 mod embedding;
 mod family;
 mod file;
+mod fp8;
 mod index;
 mod lora;
 mod text;

@@ -10,7 +10,7 @@ mod encoder;
 mod listing;
 mod lora;
 mod marks;
-mod quantisation;
+pub(crate) mod quantisation;
 mod transformer;
 mod unet;
 mod upscaler;

@@ -9,7 +9,7 @@ use super::Listing;
 use crate::shapes::split_last;
 
 /// The method, if one left its mark; plain fp8, fp4 and integers are told by the precision alone.
-pub(super) fn find(listing: &Listing<'_>) -> Option<&'static str> {
+pub(crate) fn find(listing: &Listing<'_>) -> Option<&'static str> {
     if listing.is_gguf() {
         return Some("gguf");
     }
