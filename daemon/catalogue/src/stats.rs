@@ -101,11 +101,13 @@ statements! {
         SELECT kind, architecture, coalesce(precision, '') AS precision, is_refused, is_unread, count(*) AS files,
             sum(size_bytes) AS bytes
         FROM (
-            SELECT a.kind, a.architecture, a.precision, a.format = 'pickle' AS is_refused, 0 AS is_unread, a.size_bytes
+            SELECT a.kind, a.architecture, a.precision,
+                a.format = 'pickle' AND a.kind <> 'textual_inversion' AS is_refused, 0 AS is_unread, a.size_bytes
             FROM artifact a
             WHERE EXISTS (SELECT 1 FROM observation o WHERE o.artifact_id = a.artifact_id AND o.gone_ms IS NULL)
             UNION ALL
-            SELECT kind, architecture, precision, failure_json IS NOT NULL OR format = 'pickle', 1, size_bytes
+            SELECT kind, architecture, precision,
+                failure_json IS NOT NULL OR (format = 'pickle' AND kind <> 'textual_inversion'), 1, size_bytes
             FROM library_file WHERE artifact_id IS NULL AND gone_ms IS NULL
         ) GROUP BY 1, 2, 3, 4, 5";
     /// ?1: what paths in the home's own store begin with.

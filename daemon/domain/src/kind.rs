@@ -115,7 +115,7 @@ closed_names! {
     FileFormat {
         Safetensors = "safetensors",
         Gguf = "gguf",
-        /// A Python pickle (`.ckpt`, `.pt`, `.bin`): listed, never opened.
+        /// A Python pickle (`.ckpt`, `.pt`, `.bin`): listed, never run.
         Pickle = "pickle",
         /// zip, tar and the like: never unpacked.
         Archive = "archive",

@@ -2,7 +2,7 @@
 
 use paintbox_domain::{Architecture, Classify, ErrorClass, ModelKind, reason};
 use paintbox_weights::stable_diffusion::{DimsError, NameError};
-use paintbox_weights::{AdapterError, HeaderError, InspectError, ScaleError};
+use paintbox_weights::{AdapterError, HeaderError, InspectError, ScaleError, TorchError};
 use std::path::PathBuf;
 
 /// A failed painting or look at a model.
@@ -17,6 +17,8 @@ pub enum EngineError {
     Inspect { file: String, source: Box<InspectError> },
     #[error("cannot read the header of {file}")]
     Header { file: String, source: Box<HeaderError> },
+    #[error("cannot use {file} as a textual inversion")]
+    Torch { file: String, source: Box<TorchError> },
     #[error("cannot read the quantised weights of {file}")]
     Scales { file: String, source: Box<ScaleError> },
     #[error("cannot name the tensors of {file}")]
@@ -118,6 +120,7 @@ impl Classify for EngineError {
             Self::ReadFile { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ErrorClass::Precondition,
             Self::Inspect { source, .. } => source.class(),
             Self::Header { source, .. } => source.class(),
+            Self::Torch { source, .. } => source.class(),
             Self::Scales { source, .. } => source.class(),
             Self::Names { source, .. } => source.class(),
             Self::Adapter { source, .. } => source.class(),
@@ -157,6 +160,7 @@ impl Classify for EngineError {
             Self::ReadFile { .. } => reason::STORE_FAILED,
             Self::Inspect { source, .. } => source.reason(),
             Self::Header { source, .. } => source.reason(),
+            Self::Torch { source, .. } => source.reason(),
             Self::Scales { source, .. } => source.reason(),
             Self::Names { source, .. } => source.reason(),
             Self::Adapter { source, .. } => source.reason(),
@@ -207,6 +211,7 @@ impl Classify for EngineError {
             Self::NotFinite { .. } => Some("a lower guidance scale or another sampler may help".to_owned()),
             Self::Inspect { source, .. } => source.hint(),
             Self::Header { source, .. } => source.hint(),
+            Self::Torch { source, .. } => source.hint(),
             Self::Scales { source, .. } => source.hint(),
             Self::Names { source, .. } => source.hint(),
             Self::Adapter { source, .. } => source.hint(),
@@ -243,6 +248,7 @@ impl Classify for EngineError {
             Self::ReadFile { name, path, .. } => vec![("file", name.clone()), ("path", path.display().to_string())],
             Self::Inspect { file, source } => with_file(file, source.metadata()),
             Self::Header { file, source } => with_file(file, source.metadata()),
+            Self::Torch { file, source } => with_file(file, source.metadata()),
             Self::Scales { file, source } => with_file(file, source.metadata()),
             Self::Names { file, source } => with_file(file, source.metadata()),
             Self::Adapter { file, source } => with_file(file, source.metadata()),

@@ -5,7 +5,8 @@ use crate::gguf::{self, GgufError};
 use crate::pickle::begins_like_pickle;
 use crate::safetensors::{self, HeaderError, Table};
 use crate::sniff::{Sniffed, sniff};
-use paintbox_domain::{Classify, ErrorClass, FileFormat, reason};
+use crate::torch::{TorchError, read_textual_inversion};
+use paintbox_domain::{Classify, ErrorClass, FileFormat, ModelKind, reason};
 use std::io::{Read, Seek, SeekFrom};
 
 /// What is read to recognise a file; a tar's magic lies 257 bytes in, a zip's first name within the first hundred.
@@ -28,6 +29,12 @@ pub enum InspectError {
     },
     #[error("the file is {found}, which can run code when it is opened")]
     UnsafeFormat { found: Sniffed },
+    /// A pickle that says itself what it would run.
+    #[error("the file cannot be opened safely")]
+    Torch {
+        #[source]
+        source: TorchError,
+    },
     #[error("the file is {found}, not a model")]
     NotAModel { found: Sniffed },
     #[error("the file is a broken safetensors file")]
@@ -47,6 +54,7 @@ impl Classify for InspectError {
         match self {
             Self::Read { .. } | Self::NotAModel { .. } => ErrorClass::DataLoss,
             Self::UnsafeFormat { .. } => ErrorClass::Unsupported,
+            Self::Torch { source } => source.class(),
             Self::Safetensors { source } => source.class(),
             Self::Gguf { source } => source.class(),
         }
@@ -57,6 +65,7 @@ impl Classify for InspectError {
             Self::Read { .. } => reason::STORE_FAILED,
             Self::UnsafeFormat { .. } => reason::UNSAFE_FORMAT,
             Self::NotAModel { .. } => reason::NOT_A_MODEL_FILE,
+            Self::Torch { source } => source.reason(),
             Self::Safetensors { source } => source.reason(),
             Self::Gguf { source } => source.reason(),
         }
@@ -67,6 +76,7 @@ impl Classify for InspectError {
             Self::UnsafeFormat { .. } => {
                 Some("Look for the same model as safetensors; pickles are never stored or opened.".to_owned())
             }
+            Self::Torch { source } => source.hint(),
             Self::NotAModel { found: Sniffed::Html | Sniffed::Json | Sniffed::Text | Sniffed::Empty } => {
                 Some("The server answered with a page instead of the file; it may want a login.".to_owned())
             }
@@ -80,6 +90,7 @@ impl Classify for InspectError {
             Self::UnsafeFormat { found } | Self::NotAModel { found } => {
                 vec![("format", found.format().as_str().to_owned())]
             }
+            Self::Torch { source } => source.metadata(),
             Self::Safetensors { source } => source.metadata(),
             Self::Gguf { source } => source.metadata(),
         }
@@ -113,6 +124,26 @@ pub fn inspect(reader: &mut (impl Read + Seek), file_len: u64) -> Result<Inspect
         | Sniffed::Text
         | Sniffed::Empty
         | Sniffed::Unknown) => Err(InspectError::NotAModel { found }),
+    }
+}
+
+/// The same of a file that somebody keeps, which may also be a textual inversion that torch saved: it is read without
+/// running it, as far as that goes.
+///
+/// # Errors
+/// As [`inspect`]; [`InspectError::Torch`] for a pickle that names what it would run.
+pub fn inspect_kept(reader: &mut (impl Read + Seek), file_len: u64) -> Result<Inspection, InspectError> {
+    match inspect(reader, file_len) {
+        Err(refusal @ InspectError::UnsafeFormat { .. }) => match read_textual_inversion(reader, file_len) {
+            Ok(header) => {
+                let detected = detect(&Listing::of_safetensors(&header));
+                let is_one = detected.kind == ModelKind::TextualInversion;
+                is_one.then_some(Inspection { format: FileFormat::Pickle, detected }).ok_or(refusal)
+            }
+            Err(source @ TorchError::Forbidden { .. }) => Err(InspectError::Torch { source }),
+            Err(_) => Err(refusal),
+        },
+        other => other,
     }
 }
 

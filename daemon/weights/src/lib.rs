@@ -17,13 +17,15 @@ mod sniff;
 pub mod stable_diffusion;
 #[cfg(test)]
 mod test_files;
+mod torch;
 mod training;
 
 pub use adapter::{Adapter, AdapterError};
 pub use detect::{Detected, Listing, LoraFacts, Prediction, detect};
-pub use inspect::{InspectError, Inspection, inspect};
+pub use inspect::{InspectError, Inspection, inspect, inspect_kept};
 pub use safetensors::{Dtype, Header, HeaderError, TensorInfo, read_header};
 pub use scales::{Scale, ScaleError, Scales};
 pub use shapes::TensorShapes;
 pub use sniff::{Sniffed, sniff};
+pub use torch::{TorchError, read_textual_inversion};
 pub use training::TrainingMetadata;

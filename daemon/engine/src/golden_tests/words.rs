@@ -1,5 +1,6 @@
 //! Textual inversions: what a prompt says with them, against transformers (`make_adapters.py`).
 
+use super::families::write;
 use super::{Silence, engine, request};
 use crate::load::{Merges, blueprint, index};
 use crate::model::{Model, Wording};
@@ -8,6 +9,7 @@ use crate::text::Evaluations;
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::{EmbeddingFile, Generator, PaintRequest};
 use paintbox_domain::{Sha256, reason};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 fn embedding(name: &str, path: PathBuf) -> EmbeddingFile {
@@ -67,4 +69,36 @@ fn a_painting_tells_which_words_were_said() {
     let failure = paint(&with("a zzlamp", "", vec![broken])).unwrap_err();
     assert_eq!(failure.reason, reason::NOT_A_MODEL_FILE);
     assert!(failure.message.contains("zzlamp"), "{}", failure.message);
+}
+
+#[test]
+fn what_torch_saved_paints_as_the_same_vectors_in_safetensors_and_what_would_run_is_refused() {
+    let golden = GoldenTensors::open("torch.safetensors");
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = engine();
+    let mut paint = |path: PathBuf| {
+        let (prompt, embeddings) = ("a zzlamp".to_owned(), vec![embedding("zzlamp", path)]);
+        let model = single_file();
+        engine.paint(&PaintRequest { prompt, embeddings, steps: Some(2), ..request(&model) }, &Silence)
+    };
+    let mut pictures = Vec::new();
+    for name in golden.names() {
+        let (file, tensor) = name.split_once('/').unwrap();
+        // XL's vectors are not this model's.
+        if file == "xl.pt" {
+            continue;
+        }
+        let vectors = golden.tensor(&name);
+        let same = root.path().join("same.safetensors");
+        write(&same, &BTreeMap::from([("emb_params".to_owned(), (vectors.dims().to_vec(), golden.values(&name)))]));
+        let painted = paint(golden_path(&format!("torch/{file}"))).unwrap();
+        assert_eq!(painted.embeddings, ["zzlamp"], "{file}, {tensor}");
+        assert!(painted == paint(same).unwrap(), "{file} is read otherwise than its vectors are");
+        pictures.push(painted.images);
+    }
+    assert_eq!(pictures.len(), 6);
+    assert!(pictures.iter().any(|picture| *picture != pictures[0]));
+    let refused = paint(golden_path("torch/refused-system.pt")).unwrap_err();
+    assert_eq!(refused.reason, reason::UNSAFE_FORMAT);
+    assert!(refused.message.contains("posix.system"), "{}", refused.message);
 }

@@ -2,7 +2,8 @@
 //!
 //! Forms of files: A1111's `emb_params`, the original's `string_to_param.*`, XL's `clip_l` and `clip_g`, and diffusers' one
 //! tensor under the word itself, as AUTOMATIC1111/stable-diffusion-webui v1.10
-//! `modules/textual_inversion/textual_inversion.py` (`create_embedding_from_data`) takes them.
+//! `modules/textual_inversion/textual_inversion.py` (`create_embedding_from_data`) takes them, as safetensors or as torch
+//! saved them.
 
 use super::blueprint::Blueprint;
 use super::file::TensorFile;
@@ -38,7 +39,7 @@ pub(crate) fn embeddings(files: &[EmbeddingFile], blueprint: &Blueprint) -> Resu
 
 fn embedding(source: &EmbeddingFile, blueprint: &Blueprint) -> Result<Option<Embedding>, EngineError> {
     let refuse = |problem| EngineError::Embedding { file: source.name.clone(), problem };
-    let file = TensorFile::open(&source.name, &source.path)?;
+    let file = TensorFile::open_embedding(&source.name, &source.path)?;
     let tensors = &file.header.tensors;
     let known = |name: &str| tensors.get_key_value(name);
     let found: Vec<_> = match (known("clip_l"), known("clip_g"), known("emb_params"), known("string_to_param.*")) {
@@ -76,4 +77,22 @@ fn embedding(source: &EmbeddingFile, blueprint: &Blueprint) -> Result<Option<Emb
     };
     let by_encoder = found.into_iter().zip(shapes).map(tensor).collect::<Result<_, _>>()?;
     Ok(Some(Embedding { name: source.name.clone(), vectors, by_encoder }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{GoldenTensors, golden_path};
+
+    #[test]
+    fn vectors_that_torch_saved_are_read_as_they_are() {
+        let golden = GoldenTensors::open("torch.safetensors");
+        for name in golden.names() {
+            let (file, tensor) = name.split_once('/').unwrap();
+            let opened = TensorFile::open_embedding(file, &golden_path(&format!("torch/{file}"))).unwrap();
+            let info = &opened.header.tensors[tensor];
+            assert_eq!(opened.read(tensor, info).unwrap(), golden.values(&name), "{name}");
+        }
+        assert_eq!(golden.names().len(), 8);
+    }
 }

@@ -1,11 +1,11 @@
-//! One safetensors file: its header, and its tensors read one at a time.
+//! One file of tensors: its header, and its tensors read one at a time.
 
 use super::fp8;
 use crate::error::EngineError;
 use candle_core::{Device, Tensor};
 use half::slice::HalfFloatSliceExt;
-use paintbox_weights::Scales;
 use paintbox_weights::safetensors::{Dtype, Header, TensorInfo, read_header};
+use paintbox_weights::{Scales, Sniffed, read_textual_inversion, sniff};
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -35,6 +35,21 @@ impl TensorFile {
         let scales = Scales::take_from(&mut header, &mut reader)
             .map_err(|source| EngineError::Scales { file: name.to_owned(), source: Box::new(source) })?;
         Ok(Self { name: name.to_owned(), path: path.to_owned(), file, header, scales })
+    }
+
+    /// The same of a textual inversion, which may also be one that torch saved.
+    pub(crate) fn open_embedding(name: &str, path: &Path) -> Result<Self, EngineError> {
+        /// A zip's first name is in the first hundred.
+        const HEAD_BYTES: u64 = 1_024;
+        let (mut file, size_bytes) = open(name, path)?;
+        let mut head = Vec::new();
+        (&file).take(HEAD_BYTES).read_to_end(&mut head).map_err(|source| read_error(name, path, source))?;
+        if sniff(&head) != Sniffed::Pickle {
+            return Self::open(name, path);
+        }
+        let header = read_textual_inversion(&mut file, size_bytes)
+            .map_err(|source| EngineError::Torch { file: name.to_owned(), source: Box::new(source) })?;
+        Ok(Self { name: name.to_owned(), path: path.to_owned(), file, header, scales: Scales::default() })
     }
 
     /// A tensor by the name that the file has for it, in f32 on the CPU; `component` is what errors call the whole.

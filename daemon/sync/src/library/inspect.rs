@@ -7,7 +7,7 @@ use paintbox_store::library::beside::draw_things::{self, FIRST_BYTES};
 use paintbox_store::library::beside::{Beside, Claims, Siblings};
 use paintbox_store::library::layout::{self, Layout, Snapshot};
 use paintbox_store::library::sample;
-use paintbox_weights::{InspectError, TrainingMetadata, inspect};
+use paintbox_weights::{InspectError, TrainingMetadata, inspect_kept};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -77,7 +77,7 @@ impl Source {
                 return found;
             }
         };
-        match inspect(&mut file, look.size_bytes) {
+        match inspect_kept(&mut file, look.size_bytes) {
             Ok(inspection) => {
                 let detected = inspection.detected;
                 found.format = inspection.format;
@@ -97,10 +97,12 @@ impl Source {
                 ));
             }
             Err(error) => {
-                if let InspectError::UnsafeFormat { found: sniffed } | InspectError::NotAModel { found: sniffed } =
-                    &error
-                {
-                    found.format = sniffed.format();
+                match &error {
+                    InspectError::UnsafeFormat { found: sniffed } | InspectError::NotAModel { found: sniffed } => {
+                        found.format = sniffed.format();
+                    }
+                    InspectError::Torch { .. } => found.format = FileFormat::Pickle,
+                    _ => {}
                 }
                 found.failure = Some(Failure::of(&error));
             }
@@ -258,6 +260,27 @@ mod tests {
             [reason::NOT_A_MODEL_FILE, reason::UNSAFE_FORMAT, reason::UNSUPPORTED_SETTING, reason::STORE_FAILED];
         assert_eq!(reasons, wanted);
         assert_eq!(found[1].format, FileFormat::Pickle);
+    }
+
+    #[test]
+    fn a_textual_inversion_that_torch_saved_is_one_and_what_other_pickles_ask_for_is_on_record() {
+        let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/torch");
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["a1111.pt", "diffusers.bin", "refused-list.pt", "refused-system.pt"];
+        for name in names {
+            std::fs::copy(goldens.join(name), folder.path().join(name)).unwrap();
+        }
+        let (source, files) = source(folder.path());
+        let found = inspect_all(&source, &files);
+        assert!(found.iter().all(|file| file.format == FileFormat::Pickle));
+        let kinds: Vec<ModelKind> = found.iter().map(|file| file.kind).collect();
+        let inversion = ModelKind::TextualInversion;
+        assert_eq!(kinds, [inversion, inversion, ModelKind::Unknown, ModelKind::Unknown]);
+        assert!(found[..2].iter().all(|file| file.failure.is_none()));
+        assert_eq!(found[0].precision.as_deref(), Some("fp32"));
+        let failures: Vec<&Failure> = found[2..].iter().map(|file| file.failure.as_ref().unwrap()).collect();
+        assert!(failures.iter().all(|failure| failure.reason == reason::UNSAFE_FORMAT));
+        assert!(failures[1].message.contains("posix.system"), "{}", failures[1].message);
     }
 
     #[test]
