@@ -133,6 +133,20 @@ async fn content_is_counted_once_and_places_each() {
 }
 
 #[tokio::test]
+async fn of_pickles_only_textual_inversions_are_no_refused_files() {
+    let (catalogue, _home) = opened().await;
+    let library = library(&catalogue).await;
+    let kinds = [ModelKind::TextualInversion, ModelKind::TextualInversion, ModelKind::Unknown];
+    for (at, (name, kind)) in (1..).zip(["a.pt", "b.bin", "c.ckpt"].into_iter().zip(kinds)) {
+        let mut pickle = inspected(at, kind, Architecture::Unknown);
+        pickle.format = FileFormat::Pickle;
+        put(&catalogue, &library, &[name], pickle).await;
+    }
+    let stats: Stats = catalogue.stats(Path::new(STORE)).await.unwrap();
+    assert_eq!((stats.total.files, stats.refused.files), (3, 1));
+}
+
+#[tokio::test]
 async fn only_other_files_of_the_same_content_can_be_won() {
     let (catalogue, _home) = opened().await;
     let mut listed = model("1", "Ink");
