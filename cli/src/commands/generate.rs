@@ -51,6 +51,12 @@ pub(crate) struct Arguments {
     /// A VAE to use instead of the model's own, such as hf:stabilityai/sd-vae-ft-mse
     #[arg(long, value_name = "REF")]
     vae: Option<String>,
+    /// A text encoder to use instead of the model's own, or where it has none, such as clip_l or clip_g; may be repeated
+    #[arg(long, value_name = "REF")]
+    text_encoder: Vec<String>,
+    /// A textual inversion that the prompts may say by its file's name, beside those that are here; may be repeated
+    #[arg(long, value_name = "REF")]
+    embedding: Vec<String>,
     /// Paint as this picture was painted; see below. Whatever else is given beside it counts more
     #[arg(long, value_name = "FILE|NUMBER|URL")]
     like: Option<like::Source>,
@@ -277,6 +283,13 @@ fn override_with(arguments: &Arguments, spec: &mut v1::GenerationSpec) {
     spec.height = arguments.height.or(spec.height);
     spec.clip_skip = arguments.clip_skip.or(spec.clip_skip);
     spec.strength = arguments.strength.or(spec.strength);
+    for (given, references) in
+        [(&arguments.text_encoder, &mut spec.text_encoders), (&arguments.embedding, &mut spec.embeddings)]
+    {
+        if !given.is_empty() {
+            references.clone_from(given);
+        }
+    }
     if !arguments.lora.is_empty() {
         let use_of = |lora: &LoraArgument| v1::LoraUse {
             model: lora.model.clone(),

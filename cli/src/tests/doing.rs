@@ -421,12 +421,16 @@ async fn a_recipe_is_painted_with_what_is_given_beside_it() {
     std::fs::write(bench.file("like.png"), PICTURE).unwrap();
     let (file, like) = (bench.file("a.png"), bench.file("like.png"));
     let words = ["generate", "--like", &like, "-o", &file, "--steps", "5", "--sampler", "heun", "--lora", "civitai:9"];
-    let ended = bench.run(&words).await;
+    let encoders = ["--text-encoder", "local:3", "--text-encoder", "hf:a/b:g.safetensors", "--embedding", "path:/l.pt"];
+    let ended = bench.run(&[&words[..], &encoders].concat()).await;
     assert_eq!(ended.code, 0, "{}", ended.notes);
     assert!(ended.notes.contains("not as in the recipe: ENSD 31337"), "{}", ended.notes);
     assert!(!ended.notes.contains('\u{1b}'), "a recipe says nothing to the terminal");
     let asked = bench.world().asked.join("\n");
-    for part in ["a fox", "steps: Some(5)", "\"heun\"", "schedule: \"\"", "civitai:9", "strength: None", "png"] {
+    for part in ["a fox", "steps: Some(5)", "\"heun\"", "schedule: \"\"", "civitai:9", "strength: None", "png"]
+        .into_iter()
+        .chain([r#"text_encoders: ["local:3", "hf:a/b:g.safetensors"]"#, r#"embeddings: ["path:/l.pt"]"#])
+    {
         assert!(asked.contains(part), "{part} in {asked}");
     }
     assert!(asked.starts_with("ReadRecipeRequest { source: Some(Part("), "{asked}");

@@ -142,6 +142,10 @@ pub struct GenerationSpec {
     pub model: String,
     /// A reference to a VAE to use instead of the model's own.
     pub vae: Option<String>,
+    /// References to text encoders to use instead of the model's own, or where it has none, in any order.
+    pub text_encoders: Vec<String>,
+    /// References to textual inversions that the prompts may say by their files' names, beside those that are here.
+    pub embeddings: Vec<String>,
     pub prompt: String,
     pub negative_prompt: String,
     pub seed: Option<u64>,
@@ -347,6 +351,8 @@ pub struct PaintRequest {
     pub model: Vec<ModelFile>,
     /// One file that holds a VAE to use instead of the model's own.
     pub vae: Option<ModelFile>,
+    /// Files that hold text encoders to use instead of the model's own; each is as one of them is.
+    pub text_encoders: Vec<ModelFile>,
     pub loras: Vec<LoraFile>,
     /// Those that the prompts may mean; of what they do not say nothing is used.
     pub embeddings: Vec<EmbeddingFile>,

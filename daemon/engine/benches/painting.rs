@@ -82,6 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let request = PaintRequest {
         model,
         vae: None,
+        text_encoders: Vec::new(),
         loras: Vec::new(),
         embeddings: Vec::new(),
         controls: Vec::new(),

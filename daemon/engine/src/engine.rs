@@ -39,6 +39,7 @@ impl Default for EngineOptions {
 struct Identity {
     files: Vec<(String, Sha256)>,
     vae: Option<Sha256>,
+    text_encoders: Vec<Sha256>,
     loras: Vec<(Sha256, u32, u32)>,
 }
 
@@ -48,7 +49,12 @@ impl Identity {
         files.sort();
         let loras = request.loras.iter().filter(|lora| lora.changes_anything());
         let loras = loras.map(|lora| (lora.sha256, lora.weight.to_bits(), lora.text_encoder_weight.to_bits()));
-        Self { files, vae: request.vae.as_ref().map(|vae| vae.sha256), loras: loras.collect() }
+        Self {
+            files,
+            vae: request.vae.as_ref().map(|vae| vae.sha256),
+            text_encoders: request.text_encoders.iter().map(|file| file.sha256).collect(),
+            loras: loras.collect(),
+        }
     }
 }
 
@@ -112,7 +118,7 @@ impl Engine {
     }
 
     fn try_paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, EngineError> {
-        let mut index = index(&request.model)?;
+        let mut index = index(&request.model)?.with_text_encoders(&request.text_encoders)?;
         if let Some(vae) = &request.vae {
             index = index.with_vae(vae)?;
         }

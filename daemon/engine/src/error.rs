@@ -75,6 +75,12 @@ pub enum EngineError {
     Embedding { file: String, problem: &'static str },
     #[error("{file} is no TAESD, which is what previews are decoded by")]
     NotATaesd { file: String },
+    #[error("{file} holds no text encoder that Stable Diffusion has")]
+    NotATextEncoder { file: String },
+    #[error("{file} does not fit the model: its states are as wide as {given}, and the network reads {wanted}")]
+    TextEncoderMismatch { file: String, given: String, wanted: String },
+    #[error("{first} and {second} would both be the model's {component}")]
+    SameTextEncoder { component: &'static str, first: String, second: String },
     #[error("{file} is a {kind}, not a ControlNet")]
     NotAControlNet { file: String, kind: ModelKind },
     /// Something that leads a network in a way that is not built.
@@ -140,8 +146,11 @@ impl Classify for EngineError {
             | Self::UnsupportedInputs { .. }
             | Self::TensorType { .. }
             | Self::UnsupportedControl { .. }
+            | Self::TextEncoderMismatch { .. }
             | Self::ControlMismatch { .. } => ErrorClass::Unsupported,
             Self::NotACheckpoint { .. }
+            | Self::NotATextEncoder { .. }
+            | Self::SameTextEncoder { .. }
             | Self::NotAControlNet { .. }
             | Self::NotATaesd { .. }
             | Self::Embedding { .. }
@@ -180,11 +189,14 @@ impl Classify for EngineError {
             | Self::UnsupportedInputs { .. }
             | Self::UnsupportedControl { .. }
             | Self::ControlMismatch { .. }
+            | Self::TextEncoderMismatch { .. }
             | Self::TensorType { .. } => reason::UNSUPPORTED_ARCHITECTURE,
             Self::NotACheckpoint { .. }
+            | Self::NotATextEncoder { .. }
             | Self::NotAControlNet { .. }
             | Self::NotATaesd { .. }
             | Self::Embedding { .. } => reason::NOT_A_MODEL_FILE,
+            Self::SameTextEncoder { .. } => reason::INVALID_ARGUMENT,
             Self::MissingComponent { .. } | Self::UnknownVocabulary { .. } => reason::MISSING_COMPONENT,
             Self::Setting { .. } => reason::UNSUPPORTED_SETTING,
             Self::TooLarge { .. } => reason::OUT_OF_MEMORY,
@@ -197,7 +209,7 @@ impl Classify for EngineError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::MissingComponent { looked_for, .. } => Some(format!("the model should bring {looked_for}")),
+            Self::MissingComponent { looked_for, .. } => Some(format!("the model may bring {looked_for}")),
             Self::UnknownVocabulary { .. } => {
                 Some("put the model's tokenizer.json beside it, or sync the repository that it came from".to_owned())
             }
@@ -224,6 +236,9 @@ impl Classify for EngineError {
             | Self::NotATaesd { .. }
             | Self::UnsupportedUpscaler { .. }
             | Self::NotACheckpoint { .. }
+            | Self::NotATextEncoder { .. }
+            | Self::TextEncoderMismatch { .. }
+            | Self::SameTextEncoder { .. }
             | Self::Embedding { .. }
             | Self::NotAControlNet { .. }
             | Self::UnsupportedControl { .. }
@@ -288,6 +303,13 @@ impl Classify for EngineError {
                 ("given", given.clone()),
                 ("wanted", wanted.clone()),
             ],
+            Self::NotATextEncoder { file } => vec![("file", file.clone())],
+            Self::TextEncoderMismatch { file, given, wanted } => {
+                vec![("file", file.clone()), ("given", given.clone()), ("wanted", wanted.clone())]
+            }
+            Self::SameTextEncoder { component, first, second } => {
+                vec![("component", (*component).to_owned()), ("first", first.clone()), ("second", second.clone())]
+            }
             Self::NotACheckpoint { file, kind } | Self::NotAControlNet { file, kind } => {
                 vec![("file", file.clone()), ("kind", kind.to_string())]
             }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod controls;
 mod editing;
+mod encoders;
 pub(crate) mod families;
 mod fp8;
 mod hires;
@@ -82,6 +83,7 @@ fn request(model: &[ModelFile]) -> PaintRequest {
     PaintRequest {
         model: model.to_vec(),
         vae: None,
+        text_encoders: Vec::new(),
         loras: Vec::new(),
         embeddings: Vec::new(),
         controls: Vec::new(),

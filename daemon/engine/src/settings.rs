@@ -260,6 +260,7 @@ mod tests {
         PaintRequest {
             model: Vec::new(),
             vae: None,
+            text_encoders: Vec::new(),
             loras: Vec::new(),
             embeddings: Vec::new(),
             controls: Vec::new(),

@@ -16,6 +16,9 @@ const LARGEST_SIDE_PIXELS: u32 = 16_384;
 
 /// ControlNets at once; each costs about as much time and memory as half of a network.
 const MOST_CONTROLS: usize = 8;
+/// No model has as many.
+const MOST_TEXT_ENCODERS: usize = 4;
+const MOST_EMBEDDINGS: usize = 64;
 const LARGEST_CONTROL_STRENGTH: f32 = 10.0;
 /// A1111 goes no farther either.
 const LARGEST_BLUR_PIXELS: u32 = 64;
@@ -81,6 +84,14 @@ pub(crate) fn check(spec: &GenerationSpec) -> Result<(), GenerationError> {
     }
     if spec.controls.len() > MOST_CONTROLS {
         return refuse("controls", format!("{} are more than {MOST_CONTROLS}", spec.controls.len()));
+    }
+    for (field, named, most) in [
+        ("text_encoders", spec.text_encoders.len(), MOST_TEXT_ENCODERS),
+        ("embeddings", spec.embeddings.len(), MOST_EMBEDDINGS),
+    ] {
+        if named > most {
+            return refuse(field, format!("{named} are more than {most}"));
+        }
     }
     for control in &spec.controls {
         let (start, end) = (control.start.unwrap_or(0.0), control.end.unwrap_or(1.0));

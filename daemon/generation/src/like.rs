@@ -35,6 +35,7 @@ pub enum Role {
     Model,
     Lora,
     Vae,
+    TextEncoder,
     Embedding,
     Upscaler,
 }
@@ -46,6 +47,7 @@ impl Role {
             Self::Model => "model",
             Self::Lora => "lora",
             Self::Vae => "vae",
+            Self::TextEncoder => "text_encoder",
             Self::Embedding => "embedding",
             Self::Upscaler => "upscaler",
         }
@@ -137,6 +139,26 @@ impl Generations {
                 search.remark("vae", &resource.name, "nothing is known of it; the model's own is used");
             }
             models.push(LikeModel { role: Role::Vae, resource, weight: 1.0, state });
+        }
+        for resource in recipe.text_encoders {
+            let mut role = Role::TextEncoder;
+            let mut state = search.look(role, &resource).await?;
+            if spec.vae.is_none() && !matches!(state, LikeState::Here { .. }) {
+                // What Forge loads beside a model may be a VAE, and only the file itself tells.
+                let vae = search.look(Role::Vae, &resource).await?;
+                if matches!(vae, LikeState::Here { .. }) {
+                    (role, state) = (Role::Vae, vae);
+                }
+            }
+            let reference = Some(reference(&state, &resource)).filter(|reference| !reference.is_empty());
+            match (role, reference) {
+                (Role::Vae, vae) => spec.vae = vae,
+                (_, Some(encoder)) => spec.text_encoders.push(encoder),
+                (_, None) => {
+                    search.remark(role.as_str(), &resource.name, "nothing is known of it; the model's own is used");
+                }
+            }
+            models.push(LikeModel { role, resource, weight: 1.0, state });
         }
         for resource in recipe.embeddings {
             let state = search.embedding(&resource).await?;
@@ -265,6 +287,7 @@ impl Search<'_> {
                 let upscaler = Upscaler::Network(reference.to_owned());
                 resolve::upscale(self.resolver, &Upscale { upscaler, scale: None }).await.map(drop)
             }
+            Role::TextEncoder => resolve::text_encoder(self.resolver, reference).await.map(drop),
             Role::Model | Role::Embedding => resolve::model(self.resolver, reference).await.map(drop),
         };
         match found {
@@ -285,6 +308,7 @@ impl Search<'_> {
             Role::Lora => ModelKind::Lora,
             Role::Vae => ModelKind::Vae,
             Role::Upscaler => ModelKind::Upscaler,
+            Role::TextEncoder => ModelKind::TextEncoder,
             Role::Model | Role::Embedding => ModelKind::Checkpoint,
         };
         let names = self.resolver.catalogue.local_names(kind).await?;

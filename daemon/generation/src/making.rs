@@ -54,7 +54,8 @@ async fn paint(
     upscale: Option<&Upscale<ModelFile>>,
     control: &(dyn Control + Sync),
 ) -> Result<Made, GenerationError> {
-    let Named { model, vae, loras, control_nets, prompt, hires, taesd } = resolve::named(&inner.resolver, spec).await?;
+    let named = resolve::named(&inner.resolver, spec).await?;
+    let Named { model, vae, text_encoders, embeddings, loras, control_nets, prompt, hires, taesd } = named;
     let controls = spec.controls.iter().zip(control_nets);
     let controls = controls.map(|(control, weights)| given::control(&inner.store, control, weights));
     let controls = controls.collect::<Result<_, _>>()?;
@@ -64,9 +65,10 @@ async fn paint(
     let request = PaintRequest {
         model: model.files,
         vae,
+        text_encoders,
         loras: loras.into_iter().map(|lora| lora.file).collect(),
         controls,
-        embeddings: resolve::embeddings(&inner.resolver, prompts).await?,
+        embeddings: resolve::embeddings(&inner.resolver, embeddings, prompts).await?,
         prompt,
         negative_prompt: spec.negative_prompt.clone(),
         seed: spec.seed.unwrap_or_default(),
@@ -104,6 +106,7 @@ async fn paint(
         masked: request.init.as_ref().and_then(|init| init.inpaint.as_ref()).map(Masked::of),
         model: Some(Resource::of_file(&model.name, model.main.as_ref())),
         vae: request.vae.as_ref().map(of_file),
+        text_encoders: request.text_encoders.iter().map(of_file).collect(),
         loras: recipe_loras,
         controls: request.controls.iter().map(ControlResource::of).collect(),
         hires: request.hires.as_ref().map(of_hires),

@@ -60,6 +60,8 @@ pub struct Recipe {
     pub model: Option<Resource>,
     /// One that was used instead of the model's own.
     pub vae: Option<Resource>,
+    /// Those that were used instead of the model's own, or where it has none. What Forge writes may be VAEs as well.
+    pub text_encoders: Vec<Resource>,
     pub loras: Vec<LoraResource>,
     pub embeddings: Vec<Resource>,
     pub controls: Vec<ControlResource>,

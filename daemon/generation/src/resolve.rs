@@ -36,6 +36,9 @@ pub(crate) struct LocalLora {
 pub(crate) struct Named {
     pub(crate) model: LocalModel,
     pub(crate) vae: Option<ModelFile>,
+    pub(crate) text_encoders: Vec<ModelFile>,
+    /// Those that are named apart from what is here.
+    pub(crate) embeddings: Vec<EmbeddingFile>,
     pub(crate) loras: Vec<LocalLora>,
     /// In the order of the specification's.
     pub(crate) control_nets: Vec<ControlNetWeights>,
@@ -78,6 +81,14 @@ pub(crate) async fn named(resolver: &Resolver, spec: &GenerationSpec) -> Result<
         Some(reference) => Some(vae(resolver, reference).await?),
         None => None,
     };
+    let mut text_encoders = Vec::new();
+    for reference in &spec.text_encoders {
+        text_encoders.push(text_encoder(resolver, reference).await?);
+    }
+    let mut embeddings = Vec::new();
+    for reference in &spec.embeddings {
+        embeddings.push(embedding(resolver, reference).await?);
+    }
     let Tagged { prompt, loras: tags } = tagged(&spec.prompt)?;
     loras.extend(tagged_loras(resolver, &tags).await?);
     let mut control_nets = Vec::new();
@@ -89,10 +100,10 @@ pub(crate) async fn named(resolver: &Resolver, spec: &GenerationSpec) -> Result<
         None => None,
     };
     let taesd = match &spec.taesd {
-        Some(reference) => Some(part(resolver, reference, "taesd", ModelKind::Vae).await?.0),
+        Some(reference) => Some(part(resolver, reference, "taesd", ModelKind::Vae, &[]).await?.0),
         None => None,
     };
-    Ok(Named { model, vae, loras, control_nets, prompt, hires, taesd })
+    Ok(Named { model, vae, text_encoders, embeddings, loras, control_nets, prompt, hires, taesd })
 }
 
 /// A second pass with its upscaler on disk, and its prompt without tags. LoRAs are merged into the network, so that both
@@ -140,7 +151,7 @@ async fn upscaler(
     Ok(match wanted {
         Upscaler::Pixels(scaling) => Upscaler::Pixels(scaling),
         Upscaler::Network(reference) => {
-            Upscaler::Network(part(resolver, &reference, field, ModelKind::Upscaler).await?.0)
+            Upscaler::Network(part(resolver, &reference, field, ModelKind::Upscaler, &[]).await?.0)
         }
     })
 }
@@ -178,13 +189,25 @@ pub(crate) async fn model(resolver: &Resolver, reference: &str) -> Result<LocalM
 
 /// The weights of the adapter that `lora` names.
 pub(crate) async fn lora(resolver: &Resolver, lora: &LoraUse) -> Result<LocalLora, GenerationError> {
-    let (file, auto_v3) = part(resolver, &lora.model, "loras.model", ModelKind::Lora).await?;
+    let (file, auto_v3) = part(resolver, &lora.model, "loras.model", ModelKind::Lora, &[]).await?;
     Ok(LocalLora { file: lora_file(file, lora), auto_v3 })
 }
 
 /// The file of the VAE that `reference` names.
 pub(crate) async fn vae(resolver: &Resolver, reference: &str) -> Result<ModelFile, GenerationError> {
-    Ok(part(resolver, reference, "vae", ModelKind::Vae).await?.0)
+    Ok(part(resolver, reference, "vae", ModelKind::Vae, &[]).await?.0)
+}
+
+/// The file of the text encoder that `reference` names, which may be a whole model's.
+pub(crate) async fn text_encoder(resolver: &Resolver, reference: &str) -> Result<ModelFile, GenerationError> {
+    let others = [ModelKind::Checkpoint];
+    Ok(part(resolver, reference, "text_encoders", ModelKind::TextEncoder, &others).await?.0)
+}
+
+/// The textual inversion that `reference` names, by the name that prompts say.
+async fn embedding(resolver: &Resolver, reference: &str) -> Result<EmbeddingFile, GenerationError> {
+    let file = part(resolver, reference, "embeddings", ModelKind::TextualInversion, &[]).await?.0;
+    Ok(EmbeddingFile { name: stem(&file.name).to_owned(), path: file.path, sha256: file.sha256 })
 }
 
 /// One file of a kind that is used beside a model, and the digest of its tensors where it is known.
@@ -193,6 +216,7 @@ async fn part(
     reference: &str,
     field: &'static str,
     kind: ModelKind,
+    others: &[ModelKind],
 ) -> Result<(ModelFile, Option<String>), GenerationError> {
     if let Some(files) = resolver.on_disk(reference).await? {
         let [file] = <[ModelFile; 1]>::try_from(files).map_err(|_| GenerationError::Invalid {
@@ -202,7 +226,7 @@ async fn part(
         return Ok((file, None));
     }
     let found = Found::of(&resolver.catalogue, reference).await?;
-    let (main, file) = found.weights(reference, kind, &[])?;
+    let (main, file) = found.weights(reference, kind, others)?;
     let auto_v3 = main.artifact.as_ref().and_then(|artifact| artifact.auto_v3.clone());
     Ok((file, auto_v3))
 }
@@ -250,10 +274,11 @@ pub(crate) fn called(
     }
 }
 
-/// The textual inversions that these prompts may say: all that are here whose name one of them has in it. Of several that
-/// are called the same, the last one that was named so is as good as any (A1111).
+/// The textual inversions that these prompts may say: those that are named, and all that are here whose name one of the
+/// prompts has in it. Of several that are called the same, the last one that was named so is as good as any (A1111).
 pub(crate) async fn embeddings(
     resolver: &Resolver,
+    named: Vec<EmbeddingFile>,
     prompts: impl Iterator<Item = &str>,
 ) -> Result<Vec<EmbeddingFile>, GenerationError> {
     let prompts: Vec<String> = prompts.map(str::to_lowercase).collect();
@@ -273,6 +298,8 @@ pub(crate) async fn embeddings(
             files.push(EmbeddingFile { name, path, sha256 });
         }
     }
+    files.retain(|file| named.iter().all(|other| other.name.to_lowercase() != file.name.to_lowercase()));
+    files.extend(named);
     Ok(files)
 }
 
@@ -415,13 +442,16 @@ fn digest(file: &FileRecord) -> Option<Sha256> {
 /// The weights that stand for a version: the primary file, else the largest; in a folder, the network's.
 fn main_weights(version: &VersionRecord) -> Option<&FileRecord> {
     let weights = || {
-        version
-            .files
-            .iter()
-            .filter(|file| is_local(file) && matches!(file.format, FileFormat::Safetensors | FileFormat::Gguf))
+        version.files.iter().filter(|file| is_local(file) && (file.format.is_weights() || is_pickled_embedding(file)))
     };
     let size = |file: &&FileRecord| file.artifact.as_ref().map_or(0, |artifact| artifact.size_bytes);
     weights().find(|file| file.primary).or_else(|| weights().max_by_key(size))
+}
+
+/// Of pickles these are read, without running them.
+fn is_pickled_embedding(file: &FileRecord) -> bool {
+    let kind = file.artifact.as_ref().map_or(ModelKind::Unknown, |artifact| artifact.kind);
+    file.format == FileFormat::Pickle && kind == ModelKind::TextualInversion
 }
 
 fn model_file(file: &FileRecord) -> Option<ModelFile> {

@@ -17,6 +17,10 @@ struct SpecRow {
     model: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vae: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    text_encoders: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    embeddings: Vec<String>,
     prompt: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     negative_prompt: String,
@@ -244,6 +248,8 @@ pub(crate) fn spec_to_json(spec: &GenerationSpec) -> String {
     let row = SpecRow {
         model: spec.model.clone(),
         vae: spec.vae.clone(),
+        text_encoders: spec.text_encoders.clone(),
+        embeddings: spec.embeddings.clone(),
         prompt: spec.prompt.clone(),
         negative_prompt: spec.negative_prompt.clone(),
         seed: spec.seed,
@@ -281,6 +287,8 @@ pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
     Ok(GenerationSpec {
         model: row.model,
         vae: row.vae,
+        text_encoders: row.text_encoders,
+        embeddings: row.embeddings,
         prompt: row.prompt,
         negative_prompt: row.negative_prompt,
         seed: row.seed,
@@ -380,6 +388,8 @@ mod tests {
             prompt: "red \"heart\"\n".into(),
             vae: Some("civitai:9".into()),
             taesd: Some("hf:madebyollin/taesd".into()),
+            text_encoders: vec!["hf:a/b:clip_l.safetensors".into(), "local:3".into()],
+            embeddings: vec!["path:/lamp.pt".into()],
             seed: Some(u64::MAX),
             guidance_scale: Some(3.5),
             sampler: Some(Sampler::EulerAncestral),

@@ -44,6 +44,8 @@ fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
     Ok(GenerationSpec {
         model: message.model,
         vae: Some(message.vae).filter(|vae| !vae.is_empty()),
+        text_encoders: message.text_encoders,
+        embeddings: message.embeddings,
         prompt: message.prompt,
         negative_prompt: message.negative_prompt,
         seed: message.seed,
@@ -232,6 +234,8 @@ pub(crate) fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
     v1::GenerationSpec {
         model: spec.model,
         vae: spec.vae.unwrap_or_default(),
+        text_encoders: spec.text_encoders,
+        embeddings: spec.embeddings,
         prompt: spec.prompt,
         negative_prompt: spec.negative_prompt,
         seed: spec.seed,

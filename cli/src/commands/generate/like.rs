@@ -128,6 +128,7 @@ fn is_missing(model: &v1::RecipeModel, arguments: &Arguments) -> bool {
         // Of one that no hub can be asked for, the model's own takes the place.
         "vae" => arguments.vae.is_none() && !model.pull.is_empty(),
         "upscaler" => arguments.larger.keeps_upscalers() && !model.pull.is_empty(),
+        "text_encoder" => arguments.text_encoder.is_empty() && !model.pull.is_empty(),
         _ => false,
     };
     is_needed && matches!(model.state.as_str(), "missing" | "away")

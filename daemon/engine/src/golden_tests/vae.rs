@@ -10,9 +10,14 @@ use std::path::Path;
 
 const PREFIX: &str = "first_stage_model.";
 
-/// A file at `path` of those of the tiny model's tensors that `keep` names anew.
-fn made_of(path: &Path, keep: impl Fn(&str) -> Option<String>, change: impl Fn(&str, &mut [u8])) -> ModelFile {
-    let bytes = std::fs::read(&single_file()[0].path).unwrap();
+/// A file at `path` of those of a file's tensors that `keep` names anew.
+pub(super) fn made_of(
+    source: &ModelFile,
+    path: &Path,
+    keep: impl Fn(&str) -> Option<String>,
+    change: impl Fn(&str, &mut [u8]),
+) -> ModelFile {
+    let bytes = std::fs::read(&source.path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let mut kept: Vec<(String, Vec<usize>, safetensors::Dtype, Vec<u8>)> = Vec::new();
     for (name, tensor) in tensors.tensors() {
@@ -35,13 +40,14 @@ fn a_vae_is_taken_from_another_file_in_every_form() {
     let alone = |name: &str| name.strip_prefix(PREFIX).map(str::to_owned);
     let without = |name: &str| (!name.starts_with(PREFIX)).then(|| name.to_owned());
     let as_it_is = |_: &str, _: &mut [u8]| {};
-    let bare = made_of(&home.path().join("bare.safetensors"), alone, as_it_is);
+    let whole = &single_file()[0];
+    let bare = made_of(whole, &home.path().join("bare.safetensors"), alone, as_it_is);
     let prefixed = single_file().remove(0);
     let folder = diffusers_folder();
     let is_vae = |file: &&ModelFile| file.name == "vae/diffusion_pytorch_model.safetensors";
     let of_diffusers = folder.files.iter().find(is_vae).unwrap().clone();
-    let headless = made_of(&home.path().join("headless.safetensors"), without, as_it_is);
-    let dark = made_of(&home.path().join("dark.safetensors"), alone, |name, data| {
+    let headless = made_of(whole, &home.path().join("headless.safetensors"), without, as_it_is);
+    let dark = made_of(whole, &home.path().join("dark.safetensors"), alone, |name, data| {
         if name.contains("decoder.conv_out") {
             data.fill(0);
         }

@@ -13,12 +13,15 @@ use paintbox_domain::generation::ModelFile;
 use paintbox_domain::{Architecture, FileFormat, ModelKind};
 use paintbox_weights::safetensors::TensorInfo;
 use paintbox_weights::stable_diffusion::{
-    Component, DimsError, NameError, Parameters, Recipes, Take, component_recipes, diffusers_recipes, vae_recipes,
+    Component, DimsError, NameError, Parameters, Part, Recipes, Take, UnetDims, canonical_shapes, component_recipes,
+    diffusers_recipes, unet_recipes, vae_recipes,
 };
 use paintbox_weights::{Header, Listing, Prediction, detect, inspect};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
 
+/// What every released network of the families is as wide as at full resolution, or wider.
+const RELEASED_CHANNELS: usize = 320;
 pub(super) const PIPELINE_FILE: &str = "model_index.json";
 
 /// Where one weight lies.
@@ -115,12 +118,18 @@ impl Index {
     ///
     /// # Errors
     /// When the file is broken or holds no VAE.
-    pub(crate) fn with_vae(mut self, vae: &ModelFile) -> Result<Self, EngineError> {
+    pub(crate) fn with_vae(self, vae: &ModelFile) -> Result<Self, EngineError> {
         let file = TensorFile::open(&vae.name, &vae.path)?;
         let recipes = vae_recipes(&file.header).map_err(naming(&vae.name))?;
-        self.places.retain(|(component, _), _| *component != Component::Vae);
+        Ok(self.with_other(file, recipes))
+    }
+
+    /// The same with the components that `recipes` make of another file, in the place of its own if it has them.
+    pub(super) fn with_other(mut self, file: TensorFile, recipes: Recipes) -> Self {
+        let given: BTreeSet<Component> = recipes.keys().map(|(component, _)| *component).collect();
+        self.places.retain(|(component, _), _| !given.contains(component));
         self.add(file, recipes);
-        Ok(self)
+        self
     }
 
     pub(crate) fn has(&self, component: Component) -> bool {
@@ -132,9 +141,13 @@ impl Index {
     pub(crate) fn require(&self, component: Component) -> Result<(), EngineError> {
         let looked_for = match component {
             Component::Unet => "unet/diffusion_pytorch_model.safetensors, or a checkpoint with a UNet",
-            Component::TextEncoder => "text_encoder/model.safetensors, or a checkpoint with a text encoder",
-            Component::TextEncoder2 => "text_encoder_2/model.safetensors, or a checkpoint with both text encoders",
-            Component::Vae => "vae/diffusion_pytorch_model.safetensors, or a checkpoint with a VAE",
+            Component::TextEncoder => {
+                "text_encoder/model.safetensors or one in its checkpoint; --text-encoder names another"
+            }
+            Component::TextEncoder2 => {
+                "text_encoder_2/model.safetensors or both in its checkpoint; --text-encoder names another"
+            }
+            Component::Vae => "vae/diffusion_pytorch_model.safetensors or one in its checkpoint; --vae names another",
         };
         if self.has(component) {
             return Ok(());
@@ -319,25 +332,44 @@ fn checkpoint(candidate: &ModelFile) -> Result<Index, EngineError> {
     if !matches!(detected.kind, ModelKind::Checkpoint | ModelKind::Network | ModelKind::Unknown) {
         return Err(EngineError::NotACheckpoint { file: name.to_owned(), kind: detected.kind });
     }
-    if Family::of(detected.architecture).is_none() || inspection.format != FileFormat::Safetensors {
+    let unsupported = || {
         let (model, architecture, family) = (name.to_owned(), detected.architecture, detected.family);
-        return Err(EngineError::UnsupportedArchitecture { model, architecture, family });
-    }
-    if detected.kind != ModelKind::Checkpoint {
-        return Err(EngineError::NotACheckpoint { file: name.to_owned(), kind: detected.kind });
+        EngineError::UnsupportedArchitecture { model, architecture, family }
+    };
+    // Of a small network alone nothing is proved, and what is named beside it decides.
+    let is_unproved = detected.kind == ModelKind::Network
+        && detected.architecture == Architecture::Unknown
+        && detected.family.is_none();
+    let is_known = Family::of(detected.architecture).is_some() || is_unproved;
+    if !is_known || inspection.format != FileFormat::Safetensors {
+        return Err(unsupported());
     }
     let file = TensorFile::open(name, &candidate.path)?;
-    let recipes = diffusers_recipes(&file.header).map_err(naming(name))?;
+    let recipes = match detected.kind {
+        ModelKind::Checkpoint => diffusers_recipes(&file.header),
+        // The rest may be named beside it.
+        ModelKind::Network => unet_recipes(&file.header),
+        kind => return Err(EngineError::NotACheckpoint { file: name.to_owned(), kind }),
+    };
+    let recipes = recipes.map_err(naming(name))?;
+    if is_unproved {
+        let parameters = canonical_shapes(&file.header, &recipes);
+        let unet = Part { parameters: &parameters, component: Component::Unet };
+        let dims = UnetDims::from_tensors(&unet).map_err(|_| unsupported())?;
+        if dims.block_out_channels.first().is_none_or(|channels| *channels >= RELEASED_CHANNELS) {
+            return Err(unsupported());
+        }
+    }
     let mut index = empty(name);
     index.metadata.clone_from(&file.header.metadata);
     index.resolution = detected.resolution;
-    index.architecture = Some(detected.architecture);
+    index.architecture = Some(detected.architecture).filter(|_| !is_unproved);
     index.prediction = detected.prediction;
     index.add(file, recipes);
     Ok(index)
 }
 
-fn naming(file: &str) -> impl Fn(NameError) -> EngineError {
+pub(super) fn naming(file: &str) -> impl Fn(NameError) -> EngineError {
     move |source| EngineError::Names { file: file.to_owned(), source: Box::new(source) }
 }
 

@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod delta;
 mod embedding;
+mod encoders;
 mod family;
 mod file;
 mod fp8;

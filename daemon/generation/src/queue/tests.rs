@@ -492,3 +492,48 @@ async fn a_recipe_becomes_what_can_be_asked_for() {
     let fields: Vec<_> = plan.remarks.iter().map(|remark| remark.field.as_str()).collect();
     assert_eq!(fields, ["vae", "embedding", "Denoising strength"]);
 }
+
+#[tokio::test]
+async fn text_encoders_and_textual_inversions_are_named_by_reference_and_found_again() {
+    let mut bench = bench(10).await;
+    drop(bench.permits.take());
+    for (id, kind, digest) in [("8", ModelKind::TextEncoder, 8), ("7", ModelKind::Vae, 7)] {
+        let model = bench.catalogue.record_models(&[hub_model(id, kind, digest)], None).await.unwrap()[0];
+        let file = bench.catalogue.model(model).await.unwrap().versions[0].files[0].id;
+        let path = bench._home.path().join(format!("m{id}.safetensors"));
+        bench.catalogue.record_file(file, &artifact(digest, kind, path), true).await.unwrap();
+    }
+    let lamp = bench._home.path().join("zz lamp.pt");
+    std::fs::write(&lamp, "vectors").unwrap();
+    let create = async |text_encoders: &[&str], embeddings: &[&str]| {
+        let owned = |references: &[&str]| references.iter().map(|text| (*text).to_owned()).collect();
+        let (text_encoders, embeddings) = (owned(text_encoders), owned(embeddings));
+        bench.generations.create(&GenerationSpec { text_encoders, embeddings, ..spec() }, None).await
+    };
+    let record = create(&["civitai:8"], &[&format!("path:{}", lamp.display())]).await.unwrap();
+    let done = ended(&bench.generations, &record.uid).await;
+    assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
+    let asked = bench.asked.lock().unwrap().remove(0);
+    let encoders: Vec<_> = asked.text_encoders.iter().map(|file| (file.name.as_str(), file.sha256)).collect();
+    assert_eq!(encoders, [("m8.safetensors", Sha256::from_bytes([8; 32]))]);
+    assert_eq!(asked.embeddings.iter().map(|word| word.name.as_str()).collect::<Vec<_>>(), ["zz lamp"]);
+    let text = &done.images[0].parameters_text;
+    assert!(text.contains("Module 1: m8, Module hashes: \"m8: 0808080808\""), "{text}");
+    for refused in [
+        create(&["civitai:3"], &[]).await,
+        create(&[], &["civitai:1"]).await,
+        create(&["civitai:8"; 5], &[]).await,
+        create(&[], &["civitai:4"; 65]).await,
+    ] {
+        assert_eq!(refused.unwrap_err().reason(), reason::INVALID_ARGUMENT);
+    }
+    // What Forge loads beside a model may be a VAE, which only the file tells.
+    let encoders = vec![by_digest("renamed", 8, 10), by_name("m7"), by_name("nothing")];
+    let recipe = Recipe { model: Some(by_name("m1")), text_encoders: encoders, ..Recipe::default() };
+    let plan = bench.generations.plan_like(recipe).await.unwrap();
+    assert_eq!(plan.spec.text_encoders, ["0808080808"]);
+    assert_eq!(plan.spec.vae, Some(Sha256::from_bytes([7; 32]).to_hex()));
+    let roles: Vec<_> = plan.models.iter().map(|model| model.role.as_str()).collect();
+    assert_eq!(roles, ["model", "text_encoder", "vae", "text_encoder"]);
+    assert_eq!(plan.remarks.iter().map(|remark| remark.given.as_str()).collect::<Vec<_>>(), ["nothing"]);
+}

@@ -79,7 +79,7 @@ impl Walk {
         let positive = source.link("positive").or_else(|| source.link("conditioning"));
         if let Some(words) = positive {
             self.reading.recipe.prompt = self.words(words, "positive").unwrap_or_default();
-            self.clip_skip(words);
+            self.text_encoder(words);
         }
         if let Some(words) = source.link("negative") {
             self.reading.recipe.negative_prompt = self.words(words, "negative").unwrap_or_default();
@@ -185,13 +185,20 @@ impl Walk {
         None
     }
 
-    /// The layer that the words' text encoder ends with.
-    fn clip_skip(&mut self, words: Node<'_>) {
+    /// The layer that the words' text encoder ends with, and its file where that is one of its own.
+    fn text_encoder(&mut self, words: Node<'_>) {
         let mut next = words.link("clip");
+        let mut is_skipped = false;
         for _ in 0..LONGEST_CHAIN {
             let Some(node) = next else { return };
-            if let Some(layer) = node.number("stop_at_clip_layer") {
-                return self.reading.set("Clip skip", &layer);
+            if let Some(layer) = node.number("stop_at_clip_layer").filter(|_| !is_skipped) {
+                self.reading.set("Clip skip", &layer);
+                // The last of several is what counts.
+                is_skipped = true;
+            }
+            // `CLIPLoader` and `DualCLIPLoader`.
+            for name in ["clip_name", "clip_name1", "clip_name2"].into_iter().filter_map(|key| node.text(key)) {
+                self.reading.module(Resource::named(&name).name, "");
             }
             next = node.link("clip");
         }

@@ -2,6 +2,7 @@
 //! them mean something.
 
 use super::larger::Larger;
+use super::write::MODULES;
 use super::{LoraResource, MOST_DIGESTS, Recipe, Remark, Resource, names};
 use crate::tags;
 use paintbox_domain::generation::{NoiseSource, Sampler, Schedule};
@@ -92,6 +93,12 @@ impl Reading {
             "VAE hash" => self.recipe.vae.get_or_insert_default().add_digest(value),
             "VAE" if matches!(value, "Automatic" | "None" | "none") => {}
             "VAE" => self.recipe.vae.get_or_insert_default().name = Resource::titled(value).name,
+            _ if MODULES.contains(&key) => self.module(Resource::titled(value).name, ""),
+            "Module hashes" => {
+                for (name, digits) in named_digests(value) {
+                    self.module(Resource::titled(name).name, digits);
+                }
+            }
             "Denoising strength" => self.recipe.strength = self.fraction(key, value),
             "Clip skip" => {
                 self.recipe.clip_skip = self.number(key, value.trim_start_matches('-')).filter(|skip| *skip > 0);
@@ -187,6 +194,20 @@ impl Reading {
                 let mut resource = Resource { name: name.to_owned(), ..Resource::default() };
                 resource.add_digest(digits);
                 embeddings.push(resource);
+            }
+            None => {}
+        }
+    }
+
+    /// What is loaded beside a model, and a digest of it, if there is one.
+    pub(super) fn module(&mut self, name: String, digits: &str) {
+        let modules = &mut self.recipe.text_encoders;
+        match modules.iter().position(|known| known.name == name) {
+            Some(at) => modules[at].add_digest(digits),
+            None if modules.len() < MODULES.len() => {
+                let mut resource = Resource { name, ..Resource::default() };
+                resource.add_digest(digits);
+                modules.push(resource);
             }
             None => {}
         }

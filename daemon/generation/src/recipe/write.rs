@@ -3,7 +3,8 @@
 //! Order and quoting: AUTOMATIC1111/stable-diffusion-webui 1.10, `modules/processing.py` `create_infotext`,
 //! `modules/infotext_utils.py` `quote`, and `extensions-builtin/Lora/network.py` for `Lora hashes`, which are of the tensors
 //! (AutoV3) where they are known. `Hashes` is what CivitAI's own extension for A1111 appends behind all of it
-//! (civitai/sd_civitai_extension, `add_resource_hashes`).
+//! (civitai/sd_civitai_extension, `add_resource_hashes`). Text encoders of other files are what Forge calls modules
+//! (lllyasviel/stable-diffusion-webui-forge @ dfdcbab6, `modules/processing.py`); their digests nobody else writes.
 //!
 //! What reads it: civitai/civitai @ ebed661630d3 `src/utils/metadata/automatic.metadata.ts`, and
 //! civitai/media-metadata @ 346d2bc9e77a `src/image/parsers/{automatic1111,a1111-text,detail-extractors}.ts`. Both want
@@ -72,9 +73,15 @@ impl Recipe {
             ("Model", name(&self.model)),
             ("VAE hash", digits(&self.vae)),
             ("VAE", name(&self.vae)),
+        ];
+        let encoders = self.text_encoders.iter().map(|resource| Some(resource.plain_name()));
+        settings.extend(MODULES.into_iter().zip(encoders));
+        let encoder_hashes = self.text_encoders.iter().map(|resource| (resource.plain_name(), resource.short_digest()));
+        settings.extend([
+            ("Module hashes", hashes_of(encoder_hashes.collect())),
             ("Image CFG scale", self.image_guidance_scale.map(|scale| scale.to_string())),
             ("Denoising strength", self.strength.map(|strength| strength.to_string())),
-        ];
+        ]);
         settings.extend(self.hires.iter().flat_map(larger::of_hires));
         settings.extend(self.masked.into_iter().flat_map(of_mask).map(|(key, value)| (key, Some(value))));
         settings.push(("Clip skip", number(self.clip_skip.filter(|skip| *skip > 1))));
@@ -137,6 +144,9 @@ pub(super) fn settings_text(settings: Vec<(&'static str, Option<String>)>) -> St
     let said = settings.into_iter().filter_map(|(key, value)| Some(format!("{key}: {}", quoted(&value?))));
     said.collect::<Vec<_>>().join(", ")
 }
+
+/// What Forge calls what is loaded beside a model.
+pub(super) const MODULES: [&str; 4] = ["Module 1", "Module 2", "Module 3", "Module 4"];
 
 /// What Mikubill's sd-webui-controlnet calls its units.
 const CONTROLS: [&str; 8] = [

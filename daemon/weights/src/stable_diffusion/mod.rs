@@ -5,6 +5,7 @@
 //! here: everything is said as [`Recipe`]s that make a canonical tensor out of one in the file. The maps are rules over
 //! indices, with counts and widths read from the header, so that a smaller model of the same family works unchanged.
 
+mod alone;
 mod clip_names;
 mod control;
 mod dims;
@@ -13,6 +14,7 @@ mod recipe;
 mod unet_names;
 mod vae_names;
 
+pub use alone::{LoneEncoder, lone_encoders, unet_recipes};
 pub use control::{ControlNetDims, control_net_names};
 pub use dims::{ClipDims, DimsError, Middle, UnetDims, VaeDims};
 pub use recipe::{Recipe, Recipes, Take};

@@ -48,7 +48,12 @@ impl Layout {
     const SD1_BLOCKS_PER_LEVEL: usize = 2;
 
     pub(super) fn of_single_file(header: &Header) -> Self {
-        let has = |name: String| header.tensors.contains_key(&format!("{PREFIX}{name}"));
+        Self::behind(PREFIX, header)
+    }
+
+    /// Of a UNet whose names `prefix` precedes.
+    pub(super) fn behind(prefix: &str, header: &Header) -> Self {
+        let has = |name: String| header.tensors.contains_key(&format!("{prefix}{name}"));
         // The first downsampler closes the first level.
         let blocks_per_level = (1..=MAX_INDEX)
             .take_while(|index| has(format!("input_blocks.{index}.0.in_layers.2.weight")))

@@ -48,6 +48,21 @@ fn the_usual_graph_is_read_whole() {
 }
 
 #[test]
+fn files_that_are_loaded_apart_are_read() {
+    let mut graph = usual();
+    graph["4"] =
+        json!({"class_type": "UNETLoader", "inputs": {"unet_name": "xl.safetensors", "weight_dtype": "default"}});
+    graph["14"] = json!({"class_type": "DualCLIPLoader", "inputs": {"clip_name1": "clip_g.safetensors",
+        "clip_name2": "clip_l.safetensors", "type": "sdxl"}});
+    graph["10"]["inputs"]["clip"] = json!(["14", 0]);
+    let recipe = recipe(&graph).unwrap();
+    assert_eq!(recipe.model.as_ref().unwrap().name, "xl");
+    let encoders: Vec<_> = recipe.text_encoders.iter().map(|encoder| encoder.name.as_str()).collect();
+    assert_eq!(encoders, ["clip_g", "clip_l"]);
+    assert_eq!((recipe.clip_skip, fields(&recipe)), (Some(2), vec![]), "{:?}", recipe.remarks);
+}
+
+#[test]
 fn the_first_of_several_passes_is_followed() {
     let mut graph = usual();
     graph["1"] = json!({"class_type": "KSampler", "inputs": {"seed": 1, "steps": 5, "cfg": 2, "sampler_name": "euler",

@@ -21,6 +21,8 @@ fn fields(class: &str) -> &'static [&'static str] {
         "LoraLoader" => &["lora_name", "strength_model", "strength_clip"],
         "LoraLoaderModelOnly" => &["lora_name", "strength_model"],
         "VAELoader" => &["vae_name"],
+        "CLIPLoader" => &["clip_name", "type"],
+        "DualCLIPLoader" => &["clip_name1", "clip_name2", "type"],
         "CLIPSetLastLayer" => &["stop_at_clip_layer"],
         "CLIPTextEncode" => &["text"],
         "CLIPTextEncodeSDXL" => {

@@ -80,10 +80,11 @@ fn written() -> impl Strategy<Value = Recipe> {
         proptest::option::of(0.01_f32..1.0),
         (noise(), proptest::option::of(0.01_f32..1.0)),
     );
-    let models = (resource(), proptest::option::of(resource()), vec(lora(), 0..4), vec(resource(), 0..3));
+    let models =
+        (resource(), proptest::option::of(resource()), vec(resource(), 0..3), vec(lora(), 0..4), vec(resource(), 0..3));
     (words(), words(), settings, models).prop_map(|(prompt, negative_prompt, settings, models)| {
         let (steps, sampler, schedule, scale, seed, (width, height), clip_skip, strength, (noise, rescale)) = settings;
-        let (model, vae, loras, embeddings) = models;
+        let (model, vae, text_encoders, loras, embeddings) = models;
         Recipe {
             prompt,
             negative_prompt,
@@ -105,6 +106,7 @@ fn written() -> impl Strategy<Value = Recipe> {
             upscale: None,
             model: Some(model),
             vae,
+            text_encoders: unlike(text_encoders, |resource| resource.name.clone()),
             loras: unlike(loras, |lora| lora.resource.name.clone()),
             embeddings: unlike(embeddings, |resource| resource.name.clone()),
             program: Some("Paintbox 1.2.3".to_owned()),
