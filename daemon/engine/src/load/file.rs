@@ -8,11 +8,14 @@ use paintbox_weights::safetensors::{Dtype, Header, TensorInfo, read_header};
 use paintbox_weights::{Scales, Sniffed, read_textual_inversion, sniff};
 use rayon::prelude::*;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Values that one thread widens at once: what stays in its cache.
-const LOT: usize = 16 << 10;
+/// Values that one thread reads and widens at once: what stays in its cache.
+const LOT: usize = 64 << 10;
+/// Halves that are put in order at once, for the processor's own conversion.
+const PIECE: usize = 1 << 10;
 
 /// A file whose header has been read and found sound.
 #[derive(Debug)]
@@ -98,10 +101,18 @@ impl TensorFile {
                     .for_each(|(value, four)| *value = f32::from_le_bytes(four));
             },
             Dtype::F16 => |bytes, values| {
-                two_at_a_time(bytes).map(half::f16::from_le_bytes).collect::<Vec<_>>().convert_to_f32_slice(values);
+                let mut halves = [half::f16::ZERO; PIECE];
+                for (bytes, values) in bytes.chunks(2 * PIECE).zip(values.chunks_mut(PIECE)) {
+                    let halves = &mut halves[..values.len()];
+                    halves.iter_mut().zip(two_at_a_time(bytes)).for_each(|(h, two)| *h = half::f16::from_le_bytes(two));
+                    halves.convert_to_f32_slice(values);
+                }
             },
             Dtype::BF16 => |bytes, values| {
-                two_at_a_time(bytes).map(half::bf16::from_le_bytes).collect::<Vec<_>>().convert_to_f32_slice(values);
+                // The upper half of an f32.
+                values.iter_mut().zip(two_at_a_time(bytes)).for_each(|(value, [low, high])| {
+                    *value = f32::from_le_bytes([0, 0, low, high]);
+                });
             },
             Dtype::F8E4M3 => |bytes, values| look_up(&fp8::E4M3, bytes, values),
             Dtype::F8E5M2 => |bytes, values| look_up(&fp8::E5M2, bytes, values),
@@ -109,17 +120,22 @@ impl TensorFile {
                 return Err(EngineError::TensorType { tensor: tensor.to_owned(), dtype: format!("{other:?}") });
             }
         };
-        // The header's offsets lie within the file, whose length fits into memory-sized numbers.
-        let length = usize::try_from(info.end - info.start).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length];
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(info.start))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(|source| read_error(&self.name, &self.path, source))?;
         let width = info.dtype.bits() as usize / 8;
-        let mut values = vec![0.0; length / width];
-        let (lots, places) = (bytes.par_chunks(LOT * width), values.par_chunks_mut(LOT));
-        lots.zip(places).for_each(|(bytes, values)| widen(bytes, values));
+        // The header's offsets lie within the file, whose length fits into memory-sized numbers.
+        let count = usize::try_from(info.end - info.start).unwrap_or(usize::MAX) / width;
+        let mut values = vec![0.0; count];
+        // Each thread reads what it widens while that is in its cache; the file as it is stored is never in memory.
+        let lots = values.par_chunks_mut(LOT).enumerate();
+        lots.try_for_each_init(
+            || vec![0; LOT * width],
+            |buffer, (number, values)| {
+                let bytes = &mut buffer[..values.len() * width];
+                self.file.read_exact_at(bytes, info.start + (number * LOT * width) as u64)?;
+                widen(bytes, values);
+                Ok(())
+            },
+        )
+        .map_err(|source| read_error(&self.name, &self.path, source))?;
         Ok(values)
     }
 }
