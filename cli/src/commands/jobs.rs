@@ -80,8 +80,11 @@ impl Job {
     pub(crate) fn what(&self) -> String {
         match self {
             Self::Generation(generation) => {
-                let (prompt, model) = generation.spec.as_ref().map_or(("", ""), |spec| (&spec.prompt, &spec.model));
-                sanitize::line(&format!("“{prompt}” with {model}"))
+                let spec = generation.spec.clone().unwrap_or_default();
+                sanitize::line(&match spec.upscale {
+                    Some(upscale) if spec.model.is_empty() => format!("a picture made larger by {}", upscale.upscaler),
+                    _ => format!("“{}” with {}", spec.prompt, spec.model),
+                })
             }
             Self::SyncRun(run) if run.state == "succeeded" => sync_run::summary(&run.counts.unwrap_or_default()),
             Self::SyncRun(run) => match &run.failure {

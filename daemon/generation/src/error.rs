@@ -18,7 +18,7 @@ pub enum GenerationError {
     NotLocal { model: String },
     #[error("{model} lies on the volume {volume}, which is away")]
     VolumeAway { model: String, volume: String },
-    #[error("{model} is a {found}, where a {wanted} is needed")]
+    #[error("{model} is of the kind {found}, and one of the kind {wanted} is needed")]
     WrongKind { model: String, found: ModelKind, wanted: ModelKind },
     #[error("no {kind} that is here is called `{name}`")]
     NoSuchName { kind: ModelKind, name: String },
@@ -135,6 +135,9 @@ impl Classify for GenerationError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NotLocal { model } if model.starts_with("local:") => {
+                Some("files of a library are read first: `paintbox library list` says how far that is".to_owned())
+            }
             Self::NotLocal { model } => Some(format!("`paintbox pull {model}` fetches it")),
             Self::NoSuchName { kind, name } => {
                 Some(format!("`paintbox search {name} --kind {kind}` looks for it; then `paintbox pull` fetches it"))
