@@ -220,7 +220,7 @@ impl<'a> Machine<'a> {
         self.stack.last().copied().ok_or(broken("it takes more than there is"))
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Id>, TorchError> {
+    fn since_mark(&mut self) -> Result<Vec<Id>, TorchError> {
         let height = self.marks.pop().ok_or(broken("it has no mark"))?;
         Ok(self.stack.split_off(height.min(self.stack.len())))
     }
@@ -285,16 +285,16 @@ impl<'a> Machine<'a> {
             b']' => self.push(Node::List(Vec::new())),
             b')' => self.push(Node::Tuple(Vec::new())),
             b't' => {
-                let values = self.to_mark()?;
+                let values = self.since_mark()?;
                 self.push(Node::Tuple(values))
             }
             0x85 => self.popped::<1>().and_then(|values| self.push(Node::Tuple(values))),
             0x86 => self.popped::<2>().and_then(|values| self.push(Node::Tuple(values))),
             0x87 => self.popped::<3>().and_then(|values| self.push(Node::Tuple(values))),
             b's' => self.popped::<2>().and_then(|entry| self.set_items(&entry)),
-            b'u' => self.to_mark().and_then(|entries| self.set_items(&entries)),
+            b'u' => self.since_mark().and_then(|entries| self.set_items(&entries)),
             b'a' => self.popped::<1>().and_then(|values| self.append(&values)),
-            b'e' => self.to_mark().and_then(|values| self.append(&values)),
+            b'e' => self.since_mark().and_then(|values| self.append(&values)),
             // BINPUT, LONG_BINPUT, MEMOIZE and what takes back.
             b'q' => self.number(1).and_then(|name| self.remember(name)),
             b'r' => self.number(4).and_then(|name| self.remember(name)),
