@@ -5,6 +5,7 @@
 //! input of the same name, with a remark, and given up where it has none.
 
 mod graph;
+mod second;
 mod workflow;
 
 use super::reading::Reading;
@@ -33,10 +34,11 @@ fn of_graph(graph: &Graph) -> Option<Recipe> {
     let sampler = *samplers.iter().find(begins).or_else(|| samplers.first())?;
     let mut walk = Walk { reading: Reading::default() };
     walk.reading.recipe.program = Some("ComfyUI".to_owned());
-    for other in samplers.iter().filter(|other| other.id() != sampler.id()) {
-        walk.reading.remark(other.class(), other.id(), "one sampler is followed, and this is another");
-    }
     walk.sampler(&sampler);
+    let second = walk.second_pass(graph, &sampler);
+    for other in samplers.iter().filter(|other| other.id() != sampler.id() && Some(other.id()) != second) {
+        walk.reading.remark(other.class(), other.id(), "two samplers in a row are followed, and this is another");
+    }
     let decoder = graph.nodes().find(|node| node.class().starts_with("VAEDecode"));
     if let Some(name) = decoder.and_then(|node| node.link("vae")).and_then(|vae| vae.text("vae_name")) {
         walk.reading.set("VAE", &Resource::named(&name).name);

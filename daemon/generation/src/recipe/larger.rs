@@ -85,6 +85,7 @@ impl Reading {
                 _ => {
                     let given = format!("{}x{}", size.0, size.1);
                     self.remark("Hires resize", &given, "pictures are enlarged in proportion only");
+                    self.recipe.strength = None;
                     return;
                 }
             };

@@ -1,7 +1,7 @@
 //! Graphs as ComfyUI writes them into pictures, and graphs that lead nowhere.
 
 use super::*;
-use paintbox_domain::generation::{Sampler, Schedule};
+use paintbox_domain::generation::{HiresUpscaler, LatentScaling, Sampler, Schedule};
 use serde_json::json;
 
 fn fields(recipe: &Recipe) -> Vec<&str> {
@@ -62,16 +62,65 @@ fn files_that_are_loaded_apart_are_read() {
     assert_eq!((recipe.clip_skip, fields(&recipe)), (Some(2), vec![]), "{:?}", recipe.remarks);
 }
 
-#[test]
-fn the_first_of_several_passes_is_followed() {
+/// The usual graph, and a second sampler over its latents, which `upscale` enlarges.
+fn twice(upscale: &[(&str, Value)]) -> Value {
     let mut graph = usual();
     graph["1"] = json!({"class_type": "KSampler", "inputs": {"seed": 1, "steps": 5, "cfg": 2, "sampler_name": "euler",
-        "scheduler": "normal", "denoise": 0.5, "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0],
+        "scheduler": "normal", "denoise": 0.5, "model": ["4", 0], "positive": ["6", 0], "negative": ["30", 0],
         "latent_image": ["2", 0]}});
-    graph["2"] = json!({"class_type": "LatentUpscale", "inputs": {"samples": ["3", 0], "width": 1024, "height": 1024}});
-    let recipe = recipe(&graph).unwrap();
-    assert_eq!((recipe.steps, recipe.width), (Some(20), Some(512)));
-    assert_eq!(fields(&recipe), ["KSampler"]);
+    graph["30"] = json!({"class_type": "CLIPTextEncode", "inputs": {"text": "grey", "clip": ["12", 0]}});
+    for (id, node) in upscale {
+        graph[*id] = node.clone();
+    }
+    graph
+}
+
+#[test]
+fn a_sampler_behind_another_is_a_second_pass() {
+    let latent = json!({"class_type": "LatentUpscaleBy", "inputs": {"samples": ["3", 0], "scale_by": 1.5,
+        "upscale_method": "nearest-exact"}});
+    let recipe = recipe(&twice(&[("2", latent)])).unwrap();
+    assert_eq!((recipe.steps, recipe.width, recipe.strength), (Some(20), Some(512), None));
+    let hires = recipe.hires.as_ref().unwrap();
+    assert_eq!((hires.scale, hires.steps, hires.strength), (Some(1.5), Some(5), Some(0.5)));
+    assert_eq!((hires.sampler, hires.schedule), (Some(Sampler::Euler), Some(Schedule::Normal)));
+    assert_eq!(hires.upscaler, Some(HiresUpscaler::Latents(LatentScaling::NearestExact)));
+    assert_eq!((hires.prompt.as_deref(), hires.negative_prompt.as_deref()), (None, Some("grey")));
+    assert_eq!(fields(&recipe), ["seed"], "it begins with another one");
+}
+
+#[test]
+fn a_second_pass_may_go_through_an_upscaler() {
+    let nodes = [
+        ("2", json!({"class_type": "VAEEncode", "inputs": {"pixels": ["33", 0], "vae": ["13", 0]}})),
+        (
+            "33",
+            json!({"class_type": "ImageScaleBy", "inputs": {"image": ["32", 0], "scale_by": 0.5,
+            "upscale_method": "lanczos"}}),
+        ),
+        (
+            "32",
+            json!({"class_type": "ImageUpscaleWithModel", "inputs": {"upscale_model": ["31", 0], "image": ["8", 0]}}),
+        ),
+        ("31", json!({"class_type": "UpscaleModelLoader", "inputs": {"model_name": "up/4x-UltraSharp.pth"}})),
+    ];
+    let hires = recipe(&twice(&nodes)).unwrap().hires.unwrap();
+    assert_eq!(hires.scale, Some(2.0));
+    assert_eq!(hires.upscaler.unwrap().network().unwrap().name, "4x-UltraSharp");
+}
+
+#[test]
+fn a_sampler_behind_what_is_not_understood_is_left_out() {
+    // Of another shape, and behind a node that nobody knows.
+    let stretched =
+        json!({"class_type": "LatentUpscale", "inputs": {"samples": ["3", 0], "width": 1024, "height": 1024}});
+    let unknown = json!({"class_type": "LatentSwirl", "inputs": {"samples": ["3", 0]}});
+    for (node, remark) in [(stretched, "Hires resize"), (unknown, "KSampler")] {
+        let recipe = recipe(&twice(&[("2", node)])).unwrap();
+        assert_eq!((recipe.steps, recipe.width, recipe.hires.is_none()), (Some(20), Some(512), true));
+        assert!(fields(&recipe).contains(&remark), "{:?}", recipe.remarks);
+        assert_eq!(recipe.strength, None, "it is the second pass'");
+    }
 }
 
 #[test]
