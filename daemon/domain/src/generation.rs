@@ -1,9 +1,11 @@
 //! A picture wanted, a picture made, and the port between the queue and the engine.
 
+mod cancellation;
 mod larger;
 mod names;
 mod noise;
 
+pub use cancellation::Cancellation;
 pub use larger::{Hires, HiresSettings, HiresUpscaler, LatentScaling, PixelScaling, Upscale, Upscaler};
 pub use noise::{NoiseProblem, NoiseSettings, NoiseSource};
 
@@ -440,8 +442,9 @@ pub struct PaintPreview {
 
 /// The running job's line back to its owner.
 pub trait Control {
-    /// Asked at least once a step; true means: stop and return [`crate::reason::CANCELLED`].
-    fn is_cancelled(&self) -> bool;
+    /// Asked all the time, between any two pieces of work; once it is wanted, the job stops and returns
+    /// [`crate::reason::CANCELLED`].
+    fn cancellation(&self) -> Cancellation;
     fn progress(&self, progress: Progress);
 
     /// Whether anybody wants to see now how the picture is coming on; asked at the end of each step.

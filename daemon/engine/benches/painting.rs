@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 
 use paintbox_domain::generation::{
-    Control, Generator, ModelFile, NoiseSettings, PaintRequest, Phase, Progress, Sampler,
+    Cancellation, Control, Generator, ModelFile, NoiseSettings, PaintRequest, Phase, Progress, Sampler,
 };
 use paintbox_domain::{Failure, Sha256};
 use paintbox_engine::{DeviceChoice, Engine, EngineOptions};
@@ -175,8 +175,8 @@ struct Watch {
 }
 
 impl Control for Watch {
-    fn is_cancelled(&self) -> bool {
-        false
+    fn cancellation(&self) -> Cancellation {
+        Cancellation::never()
     }
 
     fn progress(&self, progress: Progress) {

@@ -10,6 +10,7 @@ use crate::picture::Rgb;
 use crate::preview::{Previewer, load_taesd};
 use crate::settings;
 use crate::upscale::{Enlarger, enlarged, enlarged_size};
+use crate::tensor::interruption::Listening;
 use candle_core::Device;
 use paintbox_domain::generation::{
     Capabilities, Control, ControlNetFile, Generator, ModelFile, PaintRequest, PaintSettings, PaintedImage, Painting,
@@ -118,6 +119,7 @@ impl Engine {
     }
 
     fn try_paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, EngineError> {
+        let _listening = Listening::to(control.cancellation());
         let mut index = index(&request.model)?.with_text_encoders(&request.text_encoders)?;
         if let Some(vae) = &request.vae {
             index = index.with_vae(vae)?;
@@ -141,14 +143,13 @@ impl Engine {
                 self.controls.clear();
                 self.device.synchronize().map_err(EngineError::computing("freeing the last model"))?;
                 let merges = merges(&index, &request.loras)?;
-                Model::load(&index, blueprint, &merges, &self.device, &|| reporter.check())?
+                Model::load(&index, blueprint, &merges, &self.device)?
             }
         };
         let mut controls = std::mem::take(&mut self.controls);
         controls.retain(|(sha256, _)| plans.iter().any(|plan| plan.sha256 == *sha256));
         for plan in &plans {
             if controls.iter().all(|(sha256, _)| *sha256 != plan.sha256) {
-                reporter.check()?;
                 controls.push((plan.sha256, plan.load(&self.device)?));
             }
         }
@@ -211,6 +212,7 @@ impl Engine {
         upscale: &Upscale<ModelFile>,
         control: &dyn Control,
     ) -> Result<PaintedImage, EngineError> {
+        let _listening = Listening::to(control.cancellation());
         let small = Rgb::new("picture", image.width, image.height, image.rgb.clone())?;
         let scale = upscale.scale.map(settings::as_written);
         if let Some(scale) = scale {

@@ -1,5 +1,6 @@
 //! Everything that can go wrong between a request and a picture.
 
+use crate::tensor::interruption;
 use paintbox_domain::{Architecture, Classify, ErrorClass, ModelKind, reason};
 use paintbox_weights::stable_diffusion::{DimsError, NameError};
 use paintbox_weights::{AdapterError, HeaderError, InspectError, ScaleError, TorchError};
@@ -111,9 +112,9 @@ fn painted() -> String {
 }
 
 impl EngineError {
-    /// Wraps an error of candle with what was being computed.
+    /// Wraps an error of candle with what was being computed; where the computing was told to stop, that is the error.
     pub(crate) fn computing(doing: &'static str) -> impl Fn(candle_core::Error) -> Self {
-        move |source| Self::Compute { doing, source }
+        move |source| if interruption::is_noticed() { Self::Cancelled } else { Self::Compute { doing, source } }
     }
 }
 

@@ -84,29 +84,24 @@ impl Spoken {
 }
 
 impl Model {
-    /// Reads all weights. `between` is asked after each component and may stop the loading with its error.
+    /// Reads all weights.
     pub(crate) fn load(
         index: &Index,
         blueprint: Blueprint,
         merges: &Merges,
         device: &Device,
-        between: &dyn Fn() -> Result<(), EngineError>,
     ) -> Result<Self, EngineError> {
         let mut encoders = Vec::with_capacity(blueprint.texts.len());
         for text in &blueprint.texts {
             let vocabulary = text.vocabulary.load(text.shape.vocabulary)?;
-            between()?;
             let source = index.component(text.component, merges);
             let network = ClipText::load(&Weights::new(&source, device), &text.shape)?;
             encoders.push(Encoder { vocabulary, network });
         }
-        between()?;
         let source = index.component(Component::Unet, merges);
         let unet = Unet::load(&Weights::new(&source, device), &blueprint.unet)?;
-        between()?;
         let source = index.component(Component::Vae, merges);
         let vae = Vae::load(&Weights::new(&source, device), &blueprint.vae)?;
-        between()?;
         Ok(Self { blueprint, unet, vae, encoders, device: device.clone() })
     }
 

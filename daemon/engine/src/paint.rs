@@ -12,12 +12,13 @@ use crate::preview::Previewer;
 use crate::sample::{Levels, NoiseSchedule, PictureNoise, evaluations};
 use crate::settings::painted_steps;
 use crate::upscale::Enlarger;
+use crate::tensor::interruption;
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::{
     Control, ControlNetFile, PaintPreview, PaintRequest, PaintSettings, PaintedImage, Phase, Progress,
 };
 
-/// Says where the work is, and notices when nobody wants it any more.
+/// Says where the work is.
 pub(crate) struct Reporter<'a> {
     control: &'a dyn Control,
     total_steps: u32,
@@ -30,7 +31,7 @@ impl<'a> Reporter<'a> {
     }
 
     pub(crate) fn report(&self, phase: Phase, step: u32, image_index: u32) -> Result<(), EngineError> {
-        self.check()?;
+        interruption::check().map_err(EngineError::computing("going on"))?;
         let (total_steps, image_count) = (self.total_steps, self.image_count);
         self.control.progress(Progress { phase, step, total_steps, image_index, image_count });
         Ok(())
@@ -38,7 +39,7 @@ impl<'a> Reporter<'a> {
 
     /// That a picture is made larger, and how many of how many tiles are done.
     pub(crate) fn upscaling(&self, done: usize, tiles: usize, image_index: u32) -> Result<(), EngineError> {
-        self.check()?;
+        interruption::check().map_err(EngineError::computing("going on"))?;
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let (step, total_steps, image_count) = (count(done), count(tiles), self.image_count);
         self.control.progress(Progress { phase: Phase::Upscaling, step, total_steps, image_index, image_count });
@@ -60,10 +61,6 @@ impl<'a> Reporter<'a> {
             self.control.preview(PaintPreview { image_index, step, width, height, rgb: bytes });
         }
         Ok(())
-    }
-
-    pub(crate) fn check(&self) -> Result<(), EngineError> {
-        if self.control.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
     }
 }
 

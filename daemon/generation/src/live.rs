@@ -1,7 +1,7 @@
 //! What a running generation tells its watchers. The latest progress wins; the state is a row and is never lost.
 
 use paintbox_catalogue::GenerationRecord;
-use paintbox_domain::generation::{Control, PaintPreview, Progress};
+use paintbox_domain::generation::{Cancellation, Control, PaintPreview, Progress};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub enum GenerationEvent {
 /// The part of a generation that is not a row: its progress, its changes, the wish to cancel it.
 #[derive(Debug)]
 pub(crate) struct Live {
-    cancelled: AtomicBool,
+    cancelled: Arc<AtomicBool>,
     now: watch::Sender<Now>,
     preview: watch::Sender<Option<Arc<PaintPreview>>>,
     /// Somebody waits for a preview.
@@ -44,7 +44,7 @@ pub(crate) struct Now {
 impl Live {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            cancelled: AtomicBool::new(false),
+            cancelled: Arc::default(),
             now: watch::Sender::new(Now::default()),
             preview: watch::Sender::new(None),
             is_preview_wanted: AtomicBool::new(false),
@@ -85,8 +85,9 @@ impl Live {
 }
 
 impl Control for Live {
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst)
+    fn cancellation(&self) -> Cancellation {
+        let cancelled = self.cancelled.clone();
+        Cancellation::when(move || cancelled.load(Ordering::SeqCst))
     }
 
     fn progress(&self, progress: Progress) {

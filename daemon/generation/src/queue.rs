@@ -143,7 +143,7 @@ impl Generations {
         Ok(self.inner.catalogue.generations(query).await?)
     }
 
-    /// Stops a generation within one sampler step and returns it as it ended. One that has ended stays as it is.
+    /// Stops a generation within a layer of whichever network is at work and returns it as it ended. One that has ended stays as it is.
     ///
     /// # Errors
     /// When there is no such generation.

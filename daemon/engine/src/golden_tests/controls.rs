@@ -8,7 +8,9 @@ use crate::networks::Conditions;
 use crate::tensor::sinusoids;
 use crate::testing::{GoldenTensors, close, golden_json, listed_file, note, tiny_folder};
 use candle_core::{Device, Tensor};
-use paintbox_domain::generation::{Canny, ControlImage, ControlNetFile, Generator, ModelFile, PaintRequest, Sampler};
+use paintbox_domain::generation::{
+    Canny, ControlImage, ControlNetFile, Generator, LoraFile, ModelFile, PaintRequest, Sampler,
+};
 use paintbox_domain::{Sha256, reason};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -89,6 +91,39 @@ fn model(like: &str) -> (Vec<ModelFile>, tempfile::TempDir) {
     let root = tempfile::tempdir().unwrap();
     let [folder, _] = both_forms(&family, root.path());
     (folder, root)
+}
+
+/// A small model, and a ControlNet and a LoRA for it.
+pub(super) fn led_model() -> (Vec<ModelFile>, ControlNetFile, LoraFile, tempfile::TempDir) {
+    let controls: Vec<Controls> = golden_json("controls.json");
+    let (files, root) = model("sd1");
+    let control = controls[0].file(root.path(), "controlnet", "diffusers", grey());
+    (files, control, small_lora(root.path()), root)
+}
+
+/// A LoRA of rank 2 for two weights of the small model of 1.x.
+fn small_lora(root: &Path) -> LoraFile {
+    let family = Family::named("sd1");
+    let mut tensors = BTreeMap::new();
+    for (component, name, stem) in [
+        (
+            "unet",
+            "mid_block.attentions.0.transformer_blocks.0.attn1.to_q",
+            "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q",
+        ),
+        ("text_encoder", "text_model.encoder.layers.0.mlp.fc1", "lora_te_text_model_encoder_layers_0_mlp_fc1"),
+    ] {
+        let full = format!("{name}.weight");
+        let (_, shape, ..) = family.tensors[component].iter().find(|(name, ..)| *name == full).unwrap();
+        for (part, shape) in [("lora_down", vec![2, shape[1]]), ("lora_up", vec![shape[0], 2])] {
+            let values = weight("lora", &format!("{stem}.{part}"), &shape);
+            tensors.insert(format!("{stem}.{part}.weight"), (shape, values));
+        }
+    }
+    let path = root.join("small-lora.safetensors");
+    write(&path, &tensors);
+    let (name, sha256) = ("small".to_owned(), Sha256::from_bytes([9; 32]));
+    LoraFile { name, path, sha256, weight: 1.0, text_encoder_weight: 1.0 }
 }
 
 #[test]

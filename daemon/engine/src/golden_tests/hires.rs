@@ -5,8 +5,8 @@ use super::families::{Family, both_forms, named, weight, write};
 use super::{Listener, Silence, differences, engine, request};
 use crate::testing::{GoldenTensors, golden_json, note};
 use paintbox_domain::generation::{
-    Control, Generator, Hires, HiresUpscaler, ModelFile, PaintPreview, PaintRequest, PaintedImage, Phase, Progress,
-    Sampler, Upscale, Upscaler,
+    Cancellation, Control, Generator, Hires, HiresUpscaler, ModelFile, PaintPreview, PaintRequest, PaintedImage, Phase,
+    Progress, Sampler, Upscale, Upscaler,
 };
 use paintbox_domain::reason;
 use serde::Deserialize;
@@ -130,8 +130,8 @@ fn a_second_pass_paints_through_an_upscaler_and_counts_its_steps_on() {
 struct Onlooker(RefCell<Vec<PaintPreview>>);
 
 impl Control for Onlooker {
-    fn is_cancelled(&self) -> bool {
-        false
+    fn cancellation(&self) -> Cancellation {
+        Cancellation::never()
     }
     fn progress(&self, _progress: Progress) {}
     fn wants_preview(&self) -> bool {

@@ -24,7 +24,7 @@ fn lantern(name: &str) -> EmbeddingFile {
 fn a_word_of_a_prompt_is_what_its_file_says_in_every_form() {
     let index = index(&single_file()).unwrap();
     let blueprint = blueprint(&index).unwrap();
-    let model = Model::load(&index, blueprint, &Merges::default(), &Device::Cpu, &|| Ok(())).unwrap();
+    let model = Model::load(&index, blueprint, &Merges::default(), &Device::Cpu).unwrap();
     let said = |prompt: &str, files: &[EmbeddingFile]| -> (Tensor, Vec<usize>) {
         let lexicon = model.lexicon(files).unwrap();
         let evaluations = Evaluations { count: 1, before: None };

@@ -1,6 +1,7 @@
 //! How a network asks for its weights: by canonical name within a scope, with the shape that it expects.
 
 use crate::error::EngineError;
+use crate::tensor::interruption;
 use candle_core::{Device, Tensor};
 
 /// Where tensors come from.
@@ -37,6 +38,7 @@ impl<'a> Weights<'a> {
     /// A contiguous f32 tensor on the device. Casting happens before the upload: a GPU's memory pool rounds what is
     /// made on it up to powers of two, but takes what is uploaded as it is.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {
+        interruption::check().map_err(EngineError::computing("loading the model"))?;
         let tensor = self.source.read(&self.full_name(name), shape)?;
         if self.device.is_cpu() {
             return Ok(tensor);

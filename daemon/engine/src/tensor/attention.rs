@@ -1,7 +1,7 @@
 //! Scaled dot-product attention over heads that lie side by side: ours on the CPU, fused on Metal, in bands of query rows
 //! elsewhere.
 
-use super::{cpu, softmax};
+use super::{cpu, interruption, softmax};
 use candle_core::{D, Device, Result, Tensor};
 
 /// Largest score matrix that is held at once, in bytes.
@@ -12,6 +12,7 @@ const FUSED_WIDTHS: [usize; 7] = [32, 64, 72, 80, 96, 128, 256];
 
 /// Attention of `q` `[batch, queries, heads · width]` to `k` and `v` `[batch, keys, heads · width]`; the scale is 1/√width.
 pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+    interruption::check()?;
     if q.device().is_cpu() {
         return cpu::attention(q, k, v, heads, false);
     }
@@ -21,6 +22,7 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Res
 
 /// The same where a query sees no key behind its own place; for sequences short enough to hold all scores.
 pub(crate) fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+    interruption::check()?;
     if q.device().is_cpu() {
         return cpu::attention(q, k, v, heads, true);
     }
@@ -75,6 +77,7 @@ fn in_bands(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, score_bytes: usize) 
     }
     let mut bands = Vec::with_capacity(queries.div_ceil(band));
     for first in (0..queries).step_by(band) {
+        interruption::check()?;
         let rows = q.narrow(2, first, band.min(queries - first))?.contiguous()?;
         bands.push(softmax(&rows.matmul(&k)?)?.matmul(&v)?);
     }

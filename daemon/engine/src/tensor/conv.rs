@@ -4,7 +4,7 @@
 //! gibibytes and on Metal passes 2³² bytes into silently wrong pixels. Cutting the output rows into bands bounds
 //! that buffer and changes no arithmetic: each output pixel still sees the same products in the same order.
 
-use super::cpu;
+use super::{cpu, interruption};
 use candle_core::{Result, Tensor};
 
 /// Largest column buffer of one band, in bytes.
@@ -38,6 +38,7 @@ fn conv2d_within(x: &Tensor, kernel: &Tensor, padding: usize, stride: usize, col
     let padded = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
     let mut bands = Vec::with_capacity(out_height.div_ceil(band));
     for first in (0..out_height).step_by(band) {
+        interruption::check()?;
         let rows = band.min(out_height - first);
         let input = padded.narrow(2, first * stride, (rows - 1) * stride + kernel_height)?.contiguous()?;
         bands.push(input.conv2d(kernel, 0, stride, 1, 1)?);

@@ -1,7 +1,7 @@
 //! The layers that hold weights, each read from a [`Weights`] scope under its canonical name.
 
 use super::conv::conv2d;
-use super::{cpu, silu};
+use super::{cpu, interruption, silu};
 use crate::error::EngineError;
 use crate::load::Weights;
 use candle_core::{DType, Result, Tensor};
@@ -26,6 +26,7 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        interruption::check()?;
         if x.device().is_cpu() {
             return cpu::linear(x, self.0.weight(), self.0.bias());
         }
@@ -85,6 +86,7 @@ impl Conv2d {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        interruption::check()?;
         conv2d(x, &self.kernel, &self.bias, self.padding, self.stride)
     }
 }
@@ -113,6 +115,7 @@ impl GroupNorm {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        interruption::check()?;
         if x.device().is_cpu() {
             return cpu::group_norm(x, &self.scale, &self.shift, self.groups, self.eps, false);
         }
@@ -121,6 +124,7 @@ impl GroupNorm {
 
     /// Followed by `x · sigmoid(x)`, as nearly everywhere.
     pub(crate) fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
+        interruption::check()?;
         if x.device().is_cpu() {
             return cpu::group_norm(x, &self.scale, &self.shift, self.groups, self.eps, true);
         }
@@ -145,6 +149,7 @@ impl LayerNorm {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        interruption::check()?;
         debug_assert_eq!(x.dtype(), DType::F32, "networks compute in f32");
         if x.device().is_cpu() {
             return cpu::layer_norm(x, &self.scale, &self.shift, self.eps);

@@ -4,6 +4,7 @@ mod activate;
 mod attention;
 mod conv;
 mod cpu;
+pub(crate) mod interruption;
 mod layers;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -8,12 +8,13 @@ use crate::testing::{GoldenTensors, close, golden_json, largest_difference, note
 use crate::{DeviceChoice, Engine, EngineError, EngineOptions};
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::{
-    Control, Generator, ModelFile, PaintedImage, PixelScaling, Progress, Upscale, Upscaler,
+    Cancellation, Control, Generator, ModelFile, PaintedImage, PixelScaling, Progress, Upscale, Upscaler,
 };
 use paintbox_domain::reason;
 use serde::Deserialize;
-use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Deserialize)]
 struct Model {
@@ -95,15 +96,18 @@ fn tiles_that_see_as_far_as_the_network_make_the_picture_of_the_whole() {
     }
 }
 
-/// Says yes from the third question on.
-struct Impatient(Cell<i32>);
+/// Wants nothing any more once a tile is done.
+#[derive(Default)]
+struct Impatient(Arc<AtomicBool>);
 
 impl Control for Impatient {
-    fn is_cancelled(&self) -> bool {
-        self.0.set(self.0.get() + 1);
-        self.0.get() > 2
+    fn cancellation(&self) -> Cancellation {
+        let wanted = self.0.clone();
+        Cancellation::when(move || wanted.load(Ordering::Relaxed))
     }
-    fn progress(&self, _progress: Progress) {}
+    fn progress(&self, progress: Progress) {
+        self.0.fetch_or(progress.step > 0, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -115,7 +119,15 @@ fn the_engine_enlarges_until_nobody_wants_it() {
             PaintedImage { seed: 7, width: width as u32, height: height as u32, rgb: bytes }
         };
         let by = |scale| Upscale { upscaler: Upscaler::Network(file.clone()), scale };
-        let patient = || Impatient(Cell::new(-1000));
+        /// Nobody wants it to stop.
+        struct Patient;
+        impl Control for Patient {
+            fn cancellation(&self) -> Cancellation {
+                Cancellation::never()
+            }
+            fn progress(&self, _progress: Progress) {}
+        }
+        let patient = || Patient;
         let small = image(40, 24);
         // As the network does, less, more than it does at once, and as much as it does three times.
         for (scale, size) in [(None, (80, 48)), (Some(1.5), (60, 36)), (Some(3.0), (120, 72)), (Some(8.0), (320, 192))]
@@ -131,7 +143,7 @@ fn the_engine_enlarges_until_nobody_wants_it() {
             assert_eq!((large.width, large.height), (80, 48), "{scaling}");
         }
         // Two tiles of 576 pixels: the second is not begun.
-        let failure = engine.upscale(&image(600, 8), &by(None), &Impatient(Cell::new(0))).unwrap_err();
+        let failure = engine.upscale(&image(600, 8), &by(None), &Impatient::default()).unwrap_err();
         assert_eq!(failure.reason, reason::CANCELLED);
         let short = PaintedImage { width: 41, ..small.clone() };
         let wrong =
@@ -140,7 +152,8 @@ fn the_engine_enlarges_until_nobody_wants_it() {
             let failure = engine.upscale(image, &upscale, &patient()).unwrap_err();
             assert_eq!(failure.reason, reason::UNSUPPORTED_SETTING);
         }
-        let options = EngineOptions { device: DeviceChoice::Cpu, memory_limit_bytes: 1000 };
+        let options =
+            EngineOptions { device: DeviceChoice::Cpu, memory_limit_bytes: 1000 };
         let failure = Engine::new(options).unwrap().upscale(&small, &by(None), &patient()).unwrap_err();
         assert_eq!(failure.reason, reason::OUT_OF_MEMORY);
     });

@@ -44,7 +44,7 @@ impl Generator for StepGenerator {
         for step in 1..=total_steps {
             // A step may wait for its permit for ever; the wish to cancel is seen all the same.
             loop {
-                if control.is_cancelled() {
+                if control.cancellation().is_wanted() {
                     return Err(Failure::new(ErrorClass::Cancelled, reason::CANCELLED, "cancelled"));
                 }
                 match self.permits.recv_timeout(Duration::from_millis(1)) {

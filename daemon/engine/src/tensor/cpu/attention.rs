@@ -4,6 +4,7 @@
 use super::exp::exp;
 use super::matmul::{Matrix, Size, Target, product};
 use super::{WORTH_A_THREAD, values, vectorized};
+use crate::tensor::interruption::{self, PIECE};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -54,12 +55,21 @@ impl CustomOp3 for Attention {
             self.attend(q, &k[from..][..keys * all], &v[from..][..keys * all], first, all, out);
         };
         let pictures = out.chunks_exact_mut((queries * all).max(1));
-        let lots: Vec<(usize, &mut [f32])> =
+        let mut lots: Vec<(usize, &mut [f32])> =
             pictures.flat_map(|out| out.chunks_mut((lot * all).max(1))).enumerate().collect();
+        let products = 2 * lot * keys * all;
         if queries * keys * all < WORTH_A_THREAD * 8 {
+            interruption::working(products * lots.len());
             lots.into_iter().for_each(work);
         } else {
-            lots.into_par_iter().for_each(work);
+            let at_once = (PIECE / products.max(1)).max(2 * rayon::current_num_threads());
+            while !lots.is_empty() {
+                interruption::check()?;
+                let rest = lots.split_off(at_once.min(lots.len()));
+                interruption::working(products * lots.len());
+                lots.into_par_iter().for_each(work);
+                lots = rest;
+            }
         }
         Ok((CpuStorage::F32(out), Shape::from((batch, queries, all))))
     }

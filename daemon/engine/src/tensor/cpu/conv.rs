@@ -3,6 +3,7 @@
 
 use super::matmul::{Matrix, Size, Target, product};
 use super::{WORTH_A_THREAD, values};
+use crate::tensor::interruption;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -122,6 +123,8 @@ impl CustomOp3 for Convolution {
         {
             for first in (0..geometry.out_height).step_by(rows) {
                 let band = rows.min(geometry.out_height - first) * geometry.out_width;
+                interruption::check()?;
+                interruption::working(outputs * depth * band);
                 let begin = first * geometry.out_width;
                 let alone = outputs * depth * band < WORTH_A_THREAD * 8;
                 let right = if geometry.is_a_product() {

@@ -1,8 +1,12 @@
 //! Matrix products over slices, and the linear layer.
 
 use super::{WORTH_A_THREAD, values};
+use crate::tensor::interruption::{self, PIECE};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use gemm::Parallelism;
+
+/// Rows of a linear layer that are always computed at once: with fewer, reading the weights takes longer than the products.
+const LEAST_ROWS: usize = 256;
 
 /// A matrix in a slice: where it begins, and how far apart neighbours lie.
 #[derive(Clone, Copy)]
@@ -120,10 +124,16 @@ impl Linear {
             Some(bias) => bias.repeat(rows),
             None => vec![0.0; rows * outputs],
         };
-        let size = Size { rows, depth: inputs, columns: outputs };
-        let into = Target { values: &mut out, down: outputs, add: bias.is_some() };
         let alone = rows * inputs * outputs < WORTH_A_THREAD * 8;
-        product(size, 1.0, Matrix::rows(x, inputs), Matrix::rows(weight, inputs).transposed(), into, alone);
+        let at_once = (PIECE / (inputs * outputs).max(1)).max(LEAST_ROWS);
+        let pieces = x.chunks((at_once * inputs).max(1)).zip(out.chunks_mut((at_once * outputs).max(1)));
+        for (x, out) in pieces {
+            let size = Size { rows: x.len() / inputs, depth: inputs, columns: outputs };
+            interruption::check()?;
+            interruption::working(x.len() * outputs);
+            let into = Target { values: out, down: outputs, add: bias.is_some() };
+            product(size, 1.0, Matrix::rows(x, inputs), Matrix::rows(weight, inputs).transposed(), into, alone);
+        }
         Ok((CpuStorage::F32(out), Shape::from_dims(&dims)))
     }
 }
