@@ -243,7 +243,8 @@ pub(crate) async fn carry_out(
     if session.json {
         let images = generation.images.iter().zip(&written);
         let images = images.map(|(image, path)| PictureJson::new(image, Some(path))).collect();
-        session.out.json(&GenerationLine::Done { generation: &generation.name, images })?;
+        let warnings = &generation.warnings;
+        session.out.json(&GenerationLine::Done { generation: &generation.name, images, warnings })?;
     } else {
         for (image, path) in generation.images.iter().zip(&written) {
             let v1::GeneratedImage { width, height, seed, .. } = image;

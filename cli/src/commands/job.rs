@@ -96,7 +96,8 @@ async fn watch(client: &Client, name: &str, session: &mut Session) -> Result<Exi
     };
     if session.json {
         let images = generation.images.iter().map(|image| PictureJson::new(image, None)).collect();
-        session.out.json(&GenerationLine::Done { generation: &generation.name, images })?;
+        let warnings = &generation.warnings;
+        session.out.json(&GenerationLine::Done { generation: &generation.name, images, warnings })?;
         return Ok(Exit::Done);
     }
     for line in page(&Job::Generation(Box::new(generation)), session) {
@@ -127,6 +128,9 @@ fn page(job: &Job, session: &Session) -> Vec<String> {
                     "progress",
                     if *total_steps > 0 { format!("{phase}, step {step} of {total_steps}") } else { phase },
                 );
+            }
+            for warning in &generation.warnings {
+                fact("noticed", sanitize::line(warning));
             }
             for image in &generation.images {
                 let v1::GeneratedImage { asset, seed, width, height, .. } = image;

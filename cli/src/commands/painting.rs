@@ -5,6 +5,7 @@ use crate::commands::sync_run::{is_terminal, unexplained};
 use crate::error::{CliError, Failure};
 use crate::render::json::GenerationLine;
 use crate::render::progress::{Measure, Progress};
+use crate::render::sanitize;
 use crate::session::Session;
 use paintbox_proto::v1;
 use paintbox_proto::v1::generation_event::Event;
@@ -48,7 +49,12 @@ pub(crate) async fn follow(
     }
     progress.clear();
     match last {
-        Some(generation) if is_terminal(&generation.state) => ended(generation),
+        Some(generation) if is_terminal(&generation.state) => {
+            for warning in &generation.warnings {
+                session.note(&sanitize::line(warning))?;
+            }
+            ended(generation)
+        }
         _ => Err(CliError::AnswerCutShort { doing: DOING }),
     }
 }

@@ -126,7 +126,7 @@ pub(crate) enum SyncLine<'a> {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum GenerationLine<'a> {
     Progress { phase: &'a str, step: u32, total_steps: u32, image: u32, image_count: u32, generation: &'a str },
-    Done { generation: &'a str, images: Vec<PictureJson<'a>> },
+    Done { generation: &'a str, images: Vec<PictureJson<'a>>, warnings: &'a [String] },
 }
 
 #[derive(Serialize)]

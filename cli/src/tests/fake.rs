@@ -497,6 +497,7 @@ fn generation(state: &str, images: u32) -> v1::Generation {
         state: state.into(),
         spec: Some(spec),
         images: (0..images).map(image).collect(),
+        warnings: if state == "succeeded" { vec!["the network\x1b[0m computed twice".into()] } else { Vec::new() },
         create_time: time(-60),
         ..Default::default()
     }

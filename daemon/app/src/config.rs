@@ -5,6 +5,7 @@ use crate::home::Home;
 use paintbox_catalogue::CatalogueCare;
 use paintbox_domain::Secret;
 use paintbox_domain::follow::FollowPolicy;
+use paintbox_engine::{EngineOptions, FullPrecision};
 use paintbox_sync::{Care, DownloadLimits};
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -16,6 +17,8 @@ const DEFAULT_INTERVAL_MINUTES: u32 = 60;
 /// CivitAI's caches hold an answer for five minutes, so a shorter interval asks for the same bytes again.
 const SHORTEST_INTERVAL_MINUTES: u32 = 15;
 const DEFAULT_QUEUE_LENGTH: u32 = 200;
+/// Long enough for thinking about the next prompt.
+const DEFAULT_KEEP_WARM_MINUTES: u32 = 15;
 /// Enough for a system to go on with while somebody makes room.
 const DEFAULT_KEPT_FREE_BYTES: u64 = 1 << 30;
 
@@ -129,6 +132,18 @@ struct SyncTable {
 #[serde(default, deny_unknown_fields)]
 struct GenerationTable {
     max_queued: Option<u32>,
+    /// 0: as soon as nothing is queued.
+    keep_warm_minutes: Option<u32>,
+    memory_limit_bytes: Option<u64>,
+    full_precision: Vec<FullyPrecise>,
+}
+
+/// Networks that compute in f32 wherever they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FullyPrecise {
+    TextEncoders,
+    Unet,
 }
 
 /// Everything resolved: what the parts are built from.
@@ -157,6 +172,9 @@ pub(crate) struct Config {
     /// None: only when asked.
     pub(crate) sync_interval: Option<Duration>,
     pub(crate) max_queued: u32,
+    /// How long a model stays in memory when nothing is queued.
+    pub(crate) keep_warm: Duration,
+    pub(crate) engine: EngineOptions,
 }
 
 impl Config {
@@ -193,6 +211,17 @@ impl Config {
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
             max_queued: file.generation.max_queued.unwrap_or(DEFAULT_QUEUE_LENGTH).max(1),
+            keep_warm: Duration::from_secs(
+                u64::from(file.generation.keep_warm_minutes.unwrap_or(DEFAULT_KEEP_WARM_MINUTES)) * 60,
+            ),
+            engine: EngineOptions {
+                memory_limit_bytes: file.generation.memory_limit_bytes,
+                full_precision: FullPrecision {
+                    text_encoders: file.generation.full_precision.contains(&FullyPrecise::TextEncoders),
+                    unet: file.generation.full_precision.contains(&FullyPrecise::Unet),
+                },
+                ..EngineOptions::default()
+            },
             home,
         })
     }
@@ -247,7 +276,12 @@ impl Config {
                 "backups         {backups} daily ones of the catalogue, {backup_limit_bytes} bytes together"
             ),
         };
-        let _ = write!(text, "queue           at most {} generations", self.max_queued);
+        let _ = writeln!(text, "queue           at most {} generations", self.max_queued);
+        let _ = writeln!(text, "models          stay in memory for {} idle minutes", self.keep_warm.as_secs() / 60);
+        let _ = match self.engine.memory_limit_bytes {
+            Some(limit) => write!(text, "painting        takes at most {limit} bytes of memory"),
+            None => write!(text, "painting        takes at most the memory that is free"),
+        };
         text
     }
 }

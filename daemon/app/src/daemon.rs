@@ -11,7 +11,7 @@ use crate::keychain::Keychain;
 use crate::{home::Home, logging};
 use paintbox_catalogue::Catalogue;
 use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
-use paintbox_engine::{Engine, EngineOptions};
+use paintbox_engine::Engine;
 use paintbox_generation::{GenerationParts, Generations};
 use paintbox_hub::{HubConfig, Hubs, Webhook};
 use paintbox_rpc::{Api, CredentialStore, DaemonFacts, Socket};
@@ -105,13 +105,14 @@ async fn live(config: &Config) -> Result<(), StartError> {
     if taken_up > 0 {
         tracing::info!(downloads = taken_up, "downloads that were under way are in the queue again");
     }
-    let engine = Engine::new(EngineOptions::default()).map_err(|error| part(&error))?;
+    let engine = Engine::new(config.engine).map_err(|error| part(&error))?;
     let device = engine.device_name().to_owned();
     let generations = Generations::start(GenerationParts {
         catalogue: catalogue.clone(),
         store: store.clone(),
         generator: Box::new(engine),
         max_queued: config.max_queued,
+        keep_warm: Some(config.keep_warm),
     });
 
     let stop = CancellationToken::new();

@@ -415,6 +415,8 @@ pub struct Painting {
     /// Names of the textual inversions that the prompts said.
     pub embeddings: Vec<String>,
     pub images: Vec<PaintedImage>,
+    /// Sentences about what its owner should know, such as a network that had to compute more exactly than is usual.
+    pub warnings: Vec<String>,
 }
 
 /// Where a generation is. `step` counts finished sampler steps of the current image, 0 to `total_steps`; while an image is
@@ -488,4 +490,7 @@ pub trait Generator: Send {
     /// # Errors
     /// On bad files, settings that the model cannot do, or cancellation.
     fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure>;
+
+    /// Gives the memory of models back; the next painting reads again what it needs.
+    fn evict(&mut self);
 }

@@ -2,12 +2,14 @@
 
 use crate::device::{self, DeviceChoice};
 use crate::error::EngineError;
-use crate::load::{ControlNetPlan, blueprint, index, merges};
+use crate::load::{Blueprint, ControlNetPlan, Index, blueprint, index, merges};
 use crate::model::Model;
-use crate::networks::{ControlNet, TaesdDecoder};
+use crate::networks::TaesdDecoder;
 use crate::paint::{Course, Loaded, Reporter, paint};
 use crate::picture::Rgb;
+use crate::plan::{Machine, MemoryPlan, Needs};
 use crate::preview::{Previewer, load_taesd};
+use crate::residence::{FullPrecision, Precisions, Residence};
 use crate::settings;
 use crate::upscale::{Enlarger, enlarged, enlarged_size};
 use crate::tensor::interruption::Listening;
@@ -20,18 +22,13 @@ use paintbox_domain::{Failure, Sha256};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What an engine is started with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EngineOptions {
     pub device: DeviceChoice,
-    /// Pictures that are estimated to need more than this beside the model's weights are refused.
-    pub memory_limit_bytes: u64,
-}
-
-impl Default for EngineOptions {
-    /// The best device there is, and 16 GiB.
-    fn default() -> Self {
-        Self { device: DeviceChoice::Auto, memory_limit_bytes: 16 << 30 }
-    }
+    /// The most memory that networks and their work may take; what does not fit even one network at a time is refused.
+    /// `None`: what the machine has free when a painting begins.
+    pub memory_limit_bytes: Option<u64>,
+    pub full_precision: FullPrecision,
 }
 
 /// What decides whether the model in memory is the one that a request wants: the content of its files by name, and
@@ -64,26 +61,43 @@ impl Identity {
 pub struct Engine {
     device: Device,
     options: EngineOptions,
+    precisions: Precisions,
     warm: Option<(Identity, Model)>,
-    /// ControlNets of the model that is warm, by their content.
-    controls: Vec<(Sha256, ControlNet)>,
     /// The last upscaler, by its content.
     enlarger: Option<(Sha256, Enlarger)>,
     /// What decoded the last previews, by its content and the channels of its latents.
     taesd: Option<((Sha256, usize), TaesdDecoder)>,
+    #[cfg(test)]
+    fault: Option<(crate::residence::Part, f32)>,
+}
+
+/// A request with everything about it that headers tell.
+struct Prepared<'a> {
+    index: Index,
+    blueprint: Blueprint,
+    settings: PaintSettings,
+    /// Those that have any strength.
+    controls: Vec<&'a ControlNetFile>,
+    /// Of each of them.
+    control_plans: Vec<ControlNetPlan>,
+    needs: Needs,
 }
 
 impl Engine {
     /// # Errors
     /// [`EngineError::Device`] when the device was asked for by name and is not there.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
+        let device = options.device.open()?;
+        let precisions = Precisions::of(device.is_metal(), options.full_precision);
         Ok(Self {
-            device: options.device.open()?,
+            device,
             options,
+            precisions,
             warm: None,
-            controls: Vec::new(),
             enlarger: None,
             taesd: None,
+            #[cfg(test)]
+            fault: None,
         })
     }
 
@@ -93,18 +107,41 @@ impl Engine {
         device::name(&self.device)
     }
 
-    /// Whether a model is in memory.
+    /// Whether any network is in memory.
     #[must_use]
     pub fn is_warm(&self) -> bool {
-        self.warm.is_some()
+        self.warm.as_ref().is_some_and(|(_, model)| !model.residence.is_empty())
     }
 
-    /// Gives the model's memory back; the next painting loads again.
-    pub fn evict(&mut self) {
-        self.warm = None;
-        self.controls.clear();
-        self.enlarger = None;
-        self.taesd = None;
+    /// What a painting would take of memory, from headers alone.
+    ///
+    /// # Errors
+    /// As for the painting itself, before anything is read.
+    pub fn memory_plan(&self, request: &PaintRequest) -> Result<MemoryPlan, Failure> {
+        guarded(|| MemoryPlan::within(&self.prepared(request)?.needs, self.limit_bytes()))
+    }
+
+    /// What networks may take: what is free, and what they have already.
+    fn limit_bytes(&self) -> u64 {
+        let held = self.warm.as_ref().map_or(0, |(_, model)| model.residence.held_bytes());
+        self.options.memory_limit_bytes.unwrap_or_else(|| device::available_bytes(&self.device, held))
+    }
+
+    fn prepared<'a>(&self, request: &'a PaintRequest) -> Result<Prepared<'a>, EngineError> {
+        let mut index = index(&request.model)?.with_text_encoders(&request.text_encoders)?;
+        if let Some(vae) = &request.vae {
+            index = index.with_vae(vae)?;
+        }
+        let blueprint = blueprint(&index)?;
+        let settings = settings::resolve(request, &blueprint)?;
+        let controls: Vec<_> = request.controls.iter().filter(|control| control.strength != 0.0).collect();
+        let plans = controls.iter().map(|control| ControlNetPlan::new(control, &blueprint));
+        let control_plans: Vec<_> = plans.collect::<Result<_, _>>()?;
+        settings::check_controls(request)?;
+        let machine = Machine { is_gpu: !self.device.is_cpu(), threads: rayon::current_num_threads() };
+        let parameters = index.parameters();
+        let needs = Needs::of(&blueprint, &parameters, self.precisions, &settings, request, &control_plans, machine);
+        Ok(Prepared { index, blueprint, settings, controls, control_plans, needs })
     }
 
     fn try_capabilities(model: &[ModelFile]) -> Result<Capabilities, EngineError> {
@@ -120,16 +157,9 @@ impl Engine {
 
     fn try_paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, EngineError> {
         let _listening = Listening::to(control.cancellation());
-        let mut index = index(&request.model)?.with_text_encoders(&request.text_encoders)?;
-        if let Some(vae) = &request.vae {
-            index = index.with_vae(vae)?;
-        }
-        let blueprint = blueprint(&index)?;
-        let settings = settings::resolve(request, &blueprint, self.options.memory_limit_bytes)?;
-        let asked: Vec<_> = request.controls.iter().filter(|control| control.strength != 0.0).collect();
-        let plans: Vec<_> =
-            asked.iter().map(|control| ControlNetPlan::new(control, &blueprint)).collect::<Result<_, _>>()?;
-        settings::check_controls(request, &plans, &blueprint, &settings, self.options.memory_limit_bytes)?;
+        let Prepared { index, blueprint, settings, controls, control_plans, needs } = self.prepared(request)?;
+        let limit_bytes = self.limit_bytes();
+        let plan = MemoryPlan::within(&needs, limit_bytes)?;
         let course = Course::of(&blueprint, &settings);
         let reporter = Reporter::new(control, course.steps(), request.count);
         reporter.report(Phase::Loading, 0, 0)?;
@@ -140,28 +170,33 @@ impl Engine {
             other => {
                 // The old model goes before the new one comes: two may not fit.
                 drop(other);
-                self.controls.clear();
                 self.device.synchronize().map_err(EngineError::computing("freeing the last model"))?;
                 let merges = merges(&index, &request.loras)?;
-                Model::load(&index, blueprint, &merges, &self.device)?
+                let residence = Residence::new(index, merges, self.device.clone(), self.precisions);
+                Model::new(blueprint, &self.device, residence)?
             }
         };
-        let mut controls = std::mem::take(&mut self.controls);
-        controls.retain(|(sha256, _)| plans.iter().any(|plan| plan.sha256 == *sha256));
-        for plan in &plans {
-            if controls.iter().all(|(sha256, _)| *sha256 != plan.sha256) {
-                controls.push((plan.sha256, plan.load(&self.device)?));
-            }
-        }
-        let led: Vec<_> = asked
-            .into_iter()
-            .filter_map(|file| Some((file, &controls.iter().find(|(sha256, _)| *sha256 == file.sha256)?.1)))
-            .collect();
-        let painted = self.paint_with(&model, &led, request, &settings, &course, &reporter);
+        #[cfg(test)]
+        model.residence.fail_in_half(self.fault);
+        model.residence.settle(plan.residency, &control_plans);
+        model.read_ahead(&control_plans)?;
+        let led: Vec<_> = controls.into_iter().zip(&control_plans).collect();
+        let painted = self.paint_with((&model, &led), request, &settings, &course, limit_bytes, &reporter);
+        let warnings = model.residence.take_warnings();
         self.warm = Some((identity, model));
-        self.controls = controls;
         let (images, embeddings) = painted?;
-        Ok(Painting { settings, embeddings, images })
+        Ok(Painting { settings, embeddings, images, warnings })
+    }
+}
+
+#[cfg(test)]
+impl Engine {
+    /// An engine that believes to compute in half precision, and whose part then says `fault` everywhere.
+    pub(crate) fn failing_in_half(mut self, fault: (crate::residence::Part, f32)) -> Self {
+        let half = device::Precision::Half;
+        self.precisions = Precisions { text_encoders: half, unet: half };
+        self.fault = Some(fault);
+        self
     }
 }
 
@@ -169,11 +204,11 @@ impl Engine {
     /// Paints with a model that is there and what else the request names.
     fn paint_with(
         &mut self,
-        model: &Model,
-        controls: &[(&ControlNetFile, &ControlNet)],
+        (model, controls): (&Model, &[(&ControlNetFile, &ControlNetPlan)]),
         request: &PaintRequest,
         settings: &PaintSettings,
         course: &Course,
+        limit_bytes: u64,
         reporter: &Reporter<'_>,
     ) -> Result<(Vec<PaintedImage>, Vec<String>), EngineError> {
         if let Some(file) = &request.taesd {
@@ -190,7 +225,7 @@ impl Engine {
             model,
             controls,
             enlarger: self.enlarger.as_ref().map(|(_, enlarger)| enlarger),
-            limit_bytes: self.options.memory_limit_bytes,
+            limit_bytes,
             previewer: Previewer::new(&model.blueprint, taesd, &self.device),
         };
         paint(loaded, request, settings, course, reporter)
@@ -220,7 +255,7 @@ impl Engine {
         }
         let reporter = Reporter::new(control, 0, 1);
         reporter.report(Phase::Loading, 0, 0)?;
-        let limit_bytes = self.options.memory_limit_bytes;
+        let limit_bytes = self.limit_bytes();
         let upscaler = upscale.upscaler.clone().try_map(|file| self.enlarger(&file))?;
         let size = enlarged_size(&small, &upscaler, scale);
         let made = enlarged(&small, &upscaler, size, limit_bytes, &|done, tiles| reporter.upscaling(done, tiles, 0))?;
@@ -246,6 +281,15 @@ impl Generator for Engine {
     fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure> {
         // While a painting runs the model is outside of `self`, so a panic leaves nothing half-done behind.
         guarded(|| self.try_paint(request, control))
+    }
+
+    fn evict(&mut self) {
+        self.warm = None;
+        self.enlarger = None;
+        self.taesd = None;
+        if let Err(error) = self.device.synchronize() {
+            tracing::warn!(%error, "the device did not confirm that the model's memory is free");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything that can go wrong between a request and a picture.
 
 use crate::tensor::interruption;
+use paintbox_domain::generation::Phase;
 use paintbox_domain::{Architecture, Classify, ErrorClass, ModelKind, reason};
 use paintbox_weights::stable_diffusion::{DimsError, NameError};
 use paintbox_weights::{AdapterError, HeaderError, InspectError, ScaleError, TorchError};
@@ -92,10 +93,12 @@ pub enum EngineError {
     /// A setting outside of what can be done at all.
     #[error("{setting} is {given}, but must be {wanted}")]
     Setting { setting: &'static str, given: String, wanted: String },
+    /// Even with one network in memory at a time; the fullest phase decides.
     #[error(
-        "a picture of {width}×{height} pixels needs about {needed_bytes} bytes of memory; {limit_bytes} are allowed"
+        "a picture of {width}×{height} pixels needs {needed_bytes} bytes of memory while it is {}, {weights_bytes} \
+         of them for weights; {limit_bytes} are there", phase.as_str().replace('_', " ")
     )]
-    TooLarge { width: u32, height: u32, needed_bytes: u64, limit_bytes: u64 },
+    TooLarge { width: u32, height: u32, phase: Phase, weights_bytes: u64, needed_bytes: u64, limit_bytes: u64 },
     #[error("{stage} gave values that are not numbers at step {step}")]
     NotFinite { stage: &'static str, step: u32 },
     #[error("{doing} failed")]
@@ -220,7 +223,9 @@ impl Classify for EngineError {
             Self::ControlMismatch { .. } => {
                 Some("ControlNets fit models of their own family: one for SD 1, 2 or XL".to_owned())
             }
-            Self::TooLarge { .. } => Some("ask for a smaller picture".to_owned()),
+            Self::TooLarge { .. } => {
+                Some("ask for a smaller picture, close other programs, or raise `memory_limit_bytes`".to_owned())
+            }
             Self::NotFinite { .. } => Some("a lower guidance scale or another sampler may help".to_owned()),
             Self::Inspect { source, .. } => source.hint(),
             Self::Header { source, .. } => source.hint(),
@@ -337,9 +342,11 @@ impl Classify for EngineError {
             Self::Setting { setting, given, wanted } => {
                 vec![("setting", (*setting).to_owned()), ("given", given.clone()), ("wanted", wanted.clone())]
             }
-            Self::TooLarge { width, height, needed_bytes, limit_bytes } => vec![
+            Self::TooLarge { width, height, phase, weights_bytes, needed_bytes, limit_bytes } => vec![
                 ("width", width.to_string()),
                 ("height", height.to_string()),
+                ("phase", phase.to_string()),
+                ("weights_bytes", weights_bytes.to_string()),
                 ("needed_bytes", needed_bytes.to_string()),
                 ("limit_bytes", limit_bytes.to_string()),
             ],

@@ -20,6 +20,7 @@ pub(crate) mod families;
 mod fp8;
 mod hires;
 mod inpainting;
+mod memory;
 mod vae;
 mod words;
 mod xl_lora;

@@ -1,13 +1,16 @@
-//! A model in memory: blueprint, vocabularies and networks.
+//! A model that is painted with: blueprint, vocabularies, and the networks that are in memory.
 
 use crate::error::EngineError;
-use crate::load::{AddedSizes, Blueprint, Component, Embedding, Index, Merges, Weights, embeddings};
+use crate::load::{AddedSizes, Blueprint, ControlNetPlan, Embedding, embeddings};
 use crate::networks::{ClipText, Conditions, Layers, Replaced, Unet, Vae};
+use crate::plan::Residency;
+use crate::residence::{Part, Residence};
 use crate::tensor::sinusoids;
 use crate::text::{Chunk, Dictionary, Evaluations, Vocabulary, chunks, compose, empty_chunk, schedule};
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::EmbeddingFile;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Most rows of tokens of all texts that a prompt is made of; far beyond what anybody writes, and a bound on what a prompt
 /// can cost.
@@ -16,21 +19,14 @@ const MAX_ROWS: usize = 512;
 const LIKED: f64 = 6.0;
 const DISLIKED: f64 = 2.5;
 
-/// A text encoder with its tokenizer.
-#[derive(Debug)]
-struct Encoder {
-    vocabulary: Vocabulary,
-    network: ClipText,
-}
-
-/// A loaded model.
+/// A model that is painted with.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) blueprint: Blueprint,
-    pub(crate) unet: Unet,
-    pub(crate) vae: Vae,
-    encoders: Vec<Encoder>,
     pub(crate) device: Device,
+    pub(crate) residence: Residence,
+    /// Of each text encoder.
+    vocabularies: Vec<Vocabulary>,
 }
 
 /// The words that a painting's prompts may say beyond the model's own.
@@ -84,32 +80,42 @@ impl Spoken {
 }
 
 impl Model {
-    /// Reads all weights.
-    pub(crate) fn load(
-        index: &Index,
-        blueprint: Blueprint,
-        merges: &Merges,
-        device: &Device,
-    ) -> Result<Self, EngineError> {
-        let mut encoders = Vec::with_capacity(blueprint.texts.len());
-        for text in &blueprint.texts {
-            let vocabulary = text.vocabulary.load(text.shape.vocabulary)?;
-            let source = index.component(text.component, merges);
-            let network = ClipText::load(&Weights::new(&source, device), &text.shape)?;
-            encoders.push(Encoder { vocabulary, network });
+    /// Reads vocabularies; networks are read when they are asked for.
+    pub(crate) fn new(blueprint: Blueprint, device: &Device, residence: Residence) -> Result<Self, EngineError> {
+        let vocabularies = blueprint.texts.iter().map(|text| text.vocabulary.load(text.shape.vocabulary));
+        Ok(Self { vocabularies: vocabularies.collect::<Result<_, _>>()?, blueprint, device: device.clone(), residence })
+    }
+
+    /// Reads all networks that the plan has room for beside each other, from the text encoders on.
+    pub(crate) fn read_ahead(&self, controls: &[ControlNetPlan]) -> Result<(), EngineError> {
+        self.text_encoders()?;
+        if self.residence.residency() == Residency::Together {
+            self.unet()?;
+            for plan in controls {
+                self.residence.control_net(plan)?;
+            }
+            self.vae()?;
         }
-        let source = index.component(Component::Unet, merges);
-        let unet = Unet::load(&Weights::new(&source, device), &blueprint.unet)?;
-        let source = index.component(Component::Vae, merges);
-        let vae = Vae::load(&Weights::new(&source, device), &blueprint.vae)?;
-        Ok(Self { blueprint, unet, vae, encoders, device: device.clone() })
+        Ok(())
+    }
+
+    fn text_encoders(&self) -> Result<Arc<Vec<ClipText>>, EngineError> {
+        self.residence.text_encoders(&self.blueprint)
+    }
+
+    pub(crate) fn unet(&self) -> Result<Arc<Unet>, EngineError> {
+        self.residence.unet(&self.blueprint)
+    }
+
+    pub(crate) fn vae(&self) -> Result<Arc<Vae>, EngineError> {
+        self.residence.vae(&self.blueprint)
     }
 
     /// Reads what prompts may say beside the model's own words.
     pub(crate) fn lexicon(&self, files: &[EmbeddingFile]) -> Result<Lexicon, EngineError> {
         let words = embeddings(files, &self.blueprint)?;
         let named = || words.iter().map(|word| (word.name.as_str(), word.vectors));
-        let dictionaries = self.encoders.iter().map(|encoder| Dictionary::new(named(), &encoder.vocabulary));
+        let dictionaries = self.vocabularies.iter().map(|vocabulary| Dictionary::new(named(), vocabulary));
         Ok(Lexicon { dictionaries: dictionaries.collect::<Result<_, _>>()?, words })
     }
 
@@ -135,17 +141,31 @@ impl Model {
             numbers.push(number);
         }
         let silent = wording.negative && self.blueprint.zero_negative && texts.iter().all(|(text, _)| text.is_empty());
-        let chunks: Vec<Vec<Vec<Chunk>>> = self
-            .encoders
-            .iter()
-            .zip(&wording.lexicon.dictionaries)
-            .map(|(encoder, dictionary)| texts.iter().map(|(text, _)| encoder.chunks(text, dictionary, rows)).collect())
+        let towers = self.vocabularies.iter().zip(&self.blueprint.texts).zip(&wording.lexicon.dictionaries);
+        let chunks: Vec<Vec<Vec<Chunk>>> = towers
+            .map(|((vocabulary, tower), dictionary)| {
+                let positions = tower.shape.positions;
+                texts.iter().map(|(text, _)| counted_chunks(text, vocabulary, dictionary, positions, rows)).collect()
+            })
             .collect::<Result<_, _>>()?;
         let words = chunks.iter().flatten().flatten().flat_map(|chunk| &chunk.added);
         let words = words.map(|(_, added)| added.number).collect();
         let counts: Vec<f64> = texts.iter().map(|(_, count)| *count as f64).collect();
+        let encoded = self.residence.soundly(Part::TextEncoders, 0, || {
+            let networks = self.text_encoders()?;
+            let (context, pooled) =
+                self.encode(&networks, &chunks, &counts, wording).map_err(EngineError::computing(ENCODING))?;
+            Ok([context].into_iter().chain(pooled).collect())
+        });
+        let mut encoded = encoded?.into_iter();
         let said = || -> candle_core::Result<Spoken> {
-            let (context, pooled) = self.encode(&chunks, &counts, wording, silent)?;
+            let heard = |states: Option<Tensor>| match states {
+                Some(states) if silent => states.zeros_like().map(Some),
+                states => Ok(states),
+            };
+            let (Some(context), pooled) = (heard(encoded.next())?, heard(encoded.next())?) else {
+                candle_core::bail!("the text encoders said nothing");
+            };
             let conditions = |number: usize| -> candle_core::Result<Conditions> {
                 let pooled = pooled.as_ref().map(|pooled| pooled.narrow(0, number, 1)).transpose()?;
                 let added = pooled.map(|pooled| self.added(&pooled, wording)).transpose()?.flatten();
@@ -154,25 +174,26 @@ impl Model {
             let texts = entries.iter().zip(numbers).map(|((end, _), number)| Ok((*end, conditions(number)?)));
             Ok(Spoken { weight, words, texts: texts.collect::<candle_core::Result<_>>()? })
         };
-        said().map_err(EngineError::computing("encoding the prompt"))
+        said().map_err(EngineError::computing(ENCODING))
     }
 
     /// The states `[texts, tokens, width]` of all encoders side by side, and what the last makes of each text as a whole.
     fn encode(
         &self,
+        networks: &[ClipText],
         chunks: &[Vec<Vec<Chunk>>],
         counts: &[f64],
         wording: Wording<'_>,
-        silent: bool,
     ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
         // Texts that change are of one length, and vocabularies may cut them differently.
         let longest = chunks.iter().flatten().map(Vec::len).max().unwrap_or(1);
         let mut contexts = Vec::with_capacity(chunks.len());
         let mut pooled = None;
-        let towers = self.encoders.iter().zip(&self.blueprint.texts).zip(chunks);
-        for (tower, ((encoder, text), chunks)) in towers.enumerate() {
+        let encoders = networks.iter().zip(&self.vocabularies);
+        let encoders = encoders.map(|(network, vocabulary)| Encoder { network, vocabulary });
+        for (tower, ((encoder, text), chunks)) in encoders.zip(&self.blueprint.texts).zip(chunks).enumerate() {
             let layers = text.layers(wording.clip_skip);
-            let empty = encoder.empty_chunk();
+            let empty = empty_chunk(encoder.vocabulary, text.shape.positions);
             let mut states = Vec::with_capacity(longest);
             for at in 0..longest {
                 let rows: Vec<&Chunk> = chunks.iter().map(|chunks| chunks.get(at).unwrap_or(&empty)).collect();
@@ -186,11 +207,7 @@ impl Model {
             }
             contexts.push(Tensor::cat(&states, 1)?);
         }
-        let context = Tensor::cat(&contexts, 2)?.contiguous()?;
-        if silent {
-            return Ok((context.zeros_like()?, pooled.map(|pooled| pooled.zeros_like()).transpose()?));
-        }
-        Ok((context, pooled))
+        Ok((Tensor::cat(&contexts, 2)?.contiguous()?, pooled))
     }
 
     /// The pooled prompt and the sinusoids of sizes, `[1, width]`.
@@ -210,24 +227,35 @@ impl Model {
     }
 }
 
-impl Encoder {
-    fn chunks(&self, text: &str, dictionary: &Dictionary, rows: &mut usize) -> Result<Vec<Chunk>, EngineError> {
-        let chunks = chunks(text, &self.vocabulary, dictionary, self.network.shape().positions)?;
-        *rows += chunks.len();
-        if *rows > MAX_ROWS {
-            return Err(EngineError::Setting {
-                setting: "prompt",
-                given: format!("{rows} rows of tokens or more"),
-                wanted: format!("at most {MAX_ROWS} in all that it says over time"),
-            });
-        }
-        Ok(chunks)
-    }
+const ENCODING: &str = "encoding the prompt";
 
-    fn empty_chunk(&self) -> Chunk {
-        empty_chunk(&self.vocabulary, self.network.shape().positions)
+/// A text's chunks, which count towards what all of a prompt may be made of.
+fn counted_chunks(
+    text: &str,
+    vocabulary: &Vocabulary,
+    dictionary: &Dictionary,
+    positions: usize,
+    rows: &mut usize,
+) -> Result<Vec<Chunk>, EngineError> {
+    let chunks = chunks(text, vocabulary, dictionary, positions)?;
+    *rows += chunks.len();
+    if *rows > MAX_ROWS {
+        return Err(EngineError::Setting {
+            setting: "prompt",
+            given: format!("{rows} rows of tokens or more"),
+            wanted: format!("at most {MAX_ROWS} in all that it says over time"),
+        });
     }
+    Ok(chunks)
+}
 
+/// A text encoder with its tokenizer.
+struct Encoder<'a> {
+    network: &'a ClipText,
+    vocabulary: &'a Vocabulary,
+}
+
+impl Encoder<'_> {
     /// The weighted states of one chunk of every text, and the texts as a whole. `words` has the vectors of added words.
     fn encode<'w>(
         &self,

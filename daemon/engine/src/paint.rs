@@ -3,16 +3,16 @@
 use crate::error::EngineError;
 use crate::guidance::Words;
 use crate::hires::{self, Second};
-use crate::load::Blueprint;
+use crate::load::{Blueprint, ControlNetPlan};
 use crate::model::Model;
-use crate::networks::ControlNet;
 use crate::pass::{Pass, Task};
 use crate::picture::Rgb;
+use crate::plan::Residency;
 use crate::preview::Previewer;
 use crate::sample::{Levels, NoiseSchedule, PictureNoise, evaluations};
 use crate::settings::painted_steps;
-use crate::upscale::Enlarger;
 use crate::tensor::interruption;
+use crate::upscale::Enlarger;
 use candle_core::{Device, Tensor};
 use paintbox_domain::generation::{
     Control, ControlNetFile, PaintPreview, PaintRequest, PaintSettings, PaintedImage, Phase, Progress,
@@ -89,12 +89,12 @@ impl Course {
     }
 }
 
-/// What is painted with, in memory.
+/// What is painted with.
 #[derive(Clone, Copy)]
 pub(crate) struct Loaded<'a> {
     pub(crate) model: &'a Model,
     /// Those of the request that lead anything.
-    pub(crate) controls: &'a [(&'a ControlNetFile, &'a ControlNet)],
+    pub(crate) controls: &'a [(&'a ControlNetFile, &'a ControlNetPlan)],
     /// What a second pass enlarges by, if that is a network.
     pub(crate) enlarger: Option<&'a Enlarger>,
     pub(crate) limit_bytes: u64,
@@ -113,21 +113,22 @@ pub(crate) fn paint(
     reporter.report(Phase::EncodingPrompt, 0, 0)?;
     let mut first = Pass::new(loaded, &first_task(request, settings, &course.first), reporter)?;
     let mut second = second(loaded, request, settings, course, reporter)?;
-    let images = (0..request.count)
-        .map(|index| {
-            let seed = request.noise.seed_of(request.seed, index);
-            let noise = || PictureNoise::of(request, index, model.blueprint.vae.factor());
-            let mut latents = first.run(&mut noise(), None, reporter, index)?;
-            if let Some(second) = &mut second {
-                let larger = second.enlarged(&latents, &|done, tiles| reporter.upscaling(done, tiles, index))?;
-                latents = second.pass.run(&mut noise(), Some(&larger), reporter, index)?;
-            }
-            reporter.report(Phase::Decoding, reporter.total_steps, index)?;
-            let painted = decode(model, &latents, reporter.total_steps)?;
-            let Rgb { width, height, bytes } = first.scene().finished(painted)?;
-            Ok(PaintedImage { seed, width: width as u32, height: height as u32, rgb: bytes })
-        })
-        .collect::<Result<_, _>>()?;
+    // Where networks take turns, the UNet makes room for the VAE once, and not for every image.
+    let ahead = if model.residence.residency() == Residency::InTurn { request.count } else { 0 };
+    let ahead = (0..ahead).map(|index| latents(request, model, &mut first, second.as_mut(), reporter, index));
+    let mut ahead = ahead.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let mut images = Vec::new();
+    for index in 0..request.count {
+        let painted = match ahead.next() {
+            Some(painted) => painted,
+            None => latents(request, model, &mut first, second.as_mut(), reporter, index)?,
+        };
+        reporter.report(Phase::Decoding, reporter.total_steps, index)?;
+        let painted = decode(model, &painted, reporter.total_steps)?;
+        let Rgb { width, height, bytes } = first.scene().finished(painted)?;
+        let seed = request.noise.seed_of(request.seed, index);
+        images.push(PaintedImage { seed, width: width as u32, height: height as u32, rgb: bytes });
+    }
     let mut embeddings = first.embeddings().to_vec();
     for name in second.iter().flat_map(|second| second.pass.embeddings()) {
         if !embeddings.contains(name) {
@@ -135,6 +136,22 @@ pub(crate) fn paint(
         }
     }
     Ok((images, embeddings))
+}
+
+/// The finished latents of one image.
+fn latents(
+    request: &PaintRequest,
+    model: &Model,
+    first: &mut Pass<'_>,
+    second: Option<&mut Second<'_>>,
+    reporter: &Reporter<'_>,
+    index: u32,
+) -> Result<Tensor, EngineError> {
+    let noise = || PictureNoise::of(request, index, model.blueprint.vae.factor());
+    let latents = first.run(&mut noise(), None, reporter, index)?;
+    let Some(second) = second else { return Ok(latents) };
+    let larger = second.enlarged(&latents, &|done, tiles| reporter.upscaling(done, tiles, index))?;
+    second.pass.run(&mut noise(), Some(&larger), reporter, index)
 }
 
 fn first_task<'a>(request: &'a PaintRequest, settings: &'a PaintSettings, levels: &'a Levels) -> Task<'a, 'a> {
@@ -179,8 +196,9 @@ pub(crate) fn finite(x: &Tensor, stage: &'static str, step: u32) -> Result<Vec<f
 /// Latents to a picture.
 pub(crate) fn decode(model: &Model, latents: &Tensor, step: u32) -> Result<Rgb, EngineError> {
     let (_, _, height, width) = latents.dims4().map_err(EngineError::computing("decoding the latents"))?;
+    let vae = model.vae()?;
     let decoded = (latents * (1.0 / model.blueprint.vae.scaling))
-        .and_then(|latents| model.vae.decode(&latents.to_device(&model.device)?))
+        .and_then(|latents| vae.decode(&latents.to_device(&model.device)?))
         .and_then(|image| image.to_device(&Device::Cpu)?.permute((0, 2, 3, 1))?.contiguous())
         .map_err(EngineError::computing("decoding the latents"))?;
     let values = finite(&decoded, "the VAE", step)?;

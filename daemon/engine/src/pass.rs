@@ -7,6 +7,7 @@ use crate::load::Inputs;
 use crate::model::Model;
 use crate::paint::{Loaded, Reporter, finite};
 use crate::preview::Previewer;
+use crate::residence::Part;
 use crate::sample::{Levels, NoiseLevel, PictureNoise, Randomness, StepContext, sample};
 use crate::scene::{Kept, Scene, Start};
 use candle_core::{Device, Tensor};
@@ -45,7 +46,7 @@ impl<'a> Pass<'a> {
             reporter.report(Phase::EncodingImage, 0, 0)?;
         }
         let scene = Scene::new(model, levels, settings, task.init)?;
-        let leads = loaded.controls.iter().map(|(file, net)| Lead::new(model, net, file, scene.canvas(), settings));
+        let leads = loaded.controls.iter().map(|(file, plan)| Lead::new(model, plan, file, scene.canvas(), settings));
         Ok(Self {
             model,
             sampler: settings.sampler,
@@ -79,6 +80,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Tensor, EngineError> {
         let start = self.scene.start(noise, over).map_err(EngineError::computing("making the first latents"))?;
         let Start { latents, kept, beside } = start;
+        self.model.unet()?;
         reporter.report(Phase::Sampling, self.steps_before, image_index)?;
         let (kept, done) = (kept.as_ref(), Done { evaluations: 0, steps: 0 });
         let (sampler, levels, randomness) = (self.sampler, self.levels, self.randomness);
@@ -101,6 +103,8 @@ struct Steps<'p, 'a> {
     seen: Option<Tensor>,
 }
 
+const A_STEP: &str = "a step of the network";
+
 /// How often the network was asked, and how many steps came of it.
 struct Done {
     evaluations: usize,
@@ -109,21 +113,26 @@ struct Done {
 
 impl StepContext for Steps<'_, '_> {
     fn denoise(&mut self, x: &Tensor, level: NoiseLevel) -> Result<Tensor, EngineError> {
-        let Pass { model, levels, leads, guidance, .. } = &mut *self.pass;
-        let evaluation = self.done.evaluations;
+        let Pass { model, levels, leads, guidance, steps_before, .. } = &mut *self.pass;
+        let (evaluation, step) = (self.done.evaluations, self.done.steps);
         self.done.evaluations += 1;
-        let network = Network::at(model, leads, self.done.steps, levels.steps.len());
-        let mut clean = || {
-            let mut input = (x * (1.0 / level.sigma.hypot(1.0)))?.to_device(&model.device)?;
-            if let Some(beside) = self.beside {
-                input = Tensor::cat(&[&input, beside], 1)?;
-            }
-            let predicted = guidance.predict(&network, &input, level.timestep, evaluation)?;
-            let predicted = predicted.to_device(&Device::Cpu)?;
+        let input = || {
+            let input = (x * (1.0 / level.sigma.hypot(1.0)))?.to_device(&model.device)?;
+            self.beside.map_or(Ok(input.clone()), |beside| Tensor::cat(&[&input, beside], 1))
+        };
+        let input = input().map_err(EngineError::computing(A_STEP))?;
+        let predicted = model.residence.soundly(Part::Unet, *steps_before + step as u32 + 1, || {
+            let network = Network::at(model, leads, step, levels.steps.len())?;
+            let predicted = guidance.predict(&network, &input, level.timestep, evaluation);
+            let predicted = predicted.and_then(|predicted| predicted.to_device(&Device::Cpu));
+            Ok(vec![predicted.map_err(EngineError::computing(A_STEP))?])
+        });
+        let predicted = predicted?.remove(0);
+        let clean = || {
             let clean = model.blueprint.prediction.clean(x, &predicted, level.sigma)?;
             self.kept.map_or(Ok(clean.clone()), |kept| kept.under(&clean))
         };
-        let clean = clean().map_err(EngineError::computing("a step of the network"))?;
+        let clean = clean().map_err(EngineError::computing(A_STEP))?;
         self.seen = Some(clean.clone());
         Ok(clean)
     }

@@ -150,8 +150,9 @@ impl<'a> Scene<'a> {
 }
 
 pub(crate) fn encode(model: &Model, image: Computed<Tensor>) -> Result<VaeEncoding, EngineError> {
+    let vae = model.vae()?;
     let encoded = || -> Computed<VaeEncoding> {
-        let VaeEncoding { mean, deviation } = model.vae.encode(&image?.to_device(&model.device)?)?;
+        let VaeEncoding { mean, deviation } = vae.encode(&image?.to_device(&model.device)?)?;
         Ok(VaeEncoding { mean: mean.to_device(&Device::Cpu)?, deviation: deviation.to_device(&Device::Cpu)? })
     };
     encoded().map_err(EngineError::computing("encoding the init image"))

@@ -7,12 +7,12 @@ mod hires;
 pub(crate) use hires::check_scale;
 
 use crate::error::EngineError;
-use crate::load::{Blueprint, ControlNetPlan, Inputs};
+use crate::load::{Blueprint, Inputs};
 use crate::sample::TRAINING_STEPS;
 use distilled::Distilled;
 use paintbox_domain::generation::{
-    Canny, ControlNetFile, HiresSettings, InitImage, Inpaint, InpaintArea, LoraFile, ModelFile, NoiseProblem,
-    NoiseSettings, PaintRequest, PaintSettings, Sampler,
+    Canny, ControlNetFile, InitImage, Inpaint, InpaintArea, LoraFile, ModelFile, NoiseProblem, NoiseSettings,
+    PaintRequest, PaintSettings, Sampler,
 };
 use std::fmt::Display;
 
@@ -50,12 +50,8 @@ pub(crate) fn defaults(blueprint: &Blueprint, model: &[ModelFile], loras: &[Lora
 }
 
 /// # Errors
-/// [`EngineError::Setting`] or [`EngineError::TooLarge`] for what cannot be painted.
-pub(crate) fn resolve(
-    request: &PaintRequest,
-    blueprint: &Blueprint,
-    memory_limit_bytes: u64,
-) -> Result<PaintSettings, EngineError> {
+/// [`EngineError::Setting`] for what cannot be painted.
+pub(crate) fn resolve(request: &PaintRequest, blueprint: &Blueprint) -> Result<PaintSettings, EngineError> {
     let defaults = defaults(blueprint, &request.model, &request.loras);
     // A part of a picture is painted at a size that suits the model, a whole one at its own.
     let whole = request.init.as_ref().filter(|init| !is_part(init));
@@ -105,33 +101,16 @@ pub(crate) fn resolve(
     for lora in &request.loras {
         require(lora.weight.is_finite(), "lora weight", lora.weight, || "a number".to_owned())?;
     }
-    let needed_bytes = needed_bytes(blueprint, settings.width, settings.height);
-    if needed_bytes > memory_limit_bytes {
-        let (width, height) = (settings.width, settings.height);
-        return Err(EngineError::TooLarge { width, height, needed_bytes, limit_bytes: memory_limit_bytes });
-    }
     check_init(request, &settings)?;
     settings.hires = hires::resolve(request, &settings, blueprint)?;
-    if let Some(HiresSettings { width, height, .. }) = settings.hires {
-        let needed_bytes = self::needed_bytes(blueprint, width, height);
-        if needed_bytes > memory_limit_bytes {
-            return Err(EngineError::TooLarge { width, height, needed_bytes, limit_bytes: memory_limit_bytes });
-        }
-    }
     Ok(settings)
 }
 
-/// Refuses what ControlNets cannot be asked for, and what does not fit into memory together with them.
+/// Refuses what ControlNets cannot be asked for.
 ///
 /// # Errors
-/// [`EngineError::Setting`] or [`EngineError::TooLarge`].
-pub(crate) fn check_controls(
-    request: &PaintRequest,
-    plans: &[ControlNetPlan],
-    blueprint: &Blueprint,
-    settings: &PaintSettings,
-    memory_limit_bytes: u64,
-) -> Result<(), EngineError> {
+/// [`EngineError::Setting`].
+pub(crate) fn check_controls(request: &PaintRequest) -> Result<(), EngineError> {
     let count = request.controls.len();
     require(count <= MAX_CONTROLS, "controls", count, || format!("at most {MAX_CONTROLS}"))?;
     for control in &request.controls {
@@ -147,13 +126,6 @@ pub(crate) fn check_controls(
         require(wanted > 0 && image.rgb.len() as u64 == wanted, "control image bytes", image.rgb.len(), || {
             format!("{wanted}, and more than none")
         })?;
-    }
-    let (width, height) = (settings.width, settings.height);
-    let pixels = u64::from(width) * u64::from(height);
-    let led = plans.iter().map(|plan| plan.needed_bytes(pixels));
-    let needed_bytes = led.fold(needed_bytes(blueprint, width, height), u64::saturating_add);
-    if needed_bytes > memory_limit_bytes {
-        return Err(EngineError::TooLarge { width, height, needed_bytes, limit_bytes: memory_limit_bytes });
     }
     Ok(())
 }
@@ -225,38 +197,17 @@ fn require(
     Err(EngineError::Setting { setting, given: format!("{given}"), wanted: wanted() })
 }
 
-/// A generous estimate of the memory that one picture takes beside the weights, from the widest feature maps.
-fn needed_bytes(blueprint: &Blueprint, width: u32, height: u32) -> u64 {
-    const BYTES: u64 = 4;
-    /// Feature maps of the widest kind that are alive at once.
-    const LIVE_MAPS: u64 = 4;
-    /// Column and score buffers, which are bounded.
-    const BUFFERS: u64 = 512 << 20;
-    let pixels = u64::from(width).saturating_mul(u64::from(height));
-    let factor = blueprint.vae.factor() as u64;
-    // The decoder's last two levels both work at full size for a while.
-    let decoder = blueprint.vae.channels.iter().take(2).copied().max().unwrap_or(1) as u64;
-    let decoding = pixels.saturating_mul(decoder).saturating_mul(BYTES * LIVE_MAPS);
-    let outermost = blueprint.unet.levels.first().map_or(1, |level| level.channels) as u64;
-    let skips = 2 * (blueprint.unet.levels.first().map_or(0, |level| level.down.len()) as u64 + 2);
-    let denoising =
-        (pixels / (factor * factor)).saturating_mul(2 * outermost).saturating_mul(BYTES * (LIVE_MAPS + skips));
-    decoding.max(denoising).saturating_add(BUFFERS)
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use paintbox_domain::Classify;
     use paintbox_domain::generation::{MaskedContent, Schedule};
-
-    const LIMIT: u64 = 16 << 30;
 
     fn blueprint() -> Blueprint {
         crate::load::blueprint(&crate::load::index(&crate::testing::single_file()).unwrap()).unwrap()
     }
 
-    fn request() -> PaintRequest {
+    pub(crate) fn request() -> PaintRequest {
         PaintRequest {
             model: Vec::new(),
             vae: None,
@@ -286,7 +237,7 @@ mod tests {
 
     #[test]
     fn nothing_said_means_what_suits_the_model() {
-        let settings = resolve(&request(), &blueprint(), LIMIT).unwrap();
+        let settings = resolve(&request(), &blueprint()).unwrap();
         assert_eq!((settings.width, settings.height, settings.steps), (64, 64, 25));
         assert_eq!(settings.sampler, Sampler::DpmPlusPlus2m);
         assert!((settings.guidance_scale - 3.0).abs() < f32::EPSILON);
@@ -297,14 +248,14 @@ mod tests {
         let mut request = request();
         request.loras = vec![crate::testing::lora("greyscale.safetensors", 1.0)];
         request.loras[0].name = "sdxl_lightning_4step_lora".to_owned();
-        let settings = resolve(&request, &blueprint(), LIMIT).unwrap();
+        let settings = resolve(&request, &blueprint()).unwrap();
         assert_eq!((settings.steps, settings.sampler, settings.schedule), (4, Sampler::Euler, Schedule::Simple));
         assert!((settings.guidance_scale - 1.0).abs() < f32::EPSILON);
         let said = PaintRequest { steps: Some(8), guidance_scale: Some(2.0), ..request.clone() };
-        let settings = resolve(&said, &blueprint(), LIMIT).unwrap();
+        let settings = resolve(&said, &blueprint()).unwrap();
         assert_eq!((settings.steps, settings.sampler), (8, Sampler::Euler));
         request.loras[0].weight = 0.0;
-        assert_eq!(resolve(&request, &blueprint(), LIMIT).unwrap().steps, 25);
+        assert_eq!(resolve(&request, &blueprint()).unwrap().steps, 25);
     }
 
     #[test]
@@ -350,20 +301,9 @@ mod tests {
             ("mask blur", PaintRequest { init: masked(4096, 65), ..request() }),
         ];
         for (setting, request) in wrong {
-            let error = resolve(&request, &blueprint, LIMIT).unwrap_err();
+            let error = resolve(&request, &blueprint).unwrap_err();
             assert_eq!(error.reason(), paintbox_domain::reason::UNSUPPORTED_SETTING, "{setting}");
             assert!(error.to_string().starts_with(setting), "{setting}: {error}");
-        }
-    }
-
-    #[test]
-    fn absurd_sizes_are_refused_with_numbers() {
-        let blueprint = blueprint();
-        for side in [65_536, u32::MAX - 7] {
-            let request = PaintRequest { width: Some(side), height: Some(side), ..request() };
-            let error = resolve(&request, &blueprint, LIMIT).unwrap_err();
-            assert_eq!(error.reason(), paintbox_domain::reason::OUT_OF_MEMORY);
-            assert!(error.to_string().contains(&LIMIT.to_string()), "{error}");
         }
     }
 

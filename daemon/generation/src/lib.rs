@@ -24,4 +24,4 @@ pub use like::{FoundBy, LikeModel, LikePlan, LikeState, Role};
 pub use live::GenerationEvent;
 pub use queue::{GenerationParts, Generations};
 pub use recipe::{ControlResource, LoraResource, Recipe, RecipeError, Remark, Resource, preview_jpeg};
-pub use spec_json::{settings_from_json, spec_from_json};
+pub use spec_json::{settings_from_json, spec_from_json, warnings_from_json};

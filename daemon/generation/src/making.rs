@@ -87,7 +87,7 @@ async fn paint(
         hires,
         taesd,
     };
-    let Painting { settings, embeddings, images } = unharmed(|| generator.paint(&request, control))?;
+    let Painting { settings, embeddings, images, warnings } = unharmed(|| generator.paint(&request, control))?;
     let said = request.embeddings.iter().filter(|word| embeddings.contains(&word.name));
     let recipe = Recipe {
         embeddings: said.map(|word| Resource::of_file(&word.name, Some(&word.sha256))).collect(),
@@ -120,7 +120,7 @@ async fn paint(
         (image, text)
     };
     let pictures = (0..).zip(images).map(text).collect();
-    Ok(Made { settings_json: settings_to_json(&settings), pictures })
+    Ok(Made { settings_json: settings_to_json(&settings, &warnings), pictures })
 }
 
 /// What an engine says, a fault in which ends the job and not the daemon.

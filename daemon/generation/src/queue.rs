@@ -17,6 +17,7 @@ use paintbox_store::Store;
 use sha2::Digest as _;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What the queue is made of.
 pub struct GenerationParts {
@@ -24,6 +25,8 @@ pub struct GenerationParts {
     pub store: Store,
     pub generator: Box<dyn Generator>,
     pub max_queued: u32,
+    /// How long a model stays in memory when nothing is queued; `None` for ever.
+    pub keep_warm: Option<Duration>,
 }
 
 impl std::fmt::Debug for GenerationParts {
@@ -52,7 +55,7 @@ impl Generations {
     /// Starts the worker thread, which goes on with what is queued. Must be called inside a tokio runtime.
     #[must_use]
     pub fn start(parts: GenerationParts) -> Self {
-        let (worker, handle) = Worker::new(parts.generator);
+        let (worker, handle) = Worker::new(parts.generator, parts.keep_warm);
         let inner = Arc::new(Inner {
             resolver: Resolver { catalogue: parts.catalogue.clone(), digests: Arc::default() },
             catalogue: parts.catalogue,

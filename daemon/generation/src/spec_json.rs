@@ -177,6 +177,8 @@ struct SettingsRow {
     guidance_rescale: f32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hires: Option<HiresSettingsRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -316,9 +318,9 @@ pub fn spec_from_json(text: &str) -> Result<GenerationSpec, serde_json::Error> {
     })
 }
 
-/// The settings that were used, as their row keeps them.
+/// The settings that were used, and what was noticed on the way, as their row keeps them.
 #[must_use]
-pub(crate) fn settings_to_json(settings: &PaintSettings) -> String {
+pub(crate) fn settings_to_json(settings: &PaintSettings, warnings: &[String]) -> String {
     let row = SettingsRow {
         architecture: settings.architecture.to_string(),
         steps: settings.steps,
@@ -333,8 +335,15 @@ pub(crate) fn settings_to_json(settings: &PaintSettings) -> String {
         noise: settings.noise.into(),
         guidance_rescale: settings.guidance_rescale,
         hires: settings.hires.map(HiresSettingsRow::from),
+        warnings: warnings.to_vec(),
     };
     serde_json::to_string(&row).expect("finite numbers and strings are always valid JSON")
+}
+
+/// What was noticed while a row's pictures were painted.
+#[must_use]
+pub fn warnings_from_json(text: &str) -> Vec<String> {
+    serde_json::from_str(text).map(|row: SettingsRow| row.warnings).unwrap_or_default()
 }
 
 /// The settings of a row; none where a newer version wrote words that this one does not know.
@@ -455,6 +464,9 @@ mod tests {
                 guidance_scale: 5.0,
             }),
         };
-        assert_eq!(settings_from_json(&settings_to_json(&settings)), Some(settings));
+        let json = settings_to_json(&settings, &["a thing".to_owned()]);
+        assert_eq!(warnings_from_json(&json), ["a thing"]);
+        assert_eq!(settings_from_json(&json), Some(settings.clone()));
+        assert!(warnings_from_json(&settings_to_json(&settings, &[])).is_empty());
     }
 }

@@ -9,6 +9,7 @@ use paintbox_catalogue::{Asset, AssetOrigin, GenerationOutcome, GenerationRecord
 use paintbox_domain::generation::{Control, Generator, Phase, PictureFormat, Progress};
 use paintbox_domain::{ErrorClass, Failure, reason};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -40,17 +41,19 @@ impl WorkerHandle {
 
 pub(crate) struct Worker {
     generator: Box<dyn Generator>,
+    /// How long a model stays in memory when nobody asks for anything; `None` for ever.
+    keep_warm: Option<Duration>,
     handle: WorkerHandle,
 }
 
 impl Worker {
-    pub(crate) fn new(generator: Box<dyn Generator>) -> (Self, WorkerHandle) {
+    pub(crate) fn new(generator: Box<dyn Generator>, keep_warm: Option<Duration>) -> (Self, WorkerHandle) {
         let handle = WorkerHandle {
             nudge: Arc::new(Notify::new()),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
         };
-        (Self { generator, handle: handle.clone() }, handle)
+        (Self { generator, keep_warm, handle: handle.clone() }, handle)
     }
 
     pub(crate) fn spawn(mut self, inner: &Arc<Inner>) {
@@ -70,13 +73,24 @@ impl Worker {
         while !self.handle.is_stopping() {
             match inner.catalogue.next_queued().await {
                 Ok(Some(next)) => self.take(inner, &next.uid).await,
-                Ok(None) => self.rest().await,
+                Ok(None) => self.idle().await,
                 Err(error) => {
                     tracing::error!(%error, "cannot read the queue");
                     self.rest().await;
                 }
             }
         }
+    }
+
+    /// Waits for something to do, and gives the model's memory back when that takes long.
+    async fn idle(&mut self) {
+        if let Some(keep_warm) = self.keep_warm {
+            if tokio::time::timeout(keep_warm, self.rest()).await.is_ok() {
+                return;
+            }
+            self.generator.evict();
+        }
+        self.rest().await;
     }
 
     async fn rest(&self) {

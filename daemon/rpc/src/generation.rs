@@ -12,7 +12,9 @@ use paintbox_domain::generation::{
     NoiseSettings, NoiseSource, PaintPreview, PictureFormat, Progress, Sampler, Schedule, Upscale, Upscaler,
 };
 use paintbox_domain::{ErrorClass, Failure, reason};
-use paintbox_generation::{GenerationError, GenerationEvent, Generations, preview_jpeg, spec_from_json};
+use paintbox_generation::{
+    GenerationError, GenerationEvent, Generations, preview_jpeg, spec_from_json, warnings_from_json,
+};
 use paintbox_proto::v1;
 use paintbox_proto::v1::generation_event::Event;
 use paintbox_proto::v1::generation_service_server::GenerationService;
@@ -303,6 +305,7 @@ fn generation(record: &GenerationRecord, latest: Option<Progress>) -> v1::Genera
         create_time: Some(timestamp(record.created_at)),
         start_time: record.started_at.map(timestamp),
         end_time: record.ended_at.map(timestamp),
+        warnings: record.settings_json.as_deref().map(warnings_from_json).unwrap_or_default(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::families::{Family, both_forms, weight, write};
 use super::{Silence, differences, engine, request};
+use crate::device::Precision;
 use crate::load::{ControlNetPlan, blueprint, index};
 use crate::networks::Conditions;
 use crate::tensor::sinusoids;
@@ -142,7 +143,7 @@ fn what_control_nets_add_is_what_they_add_in_diffusers_from_all_forms() {
         let conditions = Conditions { context: of("context"), added };
         for form in FORMS {
             let file = controls.file(root.path(), "controlnet", form, grey());
-            let net = ControlNetPlan::new(&file, &blueprint).unwrap().load(&Device::Cpu).unwrap();
+            let net = ControlNetPlan::new(&file, &blueprint).unwrap().load(&Device::Cpu, Precision::Full).unwrap();
             let hint = net.read(&of("picture")).unwrap();
             let ours = net.forward(&of("sample"), 437.31, &conditions, &hint, 0.8).unwrap();
             let name = format!("{} as {form:?}", controls.like);
@@ -291,10 +292,18 @@ fn settings_that_no_control_net_can_have_are_refused() {
         assert!(failure.message.starts_with(setting), "{setting}: {}", failure.message);
     }
     // Its weights are counted before they are read.
-    let options = crate::EngineOptions { device: crate::DeviceChoice::Cpu, memory_limit_bytes: 515 << 20 };
-    let mut small = crate::Engine::new(options).unwrap();
     let plain = PaintRequest { steps: Some(1), width: Some(64), height: Some(64), ..request(&files) };
+    let led = PaintRequest { controls: vec![net], ..plain.clone() };
+    let limited = |memory_limit_bytes| {
+        let device = crate::DeviceChoice::Cpu;
+        crate::Engine::new(crate::EngineOptions { device, memory_limit_bytes, ..Default::default() }).unwrap()
+    };
+    // The least that it takes alone.
+    let mut limit = limited(None).memory_plan(&plain).unwrap().peak_bytes();
+    while limited(Some(limit)).memory_plan(&plain).is_ok() {
+        limit -= 1000;
+    }
+    let mut small = limited(Some(limit + 1000));
     assert!(small.paint(&plain, &Silence).is_ok());
-    let led = PaintRequest { controls: vec![net], ..plain };
     assert_eq!(small.paint(&led, &Silence).unwrap_err().reason, reason::OUT_OF_MEMORY);
 }

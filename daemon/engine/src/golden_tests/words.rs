@@ -4,6 +4,7 @@ use super::families::write;
 use super::{Silence, engine, request};
 use crate::load::{Merges, blueprint, index};
 use crate::model::{Model, Wording};
+use crate::residence::{FullPrecision, Precisions, Residence};
 use crate::testing::{GoldenTensors, close, golden_path, single_file, tiny_folder};
 use crate::text::Evaluations;
 use candle_core::{Device, Tensor};
@@ -24,7 +25,9 @@ fn lantern(name: &str) -> EmbeddingFile {
 fn a_word_of_a_prompt_is_what_its_file_says_in_every_form() {
     let index = index(&single_file()).unwrap();
     let blueprint = blueprint(&index).unwrap();
-    let model = Model::load(&index, blueprint, &Merges::default(), &Device::Cpu).unwrap();
+    let precisions = Precisions::of(false, FullPrecision::default());
+    let residence = Residence::new(index, Merges::default(), Device::Cpu, precisions);
+    let model = Model::new(blueprint, &Device::Cpu, residence).unwrap();
     let said = |prompt: &str, files: &[EmbeddingFile]| -> (Tensor, Vec<usize>) {
         let lexicon = model.lexicon(files).unwrap();
         let evaluations = Evaluations { count: 1, before: None };

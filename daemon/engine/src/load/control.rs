@@ -5,6 +5,7 @@ use super::blueprint::Blueprint;
 use super::config::{ControlNetConfig, parse};
 use super::file::{TensorFile, open, read_text};
 use super::weights::{TensorSource, Weights};
+use crate::device::Precision;
 use crate::error::EngineError;
 use crate::networks::{ControlNet, ControlNetShape, Level, UnetShape};
 use candle_core::{Device, Tensor};
@@ -20,7 +21,7 @@ use std::io::BufReader;
 #[derive(Debug)]
 pub(crate) struct ControlNetPlan {
     pub(crate) sha256: Sha256,
-    shape: ControlNetShape,
+    pub(crate) shape: ControlNetShape,
     source: Source,
 }
 
@@ -86,19 +87,14 @@ impl ControlNetPlan {
         Ok(Self { sha256: control.sha256, shape, source: Source { file, names } })
     }
 
-    pub(crate) fn load(&self, device: &Device) -> Result<ControlNet, EngineError> {
-        ControlNet::load(&Weights::new(&self.source, device), &self.shape)
+    pub(crate) fn load(&self, device: &Device, precision: Precision) -> Result<ControlNet, EngineError> {
+        ControlNet::load(&Weights::new(&self.source, device).computing_in(precision), &self.shape)
     }
 
-    /// An estimate of the memory that the weights take, and the work for a picture of so many pixels.
-    pub(crate) fn needed_bytes(&self, pixels: u64) -> u64 {
-        const BYTES: u64 = 4;
-        /// Feature maps of the reader that are alive at once.
-        const LIVE_MAPS: u64 = 3;
+    /// How many values its weights are.
+    pub(crate) fn parameters(&self) -> u64 {
         let weights = self.source.names.values().filter_map(|name| self.source.file.header.tensors.get(name));
-        let weights: u64 = weights.map(|info| info.shape.iter().map(|side| *side as u64).product::<u64>()).sum();
-        let reader = self.shape.hint.first().copied().unwrap_or_default() as u64;
-        weights.saturating_add(pixels.saturating_mul(reader * LIVE_MAPS)).saturating_mul(BYTES)
+        weights.map(|info| info.shape.iter().map(|side| *side as u64).product::<u64>()).sum()
     }
 }
 

@@ -21,5 +21,6 @@ pub(crate) use family::{AddedSizes, painted};
 pub(crate) use file::TensorFile;
 pub(crate) use index::{Index, index};
 pub(crate) use lora::{Merges, merges};
-pub(crate) use paintbox_weights::stable_diffusion::Component;
+pub(crate) use paintbox_weights::stable_diffusion::{Component, Parameters};
+pub(crate) use text::TextTower;
 pub(crate) use weights::{TensorSource, Weights};

@@ -3,7 +3,7 @@
 use crate::error::EngineError;
 use crate::load::Weights;
 use crate::tensor::{LayerNorm, Linear, causal_attention, gelu, quick_gelu};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::Module;
 
 /// Which GELU the feed-forward layers were trained with.
@@ -47,7 +47,7 @@ pub(crate) struct Layers {
     pub(crate) normed: bool,
 }
 
-/// What a text encoder makes of rows of ids.
+/// What a text encoder makes of rows of ids, in f32 whatever is computed in.
 #[derive(Debug)]
 pub(crate) struct TextStates {
     /// `[rows, positions, width]`.
@@ -109,6 +109,7 @@ pub(crate) struct ClipText {
     final_norm: LayerNorm,
     projection: Option<Linear>,
     device: Device,
+    dtype: DType,
 }
 
 impl ClipText {
@@ -125,6 +126,7 @@ impl ClipText {
             .collect::<std::result::Result<_, _>>()?;
         let device = weights.device().clone();
         Ok(Self {
+            dtype: weights.dtype(),
             tokens: candle_nn::Embedding::new(tokens, width),
             positions,
             layers,
@@ -133,10 +135,6 @@ impl ClipText {
             device,
             shape: shape.clone(),
         })
-    }
-
-    pub(crate) fn shape(&self) -> &ClipShape {
-        &self.shape
     }
 
     /// The states of rows of exactly [`ClipShape::positions`] ids each; `end` is the id of the end token.
@@ -153,7 +151,7 @@ impl ClipText {
         for Replaced { row, at, vectors } in replaced {
             let (tokens, width) = vectors.dims2()?;
             let place = [*row..row + 1, *at..at + tokens, 0..width];
-            x = x.slice_assign(&place, &vectors.to_device(&self.device)?.unsqueeze(0)?)?;
+            x = x.slice_assign(&place, &vectors.to_dtype(self.dtype)?.to_device(&self.device)?.unsqueeze(0)?)?;
         }
         x = x.broadcast_add(&self.positions)?;
         let run = self.layers.len().saturating_sub(layers.skip.saturating_sub(1));
@@ -161,6 +159,7 @@ impl ClipText {
             x = layer.forward(&x, &self.shape)?;
         }
         let states = if layers.normed { self.final_norm.forward(&x)? } else { x.clone() };
+        let states = states.to_dtype(DType::F32)?;
         let Some(projection) = &self.projection else { return Ok(TextStates { states, pooled: None }) };
         for layer in &self.layers[run..] {
             x = layer.forward(&x, &self.shape)?;
@@ -174,6 +173,6 @@ impl ClipText {
             })
             .collect::<Result<_>>()?;
         let pooled = projection.forward(&self.final_norm.forward(&Tensor::cat(&ends, 0)?)?)?;
-        Ok(TextStates { states, pooled: Some(pooled) })
+        Ok(TextStates { states, pooled: Some(pooled.to_dtype(DType::F32)?) })
     }
 }

@@ -6,7 +6,7 @@ use super::unet::{Conditions, Residuals, UnetShape};
 use crate::error::EngineError;
 use crate::load::Weights;
 use crate::tensor::{Conv2d, silu};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 /// What a ControlNet looks like.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,14 +57,14 @@ impl ControlNet {
         })
     }
 
-    /// What the picture, `[1, 3, H, W]` in 0 to 1, says to every step: `[1, c, h, w]` of the latents' size.
+    /// What the picture, `[1, 3, H, W]` in 0 to 1, says to every step: `[1, c, h, w]` of the latents' size, in f32.
     pub(crate) fn read(&self, picture: &Tensor) -> Result<Tensor> {
         let Some((last, before)) = self.hint.split_last() else { candle_core::bail!("nothing reads the picture") };
-        let mut x = picture.clone();
+        let mut x = picture.to_dtype(self.trunk.dtype)?;
         for conv in before {
             x = silu(&conv.forward(&x)?)?;
         }
-        last.forward(&x)
+        last.forward(&x)?.to_dtype(DType::F32)
     }
 
     /// What to add for latents `[n, c, h, w]`, times `strength`.
@@ -76,7 +76,10 @@ impl ControlNet {
         hint: &Tensor,
         strength: f64,
     ) -> Result<Residuals> {
-        let Halfway { x, skips, .. } = self.trunk.forward(latents, timestep, conditions, Some(hint))?;
+        let dtype = self.trunk.dtype;
+        let (latents, conditions) = (latents.to_dtype(dtype)?, conditions.to_dtype(dtype)?);
+        let Halfway { x, skips, .. } =
+            self.trunk.forward(&latents, timestep, &conditions, Some(&hint.to_dtype(dtype)?))?;
         let added = |conv: &Conv2d, x: &Tensor| -> Result<Tensor> {
             let added = (conv.forward(x)? * strength)?;
             if self.pooled { added.mean_keepdim((2, 3)) } else { Ok(added) }

@@ -7,7 +7,7 @@ use super::unet::{Conditions, Level, UnetShape};
 use crate::error::EngineError;
 use crate::load::Weights;
 use crate::tensor::{Conv2d, Linear, silu, sinusoids};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use paintbox_weights::stable_diffusion::Middle;
 
 /// A residual block and the attention behind it.
@@ -79,6 +79,8 @@ pub(super) struct Trunk {
     middle: Vec<Slot>,
     first: usize,
     device: Device,
+    /// What it computes in.
+    pub(super) dtype: DType,
     /// The channels of everything the way down hands to the way up, in order.
     pub(super) handed: Vec<usize>,
 }
@@ -139,11 +141,12 @@ impl Trunk {
             middle,
             first,
             device: weights.device().clone(),
+            dtype: weights.dtype(),
             handed,
         })
     }
 
-    /// Latents `[n, c, h, w]` at one (possibly fractional) training time, to which `hint` is added behind the first
+    /// Latents `[n, c, h, w]`, of the network's own type like everything else, at one (possibly fractional) training time, to which `hint` is added behind the first
     /// convolution.
     pub(super) fn forward(
         &self,
@@ -152,7 +155,7 @@ impl Trunk {
         conditions: &Conditions,
         hint: Option<&Tensor>,
     ) -> Result<Halfway> {
-        let mut time = self.time.forward(&sinusoids(timestep, self.first, &self.device)?)?;
+        let mut time = self.time.forward(&sinusoids(timestep, self.first, &self.device)?.to_dtype(self.dtype)?)?;
         match (&self.added, &conditions.added) {
             (None, None) => {}
             (Some(embedding), Some(added)) => time = embedding.forward(added)?.broadcast_add(&time)?,

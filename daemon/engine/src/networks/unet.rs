@@ -6,7 +6,7 @@ use super::trunk::{Halfway, Slot, Trunk};
 use crate::error::EngineError;
 use crate::load::Weights;
 use crate::tensor::{Conv2d, GroupNorm};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use paintbox_weights::stable_diffusion::Middle;
 
 /// Sizes of a U-Net. Everything but heads, groups and eps is read from the tensors.
@@ -51,6 +51,13 @@ pub(crate) struct Conditions {
     pub(crate) context: Tensor,
     /// What is added to the timestep's embedding, `[n, width]`; there if and only if the network asks for it.
     pub(crate) added: Option<Tensor>,
+}
+
+impl Conditions {
+    pub(super) fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        let added = self.added.as_ref().map(|added| added.to_dtype(dtype)).transpose()?;
+        Ok(Self { context: self.context.to_dtype(dtype)?, added })
+    }
 }
 
 /// What ControlNets add to what the way down hands over, in its order, and to what leaves the middle.
@@ -102,7 +109,8 @@ impl Unet {
         })
     }
 
-    /// The prediction for latents `[n, c, h, w]` at one (possibly fractional) training time, led by `residuals`.
+    /// The prediction for latents `[n, c, h, w]` at one (possibly fractional) training time, led by `residuals`; f32, like
+    /// the latents, whatever is computed in.
     pub(crate) fn forward(
         &self,
         latents: &Tensor,
@@ -110,7 +118,9 @@ impl Unet {
         conditions: &Conditions,
         residuals: Option<&Residuals>,
     ) -> Result<Tensor> {
-        let Halfway { mut x, mut skips, time } = self.trunk.forward(latents, timestep, conditions, None)?;
+        let dtype = self.trunk.dtype;
+        let (latents, conditions) = (latents.to_dtype(dtype)?, conditions.to_dtype(dtype)?);
+        let Halfway { mut x, mut skips, time } = self.trunk.forward(&latents, timestep, &conditions, None)?;
         if let Some(residuals) = residuals {
             let led = skips.iter().zip(&residuals.skips).map(|(skip, residual)| skip.broadcast_add(residual));
             skips = led.collect::<Result<_>>()?;
@@ -128,6 +138,6 @@ impl Unet {
                 x = upsample.forward(&x, height, width)?;
             }
         }
-        self.conv_out.forward(&self.norm_out.forward_silu(&x)?)
+        self.conv_out.forward(&self.norm_out.forward_silu(&x)?)?.to_dtype(DType::F32)
     }
 }

@@ -5,7 +5,7 @@ use super::{cpu, interruption, softmax};
 use candle_core::{D, Device, Result, Tensor};
 
 /// Largest score matrix that is held at once, in bytes.
-const SCORE_BYTES: usize = 128 << 20;
+pub(super) const SCORE_BYTES: usize = 128 << 20;
 
 /// Head widths for which candle's fused Metal kernel exists in f32.
 const FUSED_WIDTHS: [usize; 7] = [32, 64, 72, 80, 96, 128, 256];
@@ -29,7 +29,7 @@ pub(crate) fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize)
     let (q, k, v) = (split(q, heads)?, split(k, heads)?, split(v, heads)?);
     let scale = 1.0 / (q.dim(D::Minus1)? as f64).sqrt();
     let scores = (q * scale)?.matmul(&k.transpose(2, 3)?.contiguous()?)?;
-    let mask = causal_mask(scores.dim(2)?, scores.device())?;
+    let mask = causal_mask(scores.dim(2)?, scores.device())?.to_dtype(scores.dtype())?;
     joined(&softmax(&scores.broadcast_add(&mask)?)?.matmul(&v)?)
 }
 

@@ -8,7 +8,7 @@ use super::{cpu, interruption};
 use candle_core::{Result, Tensor};
 
 /// Largest column buffer of one band, in bytes.
-const COLUMN_BYTES: usize = 256 << 20;
+pub(super) const COLUMN_BYTES: usize = 256 << 20;
 
 /// `x` `[n, c, h, w]` with `kernel` `[out, c, k, k]` and `bias` `[out]`: zero padding on all four sides, one group, no
 /// dilation.

@@ -2,6 +2,7 @@
 
 mod activate;
 mod attention;
+pub(crate) mod buffers;
 mod conv;
 mod cpu;
 pub(crate) mod interruption;

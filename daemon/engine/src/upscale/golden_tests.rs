@@ -153,7 +153,7 @@ fn the_engine_enlarges_until_nobody_wants_it() {
             assert_eq!(failure.reason, reason::UNSUPPORTED_SETTING);
         }
         let options =
-            EngineOptions { device: DeviceChoice::Cpu, memory_limit_bytes: 1000 };
+            EngineOptions { device: DeviceChoice::Cpu, memory_limit_bytes: Some(1000), ..EngineOptions::default() };
         let failure = Engine::new(options).unwrap().upscale(&small, &by(None), &patient()).unwrap_err();
         assert_eq!(failure.reason, reason::OUT_OF_MEMORY);
     });

@@ -7,6 +7,7 @@ use super::Watch;
 use crate::error::EngineError;
 use crate::picture::Rgb;
 use candle_core::{Result, Tensor};
+use paintbox_domain::generation::Phase;
 
 /// Side of an enlarged tile with its margins, in pixels: 64 features of such a tile are 420 MB in f32.
 const ENLARGED_SIDE: usize = 1280;
@@ -35,7 +36,8 @@ pub(super) fn check_size(
     let needed_bytes = small.saturating_add(large);
     let (width, height) = (u32::try_from(size.0).unwrap_or(u32::MAX), u32::try_from(size.1).unwrap_or(u32::MAX));
     if needed_bytes > limit_bytes || width == u32::MAX || height == u32::MAX {
-        return Err(EngineError::TooLarge { width, height, needed_bytes, limit_bytes });
+        let phase = Phase::Upscaling;
+        return Err(EngineError::TooLarge { width, height, phase, weights_bytes: 0, needed_bytes, limit_bytes });
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The queue with a generator that paints flat colours, step by step, as the test lets it.
 
 use super::*;
-use crate::{FoundBy, LikeState, LoraResource, Recipe, Resource};
+use crate::{FoundBy, LikeState, LoraResource, Recipe, Resource, warnings_from_json};
 use futures::StreamExt as _;
 use paintbox_catalogue::{FileId, NewArtifact};
 use paintbox_domain::clock::ManualClock;
@@ -14,11 +14,13 @@ use paintbox_domain::{Architecture, Blake3, Classify as _, ErrorClass, Failure, 
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 /// Takes each step only when the test sends a permit; a closed channel permits everything.
 struct StepGenerator {
     permits: mpsc::Receiver<()>,
     asked: Arc<Mutex<Vec<PaintRequest>>>,
+    evicted: Arc<Notify>,
 }
 
 impl Generator for StepGenerator {
@@ -35,6 +37,10 @@ impl Generator for StepGenerator {
         let scale = upscale.scale.unwrap_or(4.0) as u32;
         let (width, height) = (scale * image.width, scale * image.height);
         Ok(PaintedImage { seed: image.seed, width, height, rgb: vec![100; (3 * width * height) as usize] })
+    }
+
+    fn evict(&mut self) {
+        self.evicted.notify_one();
     }
 
     fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure> {
@@ -75,7 +81,7 @@ impl Generator for StepGenerator {
         let images = (0..u64::from(request.count))
             .map(|k| PaintedImage { seed: request.seed + k, width: 8, height: 8, rgb: vec![200; 192] })
             .collect();
-        Ok(Painting { settings, embeddings: Vec::new(), images })
+        Ok(Painting { settings, embeddings: Vec::new(), images, warnings: vec!["all of it is flat".to_owned()] })
     }
 }
 
@@ -85,6 +91,7 @@ struct Bench {
     store: Store,
     permits: Option<mpsc::Sender<()>>,
     asked: Arc<Mutex<Vec<PaintRequest>>>,
+    evicted: Arc<Notify>,
     _home: TempDir,
 }
 
@@ -154,6 +161,10 @@ fn artifact(digest: u8, kind: ModelKind, path: std::path::PathBuf) -> NewArtifac
 }
 
 async fn bench(max_queued: u32) -> Bench {
+    bench_keeping_warm(max_queued, None).await
+}
+
+async fn bench_keeping_warm(max_queued: u32, keep_warm: Option<Duration>) -> Bench {
     let home = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
     let catalogue = Catalogue::open(&home.path().join("catalogue.db"), clock).await.unwrap();
@@ -174,14 +185,16 @@ async fn bench(max_queued: u32) -> Bench {
     }
     let (sender, permits) = mpsc::channel();
     let asked = Arc::default();
-    let generator = Box::new(StepGenerator { permits, asked: Arc::clone(&asked) });
+    let evicted = Arc::default();
+    let generator = Box::new(StepGenerator { permits, asked: Arc::clone(&asked), evicted: Arc::clone(&evicted) });
     let generations = Generations::start(GenerationParts {
         catalogue: catalogue.clone(),
         store: store.clone(),
         generator,
         max_queued,
+        keep_warm,
     });
-    Bench { generations, catalogue, store, permits: Some(sender), asked, _home: home }
+    Bench { evicted, generations, catalogue, store, permits: Some(sender), asked, _home: home }
 }
 
 fn spec() -> GenerationSpec {
@@ -536,4 +549,17 @@ async fn text_encoders_and_textual_inversions_are_named_by_reference_and_found_a
     let roles: Vec<_> = plan.models.iter().map(|model| model.role.as_str()).collect();
     assert_eq!(roles, ["model", "text_encoder", "vae", "text_encoder"]);
     assert_eq!(plan.remarks.iter().map(|remark| remark.given.as_str()).collect::<Vec<_>>(), ["nothing"]);
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_asks_for_goes_and_what_was_noticed_is_kept() {
+    let mut bench = bench_keeping_warm(10, Some(Duration::ZERO)).await;
+    // Before anything was asked for, and again behind each generation.
+    bench.evicted.notified().await;
+    bench.permits = None;
+    let queued = bench.generations.create(&spec(), None).await.unwrap();
+    let done = ended(&bench.generations, &queued.uid).await;
+    assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
+    assert_eq!(warnings_from_json(&done.settings_json.unwrap()), ["all of it is flat"]);
+    bench.evicted.notified().await;
 }

@@ -9,7 +9,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 /// Most queries whose scores are held at once.
-const QUERIES: usize = 64;
+pub(in crate::tensor) const QUERIES: usize = 64;
 /// Partial results that do not wait for each other.
 const LANES: usize = 16;
 

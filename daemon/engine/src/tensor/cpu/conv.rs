@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 /// Columns of one band, in values: what stays in the caches that cores share.
-const BAND_VALUES: usize = 2 << 20;
+pub(in crate::tensor) const BAND_VALUES: usize = 2 << 20;
 
 /// `x` `[n, c, h, w]` with `kernel` `[out, c, k, k]` and `bias` `[out]`: zero padding on all four sides, one group, no
 /// dilation.

@@ -13,8 +13,8 @@ mod matmul;
 mod norm;
 
 pub(super) use activate::{Activation, activate, gated_gelu};
-pub(super) use attention::attention;
-pub(super) use conv::conv2d;
+pub(super) use attention::{QUERIES, attention};
+pub(super) use conv::{BAND_VALUES, conv2d};
 pub(super) use matmul::linear;
 pub(super) use norm::{group_norm, layer_norm};
 
