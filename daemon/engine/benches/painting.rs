@@ -111,6 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let loading_disk = loading(&painted(&mut engine, &small).0)?;
     engine.evict();
     let reading_cache = reading(&small.model)?;
+    let planned = engine.memory_plan(&request).map_err(|failure| failure.to_string())?.peak_bytes();
     let (seen, ended, outcome) = painted(&mut engine, &request);
     let at = |phase: Phase| seen.iter().find(|(seen, _)| *seen == phase).map(|(_, at)| *at);
     let began = |phase: Phase| at(phase).ok_or_else(|| format!("no {phase:?}: {:?}", outcome.as_ref().err()));
@@ -124,6 +125,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("  step      {step:>8.2} s, the fastest");
     println!("  decode    {:>8.2} s", ended - began(Phase::Decoding)?);
     println!("  peak      {:>8.0} MB", peak_megabytes()?);
+    println!("  planned   {:>8.0} MB", planned as f64 / 1e6);
     Ok(())
 }
 
