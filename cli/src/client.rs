@@ -21,6 +21,9 @@ pub(crate) const LIST_DEADLINE: Duration = Duration::from_secs(600);
 /// For calls during which the daemon looks through a disk, which may have to wake up first.
 pub(crate) const DISK_DEADLINE: Duration = Duration::from_secs(600);
 
+/// For calls during which the daemon paints or waits for a painting, which may take long on a slow machine.
+pub(crate) const PAINTING_DEADLINE: Duration = Duration::from_secs(4 * 3600);
+
 /// Largest answer that is read. Pages and pictures' parts are far smaller; only a broken daemon sends more.
 const LARGEST_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// A part of an uploaded picture (900 KiB at most) and its envelope.
@@ -36,6 +39,7 @@ type DownloadService = v1::download_service_client::DownloadServiceClient<Channe
 type StoreService = v1::store_service_client::StoreServiceClient<Channel>;
 type LibraryService = v1::library_service_client::LibraryServiceClient<Channel>;
 type ShelfService = v1::shelf_service_client::ShelfServiceClient<Channel>;
+type EngineService = v1::engine_service_client::EngineServiceClient<Channel>;
 type DaemonService = v1::daemon_service_client::DaemonServiceClient<Channel>;
 
 /// A connected daemon.
@@ -107,6 +111,10 @@ impl Client {
 
     pub(crate) fn shelf(&self) -> ShelfService {
         ShelfService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
+    }
+
+    pub(crate) fn engine(&self) -> EngineService {
+        EngineService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
     }
 
     pub(crate) fn daemon(&self) -> DaemonService {

@@ -1,11 +1,14 @@
 //! `paintbox doctor`.
 
+mod engine;
+
 use crate::commands::daemon;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::table::facts;
 use crate::render::{hub, sanitize, units};
 use crate::session::Session;
+use clap::Args;
 use jiff::Timestamp;
 use paintbox_proto::v1;
 use serde::Serialize;
@@ -46,7 +49,17 @@ impl Check {
     }
 }
 
-pub(crate) async fn run(session: &mut Session) -> Result<Exit, CliError> {
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Compute every kind of network on the daemon's device and compare it with the reference; this takes some seconds
+    #[arg(long)]
+    engine: bool,
+}
+
+pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
+    if arguments.engine {
+        return engine::run(session).await;
+    }
     let mut checks = vec![Check::new("command line", Verdict::Ok, concat!("paintbox ", env!("CARGO_PKG_VERSION")), "")];
     // Whether it can be started is the first thing to know about a daemon that is not running.
     let connected = session.connect().await;

@@ -1,5 +1,6 @@
 //! The verbs. One file each; what several share (following a job) lies in `sync_run.rs` and `painting.rs`.
 
+mod bench;
 mod catalogue;
 mod completions;
 mod config;
@@ -114,7 +115,9 @@ pub(crate) enum Verb {
     /// Print where everything is and which hubs are used
     Config,
     /// Check that everything is in order
-    Doctor,
+    Doctor(doctor::Arguments),
+    /// Measure how fast a model paints here
+    Bench(bench::Arguments),
     /// Print a shell's completion script
     Completions(completions::Arguments),
 }
@@ -159,7 +162,8 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Daemon(action) => daemon::run(action, session).await,
         Verb::Open(arguments) => open::run(arguments, session).await,
         Verb::Config => config::run(session).await,
-        Verb::Doctor => doctor::run(session).await,
+        Verb::Doctor(arguments) => doctor::run(arguments, session).await,
+        Verb::Bench(arguments) => bench::run(arguments, session).await,
         Verb::Completions(arguments) => completions::run(arguments, session),
     }
 }

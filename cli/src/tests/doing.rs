@@ -261,7 +261,10 @@ async fn generate_says_where_the_picture_is() {
     let bench = Bench::new().await;
     let file = bench.file("heart.png");
     let ended = bench.run(&["generate", "red heart", "--model", "civitai:1", "-o", &file]).await;
-    assert_eq!((ended.out, ended.notes), (format!("{file}  64×64  seed 7\n"), String::new()));
+    assert_eq!(
+        (ended.out, ended.notes),
+        (format!("{file}  64×64  seed 7\n"), "the network computed twice\n".to_owned())
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod assets;
 mod catalogue_care;
 mod downloads;
+mod engine;
 mod libraries;
 mod shelf;
 mod store;
@@ -70,6 +71,8 @@ pub(super) struct World {
     /// Every request with something in it, as `Debug` prints it.
     pub(super) asked: Vec<String>,
     pub(super) uploaded_bytes: usize,
+    /// What the engine says of its networks.
+    pub(super) engine_checks: Vec<v1::EngineCheck>,
     /// In the place of `PICTURE`.
     pub(super) picture: Vec<u8>,
     /// Stops listening when told to.
@@ -96,6 +99,7 @@ impl Fake {
                 .add_service(v1::catalogue_service_server::CatalogueServiceServer::new(fake.clone()))
                 .add_service(v1::catalogue_care_service_server::CatalogueCareServiceServer::new(fake.clone()))
                 .add_service(v1::generation_service_server::GenerationServiceServer::new(fake.clone()))
+                .add_service(v1::engine_service_server::EngineServiceServer::new(fake.clone()))
                 .add_service(v1::asset_service_server::AssetServiceServer::new(fake.clone()))
                 .add_service(v1::download_service_server::DownloadServiceServer::new(fake.clone()))
                 .add_service(v1::store_service_server::StoreServiceServer::new(fake.clone()))

@@ -62,6 +62,7 @@ async fn help_names_every_verb_of_the_contract_and_the_exit_codes() {
         "open",
         "config",
         "doctor",
+        "bench",
         "completions",
     ] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} in {help}");

@@ -4,6 +4,7 @@ mod cards;
 mod catalogue;
 mod collecting;
 mod doing;
+mod engine;
 mod fake;
 mod following;
 mod hubs;

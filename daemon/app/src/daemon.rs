@@ -8,7 +8,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::credentials::{CredentialFiles, Credentials};
 use crate::keychain::Keychain;
-use crate::{home::Home, logging};
+use crate::{home::Home, logging, machine};
 use paintbox_catalogue::Catalogue;
 use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::Engine;
@@ -232,6 +232,8 @@ fn facts(config: &Config, started_at: paintbox_domain::Timestamp, device: String
         home: home.display().to_string(),
         socket: config.home.socket().display().to_string(),
         device,
+        processor: machine::processor(),
+        build: machine::BUILD_OF.join(" "),
         endpoints: vec![
             (Hub::Civitai, config.civitai_endpoint.clone()),
             (Hub::HuggingFace, config.hf_endpoint.clone()),

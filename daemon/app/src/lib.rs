@@ -11,6 +11,7 @@ mod daemon;
 mod home;
 mod keychain;
 mod logging;
+mod machine;
 mod memory;
 
 use clap::{Parser, Subcommand};

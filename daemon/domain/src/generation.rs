@@ -4,10 +4,12 @@ mod cancellation;
 mod larger;
 mod names;
 mod noise;
+mod report;
 
 pub use cancellation::Cancellation;
 pub use larger::{Hires, HiresSettings, HiresUpscaler, LatentScaling, PixelScaling, Upscale, Upscaler};
 pub use noise::{NoiseProblem, NoiseSettings, NoiseSource};
+pub use report::{EngineBench, EngineCheck};
 
 use crate::kind::closed_names;
 use crate::{Architecture, Failure, Sha256};
@@ -490,6 +492,18 @@ pub trait Generator: Send {
     /// # Errors
     /// On bad files, settings that the model cannot do, or cancellation.
     fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure>;
+
+    /// Holds every kind of network on the engine's device against the reference.
+    ///
+    /// # Errors
+    /// On cancellation; a network that cannot be computed is a check that did not pass.
+    fn check(&mut self, control: &dyn Control) -> Result<Vec<EngineCheck>, Failure>;
+
+    /// Paints from a cold start, and tells how long each part took.
+    ///
+    /// # Errors
+    /// As [`Self::paint`].
+    fn bench(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<EngineBench, Failure>;
 
     /// Gives the memory of models back; the next painting reads again what it needs.
     fn evict(&mut self);

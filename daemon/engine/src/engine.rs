@@ -10,13 +10,15 @@ use crate::picture::Rgb;
 use crate::plan::{Machine, MemoryPlan, Needs};
 use crate::preview::{Previewer, load_taesd};
 use crate::residence::{FullPrecision, Precisions, Residence};
+use crate::selfcheck::checks;
 use crate::settings;
-use crate::upscale::{Enlarger, enlarged, enlarged_size};
+use crate::stopwatch;
 use crate::tensor::interruption::Listening;
+use crate::upscale::{Enlarger, enlarged, enlarged_size};
 use candle_core::Device;
 use paintbox_domain::generation::{
-    Capabilities, Control, ControlNetFile, Generator, ModelFile, PaintRequest, PaintSettings, PaintedImage, Painting,
-    Phase, Sampler, Schedule, Upscale,
+    Capabilities, Control, ControlNetFile, EngineBench, EngineCheck, Generator, ModelFile, PaintRequest, PaintSettings,
+    PaintedImage, Painting, Phase, Sampler, Schedule, Upscale,
 };
 use paintbox_domain::{Failure, Sha256};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -281,6 +283,17 @@ impl Generator for Engine {
     fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure> {
         // While a painting runs the model is outside of `self`, so a panic leaves nothing half-done behind.
         guarded(|| self.try_paint(request, control))
+    }
+
+    fn check(&mut self, control: &dyn Control) -> Result<Vec<EngineCheck>, Failure> {
+        guarded(|| {
+            let _listening = Listening::to(control.cancellation());
+            checks(&self.device)
+        })
+    }
+
+    fn bench(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<EngineBench, Failure> {
+        stopwatch::bench(self, request, control)
     }
 
     fn evict(&mut self) {

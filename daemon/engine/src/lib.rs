@@ -26,7 +26,9 @@ mod preview;
 mod residence;
 mod sample;
 mod scene;
+mod selfcheck;
 mod settings;
+mod stopwatch;
 mod tensor;
 #[cfg(test)]
 mod testing;

@@ -5,6 +5,7 @@
 //! in tests without one.
 
 mod check;
+mod errands;
 mod error;
 mod given;
 mod like;
@@ -19,6 +20,7 @@ mod tags;
 mod worker;
 
 pub use check::{LARGEST_COUNT, LARGEST_STEPS};
+pub use errands::ModelBench;
 pub use error::GenerationError;
 pub use like::{FoundBy, LikeModel, LikePlan, LikeState, Role};
 pub use live::GenerationEvent;

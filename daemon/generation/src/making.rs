@@ -150,7 +150,7 @@ fn of_upscale(upscale: &Upscale<ModelFile>) -> Upscale<Resource> {
     Upscale { upscaler: upscale.upscaler.clone().map(|file| of_file(&file)), scale: upscale.scale }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

@@ -122,6 +122,10 @@ impl Generations {
         Ok(record)
     }
 
+    pub(crate) fn worker(&self) -> &WorkerHandle {
+        &self.inner.worker
+    }
+
     pub(crate) fn resolver(&self) -> &Resolver {
         &self.inner.resolver
     }

@@ -1,5 +1,6 @@
 //! The one thread that paints. It sleeps until there is a queued row, takes it, and ends it.
 
+use crate::errands::Errand;
 use crate::error::GenerationError;
 use crate::making::{Made, make};
 use crate::queue::Inner;
@@ -8,7 +9,8 @@ use crate::spec_json::spec_from_json;
 use paintbox_catalogue::{Asset, AssetOrigin, GenerationOutcome, GenerationRecord, NewGenerationImage};
 use paintbox_domain::generation::{Control, Generator, Phase, PictureFormat, Progress};
 use paintbox_domain::{ErrorClass, Failure, reason};
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,22 @@ pub(crate) struct WorkerHandle {
     nudge: Arc<Notify>,
     stop: CancellationToken,
     ended: CancellationToken,
+    errands: Arc<Errands>,
+}
+
+/// What waits for its turn beside the rows; nothing any more once the worker has ended.
+struct Errands(Mutex<Option<VecDeque<Errand>>>);
+
+impl std::fmt::Debug for Errands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Errands").finish_non_exhaustive()
+    }
+}
+
+impl Errands {
+    fn queue(&self) -> MutexGuard<'_, Option<VecDeque<Errand>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl WorkerHandle {
@@ -28,6 +46,19 @@ impl WorkerHandle {
 
     pub(crate) fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Cancelled when the daemon ends.
+    pub(crate) const fn stopping(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Has an errand done in its turn. It is dropped undone when the worker ends before.
+    pub(crate) fn send(&self, errand: Errand) {
+        if let Some(queue) = self.errands.queue().as_mut() {
+            queue.push_back(errand);
+        }
+        self.nudge();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -52,6 +83,7 @@ impl Worker {
             nudge: Arc::new(Notify::new()),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
+            errands: Arc::new(Errands(Mutex::new(Some(VecDeque::new())))),
         };
         (Self { generator, keep_warm, handle: handle.clone() }, handle)
     }
@@ -63,6 +95,7 @@ impl Worker {
         let thread = std::thread::Builder::new().name("painter".to_owned()).spawn(move || {
             let _ended = ended;
             runtime.block_on(self.work(&inner));
+            *self.handle.errands.queue() = None;
         });
         if let Err(error) = thread {
             tracing::error!(%error, "cannot start the painting thread; nothing will be painted");
@@ -71,6 +104,11 @@ impl Worker {
 
     async fn work(&mut self, inner: &Inner) {
         while !self.handle.is_stopping() {
+            let errand = self.handle.errands.queue().as_mut().and_then(VecDeque::pop_front);
+            if let Some(errand) = errand {
+                errand(self.generator.as_mut());
+                continue;
+            }
             match inner.catalogue.next_queued().await {
                 Ok(Some(next)) => self.take(inner, &next.uid).await,
                 Ok(None) => self.idle().await,

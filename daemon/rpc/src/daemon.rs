@@ -19,6 +19,10 @@ pub struct DaemonFacts {
     pub socket: String,
     /// cpu, metal or cuda.
     pub device: String,
+    /// What its maker calls it; empty where the system does not say.
+    pub processor: String,
+    /// Version and kind of build.
+    pub build: String,
     /// Each hub with the endpoint that is in use.
     pub endpoints: Vec<(Hub, String)>,
 }

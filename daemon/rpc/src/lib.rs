@@ -10,6 +10,7 @@ mod catalogue_care;
 mod convert;
 mod daemon;
 mod download;
+mod engine;
 mod follow;
 mod generation;
 mod library;

@@ -6,6 +6,7 @@
 mod bad_input;
 mod canary;
 mod catalogue_safety;
+mod engine;
 mod evidence;
 mod following;
 mod grpc;

@@ -4,7 +4,6 @@
 use super::{Case, Silence, case_request, differences, engine};
 use crate::load::{Blueprint, Component, Index, blueprint, index};
 use crate::networks::{ClipText, Conditions, Layers, Unet};
-use crate::sample::PictureNoise;
 use crate::tensor::sinusoids;
 use crate::testing::{GoldenTensors, close, golden_json, load, note};
 use candle_core::{Device, Tensor};
@@ -37,24 +36,9 @@ impl Family {
 /// What the project promises of a picture against the reference, in units of 1/255.
 const PROMISED_MEAN: f64 = 1.0;
 
-/// The weight that stands for training (`make_families.py`, `weight`).
+/// The weight that stands for training.
 pub(crate) fn weight(component: &str, name: &str, shape: &[usize]) -> Vec<f32> {
-    let mut crc = !0_u32;
-    for byte in format!("{component}.{name}").bytes() {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-        }
-    }
-    let count = shape.iter().product::<usize>();
-    let drawn: Vec<f32> = PictureNoise::new(u64::from(!crc)).tensor(count).unwrap().to_vec1().unwrap();
-    let scale = (1.0 / (shape[1..].iter().product::<usize>() as f64).sqrt()) as f32;
-    let of = |value: f32| match shape.len() {
-        1 if name.ends_with(".weight") => value * 0.1 + 1.0,
-        1 => value * 0.1,
-        _ => value * scale,
-    };
-    drawn.into_iter().map(of).collect()
+    crate::selfcheck::weight(component, name, shape).unwrap()
 }
 
 /// A safetensors file of f32 tensors.

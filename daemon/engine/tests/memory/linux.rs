@@ -63,6 +63,7 @@ fn request(model: Vec<ModelFile>) -> PaintRequest {
     PaintRequest {
         model,
         vae: None,
+        text_encoders: Vec::new(),
         loras: Vec::new(),
         embeddings: Vec::new(),
         controls: Vec::new(),
@@ -81,6 +82,8 @@ fn request(model: Vec<ModelFile>) -> PaintRequest {
         init: None,
         noise: NoiseSettings::default(),
         guidance_rescale: None,
+        hires: None,
+        taesd: None,
     }
 }
 

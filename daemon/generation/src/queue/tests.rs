@@ -1,13 +1,15 @@
 //! The queue with a generator that paints flat colours, step by step, as the test lets it.
 
+mod between;
+
 use super::*;
-use crate::{FoundBy, LikeState, LoraResource, Recipe, Resource, warnings_from_json};
+use crate::{FoundBy, LikeState, LoraResource, Recipe, Resource};
 use futures::StreamExt as _;
 use paintbox_catalogue::{FileId, NewArtifact};
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::generation::{
-    Capabilities, Control, Hires, JobState, LoraUse, ModelFile, PaintPreview, PaintRequest, PaintSettings,
-    PaintedImage, Painting, Phase, PictureFormat, PixelScaling, Sampler, Schedule, Upscale, Upscaler,
+    Capabilities, Control, EngineBench, EngineCheck, Hires, JobState, LoraUse, ModelFile, PaintPreview, PaintRequest,
+    PaintSettings, PaintedImage, Painting, Phase, PictureFormat, PixelScaling, Sampler, Schedule, Upscale, Upscaler,
 };
 use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
 use paintbox_domain::{Architecture, Blake3, Classify as _, ErrorClass, Failure, FileFormat, Hub, ModelKind, reason};
@@ -37,6 +39,22 @@ impl Generator for StepGenerator {
         let scale = upscale.scale.unwrap_or(4.0) as u32;
         let (width, height) = (scale * image.width, scale * image.height);
         Ok(PaintedImage { seed: image.seed, width, height, rgb: vec![100; (3 * width * height) as usize] })
+    }
+
+    fn check(&mut self, control: &dyn Control) -> Result<Vec<EngineCheck>, Failure> {
+        // As long as nothing is permitted, until the caller has gone.
+        while let Err(mpsc::RecvTimeoutError::Timeout) = self.permits.recv_timeout(Duration::from_millis(1)) {
+            if control.cancellation().is_wanted() {
+                self.evicted.notify_one();
+                return Err(Failure::new(ErrorClass::Cancelled, reason::CANCELLED, "cancelled"));
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn bench(&mut self, request: &PaintRequest, _control: &dyn Control) -> Result<EngineBench, Failure> {
+        self.asked.lock().unwrap().push(request.clone());
+        panic!("asked to");
     }
 
     fn evict(&mut self) {
@@ -549,17 +567,4 @@ async fn text_encoders_and_textual_inversions_are_named_by_reference_and_found_a
     let roles: Vec<_> = plan.models.iter().map(|model| model.role.as_str()).collect();
     assert_eq!(roles, ["model", "text_encoder", "vae", "text_encoder"]);
     assert_eq!(plan.remarks.iter().map(|remark| remark.given.as_str()).collect::<Vec<_>>(), ["nothing"]);
-}
-
-#[tokio::test]
-async fn a_model_that_nobody_asks_for_goes_and_what_was_noticed_is_kept() {
-    let mut bench = bench_keeping_warm(10, Some(Duration::ZERO)).await;
-    // Before anything was asked for, and again behind each generation.
-    bench.evicted.notified().await;
-    bench.permits = None;
-    let queued = bench.generations.create(&spec(), None).await.unwrap();
-    let done = ended(&bench.generations, &queued.uid).await;
-    assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
-    assert_eq!(warnings_from_json(&done.settings_json.unwrap()), ["all of it is flat"]);
-    bench.evicted.notified().await;
 }

@@ -50,7 +50,6 @@ pub(crate) struct PictureNoise {
 
 impl PictureNoise {
     /// Noise of `torch.Generator("cpu").manual_seed(seed)`.
-    #[cfg(test)]
     pub(crate) fn new(seed: u64) -> Self {
         Self::with(seed, &NoiseSettings::default(), 1)
     }
