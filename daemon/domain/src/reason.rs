@@ -34,8 +34,7 @@ reasons! {
     LENGTH_MISMATCH,
     /// A page of text where a model file should be (a login page with status 200, a JSON error).
     NOT_A_MODEL_FILE,
-    /// A Python pickle, by its magic bytes: never stored, never run. Only textual inversions that lie in people's own folders
-    /// are read.
+    /// A Python pickle, by its magic bytes: never stored, never run. Only textual inversions are read, without running them.
     UNSAFE_FORMAT,
     /// A safetensors or GGUF header that breaks its format's rules.
     MALFORMED_FILE,

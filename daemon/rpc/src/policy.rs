@@ -70,7 +70,7 @@ fn named<T>(text: &str, field: &str, parse: impl Fn(&str) -> Option<T>) -> Resul
     parse(text).ok_or_else(|| invalid(field, format!("`{text}` is no {}", field.replace('_', " "))))
 }
 
-/// Pickles and archives are never fetched, so nobody can ask for them.
+/// Archives are never fetched, and pickles only where nothing better is offered, so nobody can ask for them.
 fn weights_format(name: &str) -> Option<FileFormat> {
     FileFormat::from_name(name).filter(|format| matches!(format, FileFormat::Safetensors | FileFormat::Gguf))
 }

@@ -8,12 +8,11 @@
 use crate::Parts;
 use crate::error::SyncError;
 use crate::places::Places;
-use crate::settle::{artifact, blocking, promised};
+use crate::settle::{artifact, blocking, inspect_as, is_inspected, promised};
 use paintbox_catalogue::{FileId, FileRecord, NewArtifact, WantedModel};
 use paintbox_domain::{FileFormat, Hub};
 use paintbox_store::hf_cache::CachedFile;
 use paintbox_store::{Cloned, Expected};
-use paintbox_weights::inspect;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -106,9 +105,9 @@ pub(crate) fn check(path: &Path, expected: &Expected, format: FileFormat) -> Res
     let unusable = |error: &dyn std::error::Error| paintbox_domain::classify::message_with_causes(error);
     let file = CachedFile { path: path.to_owned(), size_bytes: expected.size.unwrap_or_default() };
     let digests = file.verify(expected).map_err(|error| unusable(&error))?;
-    let inspection = if format.is_weights() {
+    let inspection = if is_inspected(format) {
         let mut reader = std::fs::File::open(path).map_err(|error| unusable(&error))?;
-        Some(inspect(&mut reader, digests.size_bytes).map_err(|error| unusable(&error))?)
+        Some(inspect_as(format, &mut reader, digests.size_bytes).map_err(|error| unusable(&error))?)
     } else {
         None
     };

@@ -6,6 +6,8 @@
 use paintbox_domain::{FileFormat, Hub, ModelKind};
 use std::collections::BTreeMap;
 
+/// Textual inversions take less; a larger pickle is something else, whatever the hub calls it.
+const LARGEST_PICKLED_EMBEDDING_BYTES: u64 = 16 << 20;
 /// Companions larger than this are not configuration.
 const LARGEST_COMPANION_BYTES: u64 = 4 << 20;
 
@@ -65,7 +67,9 @@ impl Choice {
         match self {
             Self::Wanted => "wanted by the follow",
             Self::NotPrimary => "the creator marked another file of this version as the one to use",
-            Self::PickleRefused => "Python pickles can run code when opened; only safetensors and GGUF are fetched",
+            Self::PickleRefused => {
+                "Python pickles can run code when opened; of them only textual inversions are fetched, which are read without running them"
+            }
             Self::ArchiveRefused => "archives are never unpacked, so there is nothing to do with it",
             Self::TrainingData => "training data, not a model",
             Self::OtherVariant => "the same weights are fetched in another variant",
@@ -77,7 +81,7 @@ impl Choice {
 /// One verdict for each candidate, in order.
 pub(crate) fn choose(hub: Hub, kind: ModelKind, files: &[Candidate<'_>]) -> Vec<Choice> {
     match hub {
-        Hub::Civitai => choose_civitai(files),
+        Hub::Civitai => choose_civitai(kind, files),
         Hub::HuggingFace if files.iter().any(|file| file.name == "model_index.json") => choose_diffusers(files),
         Hub::HuggingFace => choose_loose(kind, files),
     }
@@ -102,9 +106,20 @@ fn is_companion(file: &Candidate<'_>) -> bool {
         && file.size_bytes.is_none_or(|size| size <= LARGEST_COMPANION_BYTES)
 }
 
-fn choose_civitai(files: &[Candidate<'_>]) -> Vec<Choice> {
+/// The vectors of words are often pickles and nothing else. What is fetched as one is read without running it before it gets
+/// a name.
+fn is_pickled_embedding(kind: ModelKind, file: &Candidate<'_>) -> bool {
+    kind == ModelKind::TextualInversion
+        && file.format == FileFormat::Pickle
+        && file.size_bytes.is_some_and(|size| size <= LARGEST_PICKLED_EMBEDDING_BYTES)
+}
+
+fn choose_civitai(kind: ModelKind, files: &[Candidate<'_>]) -> Vec<Choice> {
     let is_training_data = |file: &Candidate<'_>| file.kind_label == Some("Training Data");
-    let fetchable = |file: &&Candidate<'_>| file.format.is_weights() && !is_training_data(file);
+    let weights = |file: &&Candidate<'_>| file.format.is_weights() && !is_training_data(file);
+    let has_weights = files.iter().any(|file| weights(&file));
+    let pickled = |file: &&Candidate<'_>| is_pickled_embedding(kind, file) && !is_training_data(file);
+    let fetchable = |file: &&Candidate<'_>| if has_weights { weights(file) } else { pickled(file) };
     // The primary mark may sit on a file that is not listed; then the first model file stands in.
     let main = files
         .iter()
@@ -116,10 +131,10 @@ fn choose_civitai(files: &[Candidate<'_>]) -> Vec<Choice> {
         .map(|file| {
             if is_training_data(file) {
                 Choice::TrainingData
-            } else if let Some(refused) = refused_by_format(file) {
-                refused
             } else if main.is_some_and(|main| std::ptr::eq(main, file)) {
                 Choice::Wanted
+            } else if let Some(refused) = refused_by_format(file) {
+                refused
             } else if file.format.is_weights() {
                 Choice::NotPrimary
             } else if is_companion(file) && main.is_some() {
@@ -184,7 +199,9 @@ fn choose_loose(kind: ModelKind, files: &[Candidate<'_>]) -> Vec<Choice> {
     files
         .iter()
         .map(|file| {
-            if let Some(refused) = refused_by_format(file) {
+            if groups.is_empty() && is_pickled_embedding(kind, file) {
+                Choice::Wanted
+            } else if let Some(refused) = refused_by_format(file) {
                 refused
             } else if file.format.is_weights() {
                 if groups.values().any(|(_, name)| *name == file.name) { Choice::Wanted } else { Choice::OtherVariant }
@@ -361,6 +378,20 @@ mod tests {
         files[0].kind_label = Some("VAE");
         files[1].kind_label = Some("Model");
         assert_eq!(choose(Hub::Civitai, ModelKind::Checkpoint, &files), [Choice::NotPrimary, Choice::Wanted]);
+    }
+
+    #[test]
+    fn of_pickles_only_small_textual_inversions_are_taken_and_only_where_nothing_better_is_offered() {
+        let embedding = ModelKind::TextualInversion;
+        for hub in [Hub::Civitai, Hub::HuggingFace] {
+            assert_eq!(wanted(hub, embedding, &["lamp.pt", "lamp.png"]), ["lamp.pt"]);
+            assert_eq!(wanted(hub, embedding, &["lamp.pt", "lamp.safetensors"]), ["lamp.safetensors"]);
+            assert_eq!(wanted(hub, ModelKind::Lora, &["lamp.pt"]), Vec::<&str>::new());
+        }
+        for size_bytes in [None, Some(LARGEST_PICKLED_EMBEDDING_BYTES + 1)] {
+            let large = [Candidate { size_bytes, ..file("lamp.pt") }];
+            assert_eq!(choose(Hub::Civitai, embedding, &large), [Choice::PickleRefused]);
+        }
     }
 
     #[test]

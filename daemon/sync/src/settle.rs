@@ -6,7 +6,8 @@ use paintbox_catalogue::{FileRecord, NewArtifact};
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::{Architecture, Classify as _, ErrorClass, FileFormat, ModelKind, reason};
 use paintbox_store::{Digests, Expected, Partial, StoreError};
-use paintbox_weights::{Inspection, Sniffed, inspect, sniff};
+use paintbox_weights::{InspectError, Inspection, Sniffed, inspect, inspect_kept, sniff};
+use std::io::{Read, Seek};
 use std::path::PathBuf;
 
 /// What the hub promised of a file's bytes; a size that it rounded promises nothing.
@@ -41,6 +42,22 @@ pub(crate) fn refuse_by_sight(head: &[u8], file: &FileRecord) -> Result<(), Sync
     }
 }
 
+/// Whether a file that a hub lists with this format gets no name before it is known what it is. Nothing that may be a
+/// pickle is taken for a companion.
+pub(crate) fn is_inspected(format: FileFormat) -> bool {
+    format.is_weights() || format == FileFormat::Pickle
+}
+
+/// What a file is that a hub lists with this format: a pickle only where it was listed as one, and of those only a textual
+/// inversion.
+pub(crate) fn inspect_as(
+    format: FileFormat,
+    reader: &mut (impl Read + Seek),
+    length: u64,
+) -> Result<Inspection, InspectError> {
+    if format == FileFormat::Pickle { inspect_kept(reader, length) } else { inspect(reader, length) }
+}
+
 /// Bytes that are what they should be, without a name yet.
 pub(crate) struct Checked {
     partial: Partial,
@@ -59,9 +76,9 @@ pub(crate) fn check(
     let kept = |source: StoreError| SyncError::Store { file: name.to_owned(), source };
     let digests = partial.verify(expected);
     let mut inspection = None;
-    if format.is_weights() {
+    if is_inspected(format) {
         let mut reader = partial.reader().map_err(kept)?;
-        match inspect(&mut reader, partial.len()) {
+        match inspect_as(format, &mut reader, partial.len()) {
             Ok(found) => inspection = Some(found),
             Err(source) => {
                 // The digest may agree all the same: the hub then lists a bad file. Either way it gets no name.

@@ -3,7 +3,7 @@
 use paintbox_catalogue::{FileRecord, FollowId, FollowInterest, VersionId, WantedModel, WantedVersion};
 use paintbox_domain::follow::{Backfill, EarlyAccessPolicy, FollowPolicy, Maturity};
 use paintbox_domain::hub::{FileSize, ModelState};
-use paintbox_domain::{Hub, Timestamp};
+use paintbox_domain::{FileFormat, Hub, Timestamp};
 use std::collections::HashSet;
 
 /// A stable code and the same in words.
@@ -154,7 +154,8 @@ pub(crate) fn of_file(
     room_bytes: Option<u64>,
 ) -> Result<(), Refusal> {
     let policy = &follow.policy;
-    if file.format.is_weights() && !policy.formats.is_empty() && !policy.formats.contains(&file.format) {
+    let holds_weights = file.format.is_weights() || file.format == FileFormat::Pickle;
+    if holds_weights && !policy.formats.is_empty() && !policy.formats.contains(&file.format) {
         return Err(("format_unwanted", format!("its format is {}, which this follow leaves out", file.format)));
     }
     if is_old && policy.backfill != Backfill::All {

@@ -74,7 +74,7 @@ impl Classify for InspectError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::UnsafeFormat { .. } => {
-                Some("Look for the same model as safetensors; pickles are never stored or opened.".to_owned())
+                Some("Look for the same model as safetensors; pickles are never run, and of them only textual inversions are read.".to_owned())
             }
             Self::Torch { source } => source.hint(),
             Self::NotAModel { found: Sniffed::Html | Sniffed::Json | Sniffed::Text | Sniffed::Empty } => {
@@ -127,8 +127,8 @@ pub fn inspect(reader: &mut (impl Read + Seek), file_len: u64) -> Result<Inspect
     }
 }
 
-/// The same of a file that somebody keeps, which may also be a textual inversion that torch saved: it is read without
-/// running it, as far as that goes.
+/// The same of a file that may also be a textual inversion that torch saved: it is read without running it, as far as that
+/// goes, and the whole of it, since it is small.
 ///
 /// # Errors
 /// As [`inspect`]; [`InspectError::Torch`] for a pickle that names what it would run.

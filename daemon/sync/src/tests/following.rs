@@ -2,6 +2,7 @@
 
 mod events;
 mod hugging_face;
+mod pickles;
 mod policies;
 mod previews;
 mod targets;
