@@ -407,7 +407,7 @@ fn recipe(state: &str, pull: &str) -> v1::ReadRecipeResponse {
             loras: vec![v1::LoraUse { model: pull.into(), weight: 0.5, ..Default::default() }],
             ..Default::default()
         }),
-        models: vec![model("model", "here", ""), model("lora", state, pull)],
+        models: vec![model("model", "here", ""), model("lora", state, pull), model("text_encoder", "here", "")],
         remarks: vec![v1::RecipeRemark {
             field: "ENSD".into(),
             given: "31337\u{1b}[31m".into(),
@@ -445,9 +445,14 @@ async fn a_dry_run_shows_the_recipe_and_paints_nothing() {
     bench.world().recipe = recipe("missing", "civitai:2@3");
     let ended = bench.run(&["generate", "--like", "9173928", "--dry-run", "--seed", "5"]).await;
     assert_eq!(ended.code, 0, "{}", ended.notes);
-    for part in
-        ["prompt    a fox", "seed      5", "found by its digest", "missing: `paintbox pull civitai:2@3`", "v1.10"]
-    {
+    for part in [
+        "prompt    a fox",
+        "seed      5",
+        "found by its digest",
+        "missing: `paintbox pull civitai:2@3`",
+        "v1.10",
+        "text_encoder its text_encoder 0123",
+    ] {
         assert!(ended.out.contains(part), "{part} in {}", ended.out);
     }
     let asked = bench.world().asked.clone();

@@ -174,7 +174,7 @@ fn lines(recipe: &v1::ReadRecipeResponse, spec: &v1::GenerationSpec) -> Vec<Stri
             other => other.to_owned(),
         };
         let weight = if role == "lora" { format!(" at {weight}") } else { String::new() };
-        lines.push(sanitize::line(&format!("{role:10}{name}{weight}  {state}")));
+        lines.push(sanitize::line(&format!("{role:9} {name}{weight}  {state}")));
     }
     lines
 }
