@@ -10,7 +10,7 @@ use paintbox_domain::generation::{PaintRequest, PaintSettings};
 use paintbox_weights::stable_diffusion::Middle;
 
 /// Bytes of work at the widest point of each phase.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
     pub(super) encoding_prompt: u64,
     pub(super) encoding_image: u64,
