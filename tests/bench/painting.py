@@ -10,8 +10,10 @@ in `tests/goldens/make_goldens.py`, and with --cpp stable-diffusion-cpp-python 0
 """
 
 import argparse
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import time
 from pathlib import Path
 
 ROUNDS = 3
+THREADS = os.cpu_count()
 
 
 def paintbox(arguments, folder):
@@ -32,28 +35,113 @@ def paintbox(arguments, folder):
     return {name: float(re.search(rf"{name} +([0-9.]+)", text)[1]) for name in ("step", "decode", "load", "peak")}
 
 
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+ENDS = {
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+}
+
+
+def ldm_name(name, names):
+    """A UNet's tensor in the names of the LDM code base, which stable-diffusion.cpp tells networks by."""
+    block = re.match(r"(down|up)_blocks\.(\d)\.(resnets|attentions|downsamplers|upsamplers)\.(\d)\.(.*)", name)
+    if block:
+        side, level, kind, number, rest = block.groups()
+        at = 3 * int(level) + int(number)
+        if kind == "downsamplers":
+            return f"input_blocks.{3 * int(level) + 3}.0.op.{rest.removeprefix('conv.')}"
+        if kind == "upsamplers":
+            attended = any(other.startswith(f"up_blocks.{level}.attentions.") for other in names)
+            return f"output_blocks.{3 * int(level) + 2}.{1 + attended}.{rest}"
+        place = f"input_blocks.{at + 1}" if side == "down" else f"output_blocks.{at}"
+        place += ".0" if kind == "resnets" else ".1"
+    else:
+        end = next(end for end in ENDS if name.startswith(end + "."))
+        place, kind, rest = ENDS[end], "resnets" if "resnets" in end else "", name.removeprefix(end + ".")
+    if kind == "resnets":
+        layer, parameter = rest.rsplit(".", 1)
+        rest = f"{RESNET[layer]}.{parameter}"
+    return f"{place}.{rest}"
+
+
+def one_checkpoint(folder, target):
+    """UNet and text encoders in one file, under names that stable-diffusion.cpp tells a family by."""
+    encoder = "cond_stage_model.transformer."
+
+    def of_encoder(prefix, name):
+        # Newer files leave the first word out.
+        return prefix + (name if name.startswith("text_") else f"text_model.{name}")
+
+    parts = {
+        "unet/diffusion_pytorch_model.safetensors": lambda name, names: f"model.diffusion_model.{ldm_name(name, names)}",
+        "text_encoder/model.safetensors": lambda name, _: of_encoder(encoder, name),
+        "text_encoder_2/model.safetensors": lambda name, _: of_encoder(encoder.replace(".", ".1.", 1), name),
+    }
+    joined, end, bodies = {}, 0, []
+    for part, renamed in parts.items():
+        path = folder / part
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+        for name, info in header.items():
+            offsets = [end + offset for offset in info["data_offsets"]]
+            joined[renamed(name, header)] = {**info, "data_offsets": offsets}
+        end += path.stat().st_size - 8 - length
+        bodies.append((path, 8 + length))
+    header = json.dumps(joined).encode()
+    with target.open("wb") as out:
+        out.write(len(header).to_bytes(8, "little") + header)
+        for path, start in bodies:
+            with path.open("rb") as file:
+                file.seek(start)
+                shutil.copyfileobj(file, out, 16 << 20)
+
+
 def cpp_times(arguments, folder):
     """stable-diffusion.cpp's times, as it says them in its log; in a process of its own, for its memory."""
+    checkpoint = folder / "checkpoint.safetensors"
+    one_checkpoint(folder, checkpoint)
+    files = {"model_path": str(checkpoint), "vae_path": str(folder / "vae/diffusion_pytorch_model.safetensors")}
     script = (
-        "import sys\n"
+        "import json, sys\n"
         "from stable_diffusion_cpp import StableDiffusion\n"
-        "folder, side, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])\n"
-        "model = StableDiffusion(model_path=folder, wtype='f32', verbose=True)\n"
+        "files, side, steps = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])\n"
+        "model = StableDiffusion(wtype='f32', verbose=True, n_threads=int(sys.argv[4]), **files)\n"
         "said = dict(prompt='a lighthouse at dusk', width=side, height=side, sample_steps=steps, cfg_scale=7.0)\n"
         "model.generate_image(sample_method='euler', seed=1, **said)\n"
     )
-    command = [sys.executable, "-c", script, str(folder), str(arguments.side), str(ROUNDS)]
-    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    command = [sys.executable, "-c", script, json.dumps(files), str(arguments.side), str(ROUNDS), str(THREADS)]
+    run = subprocess.run(command, capture_output=True, text=True)
     text = run.stdout + run.stderr
-    sampling = float(re.search(r"sampling completed, taking ([0-9.]+)s", text)[1])
-    decode = float(re.search(r"latent 1 decoded, taking ([0-9.]+)s", text)[1])
-    return {"step": sampling / ROUNDS, "decode": decode}
+    sampling = re.search(r"sampling completed, taking ([0-9.]+)s", text)
+    decode = re.search(r"latent 1 decoded, taking ([0-9.]+)s", text)
+    if not sampling or not decode:
+        raise SystemExit(f"stable-diffusion.cpp did not paint:\n{text[-3000:]}")
+    return {"step": float(sampling[1]) / ROUNDS, "decode": float(decode[1])}
 
 
 def torch_times(arguments):
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
+    torch.set_num_threads(THREADS)
     side = arguments.side
     sizes = {
         "sd1": {
@@ -111,6 +199,7 @@ def main():
     parser.add_argument("--cpp", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
         ours = paintbox(arguments, folder)
         theirs = {"stable-diffusion.cpp": cpp_times(arguments, folder)} if arguments.cpp else {}
     theirs["torch"] = torch_times(arguments)
