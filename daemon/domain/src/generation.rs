@@ -350,7 +350,9 @@ pub enum InpaintArea {
 }
 
 /// A generation with every name resolved to files. Still-open choices are the engine's, which knows the model.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// By default nothing is said, and no picture wanted.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PaintRequest {
     pub model: Vec<ModelFile>,
     /// One file that holds a VAE to use instead of the model's own.

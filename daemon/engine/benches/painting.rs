@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 
 use paintbox_domain::generation::{
-    Cancellation, Control, Generator, ModelFile, NoiseSettings, PaintRequest, Phase, Progress, Sampler,
+    Cancellation, Control, Generator, ModelFile, PaintRequest, Phase, Progress, Sampler,
 };
 use paintbox_domain::{Failure, Sha256};
 use paintbox_engine::{DeviceChoice, Engine, EngineOptions};
@@ -80,28 +80,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut engine = Engine::new(EngineOptions { device: DeviceChoice::Cpu, ..EngineOptions::default() })?;
     let request = PaintRequest {
         model,
-        vae: None,
-        text_encoders: Vec::new(),
-        loras: Vec::new(),
-        embeddings: Vec::new(),
-        controls: Vec::new(),
         prompt: "a lighthouse at dusk".to_owned(),
-        negative_prompt: String::new(),
         seed: 1,
         steps: Some(steps),
         guidance_scale: Some(7.0),
-        image_guidance_scale: None,
         sampler: Some(Sampler::Euler),
-        schedule: None,
         width: Some(side),
         height: Some(side),
-        clip_skip: None,
         count: 1,
-        init: None,
-        noise: NoiseSettings::default(),
-        guidance_rescale: None,
-        hires: None,
-        taesd: None,
+        ..PaintRequest::default()
     };
     // From the disk, with a picture as small as can be behind it, and then from the system's cache.
     let small = PaintRequest { steps: Some(1), width: Some(64), height: Some(64), ..request.clone() };

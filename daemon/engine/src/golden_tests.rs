@@ -88,28 +88,10 @@ fn engine() -> Engine {
 fn request(model: &[ModelFile]) -> PaintRequest {
     PaintRequest {
         model: model.to_vec(),
-        vae: None,
-        text_encoders: Vec::new(),
-        loras: Vec::new(),
-        embeddings: Vec::new(),
-        controls: Vec::new(),
         prompt: "red heart".to_owned(),
-        negative_prompt: String::new(),
-        seed: 0,
         steps: Some(20),
-        guidance_scale: None,
-        image_guidance_scale: None,
-        sampler: None,
-        schedule: None,
-        width: None,
-        height: None,
-        clip_skip: None,
         count: 1,
-        init: None,
-        noise: NoiseSettings::default(),
-        guidance_rescale: None,
-        hires: None,
-        taesd: None,
+        ..PaintRequest::default()
     }
 }
 

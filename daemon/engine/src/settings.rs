@@ -208,31 +208,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn request() -> PaintRequest {
-        PaintRequest {
-            model: Vec::new(),
-            vae: None,
-            text_encoders: Vec::new(),
-            loras: Vec::new(),
-            embeddings: Vec::new(),
-            controls: Vec::new(),
-            prompt: String::new(),
-            negative_prompt: String::new(),
-            seed: 0,
-            steps: None,
-            guidance_scale: None,
-            image_guidance_scale: None,
-            sampler: None,
-            schedule: None,
-            width: None,
-            height: None,
-            clip_skip: None,
-            count: 1,
-            init: None,
-            noise: NoiseSettings::default(),
-            guidance_rescale: None,
-            hires: None,
-            taesd: None,
-        }
+        PaintRequest { count: 1, ..PaintRequest::default() }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::error::GenerationError;
 use crate::queue::Generations;
 use crate::resolve;
 use paintbox_domain::generation::{
-    Cancellation, Control, EngineBench, EngineCheck, Generator, NoiseSettings, PaintRequest, Progress, Sampler,
+    Cancellation, Control, EngineBench, EngineCheck, Generator, PaintRequest, Progress, Sampler,
 };
 use paintbox_domain::{Failure, Sha256};
 use std::panic::AssertUnwindSafe;
@@ -63,29 +63,15 @@ impl Generations {
         let model = resolve::model(self.resolver(), reference).await?;
         let request = PaintRequest {
             model: model.files,
-            vae: None,
-            text_encoders: Vec::new(),
-            loras: Vec::new(),
-            embeddings: Vec::new(),
-            controls: Vec::new(),
             prompt: "a lighthouse at dusk".to_owned(),
-            negative_prompt: String::new(),
             seed: 1,
             steps: Some(steps.unwrap_or(BENCH_STEPS)),
-            guidance_scale: None,
-            image_guidance_scale: None,
             // One evaluation a step, whatever the model's own.
             sampler: Some(Sampler::Euler),
-            schedule: None,
             width,
             height,
-            clip_skip: None,
             count: 1,
-            init: None,
-            noise: NoiseSettings::default(),
-            guidance_rescale: None,
-            hires: None,
-            taesd: None,
+            ..PaintRequest::default()
         };
         let bench = self.errand(move |generator, control| generator.bench(&request, control)).await?;
         Ok(ModelBench { model: model.name, sha256: model.main, bench })

@@ -3,8 +3,8 @@
 
 use paintbox_domain::Sha256;
 use paintbox_domain::generation::{
-    Cancellation, Control, ControlImage, ControlNetFile, Generator, InitImage, LoraFile, ModelFile, NoiseSettings,
-    PaintRequest, Progress, Sampler,
+    Cancellation, Control, ControlImage, ControlNetFile, Generator, InitImage, LoraFile, ModelFile, PaintRequest,
+    Progress, Sampler,
 };
 use paintbox_domain::reason;
 use paintbox_engine::{DeviceChoice, Engine, EngineOptions};
@@ -62,28 +62,13 @@ fn tiny() -> PathBuf {
 fn request(model: Vec<ModelFile>) -> PaintRequest {
     PaintRequest {
         model,
-        vae: None,
-        text_encoders: Vec::new(),
-        loras: Vec::new(),
-        embeddings: Vec::new(),
-        controls: Vec::new(),
         prompt: "red heart".to_owned(),
-        negative_prompt: String::new(),
-        seed: 0,
         steps: Some(1),
-        guidance_scale: None,
-        image_guidance_scale: None,
         sampler: Some(Sampler::Euler),
-        schedule: None,
         width: Some(64),
         height: Some(64),
-        clip_skip: None,
         count: 1,
-        init: None,
-        noise: NoiseSettings::default(),
-        guidance_rescale: None,
-        hires: None,
-        taesd: None,
+        ..PaintRequest::default()
     }
 }
 
