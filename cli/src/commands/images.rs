@@ -5,14 +5,14 @@ use crate::error::CliError;
 use paintbox_proto::v1;
 use std::path::Path;
 
-/// What UploadAssetParts takes, and what of it in one message.
-const LARGEST_UPLOAD_BYTES: u64 = 64 << 20;
-const PART_BYTES: usize = 900 * 1024;
+/// What UploadAssetParts and ReadRecipe take, and what of it in one message.
+pub(crate) const LARGEST_PICTURE_BYTES: u64 = 64 << 20;
+pub(crate) const PART_BYTES: usize = 900 * 1024;
 
 /// The bytes of a picture's file; `argument` named it.
 pub(crate) fn read_image(argument: &'static str, path: &Path) -> Result<Vec<u8>, CliError> {
     let size_bytes = std::fs::metadata(path).map_err(CliError::io("read the picture", path))?.len();
-    if size_bytes > LARGEST_UPLOAD_BYTES {
+    if size_bytes > LARGEST_PICTURE_BYTES {
         return Err(CliError::Argument {
             argument,
             given: path.display().to_string(),

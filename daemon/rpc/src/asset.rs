@@ -14,8 +14,8 @@ use tonic::{Request, Response, Status, Streaming};
 const PIECE_BYTES: usize = 64 * 1024;
 /// One message holds an upload, and no message is larger than a mebibyte.
 const LARGEST_UPLOAD_BYTES: usize = 900 * 1024;
-/// A picture of more is nothing that a program here paints.
-const LARGEST_BYTES: usize = 64 << 20;
+/// What comes in parts: a picture of more is nothing that a program here paints.
+pub(crate) const LARGEST_PICTURE_BYTES: usize = 64 << 20;
 
 fn message(asset: &Asset) -> v1::Asset {
     v1::Asset {
@@ -122,8 +122,8 @@ impl AssetService for Api {
         let mut parts = request.into_inner();
         let mut data = Vec::new();
         while let Some(v1::UploadAssetPartsRequest { part }) = parts.message().await? {
-            if data.len() + part.len() > LARGEST_BYTES {
-                return Err(invalid("part", format!("more than {LARGEST_BYTES} bytes came")));
+            if data.len() + part.len() > LARGEST_PICTURE_BYTES {
+                return Err(invalid("part", format!("more than {LARGEST_PICTURE_BYTES} bytes came")));
             }
             data.extend(part);
         }

@@ -1,5 +1,6 @@
 //! `ReadRecipe` of the `GenerationService`: a recipe from a caller's bytes or a hub's picture, and what of it is here.
 
+use crate::asset::LARGEST_PICTURE_BYTES;
 use crate::generation::spec_message;
 use crate::server::{Api, lost};
 use crate::status::{invalid, status};
@@ -7,9 +8,6 @@ use paintbox_generation::{LikeModel, LikePlan, LikeState, Recipe};
 use paintbox_proto::v1;
 use paintbox_proto::v1::read_recipe_request::Source;
 use tonic::{Status, Streaming};
-
-/// A picture of more is nothing that a program here paints.
-const LARGEST_BYTES: usize = 64 << 20;
 
 impl Api {
     pub(crate) async fn recipe(
@@ -40,8 +38,10 @@ async fn collected(mut parts: Streaming<v1::ReadRecipeRequest>) -> Result<Given,
     let mut bytes = Vec::new();
     while let Some(part) = parts.message().await? {
         match part.source {
-            Some(Source::Part(part)) if bytes.len() + part.len() <= LARGEST_BYTES => bytes.extend(part),
-            Some(Source::Part(_)) => return Err(invalid("part", format!("more than {LARGEST_BYTES} bytes came"))),
+            Some(Source::Part(part)) if bytes.len() + part.len() <= LARGEST_PICTURE_BYTES => bytes.extend(part),
+            Some(Source::Part(_)) => {
+                return Err(invalid("part", format!("more than {LARGEST_PICTURE_BYTES} bytes came")));
+            }
             Some(Source::CivitaiImage(image)) if bytes.is_empty() => return Ok(Given::Image(image)),
             Some(Source::CivitaiImage(_)) => return Err(invalid("civitai_image", "there are bytes before it")),
             None => return Err(invalid("source", "it is missing")),

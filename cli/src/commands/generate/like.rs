@@ -2,6 +2,7 @@
 
 use super::Arguments;
 use crate::client::{Client, HUB_DEADLINE, call};
+use crate::commands::images::{LARGEST_PICTURE_BYTES, PART_BYTES};
 use crate::commands::pull;
 use crate::error::CliError;
 use crate::render::json::RecipeLine;
@@ -11,10 +12,6 @@ use paintbox_proto::v1;
 use paintbox_proto::v1::read_recipe_request::Source as Part;
 use std::path::PathBuf;
 use std::str::FromStr;
-
-/// What ReadRecipe takes, and what of it in one message.
-const LARGEST_FILE_BYTES: u64 = 64 << 20;
-const PART_BYTES: usize = 900 * 1024;
 
 /// Where a recipe comes from: a number or an address is a picture on CivitAI, and all else is a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +56,7 @@ impl Source {
             Self::File(path) => path,
         };
         let size_bytes = std::fs::metadata(path).map_err(CliError::io("read the recipe in", path))?.len();
-        if size_bytes > LARGEST_FILE_BYTES {
+        if size_bytes > LARGEST_PICTURE_BYTES {
             return Err(CliError::Argument {
                 argument: "--like",
                 given: path.display().to_string(),
@@ -239,7 +236,7 @@ mod tests {
         let missing = Source::File(folder.path().join("b.png")).read().unwrap_err();
         assert_eq!(missing.reason(), "LOCAL_IO_FAILED");
         let large = folder.path().join("large.png");
-        std::fs::File::create(&large).unwrap().set_len(LARGEST_FILE_BYTES + 1).unwrap();
+        std::fs::File::create(&large).unwrap().set_len(LARGEST_PICTURE_BYTES + 1).unwrap();
         assert_eq!(Source::File(large).read().unwrap_err().reason(), "INVALID_ARGUMENT");
     }
 }
