@@ -5,6 +5,7 @@
 
 mod asset;
 mod authority;
+mod caller;
 mod catalogue;
 mod catalogue_care;
 mod convert;

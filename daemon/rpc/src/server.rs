@@ -1,5 +1,6 @@
 //! The server: services on the socket, health, reflection, and an end that does not wait for open streams.
 
+use crate::caller::{Caller, Scope};
 use crate::daemon::{CredentialStore, DaemonFacts};
 use crate::listener::Socket;
 use crate::status::{failure_status, invalid};
@@ -25,8 +26,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
+use tonic::{Request, Status};
 
 /// No message of the API is larger; tonic itself would send any size.
 const LARGEST_MESSAGE_BYTES: usize = 1 << 20;
@@ -82,6 +84,7 @@ pub async fn serve(socket: Socket, api: Api) -> Result<(), Failure> {
     let reflection_v1 = reflection().build_v1().map_err(|error| failed("cannot serve reflection", &error))?;
     let reflection_v1alpha = reflection().build_v1alpha().map_err(|error| failed("cannot serve reflection", &error))?;
     let router = Server::builder()
+        .layer(InterceptorLayer::new(known_by_the_socket))
         .add_service(health)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
@@ -109,6 +112,15 @@ pub async fn serve(socket: Socket, api: Api) -> Result<(), Failure> {
         result = serving => result.map_err(|error| failed("the API server ended", &error)),
         () = capped => Ok(()),
     }
+}
+
+/// The socket lets this user's processes in and nobody else.
+#[expect(clippy::unnecessary_wraps, reason = "the form of tonic's interceptors")]
+fn known_by_the_socket(mut request: Request<()>) -> Result<Request<()>, Status> {
+    let caller = Caller::socket();
+    tracing::trace!(caller = caller.id(), label = caller.label(), admin = caller.may(Scope::Admin), "call");
+    request.extensions_mut().insert(caller);
+    Ok(request)
 }
 
 /// A stream that ends with a clear error when the daemon does.
