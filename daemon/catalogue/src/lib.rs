@@ -30,6 +30,7 @@ mod error;
 mod evidence;
 mod export;
 mod files;
+pub mod filter;
 mod follows;
 mod garbage;
 mod generations;
@@ -84,6 +85,7 @@ pub use downloads::{DownloadEnd, DownloadFilter, DownloadPage, DownloadQuery, Do
 pub use duplicates::{Duplicate, DuplicatePage, DuplicatePlace};
 pub use error::CatalogueError;
 pub use export::ExportPieces;
+pub use filter::FilterProblem;
 pub use follows::{Follow, FollowState};
 pub use garbage::{OpenDownloadFile, UnusedPicture};
 pub use generations::{
@@ -110,7 +112,7 @@ pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary,
 pub use removals::{RemovalPage, RemovalRecord, RemovalState, RemovedBytes, RemovedFile, RemovedPlace};
 pub use resolve::Resolved;
 pub use search::{
-    Condition, Facet, FacetCounts, Fact, Filter, FilterProblem, Label, Number, Place, SearchOrder, SearchPage,
+    Condition, Facet, FacetCounts, Fact, Filter, Label, Number, Place, SearchOrder, SearchPage,
     SearchQuery, SortKey,
 };
 pub use stats::{HubModels, NamedShare, PlaceShare, Share, Stats};

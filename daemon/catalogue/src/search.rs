@@ -33,7 +33,7 @@ mod naive_tests;
 mod tests;
 
 pub use facets::{Facet, FacetCounts};
-pub use filter::{Condition, Fact, Filter, FilterProblem, Label, Number, Place};
+pub use filter::{Condition, Fact, Filter, Label, Number, Place};
 pub(crate) use index::Rest;
 pub(crate) use memory::Memory;
 pub use order::{SearchOrder, SortKey};

@@ -1,29 +1,16 @@
-//! What a search lets through, as a value, and the language in which people write it.
-//!
-//! The language is AIP-160's (google.aip.dev/160), as far as models have use for it: `kind:lora base:"SDXL 1.0"
-//! nsfw<=soft AND (creator:foo OR downloads>1000) -tag:anime`. What stands side by side must all hold, `OR` binds more
-//! tightly than `AND`, `-` and `NOT` turn round what follows, and a word alone is looked for in the texts.
+//! What a search lets through, as a value; [`crate::filter`] has the language in which people write it.
 
 mod fields;
-mod lex;
-mod parse;
 
 pub(crate) use fields::nsfw_ordinal;
 
 use crate::codec;
+use crate::filter::{Expression, Fields, Operator, Wrong};
 use paintbox_domain::hub::ModelState;
-use paintbox_domain::{Architecture, Classify, ErrorClass, Hub, ModelKind, reason};
+use paintbox_domain::{Architecture, Hub, ModelKind};
 
 /// Which models pass.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Filter {
-    /// Those that pass every one; without any, all models.
-    All(Vec<Filter>),
-    /// Those that pass at least one.
-    Any(Vec<Filter>),
-    Not(Box<Filter>),
-    Is(Condition),
-}
+pub type Filter = Expression<Condition>;
 
 /// One thing that is true of a model or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,68 +104,23 @@ pub enum Number {
     Nsfw,
 }
 
-/// Why a filter cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilterProblem {
-    /// The character at which it is noticed, counted from 1.
-    pub position: usize,
-    pub problem: String,
-}
+impl Fields for Condition {
+    const EXAMPLE: &'static str = "kind:lora base:\"SDXL 1.0\" nsfw<=soft";
 
-impl std::fmt::Display for FilterProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the filter cannot be read at character {}: {}", self.position, self.problem)
+    fn known() -> String {
+        fields::known()
+    }
+
+    fn comparison(name: &str, operator: Operator, value: &str) -> Result<Filter, Wrong> {
+        fields::condition(name, operator, value)
+    }
+
+    fn words(text: String) -> Self {
+        Self::Words { place: Place::Anywhere, text }
     }
 }
 
-impl std::error::Error for FilterProblem {}
-
-impl Classify for FilterProblem {
-    fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
-    }
-
-    fn reason(&self) -> &'static str {
-        reason::FILTER_INVALID
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(format!("write it as in `kind:lora base:\"SDXL 1.0\" nsfw<=soft`; the fields are {}", fields::known()))
-    }
-
-    fn metadata(&self) -> Vec<(&'static str, String)> {
-        vec![("position", self.position.to_string()), ("problem", self.problem.clone()), ("fields", fields::known())]
-    }
-}
-
-impl Default for Filter {
-    fn default() -> Self {
-        Self::All(Vec::new())
-    }
-}
-
-impl From<Condition> for Filter {
-    fn from(condition: Condition) -> Self {
-        Self::Is(condition)
-    }
-}
-
-impl Filter {
-    /// Reads a filter as people write it.
-    ///
-    /// # Errors
-    /// Where it stops making sense, and why.
-    pub fn parse(text: &str) -> Result<Self, FilterProblem> {
-        parse::filter(text)
-    }
-
-    /// Lets through what passes every one of these.
-    #[must_use]
-    pub fn all(filters: impl IntoIterator<Item = Self>) -> Self {
-        let mut filters: Vec<Self> = filters.into_iter().filter(|filter| *filter != Self::default()).collect();
-        if filters.len() == 1 { filters.remove(0) } else { Self::All(filters) }
-    }
-
+impl Expression<Condition> {
     #[must_use]
     pub fn kind(kind: ModelKind) -> Self {
         Condition::Kind(kind).into()

@@ -1,20 +1,10 @@
 //! The fields of the filter language: their names, and what their values mean.
 
-use super::lex::Operator;
 use super::{Condition, Fact, Filter, Label, Number, Place};
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use crate::filter::{Operator, Wrong, bytes, count, one_of, seconds, within};
 use paintbox_domain::follow::Maturity;
 use paintbox_domain::hub::ModelState;
 use paintbox_domain::{Architecture, FileFormat, ModelKind};
-
-/// What is wrong with a comparison, in words.
-pub(super) enum Wrong {
-    /// With the field, or with its operator.
-    Field(String),
-    Value(String),
-}
 
 #[derive(Clone, Copy)]
 enum Field {
@@ -79,7 +69,7 @@ pub(super) fn condition(name: &str, operator: Operator, value: &str) -> Result<F
         return Err(Wrong::Field(format!("there is no field `{name}`; there are {}", known())));
     };
     if let Field::Number(number) = field {
-        return within(*number, operator, span(*number, value)?);
+        return Ok(within(operator, span(*number, value)?, is_within(*number)));
     }
     let condition = match field {
         Field::Kind => Condition::Kind(one_of(name, value, ModelKind::from_name, ModelKind::ALL)?),
@@ -108,19 +98,6 @@ pub(super) fn condition(name: &str, operator: Operator, value: &str) -> Result<F
             Err(Wrong::Field(format!("`{name}` has no order, so `{}` cannot be asked of it", operator.as_str())))
         }
     }
-}
-
-/// A value of a closed set of names, in any case.
-fn one_of<T: Copy + std::fmt::Display>(
-    field: &str,
-    value: &str,
-    from_name: fn(&str) -> Option<T>,
-    all: &[T],
-) -> Result<T, Wrong> {
-    from_name(&value.to_ascii_lowercase()).ok_or_else(|| {
-        let all: Vec<String> = all.iter().map(ToString::to_string).collect();
-        Wrong::Value(format!("`{value}` is no {field}; there are {}", all.join(", ")))
-    })
 }
 
 fn hub(value: &str) -> Result<&'static str, Wrong> {
@@ -159,42 +136,8 @@ fn span(number: Number, value: &str) -> Result<(u64, u64), Wrong> {
     })
 }
 
-fn within(of: Number, operator: Operator, (least, most): (u64, u64)) -> Result<Filter, Wrong> {
-    let is = |least, most| Filter::from(Condition::Number { of, least, most });
-    // One more than the most that there can be is within no bounds.
-    Ok(match operator {
-        Operator::Has | Operator::Equal => is(least, most),
-        Operator::NotEqual => Filter::Not(Box::new(is(least, most))),
-        Operator::Less => least.checked_sub(1).map_or_else(|| is(1, 0), |most| is(0, most)),
-        Operator::LessOrEqual => is(0, most),
-        Operator::Greater => most.checked_add(1).map_or_else(|| is(1, 0), |least| is(least, u64::MAX)),
-        Operator::GreaterOrEqual => is(least, u64::MAX),
-    })
-}
-
-fn count(value: &str) -> Option<u64> {
-    Some(value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
-}
-
-/// KB, MB, GB and TB are powers of 1000, KiB to TiB of 1024.
-fn bytes(value: &str) -> Option<u64> {
-    let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len()));
-    let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        "tib" => 1 << 40,
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok().filter(|digits| *digits <= 12)?);
-    let total = u128::from(count(whole)?) * u128::from(unit) + u128::from(count(fraction)?) * u128::from(unit) / scale;
-    u64::try_from(total).ok()
+fn is_within(of: Number) -> impl Fn(u64, u64) -> Filter {
+    move |least, most| Condition::Number { of, least, most }.into()
 }
 
 fn rating(value: &str) -> Option<u64> {
@@ -223,30 +166,4 @@ fn ordinal(maturity: Option<Maturity>) -> u8 {
 /// The strongest rating of CivitAI's bitmask as [`Number::Nsfw`] counts.
 pub(crate) fn nsfw_ordinal(mask: u32) -> u8 {
     ordinal(Maturity::of_mask(mask))
-}
-
-/// The first and last second of a year, a month, a day or a moment, of UTC.
-fn seconds(value: &str) -> Option<(u64, u64)> {
-    let numbers: Option<Vec<i16>> = value
-        .split('-')
-        .zip([4, 2, 2, 0])
-        .map(|(part, digits)| Some(part).filter(|part| part.len() == digits && count(part).is_some())?.parse().ok())
-        .collect();
-    let (first, length) = match numbers.as_deref() {
-        Some([year]) => (Date::new(*year, 1, 1).ok()?, Span::new().years(1)),
-        Some([year, month]) => (Date::new(*year, i8::try_from(*month).ok()?, 1).ok()?, Span::new().months(1)),
-        Some([year, month, day]) => {
-            (Date::new(*year, i8::try_from(*month).ok()?, i8::try_from(*day).ok()?).ok()?, Span::new().days(1))
-        }
-        _ => {
-            let moment = value.to_ascii_uppercase().parse::<Timestamp>().ok()?;
-            return since_1970(moment.as_second()).map(|second| (second, second));
-        }
-    };
-    let begin = |date: Date| Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second());
-    Some((since_1970(begin(first)?)?, since_1970(begin(first.checked_add(length).ok()?)? - 1)?))
-}
-
-fn since_1970(second: i64) -> Option<u64> {
-    u64::try_from(second).ok()
 }

@@ -1,18 +1,18 @@
 //! Tokens as a filter: AIP-160's grammar by recursive descent, within bounds.
 
-use super::fields;
-use super::lex::{Lexeme, Token, problem, tokens};
-use super::{Condition, Filter, FilterProblem, Place};
+use super::lex::{Lexeme, Problem, Token, problem, tokens};
+use super::{Expression, Fields, Wrong};
+use std::marker::PhantomData;
 
 /// Parentheses and negations within each other.
 const DEEPEST: usize = 32;
 const MOST_CONDITIONS: usize = 256;
 
-pub(super) fn filter(text: &str) -> Result<Filter, FilterProblem> {
+pub(super) fn filter<C: Fields>(text: &str) -> Result<Expression<C>, Problem> {
     let end = text.chars().count() + 1;
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, end, depth: 0, conditions: 0 };
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, end, depth: 0, conditions: 0, of: PhantomData };
     if parser.tokens.is_empty() {
-        return Ok(Filter::default());
+        return Ok(Expression::default());
     }
     let filter = parser.expression()?;
     match parser.next() {
@@ -22,16 +22,17 @@ pub(super) fn filter(text: &str) -> Result<Filter, FilterProblem> {
     }
 }
 
-struct Parser {
+struct Parser<C> {
     tokens: Vec<Token>,
     at: usize,
     /// The position behind the last character.
     end: usize,
     depth: usize,
     conditions: usize,
+    of: PhantomData<C>,
 }
 
-impl Parser {
+impl<C: Fields> Parser<C> {
     fn peek(&self) -> Option<&Lexeme> {
         self.tokens.get(self.at).map(|token| &token.lexeme)
     }
@@ -53,7 +54,7 @@ impl Parser {
     }
 
     /// sequence { AND sequence }
-    fn expression(&mut self) -> Result<Filter, FilterProblem> {
+    fn expression(&mut self) -> Result<Expression<C>, Problem> {
         let mut all = Vec::new();
         loop {
             // factor { factor }
@@ -62,29 +63,29 @@ impl Parser {
                 all.push(self.factor()?);
             }
             if !self.takes(&Lexeme::And) {
-                return Ok(Filter::all(all));
+                return Ok(if all.len() == 1 { all.remove(0) } else { Expression::All(all) });
             }
         }
     }
 
     /// term { OR term }
-    fn factor(&mut self) -> Result<Filter, FilterProblem> {
+    fn factor(&mut self) -> Result<Expression<C>, Problem> {
         let mut any = vec![self.term()?];
         while self.takes(&Lexeme::Or) {
             any.push(self.term()?);
         }
-        Ok(if any.len() == 1 { any.remove(0) } else { Filter::Any(any) })
+        Ok(if any.len() == 1 { any.remove(0) } else { Expression::Any(any) })
     }
 
     /// [NOT] ( expression ) or [NOT] condition
-    fn term(&mut self) -> Result<Filter, FilterProblem> {
+    fn term(&mut self) -> Result<Expression<C>, Problem> {
         let position = self.position();
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err(problem(position, format!("more than {DEEPEST} parentheses and negations within each other")));
         }
         let term = match self.next().map(|token| token.lexeme) {
-            Some(Lexeme::Not) => Filter::Not(Box::new(self.term()?)),
+            Some(Lexeme::Not) => Expression::Not(Box::new(self.term()?)),
             Some(Lexeme::Open) => {
                 let inner = self.expression()?;
                 if !self.takes(&Lexeme::Close) {
@@ -110,7 +111,7 @@ impl Parser {
         Ok(term)
     }
 
-    fn condition(&mut self, word: &str, position: usize) -> Result<Filter, FilterProblem> {
+    fn condition(&mut self, word: &str, position: usize) -> Result<Expression<C>, Problem> {
         let Some(Lexeme::Operator(operator)) = self.peek() else { return Ok(self.words(word.to_owned())) };
         let operator = *operator;
         self.at += 1;
@@ -118,17 +119,17 @@ impl Parser {
         let value_position = self.position();
         match self.next().map(|token| token.lexeme) {
             Some(Lexeme::Word(value) | Lexeme::Quoted(value)) => {
-                fields::condition(word, operator, &value).map_err(|wrong| match wrong {
-                    fields::Wrong::Field(words) => problem(position, words),
-                    fields::Wrong::Value(words) => problem(value_position, words),
+                C::comparison(word, operator, &value).map_err(|wrong| match wrong {
+                    Wrong::Field(words) => problem(position, words),
+                    Wrong::Value(words) => problem(value_position, words),
                 })
             }
             _ => Err(problem(value_position, format!("`{word}{}` needs a value after it", operator.as_str()))),
         }
     }
 
-    fn words(&mut self, text: String) -> Filter {
+    fn words(&mut self, text: String) -> Expression<C> {
         self.conditions += 1;
-        Condition::Words { place: Place::Anywhere, text }.into()
+        Expression::Is(C::words(text))
     }
 }

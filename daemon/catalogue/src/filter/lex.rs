@@ -1,12 +1,11 @@
 //! A filter's text as tokens.
 
-use super::FilterProblem;
-
 /// A longer filter was not written by a person.
 pub(super) const LONGEST_CHARS: usize = 4_096;
 
+/// What is asked of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operator {
+pub enum Operator {
     Has,
     Equal,
     NotEqual,
@@ -17,7 +16,8 @@ pub(super) enum Operator {
 }
 
 impl Operator {
-    pub(super) fn as_str(self) -> &'static str {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Has => ":",
             Self::Equal => "=",
@@ -51,11 +51,18 @@ pub(super) struct Token {
     pub(super) lexeme: Lexeme,
 }
 
-pub(super) fn problem(position: usize, problem: impl Into<String>) -> FilterProblem {
-    FilterProblem { position, problem: problem.into() }
+/// Where a filter stops making sense, and why.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) position: usize,
+    pub(super) words: String,
 }
 
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, FilterProblem> {
+pub(super) fn problem(position: usize, words: impl Into<String>) -> Problem {
+    Problem { position, words: words.into() }
+}
+
+pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Problem> {
     let chars: Vec<char> = text.chars().take(LONGEST_CHARS + 1).collect();
     if chars.len() > LONGEST_CHARS {
         return Err(problem(LONGEST_CHARS, format!("it is longer than {LONGEST_CHARS} characters")));
@@ -132,7 +139,7 @@ fn operator(chars: &[char], at: usize) -> Option<(Operator, usize)> {
 }
 
 /// The text between the mark at `begin` and the next one, and where it ends.
-fn quoted(chars: &[char], begin: usize) -> Result<(String, usize), FilterProblem> {
+fn quoted(chars: &[char], begin: usize) -> Result<(String, usize), Problem> {
     let mut text = String::new();
     let mut at = begin + 1;
     loop {
