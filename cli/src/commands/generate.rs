@@ -24,7 +24,8 @@ use paintbox_proto::v1;
 pub(crate) use pictures::{Format, Target, fetch};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
+/// What the queue knows the command line by.
+const CLIENT: &str = "paintbox";
 /// After Ctrl-C nobody wants to wait long; hanging up cancels as well.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -133,6 +134,10 @@ pub(crate) struct Arguments {
     /// Of JPEGs, from 1 to 100 [default: 90]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     quality: Option<u32>,
+    /// Of those that wait, higher ones are painted first: -100 to 100
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i32).range(-100..=100))]
+    priority: i32,
     #[command(flatten)]
     noise: NoiseArguments,
 }
@@ -213,7 +218,7 @@ async fn paint(
     if let Some(taesd) = &arguments.taesd {
         taesd.clone_into(&mut spec.taesd);
     }
-    carry_out(spec, target, arguments.preview.as_deref(), client, name, session).await
+    carry_out(spec, target, arguments.preview.as_deref(), arguments.priority, client, name, session).await
 }
 
 /// Has a specification carried out, and its pictures written down; `preview` is kept as the picture comes on.
@@ -221,6 +226,7 @@ pub(crate) async fn carry_out(
     spec: v1::GenerationSpec,
     target: &Target,
     preview: Option<&Path>,
+    priority: i32,
     client: &Client,
     name: &mut Option<String>,
     session: &mut Session,
@@ -230,7 +236,10 @@ pub(crate) async fn carry_out(
         spec: Some(spec),
         request_id: uuid::Uuid::new_v4().to_string(),
         cancel_on_disconnect: true,
+        client: CLIENT.to_owned(),
+        priority,
         previews: preview.is_some(),
+        expire_time: None,
     };
     let mut generations = client.generations();
     let events = call("queue the generation", HUB_DEADLINE, generations.generate_images(request)).await?;

@@ -1,12 +1,14 @@
 //! `paintbox jobs`.
 
+mod queue;
+
 use crate::client::{Client, LOCAL_DEADLINE, call};
 use crate::commands::sync_run;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::JobJson;
 use crate::render::table::{Align, table};
-use crate::render::{sanitize, units};
+use crate::render::{sanitize, units, words};
 use crate::session::Session;
 use paintbox_proto::v1;
 
@@ -17,7 +19,27 @@ pub(crate) struct Arguments {
     /// At most this many, 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
+    /// Only generations of which this is true, such as 'state:failed' or 'prompt:fox created>2026-11'; see below
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
+    /// Also generations that were deleted and can be had back
+    #[arg(long)]
+    deleted: bool,
+    /// What waits, in the order in which it has its turn
+    #[arg(long, conflicts_with_all = ["filter", "deleted"])]
+    queue: bool,
+    /// Begin no further generation until --resume; what is being painted goes on
+    #[arg(long, conflicts_with_all = ["filter", "deleted", "queue", "resume"])]
+    pause: bool,
+    /// Go on
+    #[arg(long, conflicts_with_all = ["filter", "deleted", "queue"])]
+    resume: bool,
 }
+
+pub(crate) const FILTERS: &str = "\
+Filters: state, prompt, model, client, reason, seed, priority, created and ended, as in
+  state:succeeded prompt:\"red fox\" created>2026-11-01 (seed:7 OR priority>0) -model:civitai:1
+An asterisk at the end of model, client or reason stands for any rest; words alone are looked for in the prompts.";
 
 /// A generation or a sync run.
 pub(crate) enum Job {
@@ -27,10 +49,15 @@ pub(crate) enum Job {
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
     let client = session.connect().await?;
+    if arguments.queue || arguments.pause || arguments.resume {
+        return queue::run(arguments, &client, session).await;
+    }
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
     let mut jobs: Vec<Job> =
-        generations(&client, limit).await?.into_iter().map(|g| Job::Generation(Box::new(g))).collect();
-    jobs.extend(sync_runs(&client, limit).await?.into_iter().map(|run| Job::SyncRun(Box::new(run))));
+        generations(&client, arguments, limit).await?.into_iter().map(|g| Job::Generation(Box::new(g))).collect();
+    if arguments.filter.is_none() && !arguments.deleted {
+        jobs.extend(sync_runs(&client, limit).await?.into_iter().map(|run| Job::SyncRun(Box::new(run))));
+    }
     // The sort is stable, so jobs of one moment keep the daemon's order.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.created()));
     jobs.truncate(limit);
@@ -41,7 +68,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
         return Ok(Exit::Done);
     }
     if jobs.is_empty() {
-        session.note("No jobs yet.")?;
+        session.note(if arguments.filter.is_some() { "No such jobs." } else { "No jobs yet." })?;
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = jobs.iter().map(|job| job.row(session)).collect();
@@ -70,10 +97,10 @@ impl Job {
 
     fn row(&self, session: &Session) -> Vec<String> {
         let (name, state, created) = match self {
-            Self::Generation(job) => (&job.name, &job.state, job.create_time.as_ref()),
-            Self::SyncRun(job) => (&job.name, &job.state, job.create_time.as_ref()),
+            Self::Generation(job) => (&job.name, words::state(job.state().as_str_name()), job.create_time.as_ref()),
+            Self::SyncRun(job) => (&job.name, job.state.clone(), job.create_time.as_ref()),
         };
-        vec![sanitize::line(name), sanitize::line(state), units::relative(created, session.now), self.what()]
+        vec![sanitize::line(name), sanitize::line(&state), units::relative(created, session.now), self.what()]
     }
 
     /// What it does or did, in one line.
@@ -95,11 +122,16 @@ impl Job {
     }
 }
 
-async fn generations(client: &Client, limit: usize) -> Result<Vec<v1::Generation>, CliError> {
+async fn generations(client: &Client, arguments: &Arguments, limit: usize) -> Result<Vec<v1::Generation>, CliError> {
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = v1::ListGenerationsRequest { page_size: page_size(limit), page_token: page_token.clone() };
+        let request = v1::ListGenerationsRequest {
+            page_size: page_size(limit),
+            page_token: page_token.clone(),
+            filter: arguments.filter.clone().unwrap_or_default(),
+            show_deleted: arguments.deleted,
+        };
         let mut service = client.generations();
         let page = call("list the generations", LOCAL_DEADLINE, service.list_generations(request)).await?;
         found.extend(page.generations);

@@ -99,9 +99,10 @@ pub(crate) enum Verb {
     /// Check, back up, restore, export or import the catalogue itself
     #[command(subcommand)]
     Catalogue(catalogue::Action),
-    /// List generations and sync runs, newest first
+    /// List generations and sync runs, newest first; look through generations, and at their queue
+    #[command(after_help = jobs::FILTERS)]
     Jobs(jobs::Arguments),
-    /// Show, watch or cancel one generation or sync run
+    /// Show, watch, cancel, reorder or delete one generation or sync run
     Job(job::Arguments),
     /// Give the daemon a hub's token
     Login(login::Arguments),

@@ -1,13 +1,14 @@
 //! Following a generation to its end, for `generate` and `job`.
 
 use crate::commands::generate::pictures;
-use crate::commands::sync_run::{is_terminal, unexplained};
+use crate::commands::sync_run::unexplained;
 use crate::error::{CliError, Failure};
 use crate::render::json::GenerationLine;
 use crate::render::progress::{Measure, Progress};
 use crate::render::sanitize;
 use crate::session::Session;
 use paintbox_proto::v1;
+use paintbox_proto::v1::generation::State;
 use paintbox_proto::v1::generation_event::Event;
 use std::io::Write as _;
 use std::path::Path;
@@ -32,7 +33,7 @@ pub(crate) async fn follow(
                 // The first event of a generation under way says how far it is.
                 let known = generation.progress.clone();
                 let queued = || v1::GenerationProgress { phase: "queued".to_owned(), ..Default::default() };
-                if let Some(now) = known.or_else(|| (generation.state == "queued").then(queued)) {
+                if let Some(now) = known.or_else(|| (generation.state() == State::Queued).then(queued)) {
                     show(&now, &generation.name, &mut progress, session)?;
                 }
                 last = Some(generation);
@@ -43,13 +44,13 @@ pub(crate) async fn follow(
                     write_preview(path, &look.jpeg)?;
                 }
             }
-            // An event of a newer daemon.
-            None => {}
+            // A sign of life, or an event of a newer daemon.
+            Some(Event::Heartbeat(_)) | None => {}
         }
     }
     progress.clear();
     match last {
-        Some(generation) if is_terminal(&generation.state) => {
+        Some(generation) if !matches!(generation.state(), State::Queued | State::Running) => {
             for warning in &generation.warnings {
                 session.note(&sanitize::line(warning))?;
             }
@@ -96,9 +97,9 @@ fn show(
 
 /// A generation that has ended, unless it ended badly.
 pub(crate) fn ended(generation: v1::Generation) -> Result<v1::Generation, CliError> {
-    match generation.state.as_str() {
-        "succeeded" => Ok(generation),
-        "cancelled" => Err(CliError::JobCancelled { name: generation.name }),
+    match generation.state() {
+        State::Succeeded => Ok(generation),
+        State::Cancelled => Err(CliError::JobCancelled { name: generation.name }),
         _ => {
             let failure = generation.failure.as_ref().map_or_else(unexplained, Failure::from);
             Err(CliError::JobFailed { name: generation.name, failure })

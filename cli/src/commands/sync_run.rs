@@ -35,7 +35,7 @@ pub(crate) async fn wait(client: &Client, name: &str, session: &mut Session) -> 
 
 async fn follow(client: &Client, name: &str, session: &mut Session) -> Result<Exit, CliError> {
     let lost = |status| CliError::of_status(DOING, status);
-    let request = v1::WatchSyncRunRequest { name: name.to_owned() };
+    let request = v1::WatchSyncRunRequest { name: name.to_owned(), ..Default::default() };
     let mut events = client.sync().watch_sync_run(request).await.map_err(lost)?.into_inner();
     let mut view = View { progress: Progress::new(session.watched()), first_failure: None };
     let mut last = None;
@@ -45,7 +45,7 @@ async fn follow(client: &Client, name: &str, session: &mut Session) -> Result<Ex
             Some(Event::FileFailed(failed)) => view.failed(&failed, session)?,
             Some(Event::Run(run)) => last = Some(run),
             // An event of a newer daemon.
-            None => {}
+            Some(Event::Heartbeat(_)) | None => {}
         }
     }
     view.progress.clear();

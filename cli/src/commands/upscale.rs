@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     let mut name = None;
     let work = async {
         spec.init_image = upload(&client, &image, "take the picture").await?;
-        carry_out(spec, &target, None, &client, &mut name, session).await
+        carry_out(spec, &target, None, 0, &client, &mut name, session).await
     };
     tokio::select! {
         ended = work => return ended,

@@ -25,6 +25,7 @@ pub(crate) use store::{ForgottenVolumeJson, GarbageLine, RemovalJson, VerifyLine
 
 use crate::error::{CliError, Failure};
 use crate::render::units::rfc3339;
+use crate::render::words;
 use paintbox_proto::v1;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -156,7 +157,7 @@ impl<'a> PictureJson<'a> {
 pub(crate) struct JobJson<'a> {
     name: &'a str,
     kind: &'static str,
-    state: &'a str,
+    state: String,
     create_time: Option<String>,
     start_time: Option<String>,
     end_time: Option<String>,
@@ -168,8 +169,26 @@ pub(crate) struct JobJson<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum JobRest<'a> {
-    Generation { model: &'a str, prompt: &'a str, images: Vec<PictureJson<'a>> },
-    SyncRun { planned: u32, fetched: u32, already_had: u32, skipped: u32, failed: u32, bytes: u64 },
+    Generation {
+        model: &'a str,
+        prompt: &'a str,
+        images: Vec<PictureJson<'a>>,
+        client: &'a str,
+        priority: i32,
+        queue_position: Option<u32>,
+        attempts: u32,
+        expire_time: Option<String>,
+        delete_time: Option<String>,
+        purge_time: Option<String>,
+    },
+    SyncRun {
+        planned: u32,
+        fetched: u32,
+        already_had: u32,
+        skipped: u32,
+        failed: u32,
+        bytes: u64,
+    },
 }
 
 impl<'a> From<&'a v1::Generation> for JobJson<'a> {
@@ -178,7 +197,7 @@ impl<'a> From<&'a v1::Generation> for JobJson<'a> {
         Self {
             name: &generation.name,
             kind: "generation",
-            state: &generation.state,
+            state: words::state(generation.state().as_str_name()),
             create_time: rfc3339(generation.create_time.as_ref()),
             start_time: rfc3339(generation.start_time.as_ref()),
             end_time: rfc3339(generation.end_time.as_ref()),
@@ -187,7 +206,38 @@ impl<'a> From<&'a v1::Generation> for JobJson<'a> {
                 model: spec.map_or("", |spec| &spec.model),
                 prompt: spec.map_or("", |spec| &spec.prompt),
                 images: generation.images.iter().map(|image| PictureJson::new(image, None)).collect(),
+                client: &generation.client,
+                priority: generation.priority,
+                queue_position: generation.queue_position,
+                attempts: generation.attempts,
+                expire_time: rfc3339(generation.expire_time.as_ref()),
+                delete_time: rfc3339(generation.delete_time.as_ref()),
+                purge_time: rfc3339(generation.purge_time.as_ref()),
             },
+        }
+    }
+}
+
+/// The queue of generations, before those that wait in `jobs --queue`.
+#[derive(Serialize)]
+pub(crate) struct QueueJson<'a> {
+    event: &'static str,
+    paused: bool,
+    queued: u32,
+    running: &'a str,
+    max_queued: u32,
+    max_queued_per_client: u32,
+}
+
+impl<'a> From<&'a v1::GenerationQueue> for QueueJson<'a> {
+    fn from(queue: &'a v1::GenerationQueue) -> Self {
+        Self {
+            event: "queue",
+            paused: queue.paused,
+            queued: queue.queued,
+            running: &queue.running,
+            max_queued: queue.max_queued,
+            max_queued_per_client: queue.max_queued_per_client,
         }
     }
 }
@@ -198,7 +248,7 @@ impl<'a> From<&'a v1::SyncRun> for JobJson<'a> {
         Self {
             name: &run.name,
             kind: "sync",
-            state: &run.state,
+            state: run.state.clone(),
             create_time: rfc3339(run.create_time.as_ref()),
             start_time: None,
             end_time: rfc3339(run.end_time.as_ref()),

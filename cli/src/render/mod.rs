@@ -13,3 +13,4 @@ pub(crate) mod progress;
 pub(crate) mod sanitize;
 pub(crate) mod table;
 pub(crate) mod units;
+pub(crate) mod words;

@@ -316,7 +316,11 @@ impl v1::sync_service_server::SyncService for Fake {
             Fate::Worse => list.push(Event::Run(broken)),
             Fate::Hangs | Fate::BreaksOff => {}
         }
-        let list = list.into_iter().zip(1..).map(|(event, sequence)| v1::SyncEvent { sequence, event: Some(event) });
+        let list = list.into_iter().zip(1..).map(|(event, sequence)| v1::SyncEvent {
+            sequence,
+            epoch: "e".to_owned(),
+            event: Some(event),
+        });
         events(list.collect(), fate == Fate::Hangs)
     }
 }
@@ -414,7 +418,21 @@ impl v1::generation_service_server::GenerationService for Fake {
         }
     }
 
-    async fn list_generations(&self, _: Request<v1::ListGenerationsRequest>) -> Answer<v1::ListGenerationsResponse> {
+    async fn list_generations(
+        &self,
+        request: Request<v1::ListGenerationsRequest>,
+    ) -> Answer<v1::ListGenerationsResponse> {
+        self.note(request.get_ref());
+        if request.get_ref().filter == "state:queued" {
+            let waiting = |position, prompt: &str| v1::Generation {
+                queue_position: Some(position),
+                client: "socket/paintbox".to_owned(),
+                spec: Some(v1::GenerationSpec { prompt: prompt.to_owned(), ..Default::default() }),
+                ..generation("queued", 0)
+            };
+            let generations = vec![waiting(1, "second"), waiting(0, "first\u{1b}[2J")];
+            return answer(v1::ListGenerationsResponse { generations, ..Default::default() });
+        }
         let mut failed = generation("failed", 0);
         failed.failure = Some(failure("INTERRUPTED", "the daemon ended while it was painting"));
         failed.create_time = time(-7200);
@@ -422,6 +440,47 @@ impl v1::generation_service_server::GenerationService for Fake {
             generations: vec![generation("succeeded", 1), failed],
             ..Default::default()
         })
+    }
+
+    async fn update_generation(&self, request: Request<v1::UpdateGenerationRequest>) -> Answer<v1::Generation> {
+        self.note(request.get_ref());
+        let priority = request.into_inner().generation.unwrap().priority;
+        answer(v1::Generation { priority, ..generation("queued", 0) })
+    }
+
+    async fn reorder_generation(&self, request: Request<v1::ReorderGenerationRequest>) -> Answer<v1::Generation> {
+        self.note(request.get_ref());
+        answer(generation("queued", 0))
+    }
+
+    async fn delete_generation(&self, request: Request<v1::DeleteGenerationRequest>) -> Answer<v1::Generation> {
+        self.note(request.get_ref());
+        answer(v1::Generation { delete_time: time(0), purge_time: time(2_592_000), ..generation("succeeded", 1) })
+    }
+
+    async fn undelete_generation(&self, request: Request<v1::UndeleteGenerationRequest>) -> Answer<v1::Generation> {
+        self.note(request.get_ref());
+        answer(generation("succeeded", 1))
+    }
+
+    async fn get_generation_queue(&self, _: Request<v1::GetGenerationQueueRequest>) -> Answer<v1::GenerationQueue> {
+        answer(v1::GenerationQueue { queued: 2, running: GENERATION.to_owned(), max_queued: 9, ..Default::default() })
+    }
+
+    async fn pause_generation_queue(
+        &self,
+        request: Request<v1::PauseGenerationQueueRequest>,
+    ) -> Answer<v1::GenerationQueue> {
+        self.note(request.get_ref());
+        answer(v1::GenerationQueue { paused: true, ..Default::default() })
+    }
+
+    async fn resume_generation_queue(
+        &self,
+        request: Request<v1::ResumeGenerationQueueRequest>,
+    ) -> Answer<v1::GenerationQueue> {
+        self.note(request.get_ref());
+        answer(v1::GenerationQueue::default())
     }
 
     async fn cancel_generation(&self, request: Request<v1::CancelGenerationRequest>) -> Answer<v1::Generation> {
@@ -483,7 +542,10 @@ fn painting(fate: Fate, count: u32) -> Vec<v1::GenerationEvent> {
         }
         Fate::Hangs | Fate::BreaksOff => {}
     }
-    list.into_iter().zip(1..).map(|(event, sequence)| v1::GenerationEvent { sequence, event: Some(event) }).collect()
+    list.into_iter()
+        .zip(1..)
+        .map(|(event, sequence)| v1::GenerationEvent { sequence, epoch: "e".to_owned(), event: Some(event) })
+        .collect()
 }
 
 fn generation(state: &str, images: u32) -> v1::Generation {
@@ -498,7 +560,7 @@ fn generation(state: &str, images: u32) -> v1::Generation {
     };
     v1::Generation {
         name: GENERATION.into(),
-        state: state.into(),
+        state: v1::generation::State::from_str_name(&format!("STATE_{}", state.to_uppercase())).unwrap().into(),
         spec: Some(spec),
         images: (0..images).map(image).collect(),
         warnings: if state == "succeeded" { vec!["the network\x1b[0m computed twice".into()] } else { Vec::new() },

@@ -15,6 +15,7 @@ mod planning;
 mod queueing;
 mod removing;
 mod shelf;
+mod turns;
 mod verifying;
 mod volumes;
 

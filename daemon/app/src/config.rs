@@ -2,10 +2,11 @@
 
 use crate::StartError;
 use crate::home::Home;
-use paintbox_catalogue::CatalogueCare;
+use paintbox_catalogue::{CatalogueCare, Interruption, QueueLimits};
 use paintbox_domain::Secret;
 use paintbox_domain::follow::FollowPolicy;
 use paintbox_engine::{EngineOptions, FullPrecision};
+use paintbox_generation::Retention;
 use paintbox_sync::{Care, DownloadLimits};
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -16,7 +17,10 @@ use std::time::Duration;
 const DEFAULT_INTERVAL_MINUTES: u32 = 60;
 /// CivitAI's caches hold an answer for five minutes, so a shorter interval asks for the same bytes again.
 const SHORTEST_INTERVAL_MINUTES: u32 = 15;
-const DEFAULT_QUEUE_LENGTH: u32 = 200;
+const DEFAULT_QUEUE_LENGTH: u32 = 1_000;
+const DEFAULT_QUEUE_LENGTH_OF_ONE: u32 = 200;
+/// A generation whose daemon ended is begun once more: what killed one daemon may kill the next.
+const MOST_ATTEMPTS: u32 = 2;
 /// Long enough for thinking about the next prompt.
 const DEFAULT_KEEP_WARM_MINUTES: u32 = 15;
 /// Enough for a system to go on with while somebody makes room.
@@ -132,10 +136,22 @@ struct SyncTable {
 #[serde(default, deny_unknown_fields)]
 struct GenerationTable {
     max_queued: Option<u32>,
+    max_queued_per_client: Option<u32>,
+    interrupted: Option<Interrupted>,
+    /// 0: for ever.
+    history_days: Option<u32>,
     /// 0: as soon as nothing is queued.
     keep_warm_minutes: Option<u32>,
     memory_limit_bytes: Option<u64>,
     full_precision: Vec<FullyPrecise>,
+}
+
+/// What becomes of a generation whose daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Interrupted {
+    Requeue,
+    Fail,
 }
 
 /// Networks that compute in f32 wherever they are.
@@ -171,7 +187,11 @@ pub(crate) struct Config {
     pub(crate) log_filter: String,
     /// None: only when asked.
     pub(crate) sync_interval: Option<Duration>,
-    pub(crate) max_queued: u32,
+    pub(crate) queue_limits: QueueLimits,
+    /// What becomes of a generation whose daemon ended.
+    pub(crate) interruption: Interruption,
+    /// How long generations are remembered.
+    pub(crate) retention: Retention,
     /// How long a model stays in memory when nothing is queued.
     pub(crate) keep_warm: Duration,
     pub(crate) engine: EngineOptions,
@@ -192,6 +212,7 @@ impl Config {
             endpoint("PAINTBOX_CIVITAI_ENDPOINT", file.hubs.civitai.endpoint, "https://civitai.com")?;
         let huggingface = HuggingFacePlaces::find(&home, file.hubs.huggingface.cache, file.hubs.huggingface.token_file);
         let interval = file.sync.interval_minutes.unwrap_or(DEFAULT_INTERVAL_MINUTES).max(SHORTEST_INTERVAL_MINUTES);
+        let care = care(&file.store, &file.libraries, &file.catalogue);
         Ok(Self {
             civitai_mature_endpoint: mature_endpoint(file.hubs.civitai.mature_endpoint, &civitai_endpoint),
             civitai_endpoint,
@@ -206,11 +227,22 @@ impl Config {
             notify_desktop: file.notify.desktop,
             webhook: file.notify.webhook,
             download_limits: download_limits(&file.downloads),
-            care: care(&file.store, &file.libraries, &file.catalogue),
+            care,
             kept_free_bytes: file.store.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
-            max_queued: file.generation.max_queued.unwrap_or(DEFAULT_QUEUE_LENGTH).max(1),
+            queue_limits: QueueLimits {
+                all: file.generation.max_queued.unwrap_or(DEFAULT_QUEUE_LENGTH).max(1),
+                of_one_client: file.generation.max_queued_per_client.unwrap_or(DEFAULT_QUEUE_LENGTH_OF_ONE).max(1),
+            },
+            interruption: match file.generation.interrupted.unwrap_or(Interrupted::Requeue) {
+                Interrupted::Requeue => Interruption::Requeue { most_attempts: MOST_ATTEMPTS },
+                Interrupted::Fail => Interruption::Fail,
+            },
+            retention: Retention {
+                keep: file.generation.history_days.filter(|days| *days > 0).map(of_days),
+                trash: care.trash_for,
+            },
             keep_warm: Duration::from_secs(
                 u64::from(file.generation.keep_warm_minutes.unwrap_or(DEFAULT_KEEP_WARM_MINUTES)) * 60,
             ),
@@ -276,7 +308,18 @@ impl Config {
                 "backups         {backups} daily ones of the catalogue, {backup_limit_bytes} bytes together"
             ),
         };
-        let _ = writeln!(text, "queue           at most {} generations", self.max_queued);
+        let QueueLimits { all, of_one_client } = self.queue_limits;
+        let _ = writeln!(text, "queue           at most {all} generations, {of_one_client} of one client");
+        let interrupted = match self.interruption {
+            Interruption::Requeue { .. } => "are painted again, once",
+            Interruption::Fail => "have failed",
+        };
+        let _ = writeln!(text, "interrupted     generations {interrupted}");
+        let history = match self.retention.keep {
+            Some(keep) => format!("for {} days", days(keep)),
+            None => "for ever".to_owned(),
+        };
+        let _ = writeln!(text, "history         of generations is kept {history}");
         let _ = writeln!(text, "models          stay in memory for {} idle minutes", self.keep_warm.as_secs() / 60);
         let _ = match self.engine.memory_limit_bytes {
             Some(limit) => write!(text, "painting        takes at most {limit} bytes of memory"),
@@ -359,18 +402,21 @@ fn download_limits(table: &DownloadsTable) -> DownloadLimits {
 
 const DAY_SECONDS: u64 = 24 * 3600;
 
+fn of_days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * DAY_SECONDS)
+}
+
 fn days(time: Duration) -> u64 {
     time.as_secs() / DAY_SECONDS
 }
 
 fn care(table: &StoreTable, libraries: &LibrariesTable, catalogue: &CatalogueTable) -> Care {
     let usual = Care::default();
-    let time = |days: u32| Duration::from_secs(u64::from(days) * DAY_SECONDS);
     Care {
-        trash_for: table.trash_days.map_or(usual.trash_for, time),
+        trash_for: table.trash_days.map_or(usual.trash_for, of_days),
         reread_after: match table.verify_days {
             Some(0) => None,
-            Some(days) => Some(time(days)),
+            Some(days) => Some(of_days(days)),
             None => usual.reread_after,
         },
         reread_bytes_per_second: table.verify_bytes_per_second.unwrap_or(usual.reread_bytes_per_second),

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::credentials::{CredentialFiles, Credentials};
 use crate::keychain::Keychain;
 use crate::{home::Home, logging, machine};
-use paintbox_catalogue::Catalogue;
+use paintbox_catalogue::{Catalogue, Recovered};
 use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::Engine;
 use paintbox_generation::{GenerationParts, Generations};
@@ -67,13 +67,18 @@ async fn live(config: &Config) -> Result<(), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_at = clock.now();
     let catalogue = Catalogue::open(&config.home.catalogue(), clock.clone()).await.map_err(|error| part(&error))?;
-    let interrupted =
-        catalogue.interrupt_running("the daemon ended while this was running").await.map_err(|error| part(&error))?;
-    if interrupted.generations + interrupted.sync_runs > 0 {
+    let why = "the daemon ended while this was running";
+    let sync_runs = catalogue.interrupt_sync_runs(why).await.map_err(|error| part(&error))?;
+    let recovered = catalogue.recover_generations(config.interruption, why).await.map_err(|error| part(&error))?;
+    let Recovered { requeued, failed, cancelled } = recovered;
+    if sync_runs + requeued + failed + cancelled > 0 {
         tracing::warn!(
-            generations = interrupted.generations,
-            sync_runs = interrupted.sync_runs,
-            "the last daemon did not end in order; what it was doing is marked as interrupted"
+            sync_runs,
+            requeued,
+            failed,
+            cancelled,
+            "the last daemon did not end in order; of what it was doing, sync runs are marked as interrupted and \
+             generations wait again, failed, or were cancelled because their callers are gone"
         );
     }
     let store = Store::open(&config.home.store).map_err(|error| part(&error))?.keeping_free(config.kept_free_bytes);
@@ -111,7 +116,9 @@ async fn live(config: &Config) -> Result<(), StartError> {
         catalogue: catalogue.clone(),
         store: store.clone(),
         generator: Box::new(engine),
-        max_queued: config.max_queued,
+        limits: config.queue_limits,
+        interruption: config.interruption,
+        retention: config.retention,
         keep_warm: Some(config.keep_warm),
     });
 

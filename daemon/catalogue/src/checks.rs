@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::{FileId, FollowId, ModelId};
+use crate::journal::Happening;
 use crate::open::Catalogue;
 use crate::records::ModelRecord;
 use crate::statements::statements;
@@ -115,7 +116,9 @@ impl Catalogue {
             Ok(read) => at(RECORD_READ).bind(&read.mark).bind(read.full).bind(read.new_versions),
             Err(failure) => at(RECORD_FAILURE).bind(codec::failure_json(failure)),
         };
-        self.write_one("record the check of a follow", query).await.map(drop)
+        self.write_one("record the check of a follow", query).await?;
+        self.journal.note(Happening::Follow(follow));
+        Ok(())
     }
 
     /// Sets when these follows are looked at next, all at once.
@@ -170,7 +173,9 @@ impl Catalogue {
             .execute(&mut *tx)
             .await
             .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))
+        tx.commit().await.map_err(could_not(attempt))?;
+        self.journal.note(Happening::Follow(follow));
+        Ok(())
     }
 
     /// The models that arrived by a follow, those that left its list or are gone included.

@@ -10,11 +10,14 @@ use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::files;
 use crate::ids::{DownloadId, FileId, FollowId};
+use crate::journal::Happening;
 use crate::open::Catalogue;
 use crate::statements::statements;
 use crate::volumes::kinds_json;
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::{DownloadState, DownloadStep, Failure, Hub, ModelKind, ModelRef, Timestamp};
+use sqlx::query::QueryScalar;
+use sqlx::sqlite::SqliteArguments;
 use sqlx::{FromRow, Sqlite, SqliteConnection, Transaction};
 
 /// A file that is to be fetched.
@@ -104,19 +107,23 @@ statements! {
             started_ms = iif(?3 = 'resolving', coalesce(started_ms, ?7), started_ms),
             ended_ms = iif(?3 IN ('done', 'cancelled'), ?7, NULL)
         WHERE download_id = ?1 AND state = ?2";
-    SET_DUE = "UPDATE download SET due_ms = ?2 WHERE download_id = ?1 AND state = 'queued'";
+    SET_DUE = "
+        UPDATE download SET due_ms = ?2 WHERE download_id = ?1 AND state = 'queued' RETURNING download_id";
     SET_FILE = "
         UPDATE download SET file_id = ?2 WHERE download_id = ?1 AND ended_ms IS NULL
-        AND NOT EXISTS (SELECT 1 FROM download WHERE file_id = ?2 AND ended_ms IS NULL)";
+        AND NOT EXISTS (SELECT 1 FROM download WHERE file_id = ?2 AND ended_ms IS NULL) RETURNING download_id";
     SET_FIRST = "
         UPDATE download SET priority = ?2, turn = (
             SELECT min(0, coalesce(min(coalesce(turn, download_id)), 0)) - 1 FROM download
             WHERE state = 'queued' AND priority = ?2)
-        WHERE download_id = ?1 AND ended_ms IS NULL";
+        WHERE download_id = ?1 AND ended_ms IS NULL RETURNING download_id";
     STATE_OF_DOWNLOAD = "SELECT state FROM download WHERE download_id = ?1";
     REQUEUE_DUE = "
-        UPDATE download SET state = 'queued', due_ms = NULL WHERE state IN ('failed', 'queued') AND due_ms <= ?1";
-    REQUEUE_FAILED = "UPDATE download SET state = 'queued', due_ms = NULL WHERE state = 'failed' AND hub = ?1";
+        UPDATE download SET state = 'queued', due_ms = NULL WHERE state IN ('failed', 'queued') AND due_ms <= ?1
+        RETURNING download_id";
+    REQUEUE_FAILED = "
+        UPDATE download SET state = 'queued', due_ms = NULL WHERE state = 'failed' AND hub = ?1
+        RETURNING download_id";
     NEXT_DUE_DOWNLOAD = "SELECT min(due_ms) FROM download WHERE due_ms IS NOT NULL";
     INTERRUPT_DOWNLOADS = "
         UPDATE download SET state = 'queued' WHERE state IN ('resolving', 'transferring', 'verifying', 'placing')";
@@ -193,6 +200,10 @@ fn state(text: &str) -> Result<DownloadState, CatalogueError> {
     codec::named("a download's state", text, DownloadState::from_name)
 }
 
+async fn records_of(connection: &mut SqliteConnection, ids: &[DownloadId]) -> Result<Vec<DownloadRow>, sqlx::Error> {
+    sqlx::query_as(DOWNLOADS_BY_ID).bind(codec::id_list(ids.iter().map(|id| id.0))).fetch_all(connection).await
+}
+
 fn not_found(id: DownloadId) -> CatalogueError {
     CatalogueError::JobNotFound { kind: "download", uid: id.to_string() }
 }
@@ -224,8 +235,35 @@ impl Catalogue {
                 .map_err(could_not(attempt))?;
             ids.push(DownloadId(id));
         }
+        let records = records_of(&mut tx, &ids).await.map_err(could_not(attempt))?;
+        let _order = self.journal.in_order().await;
         tx.commit().await.map_err(could_not(attempt))?;
+        self.note_downloads(records)?;
         Ok(ids)
+    }
+
+    fn note_downloads(&self, rows: Vec<DownloadRow>) -> Result<(), CatalogueError> {
+        for row in rows {
+            self.journal.note(Happening::Download(Box::new(row.record()?)));
+        }
+        Ok(())
+    }
+
+    /// Carries out one statement that changes downloads and returns their ids, and notes what they became; how many.
+    async fn change_downloads(
+        &self,
+        attempt: &'static str,
+        statement: QueryScalar<'_, Sqlite, i64, SqliteArguments>,
+    ) -> Result<u64, CatalogueError> {
+        let failed = could_not(attempt);
+        let mut tx = self.write(attempt).await?;
+        let ids = statement.fetch_all(&mut *tx).await.map_err(&failed)?;
+        let ids: Vec<DownloadId> = ids.into_iter().map(DownloadId).collect();
+        let records = records_of(&mut tx, &ids).await.map_err(&failed)?;
+        let _order = self.journal.in_order().await;
+        tx.commit().await.map_err(&failed)?;
+        self.note_downloads(records)?;
+        Ok(ids.len() as u64)
     }
 
     /// # Errors
@@ -244,11 +282,9 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn downloads_by_id(&self, ids: &[DownloadId]) -> Result<Vec<DownloadRecord>, CatalogueError> {
-        let rows: Vec<DownloadRow> = sqlx::query_as(DOWNLOADS_BY_ID)
-            .bind(codec::id_list(ids.iter().map(|id| id.0)))
-            .fetch_all(&self.readers)
-            .await
-            .map_err(could_not("read downloads"))?;
+        let attempt = "read downloads";
+        let mut connection = self.readers.acquire().await.map_err(could_not(attempt))?;
+        let rows = records_of(&mut connection, ids).await.map_err(could_not(attempt))?;
         rows.into_iter().map(DownloadRow::record).collect()
     }
 
@@ -290,7 +326,12 @@ impl Catalogue {
         let mut tx = self.write(attempt).await?;
         let note = Note { received_bytes, ..Note::default() };
         let moved = self.move_download(&mut tx, id, (from, to), &note).await.map_err(could_not(attempt))?;
+        let records = records_of(&mut tx, &[id]).await.map_err(could_not(attempt))?;
+        let _order = self.journal.in_order().await;
         tx.commit().await.map_err(could_not(attempt))?;
+        if moved {
+            self.note_downloads(records)?;
+        }
         Ok(moved.then_some(to))
     }
 
@@ -330,7 +371,10 @@ impl Catalogue {
             DownloadEnd::Failed { failure, .. } => files::record_failure(&mut tx, file, failure).await?,
             DownloadEnd::AlreadyHere => {}
         }
+        let records = records_of(&mut tx, &[id]).await.map_err(could_not(attempt))?;
+        let _order = self.journal.in_order().await;
         self.commit(tx, attempt).await?;
+        self.note_downloads(records)?;
         Ok(true)
     }
 
@@ -356,8 +400,13 @@ impl Catalogue {
             left = Some(from);
         }
         let row: DownloadRow = sqlx::query_as(DOWNLOAD).bind(id.0).fetch_one(&mut *tx).await.map_err(&failed)?;
+        let record = row.record()?;
+        let _order = self.journal.in_order().await;
         tx.commit().await.map_err(&failed)?;
-        Ok((row.record()?, left))
+        if left.is_some() {
+            self.journal.note(Happening::Download(Box::new(record.clone())));
+        }
+        Ok((record, left))
     }
 
     async fn move_download(
@@ -386,8 +435,8 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be written.
     pub async fn postpone_download(&self, id: DownloadId, due_at: Timestamp) -> Result<(), CatalogueError> {
-        let set = sqlx::query(SET_DUE).bind(id.0).bind(due_at.unix_ms());
-        self.write_one("postpone a download", set).await.map(drop)
+        let set = sqlx::query_scalar(SET_DUE).bind(id.0).bind(due_at.unix_ms());
+        self.change_downloads("postpone a download", set).await.map(drop)
     }
 
     /// Makes a download fetch another file, because the hub put that in the place of the first. False when that file
@@ -396,8 +445,8 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be written.
     pub async fn redirect_download(&self, id: DownloadId, file: FileId) -> Result<bool, CatalogueError> {
-        let set = sqlx::query(SET_FILE).bind(id.0).bind(file.0);
-        Ok(self.write_one("change a download's file", set).await? > 0)
+        let set = sqlx::query_scalar(SET_FILE).bind(id.0).bind(file.0);
+        Ok(self.change_downloads("change a download's file", set).await? > 0)
     }
 
     /// Puts a download before all others.
@@ -405,8 +454,8 @@ impl Catalogue {
     /// # Errors
     /// `JOB_NOT_FOUND` when there is no such download or it has ended; when the catalogue cannot be written.
     pub async fn put_download_first(&self, id: DownloadId) -> Result<(), CatalogueError> {
-        let set = sqlx::query(SET_FIRST).bind(id.0).bind(i32::MAX);
-        match self.write_one("put a download first", set).await? {
+        let set = sqlx::query_scalar(SET_FIRST).bind(id.0).bind(i32::MAX);
+        match self.change_downloads("put a download first", set).await? {
             0 => Err(not_found(id)),
             _ => Ok(()),
         }
@@ -422,7 +471,7 @@ impl Catalogue {
         if self.next_due_download().await?.is_none_or(|due| due > now) {
             return Ok(0);
         }
-        self.write_one("queue downloads again", sqlx::query(REQUEUE_DUE).bind(now.unix_ms())).await
+        self.change_downloads("queue downloads again", sqlx::query_scalar(REQUEUE_DUE).bind(now.unix_ms())).await
     }
 
     /// Puts what failed of a hub back into the queue, because something about that hub changed.
@@ -430,7 +479,8 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be written.
     pub async fn requeue_failed_downloads(&self, hub: Hub) -> Result<u64, CatalogueError> {
-        self.write_one("queue failed downloads again", sqlx::query(REQUEUE_FAILED).bind(hub.as_str())).await
+        self.change_downloads("queue failed downloads again", sqlx::query_scalar(REQUEUE_FAILED).bind(hub.as_str()))
+            .await
     }
 
     /// The earliest time that a download waits for.

@@ -85,6 +85,15 @@ pub enum CatalogueError {
     TrashEmptied { removal: String },
     #[error("there is no {kind} `{uid}`")]
     JobNotFound { kind: &'static str, uid: String },
+    #[error("the {kind} `{uid}` does not wait for its turn")]
+    JobNotQueued { kind: &'static str, uid: String },
+    #[error("the {kind} `{uid}` has not ended")]
+    JobNotEnded { kind: &'static str, uid: String },
+    #[error(
+        "{queued} generations wait{} already, and no more than {limit} may",
+        client.as_ref().map(|client| format!(" for {client}")).unwrap_or_default()
+    )]
+    QueueFull { queued: u32, limit: u32, client: Option<String> },
     #[error("request id `{request_id}` was used for another {kind} before")]
     RequestIdReused { kind: &'static str, request_id: String },
     #[error("the page token does not continue this listing")]
@@ -159,6 +168,9 @@ impl CatalogueError {
             | Self::RemovalNotFound { .. }
             | Self::TrashEmptied { .. }
             | Self::JobNotFound { .. }
+            | Self::JobNotQueued { .. }
+            | Self::JobNotEnded { .. }
+            | Self::QueueFull { .. }
             | Self::RequestIdReused { .. }
             | Self::PageTokenInvalid => Trouble::Other,
         }
@@ -201,6 +213,8 @@ impl Classify for CatalogueError {
                 ErrorClass::InvalidInput
             }
             Self::RequestIdReused { .. } => ErrorClass::Conflict,
+            Self::JobNotQueued { .. } | Self::JobNotEnded { .. } => ErrorClass::Precondition,
+            Self::QueueFull { .. } => ErrorClass::Exhausted,
         }
     }
 
@@ -235,6 +249,9 @@ impl Classify for CatalogueError {
             Self::RemovalNotFound { .. } => reason::REMOVAL_NOT_FOUND,
             Self::TrashEmptied { .. } => reason::TRASH_EMPTIED,
             Self::JobNotFound { .. } => reason::JOB_NOT_FOUND,
+            Self::JobNotQueued { .. } => reason::JOB_NOT_QUEUED,
+            Self::JobNotEnded { .. } => reason::JOB_NOT_ENDED,
+            Self::QueueFull { .. } => reason::QUEUE_FULL,
             Self::RequestIdReused { .. } => reason::REQUEST_ID_REUSED,
             Self::PageTokenInvalid => reason::PAGE_TOKEN_INVALID,
         }
@@ -296,6 +313,9 @@ impl Classify for CatalogueError {
             Self::RemovalNotFound { .. } => "`paintbox rm --list` lists what can be undone",
             Self::TrashEmptied { .. } => "`paintbox pull` fetches it again",
             Self::JobNotFound { .. } => "`paintbox jobs` lists them",
+            Self::JobNotQueued { .. } => "`paintbox jobs` says how it is",
+            Self::JobNotEnded { .. } => "wait for its end, or cancel it",
+            Self::QueueFull { .. } => "wait for one to end, or cancel some: `paintbox jobs`",
             Self::RequestIdReused { .. } => "use a new request id for a new request",
             Self::PageTokenInvalid => "start again without a page token, and keep every other field as it was",
         };
@@ -336,7 +356,14 @@ impl Classify for CatalogueError {
             Self::VolumeNotFound { label } | Self::VolumeExists { label } => vec![("volume", label.clone())],
             Self::LibraryNotFound { library } => vec![("library", library.clone())],
             Self::RemovalNotFound { removal } | Self::TrashEmptied { removal } => vec![("removal", removal.clone())],
-            Self::JobNotFound { kind, uid } => vec![("kind", (*kind).to_owned()), ("job", uid.clone())],
+            Self::JobNotFound { kind, uid } | Self::JobNotQueued { kind, uid } | Self::JobNotEnded { kind, uid } => {
+                vec![("kind", (*kind).to_owned()), ("job", uid.clone())]
+            }
+            Self::QueueFull { queued, limit, client } => {
+                let mut facts = vec![("queued", queued.to_string()), ("limit", limit.to_string())];
+                facts.extend(client.clone().map(|client| ("client", client)));
+                facts
+            }
             Self::RequestIdReused { kind, request_id } => {
                 vec![("kind", (*kind).to_owned()), ("request_id", request_id.clone())]
             }

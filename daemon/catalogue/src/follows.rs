@@ -2,6 +2,7 @@
 
 use crate::error::{CatalogueError, could_not};
 use crate::ids::FollowId;
+use crate::journal::Happening;
 use crate::open::Catalogue;
 use crate::statements::statements;
 use crate::{codec, policy_json};
@@ -181,6 +182,7 @@ impl Catalogue {
             .map_err(&failed)?;
         let row: FollowRow = sqlx::query_as(FOLLOW_BY_ID).bind(id).fetch_one(&mut *tx).await.map_err(&failed)?;
         tx.commit().await.map_err(&failed)?;
+        self.journal.note(Happening::Follow(FollowId(id)));
         row.follow()
     }
 
@@ -232,6 +234,7 @@ impl Catalogue {
         if self.write_one("change a follow's policy", update).await? == 0 {
             return Err(CatalogueError::FollowNotFound { given: name_or_target.to_owned() });
         }
+        self.journal.note(Happening::Follow(follow.id));
         Ok(Follow { policy: policy.clone(), ..follow })
     }
 
@@ -256,7 +259,9 @@ impl Catalogue {
             .await
             .map_err(&failed)?;
         sqlx::query(RENAME_TARGET).bind(follow.0).bind(target).execute(&mut *tx).await.map_err(&failed)?;
-        tx.commit().await.map_err(&failed)
+        tx.commit().await.map_err(&failed)?;
+        self.journal.note(Happening::Follow(follow));
+        Ok(())
     }
 
     /// Stops following; what arrived by it stays. Returns the follow as it was.
@@ -269,6 +274,7 @@ impl Catalogue {
         if self.write_one("stop a follow", delete).await? == 0 {
             return Err(CatalogueError::FollowNotFound { given: name_or_target.to_owned() });
         }
+        self.journal.note(Happening::FollowDeleted(follow.name.clone()));
         Ok(follow)
     }
 }

@@ -1,15 +1,21 @@
-//! Generations as rows: a queue that outlives the daemon, and what came of each request.
+//! Generations as rows: what was asked for, and what came of it. Their queue and their history are modules of their own.
+
+pub(crate) mod history;
+pub(crate) mod queue;
+
+pub use history::{GenerationPage, GenerationQuery};
+pub use queue::{Interruption, Recovered, Waiting, by_client};
 
 use crate::assets::{self, Asset};
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::ModelId;
+use crate::journal::Happening;
 use crate::open::Catalogue;
-use crate::page;
 use crate::statements::statements;
 use paintbox_domain::generation::JobState;
 use paintbox_domain::{Failure, Sha256, Timestamp};
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::{FromRow, Sqlite, SqliteConnection, Transaction};
 use std::collections::HashMap;
 
 const KIND: &str = "generation";
@@ -27,6 +33,23 @@ pub struct NewGeneration {
     pub spec_json: String,
     pub model: Option<ModelId>,
     pub prompt: String,
+    /// Who asks.
+    pub client: String,
+    /// Higher first.
+    pub priority: i32,
+    /// It fails when it has not ended by then.
+    pub expires_at: Option<Timestamp>,
+    /// It is cancelled when its caller leaves, which the end of a daemon is too.
+    pub is_tied: bool,
+    /// The most that may wait, and of them for one client.
+    pub limits: QueueLimits,
+}
+
+/// How many generations may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLimits {
+    pub all: u32,
+    pub of_one_client: u32,
 }
 
 /// How a generation ended.
@@ -79,52 +102,41 @@ pub struct GenerationRecord {
     pub settings_json: Option<String>,
     pub images: Vec<GenerationImage>,
     pub failure: Option<Failure>,
+    pub client: String,
+    pub priority: i32,
+    /// Times that it was begun.
+    pub attempts: u32,
     pub created_at: Timestamp,
+    /// When it was last begun.
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-}
-
-/// Which generations to list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GenerationQuery {
-    pub state: Option<JobState>,
-    /// 0 means 50; more than 500 means 500.
-    pub page_size: u32,
-    pub page_token: Option<String>,
-}
-
-/// One page of generations.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GenerationPage {
-    pub generations: Vec<GenerationRecord>,
-    /// None on the last page.
-    pub next_page_token: Option<String>,
+    pub expires_at: Option<Timestamp>,
+    /// It is cancelled when its caller leaves.
+    pub is_tied: bool,
+    pub deleted_at: Option<Timestamp>,
 }
 
 macro_rules! columns {
     () => {
         "generation_id, uid, request_id, request_digest, spec_json, model_id, prompt, state, settings_json, \
-         failure_json, created_ms, started_ms, ended_ms"
+         failure_json, client, priority, attempts, created_ms, started_ms, ended_ms, expires_ms, is_tied, deleted_ms"
     };
 }
+pub(crate) use columns;
 
 statements! {
     INSERT_GENERATION = concat!(
-        "INSERT INTO generation (uid, request_id, request_digest, spec_json, model_id, prompt, state, created_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', ?7) RETURNING ", columns!()
+        "INSERT INTO generation (uid, request_id, request_digest, spec_json, model_id, prompt, state, created_ms, \
+                                 client, priority, expires_ms, is_tied) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', ?7, ?8, ?9, ?10, ?11) RETURNING ", columns!()
     );
     GENERATION_BY_REQUEST = concat!("SELECT ", columns!(), " FROM generation WHERE request_id = ?1");
     GENERATION = concat!("SELECT ", columns!(), " FROM generation WHERE uid = ?1");
-    GENERATIONS = concat!(
-        "SELECT ", columns!(), " FROM generation WHERE generation_id < ?1 AND (?2 IS NULL OR state = ?2) \
-         ORDER BY generation_id DESC LIMIT ?3"
-    );
-    NEXT_QUEUED = concat!(
-        "SELECT ", columns!(), " FROM generation WHERE state = 'queued' ORDER BY generation_id LIMIT 1"
-    );
-    COUNT_QUEUED = "SELECT count(*) FROM generation WHERE state = 'queued'";
+    COUNT_QUEUED = "
+        SELECT count(*), coalesce(sum(client = ?1), 0) FROM generation WHERE state = 'queued'";
     START_GENERATION = concat!(
-        "UPDATE generation SET state = 'running', started_ms = ?2 WHERE uid = ?1 AND state = 'queued' RETURNING ",
+        "UPDATE generation SET state = 'running', started_ms = ?2, attempts = attempts + 1 \
+         WHERE uid = ?1 AND state = 'queued' RETURNING ",
         columns!()
     );
     /// A generation that has ended never changes again.
@@ -141,8 +153,8 @@ statements! {
 }
 
 #[derive(FromRow)]
-struct GenerationRow {
-    generation_id: i64,
+pub(crate) struct GenerationRow {
+    pub(crate) generation_id: i64,
     uid: String,
     request_id: Option<String>,
     request_digest: Vec<u8>,
@@ -152,9 +164,15 @@ struct GenerationRow {
     state: String,
     settings_json: Option<String>,
     failure_json: Option<String>,
+    client: String,
+    priority: i32,
+    attempts: i64,
     created_ms: i64,
     started_ms: Option<i64>,
     ended_ms: Option<i64>,
+    expires_ms: Option<i64>,
+    is_tied: bool,
+    deleted_ms: Option<i64>,
 }
 
 #[derive(FromRow)]
@@ -170,7 +188,7 @@ struct ImageRow {
 }
 
 impl GenerationRow {
-    fn record(self, images: Vec<GenerationImage>) -> Result<GenerationRecord, CatalogueError> {
+    pub(crate) fn record(self, images: Vec<GenerationImage>) -> Result<GenerationRecord, CatalogueError> {
         Ok(GenerationRecord {
             uid: self.uid,
             request_id: self.request_id,
@@ -181,19 +199,33 @@ impl GenerationRow {
             settings_json: self.settings_json,
             images,
             failure: codec::failure(self.failure_json.as_deref())?,
+            client: self.client,
+            priority: self.priority,
+            attempts: codec::small(self.attempts),
             created_at: Timestamp::from_unix_ms(self.created_ms),
             started_at: codec::time(self.started_ms),
             ended_at: codec::time(self.ended_ms),
+            expires_at: codec::time(self.expires_ms),
+            is_tied: self.is_tied,
+            deleted_at: codec::time(self.deleted_ms),
         })
     }
 }
 
-fn not_found(uid: &str) -> CatalogueError {
+impl GenerationRecord {
+    /// Bytes of text in it, near enough.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let recipes = self.images.iter().map(|image| image.parameters_text.len()).sum::<usize>();
+        self.spec_json.len() + self.prompt.len() + recipes
+    }
+}
+
+pub(crate) fn not_found(uid: &str) -> CatalogueError {
     CatalogueError::JobNotFound { kind: KIND, uid: uid.to_owned() }
 }
 
 /// The rows as records, with their images.
-async fn records(
+pub(crate) async fn records(
     connection: &mut SqliteConnection,
     rows: Vec<GenerationRow>,
 ) -> Result<Vec<GenerationRecord>, CatalogueError> {
@@ -222,7 +254,7 @@ async fn records(
         .collect()
 }
 
-async fn by_uid(connection: &mut SqliteConnection, uid: &str) -> Result<GenerationRecord, CatalogueError> {
+pub(crate) async fn by_uid(connection: &mut SqliteConnection, uid: &str) -> Result<GenerationRecord, CatalogueError> {
     let row: Option<GenerationRow> = sqlx::query_as(GENERATION)
         .bind(uid)
         .fetch_optional(&mut *connection)
@@ -236,7 +268,8 @@ impl Catalogue {
     /// Queues a generation. The same request id with the same digest returns the generation that it made before.
     ///
     /// # Errors
-    /// `REQUEST_ID_REUSED` when the request id came with another digest; when the catalogue cannot be written.
+    /// `REQUEST_ID_REUSED` when the request id came with another digest; `QUEUE_FULL` when as many wait as may; when the
+    /// catalogue cannot be written.
     pub async fn create_generation(&self, new: &NewGeneration) -> Result<GenerationRecord, CatalogueError> {
         let attempt = "queue a generation";
         let failed = could_not(attempt);
@@ -257,6 +290,16 @@ impl Catalogue {
                 None => {}
             }
         }
+        let (all, of_one_client): (u32, u32) =
+            sqlx::query_as(COUNT_QUEUED).bind(&new.client).fetch_one(&mut *tx).await.map_err(&failed)?;
+        let QueueLimits { all: most, of_one_client: most_of_one } = new.limits;
+        if all >= most {
+            return Err(CatalogueError::QueueFull { queued: all, limit: most, client: None });
+        }
+        if of_one_client >= most_of_one {
+            let client = Some(new.client.clone());
+            return Err(CatalogueError::QueueFull { queued: of_one_client, limit: most_of_one, client });
+        }
         let row: GenerationRow = sqlx::query_as(INSERT_GENERATION)
             .bind(&new.uid)
             .bind(&new.request_id)
@@ -265,60 +308,35 @@ impl Catalogue {
             .bind(new.model.map(ModelId::get))
             .bind(&new.prompt)
             .bind(self.now().unix_ms())
+            .bind(&new.client)
+            .bind(new.priority)
+            .bind(codec::time_ms(new.expires_at))
+            .bind(new.is_tied)
             .fetch_one(&mut *tx)
             .await
             .map_err(&failed)?;
-        tx.commit().await.map_err(&failed)?;
-        row.record(Vec::new())
+        let record = row.record(Vec::new())?;
+        self.commit_generation(tx, attempt, &record).await?;
+        Ok(record)
+    }
+
+    /// Commits a change of a generation and notes it.
+    pub(crate) async fn commit_generation(
+        &self,
+        tx: Transaction<'static, Sqlite>,
+        attempt: &'static str,
+        record: &GenerationRecord,
+    ) -> Result<(), CatalogueError> {
+        let _order = self.journal.in_order().await;
+        tx.commit().await.map_err(could_not(attempt))?;
+        self.journal.note(Happening::Generation(Box::new(record.clone())));
+        Ok(())
     }
 
     /// # Errors
     /// `JOB_NOT_FOUND`; when the catalogue cannot be read.
     pub async fn generation(&self, uid: &str) -> Result<GenerationRecord, CatalogueError> {
         by_uid(&mut *self.read("read a generation").await?, uid).await
-    }
-
-    /// Generations, newest first.
-    ///
-    /// # Errors
-    /// `PAGE_TOKEN_INVALID` when the token is from a listing with another filter; when the catalogue cannot be read.
-    pub async fn generations(&self, query: &GenerationQuery) -> Result<GenerationPage, CatalogueError> {
-        let attempt = "read generations";
-        let listing = format!("generations {:?}", query.state);
-        let [before] = page::keys(&listing, query.page_token.as_deref())?.unwrap_or([i64::MAX]);
-        let size = page::size(query.page_size);
-        let mut tx = self.read(attempt).await?;
-        let mut rows: Vec<GenerationRow> = sqlx::query_as(GENERATIONS)
-            .bind(before)
-            .bind(query.state.map(JobState::as_str))
-            .bind(codec::position(size + 1))
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(could_not(attempt))?;
-        let more = rows.len() > size;
-        rows.truncate(size);
-        let next_page_token = rows.last().filter(|_| more).map(|last| page::token(&listing, [last.generation_id]));
-        Ok(GenerationPage { generations: records(&mut tx, rows).await?, next_page_token })
-    }
-
-    /// The generation that has waited longest, left in the queue; [`Self::start_generation`] takes it.
-    ///
-    /// # Errors
-    /// When the catalogue cannot be read.
-    pub async fn next_queued(&self) -> Result<Option<GenerationRecord>, CatalogueError> {
-        let row: Option<GenerationRow> =
-            sqlx::query_as(NEXT_QUEUED).fetch_optional(&self.readers).await.map_err(could_not("read the queue"))?;
-        row.map(|row| row.record(Vec::new())).transpose()
-    }
-
-    /// How many generations wait.
-    ///
-    /// # Errors
-    /// When the catalogue cannot be read.
-    pub async fn queued_generations(&self) -> Result<u32, CatalogueError> {
-        let count: i64 =
-            sqlx::query_scalar(COUNT_QUEUED).fetch_one(&self.readers).await.map_err(could_not("read the queue"))?;
-        Ok(codec::small(count))
     }
 
     /// Takes a generation out of the queue. None when it is no longer queued: somebody took or cancelled it first.
@@ -334,8 +352,11 @@ impl Catalogue {
             .fetch_optional(&mut *tx)
             .await
             .map_err(could_not(attempt))?;
-        tx.commit().await.map_err(could_not(attempt))?;
-        row.map(|row| row.record(Vec::new())).transpose()
+        let record = row.map(|row| row.record(Vec::new())).transpose()?;
+        if let Some(record) = &record {
+            self.commit_generation(tx, attempt, record).await?;
+        }
+        Ok(record)
     }
 
     /// Records how a generation ended, queued or running, with its pictures and their assets in one transaction.
@@ -382,18 +403,20 @@ impl Catalogue {
             }
         }
         let record = by_uid(&mut tx, uid).await?;
-        tx.commit().await.map_err(could_not(attempt))?;
+        if ended.is_some() {
+            self.commit_generation(tx, attempt, &record).await?;
+        }
         Ok(record)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::testing::{asset, opened, sha};
-    use paintbox_domain::{Classify, ErrorClass, reason};
+    use paintbox_domain::{Classify, reason};
 
-    fn new(uid: &str, request_id: Option<&str>, digest: u8) -> NewGeneration {
+    pub(crate) fn new(uid: &str, request_id: Option<&str>, digest: u8) -> NewGeneration {
         NewGeneration {
             uid: uid.into(),
             request_id: request_id.map(Into::into),
@@ -401,6 +424,11 @@ mod tests {
             spec_json: "{\"prompt\":\"red heart\"}".into(),
             model: None,
             prompt: "red heart".into(),
+            client: "socket".into(),
+            priority: 0,
+            expires_at: None,
+            is_tied: false,
+            limits: QueueLimits { all: u32::MAX, of_one_client: u32::MAX },
         }
     }
 
@@ -410,11 +438,12 @@ mod tests {
         let queued = catalogue.create_generation(&new("a", None, 1)).await.unwrap();
         assert_eq!((queued.state, queued.images.len()), (JobState::Queued, 0));
         catalogue.create_generation(&new("b", None, 1)).await.unwrap();
-        assert_eq!(catalogue.next_queued().await.unwrap(), Some(queued));
+        let next = || async { catalogue.waiting_generations().await.unwrap()[0].uid.clone() };
+        assert_eq!(next().await, "a");
         let running = catalogue.start_generation("a").await.unwrap().unwrap();
         assert_eq!(running.state, JobState::Running);
         assert_eq!(catalogue.start_generation("a").await.unwrap(), None, "the race is lost");
-        assert_eq!(catalogue.next_queued().await.unwrap().unwrap().uid, "b");
+        assert_eq!(next().await, "b");
 
         let images = [(7, u64::MAX), (8, 0)].map(|(byte, seed)| NewGenerationImage {
             asset: asset(byte),
@@ -438,7 +467,7 @@ mod tests {
         let cancelled = catalogue.finish_generation("a", &GenerationOutcome::Cancelled).await.unwrap();
         assert_eq!((cancelled.state, cancelled.started_at), (JobState::Cancelled, None));
         assert_eq!(catalogue.start_generation("a").await.unwrap(), None);
-        assert_eq!(catalogue.next_queued().await.unwrap(), None);
+        assert_eq!(catalogue.waiting_generations().await.unwrap(), []);
         let missing = catalogue.finish_generation("x", &GenerationOutcome::Cancelled).await.unwrap_err();
         assert_eq!(missing.reason(), reason::JOB_NOT_FOUND);
     }
@@ -450,24 +479,5 @@ mod tests {
         assert_eq!(catalogue.create_generation(&new("b", Some("r"), 1)).await.unwrap(), first);
         let other = catalogue.create_generation(&new("c", Some("r"), 2)).await.unwrap_err();
         assert_eq!(other.reason(), reason::REQUEST_ID_REUSED);
-    }
-
-    #[tokio::test]
-    async fn generations_are_listed_newest_first_by_state() {
-        let (catalogue, _home) = opened().await;
-        for uid in ["a", "b", "c", "d"] {
-            catalogue.create_generation(&new(uid, None, 1)).await.unwrap();
-        }
-        let failure = Failure::new(ErrorClass::Internal, reason::ENGINE_FAILED, "no");
-        let failed = catalogue.finish_generation("b", &GenerationOutcome::Failed(failure.clone())).await.unwrap();
-        assert_eq!(failed.failure, Some(failure));
-        let mut query = GenerationQuery { state: Some(JobState::Queued), page_size: 2, page_token: None };
-        let first = catalogue.generations(&query).await.unwrap();
-        assert_eq!(first.generations.iter().map(|one| one.uid.as_str()).collect::<Vec<_>>(), ["d", "c"]);
-        query.page_token = first.next_page_token;
-        let second = catalogue.generations(&query).await.unwrap();
-        assert_eq!((second.generations.len(), second.generations[0].uid.as_str()), (1, "a"));
-        query.state = None;
-        assert_eq!(catalogue.generations(&query).await.unwrap_err().reason(), reason::PAGE_TOKEN_INVALID);
     }
 }

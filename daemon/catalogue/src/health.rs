@@ -23,13 +23,6 @@ pub struct CatalogueCounts {
     pub sqlite_version: String,
 }
 
-/// Jobs that a former daemon left unfinished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Interrupted {
-    pub sync_runs: u64,
-    pub generations: u64,
-}
-
 statements! {
     COUNTS = concat!(
         // All less the few that are gone, and from the weights to their models: no table is gone through.
@@ -46,8 +39,6 @@ statements! {
     );
     INTERRUPT_SYNC_RUNS = "
         UPDATE sync_run SET state = 'failed', failure_json = ?1, ended_ms = ?2 WHERE state IN ('queued', 'running')";
-    INTERRUPT_GENERATIONS = "
-        UPDATE generation SET state = 'failed', failure_json = ?1, ended_ms = ?2 WHERE state = 'running'";
     /// FTS5's own check believes what its connection last read of the index, which a writer may have changed since
     /// (`fts5IntegrityMethod` of SQLite 3.51 opens no cursor, which is what looks for changes). A look at the index does.
     LOOK_AT_SEARCH = "SELECT rowid FROM model_search LIMIT 1";
@@ -88,31 +79,18 @@ impl Catalogue {
         })
     }
 
-    /// At the daemon's start, when nothing can be running: marks what claims to run as failed, because its daemon
-    /// ended before it did. `why` is the message. Queued generations stay queued; a queued sync run is ended too,
-    /// because the next one finds the same work.
+    /// At the daemon's start, when nothing can be running: sync runs that claim to run are marked as failed, because their
+    /// daemon ended before they did, and those that wait too, because the next one finds the same work. `why` is the
+    /// message. How many those are.
     ///
     /// # Errors
     /// When the catalogue cannot be written.
-    pub async fn interrupt_running(&self, why: &str) -> Result<Interrupted, CatalogueError> {
-        let attempt = "end the jobs of a former daemon";
+    pub async fn interrupt_sync_runs(&self, why: &str) -> Result<u64, CatalogueError> {
         let failure = codec::failure_json(
             &Failure::new(ErrorClass::Unavailable, reason::INTERRUPTED, why).with_hint("ask for it again"),
         );
-        let mut tx = self.write(attempt).await?;
-        let mut ended = [0; 2];
-        for (count, statement) in ended.iter_mut().zip([INTERRUPT_SYNC_RUNS, INTERRUPT_GENERATIONS]) {
-            *count = sqlx::query(statement)
-                .bind(&failure)
-                .bind(self.now().unix_ms())
-                .execute(&mut *tx)
-                .await
-                .map_err(could_not(attempt))?
-                .rows_affected();
-        }
-        tx.commit().await.map_err(could_not(attempt))?;
-        let [sync_runs, generations] = ended;
-        Ok(Interrupted { sync_runs, generations })
+        let statement = sqlx::query(INTERRUPT_SYNC_RUNS).bind(failure).bind(self.now().unix_ms());
+        self.write_one("end the sync runs of a former daemon", statement).await
     }
 
     /// What is wrong with the file, in SQLite's words; nothing when it is sound. Reads the whole catalogue.
@@ -165,8 +143,8 @@ pub(crate) async fn problems(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{clock_at, model, new_artifact, opened, sha};
-    use crate::{NewGeneration, NewSyncRun};
+    use crate::NewSyncRun;
+    use crate::testing::{clock_at, model, new_artifact, opened};
     use paintbox_domain::generation::JobState;
 
     #[tokio::test]
@@ -191,33 +169,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn running_jobs_of_a_former_daemon_are_ended_and_queued_generations_wait_on() {
+    async fn sync_runs_of_a_former_daemon_are_ended() {
         let (catalogue, home) = opened().await;
-        let run = NewSyncRun { uid: "s".into(), request_id: None, scope_json: "{}".into() };
-        catalogue.create_sync_run(&run).await.unwrap();
-        for uid in ["a", "b"] {
-            let new = NewGeneration {
-                uid: uid.into(),
-                request_id: None,
-                request_digest: sha(1),
-                spec_json: "{}".into(),
-                model: None,
-                prompt: String::new(),
-            };
-            catalogue.create_generation(&new).await.unwrap();
+        for uid in ["s", "t"] {
+            let run = NewSyncRun { uid: uid.into(), request_id: None, scope_json: "{}".into() };
+            catalogue.create_sync_run(&run).await.unwrap();
         }
-        catalogue.start_generation("a").await.unwrap().unwrap();
         catalogue.close().await;
 
         let catalogue = Catalogue::open(&home.path().join("catalogue.db"), clock_at(2_000)).await.unwrap();
-        let ended = catalogue.interrupt_running("the daemon ended").await.unwrap();
-        assert_eq!(ended, Interrupted { sync_runs: 1, generations: 1 });
-        let interrupted = catalogue.generation("a").await.unwrap();
+        assert_eq!(catalogue.interrupt_sync_runs("the daemon ended").await.unwrap(), 2);
+        let interrupted = catalogue.sync_run("s").await.unwrap();
         assert_eq!(interrupted.state, JobState::Failed);
         assert_eq!(interrupted.failure.unwrap().reason, reason::INTERRUPTED);
-        assert_eq!(catalogue.sync_run("s").await.unwrap().state, JobState::Failed);
-        assert_eq!(catalogue.next_queued().await.unwrap().unwrap().uid, "b");
-        assert_eq!(catalogue.interrupt_running("again").await.unwrap(), Interrupted::default());
+        assert_eq!(catalogue.interrupt_sync_runs("again").await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -39,6 +39,7 @@ mod history;
 mod ids;
 mod import;
 mod install;
+mod journal;
 mod libraries;
 mod local_names;
 mod migrate;
@@ -89,16 +90,17 @@ pub use filter::FilterProblem;
 pub use follows::{Follow, FollowState};
 pub use garbage::{OpenDownloadFile, UnusedPicture};
 pub use generations::{
-    GenerationImage, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, NewGeneration,
-    NewGenerationImage,
+    GenerationImage, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, Interruption, NewGeneration,
+    NewGenerationImage, QueueLimits, Recovered, Waiting, by_client,
 };
-pub use health::{CatalogueCounts, Interrupted};
+pub use health::CatalogueCounts;
 pub use history::ModelChange;
 pub use ids::{
     ArtifactId, AssetId, DownloadId, FileId, FollowId, LibraryFileId, LibraryId, ModelId, ObservationId, PreviewId,
     PullId, RemovalId, VersionId, VolumeId,
 };
 pub use import::{Import, Imported};
+pub use journal::{Entry, Happening, JobKind, Journal, Read, Reader, Watched};
 pub use libraries::changes::{InspectedFile, LibraryChanges, LibraryPath, Placed, PlacedPath};
 pub use libraries::claims::{Claimed, ClaimedRepository, LocalIdentity};
 pub use libraries::content::{LibraryFileRecord, ReadFile, UnlistedFile, UnreadFile};
@@ -112,8 +114,7 @@ pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary,
 pub use removals::{RemovalPage, RemovalRecord, RemovalState, RemovedBytes, RemovedFile, RemovedPlace};
 pub use resolve::Resolved;
 pub use search::{
-    Condition, Facet, FacetCounts, Fact, Filter, Label, Number, Place, SearchOrder, SearchPage,
-    SearchQuery, SortKey,
+    Condition, Facet, FacetCounts, Fact, Filter, Label, Number, Place, SearchOrder, SearchPage, SearchQuery, SortKey,
 };
 pub use stats::{HubModels, NamedShare, PlaceShare, Share, Stats};
 pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};

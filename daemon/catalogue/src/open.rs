@@ -6,6 +6,7 @@ use crate::beside::{self, Beside, blocking};
 use crate::checkpoint::Checkpoints;
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::tags::TagIds;
+use crate::journal::Journal;
 use crate::migrate::{self, Layout, MIGRATIONS};
 use crate::search::{Memory, Rest};
 use crate::statements::statements;
@@ -63,6 +64,7 @@ pub struct Catalogue {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) search_memory: Arc<Memory>,
     pub(crate) search_rest: Arc<Rest>,
+    pub(crate) journal: Journal,
     writes: Arc<Still>,
 }
 
@@ -171,6 +173,7 @@ impl Catalogue {
             checkpoints: Checkpoints::new(checkpoints),
             search_memory: Arc::default(),
             search_rest: Arc::default(),
+            journal: Journal::default(),
             writes: Arc::default(),
         })
     }
@@ -191,8 +194,16 @@ impl Catalogue {
         &self.path
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time by which facts are recorded.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What happens while this catalogue is open.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Notes a write, so that the writer keeps no pages when there are no more to come.

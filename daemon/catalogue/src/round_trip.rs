@@ -3,7 +3,7 @@
 use crate::beside::with_ending;
 use crate::migrate::{self, MIGRATIONS};
 use crate::testing::{asset, clock_at, commit, model, new_artifact, opened, repo, sha};
-use crate::{Catalogue, CatalogueError, Imported, NewGeneration, SearchQuery};
+use crate::{Catalogue, CatalogueError, Imported, NewGeneration, QueueLimits, SearchQuery};
 use paintbox_domain::{Classify as _, reason};
 use proptest::prelude::*;
 use std::path::Path;
@@ -235,7 +235,8 @@ proptest! {
             catalogue.record_models(&[odd], None).await.unwrap();
             let new = NewGeneration {
                 uid: texts[2].clone(), request_id: None, request_digest: sha(1), spec_json: texts[3].clone(),
-                model: None, prompt: texts[1].clone(),
+                model: None, prompt: texts[1].clone(), client: texts[3].clone(), priority: -3, expires_at: None,
+                is_tied: true, limits: QueueLimits { all: 1, of_one_client: 1 },
             };
             catalogue.create_generation(&new).await.unwrap();
             sqlx::query("UPDATE generation SET created_ms = ?, prompt = CAST(? AS TEXT)")

@@ -87,6 +87,8 @@ async fn every_statement_prepares_against_the_schema() {
         crate::files::STATEMENTS,
         crate::follows::STATEMENTS,
         crate::generations::STATEMENTS,
+        crate::generations::history::STATEMENTS,
+        crate::generations::queue::STATEMENTS,
         crate::health::STATEMENTS,
         crate::history::STATEMENTS,
         crate::notices::STATEMENTS,

@@ -2,12 +2,13 @@
 
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
+use crate::journal::Happening;
 use crate::open::Catalogue;
 use crate::page;
 use crate::statements::statements;
 use paintbox_domain::generation::JobState;
 use paintbox_domain::{Failure, Timestamp};
-use sqlx::FromRow;
+use sqlx::{FromRow, Sqlite, Transaction};
 
 const KIND: &str = "sync run";
 
@@ -176,8 +177,22 @@ impl Catalogue {
             .fetch_one(&mut *tx)
             .await
             .map_err(&failed)?;
-        tx.commit().await.map_err(&failed)?;
-        row.record()
+        let record = row.record()?;
+        self.commit_sync_run(tx, attempt, &record).await?;
+        Ok(record)
+    }
+
+    /// Commits a change of a run and notes it.
+    async fn commit_sync_run(
+        &self,
+        tx: Transaction<'static, Sqlite>,
+        attempt: &'static str,
+        record: &SyncRunRecord,
+    ) -> Result<(), CatalogueError> {
+        let _order = self.journal.in_order().await;
+        tx.commit().await.map_err(could_not(attempt))?;
+        self.journal.note(Happening::SyncRun(record.clone()));
+        Ok(())
     }
 
     /// Records how far a run has come. One that has ended stays as it is. Returns the run as it is now.
@@ -188,7 +203,7 @@ impl Catalogue {
         let attempt = "record a sync run's progress";
         let failed = could_not(attempt);
         let mut tx = self.write(attempt).await?;
-        sqlx::query(UPDATE_SYNC_RUN)
+        let changed = sqlx::query(UPDATE_SYNC_RUN)
             .bind(uid)
             .bind(update.state.as_str())
             .bind(update.counts.planned)
@@ -204,8 +219,11 @@ impl Catalogue {
             .map_err(&failed)?;
         let row: Option<SyncRunRow> =
             sqlx::query_as(SYNC_RUN).bind(uid).fetch_optional(&mut *tx).await.map_err(&failed)?;
-        tx.commit().await.map_err(&failed)?;
-        row.ok_or_else(|| not_found(uid))?.record()
+        let record = row.ok_or_else(|| not_found(uid))?.record()?;
+        if changed.rows_affected() > 0 {
+            self.commit_sync_run(tx, attempt, &record).await?;
+        }
+        Ok(record)
     }
 
     /// # Errors

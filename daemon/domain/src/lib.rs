@@ -17,6 +17,7 @@ mod look;
 pub mod reason;
 pub mod reference;
 pub mod secret;
+pub mod transfer;
 
 pub use classify::{Classify, ErrorClass, Failure};
 pub use clock::{Clock, Timestamp};

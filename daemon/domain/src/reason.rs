@@ -115,4 +115,10 @@ reasons! {
     RECIPE_NOT_FOUND,
     /// The hub has no such picture, or shows it to nobody.
     IMAGE_NOT_FOUND,
+    /// What can only be done to a job that waits was asked of one that does not.
+    JOB_NOT_QUEUED,
+    /// What can only be done to a job that has ended was asked of one that has not.
+    JOB_NOT_ENDED,
+    /// It was not done by the time that the caller had set.
+    DEADLINE_EXCEEDED,
 }

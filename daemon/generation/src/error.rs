@@ -24,8 +24,6 @@ pub enum GenerationError {
     NoSuchName { kind: ModelKind, name: String },
     #[error("{} different files that are here are called `{name}`", references.len())]
     SeveralOfName { kind: ModelKind, name: String, references: Vec<String> },
-    #[error("{queued} generations are queued already, and no more than {limit} may be")]
-    QueueFull { queued: u32, limit: u32 },
     #[error("there is no generation `{uid}`")]
     NoSuchGeneration { uid: String },
     #[error("there is no image asset {sha256}")]
@@ -88,7 +86,6 @@ impl Classify for GenerationError {
         match self {
             Self::Invalid { .. } | Self::WrongKind { .. } | Self::SeveralOfName { .. } => ErrorClass::InvalidInput,
             Self::NotLocal { .. } | Self::VolumeAway { .. } => ErrorClass::Precondition,
-            Self::QueueFull { .. } => ErrorClass::Exhausted,
             Self::NoSuchName { .. }
             | Self::NoSuchGeneration { .. }
             | Self::NoSuchAsset { .. }
@@ -113,7 +110,6 @@ impl Classify for GenerationError {
             Self::NotLocal { .. } | Self::NoSuchName { .. } => reason::FILE_NOT_LOCAL,
             Self::SeveralOfName { .. } => reason::AMBIGUOUS_NAME,
             Self::VolumeAway { .. } => reason::VOLUME_AWAY,
-            Self::QueueFull { .. } => reason::QUEUE_FULL,
             Self::NoSuchGeneration { .. } => reason::JOB_NOT_FOUND,
             Self::NoSuchAsset { .. } => reason::ASSET_NOT_FOUND,
             Self::PathUnreadable { .. } => reason::FILE_NOT_FOUND,
@@ -146,7 +142,6 @@ impl Classify for GenerationError {
                 Some(format!("say which one with --lora: {}", references.join(", ")))
             }
             Self::VolumeAway { .. } => Some("connect its disk, or say where it is mounted by now".to_owned()),
-            Self::QueueFull { .. } => Some("wait for one to end, or cancel some: `paintbox jobs`".to_owned()),
             Self::Engine(failure) => failure.hint.clone(),
             _ => self.inner().and_then(Classify::hint),
         }
@@ -164,7 +159,6 @@ impl Classify for GenerationError {
             Self::WrongKind { model, found, wanted } => {
                 vec![("model", model.clone()), ("found", found.to_string()), ("wanted", wanted.to_string())]
             }
-            Self::QueueFull { queued, limit } => vec![("queued", queued.to_string()), ("limit", limit.to_string())],
             Self::PathUnreadable { path, .. } => vec![("path", path.display().to_string())],
             Self::NoSuchGeneration { uid } => vec![("generation", uid.clone())],
             Self::NoSuchAsset { sha256 } | Self::AssetUnreadable { sha256, .. } => vec![("asset", sha256.to_string())],

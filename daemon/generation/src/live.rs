@@ -1,12 +1,14 @@
-//! What a running generation tells its watchers. The latest progress wins; the state is a row and is never lost.
+//! What is not a row of a generation that waits or is being painted: the wish to stop it, and looks at its picture.
 
-use paintbox_catalogue::GenerationRecord;
+use paintbox_catalogue::{Catalogue, GenerationRecord, Happening};
+use paintbox_domain::Timestamp;
 use paintbox_domain::generation::{Cancellation, Control, PaintPreview, Progress};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Previews come no closer together; of those between, the last is seen.
 const BETWEEN_PREVIEWS: Duration = Duration::from_millis(500);
@@ -21,31 +23,33 @@ pub enum GenerationEvent {
     Preview(Arc<PaintPreview>),
 }
 
-/// The part of a generation that is not a row: its progress, its changes, the wish to cancel it.
-#[derive(Debug)]
+/// Of one generation.
 pub(crate) struct Live {
+    uid: String,
+    catalogue: Catalogue,
     cancelled: Arc<AtomicBool>,
-    now: watch::Sender<Now>,
+    /// Cancelled when nothing is done for it any more.
+    ended: CancellationToken,
+    expires_at: Option<Timestamp>,
     preview: watch::Sender<Option<Arc<PaintPreview>>>,
     /// Somebody waits for a preview.
     is_preview_wanted: AtomicBool,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Now {
-    /// Grows with each change of the row.
-    pub(crate) state_changes: u64,
-    /// Grows with every change; the `sequence` of the API.
-    pub(crate) sequence: u64,
-    pub(crate) progress: Option<Progress>,
-    pub(crate) ended: bool,
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("uid", &self.uid).finish_non_exhaustive()
+    }
 }
 
 impl Live {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(catalogue: &Catalogue, uid: &str, expires_at: Option<Timestamp>) -> Arc<Self> {
         Arc::new(Self {
+            uid: uid.to_owned(),
+            catalogue: catalogue.clone(),
             cancelled: Arc::default(),
-            now: watch::Sender::new(Now::default()),
+            ended: CancellationToken::new(),
+            expires_at,
             preview: watch::Sender::new(None),
             is_preview_wanted: AtomicBool::new(false),
         })
@@ -55,46 +59,36 @@ impl Live {
         self.cancelled.store(true, Ordering::SeqCst);
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Now> {
-        self.now.subscribe()
+    /// Nothing is done for it any more.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Whether somebody wished it to stop, and not only its time is over.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
     }
 
     /// Looks at the picture while it is painted, for one watcher.
     pub(crate) fn looks(self: &Arc<Self>) -> Looks {
         Looks { previews: self.preview.subscribe(), live: Arc::clone(self), due: Instant::now() }
     }
-
-    pub(crate) fn latest_progress(&self) -> Option<Progress> {
-        self.now.borrow().progress
-    }
-
-    pub(crate) fn state_changed(&self) {
-        self.now.send_modify(|now| {
-            now.state_changes += 1;
-            now.sequence += 1;
-        });
-    }
-
-    pub(crate) fn end(&self) {
-        self.now.send_modify(|now| {
-            now.state_changes += 1;
-            now.sequence += 1;
-            now.ended = true;
-        });
-    }
 }
 
 impl Control for Live {
     fn cancellation(&self) -> Cancellation {
-        let cancelled = self.cancelled.clone();
-        Cancellation::when(move || cancelled.load(Ordering::SeqCst))
+        let (cancelled, catalogue, expires_at) = (self.cancelled.clone(), self.catalogue.clone(), self.expires_at);
+        Cancellation::when(move || {
+            cancelled.load(Ordering::SeqCst) || expires_at.is_some_and(|at| catalogue.now() >= at)
+        })
     }
 
     fn progress(&self, progress: Progress) {
-        self.now.send_modify(|now| {
-            now.sequence += 1;
-            now.progress = Some(progress);
-        });
+        self.catalogue.journal().note(Happening::GenerationProgress { uid: self.uid.clone(), progress });
     }
 
     fn wants_preview(&self) -> bool {

@@ -6,7 +6,10 @@ use crate::making::{Made, make};
 use crate::queue::Inner;
 use crate::recipe::encode;
 use crate::spec_json::spec_from_json;
-use paintbox_catalogue::{Asset, AssetOrigin, GenerationOutcome, GenerationRecord, NewGenerationImage};
+use crate::turns::Turns;
+use paintbox_catalogue::{
+    Asset, AssetOrigin, CatalogueError, GenerationOutcome, GenerationRecord, Interruption, NewGenerationImage,
+};
 use paintbox_domain::generation::{Control, Generator, Phase, PictureFormat, Progress};
 use paintbox_domain::{ErrorClass, Failure, reason};
 use std::collections::VecDeque;
@@ -22,6 +25,10 @@ pub(crate) struct WorkerHandle {
     stop: CancellationToken,
     ended: CancellationToken,
     errands: Arc<Errands>,
+    /// What is being painted.
+    running: Arc<Mutex<Option<String>>>,
+    /// Wakes who watches the clock.
+    clock: Arc<Notify>,
 }
 
 /// What waits for its turn beside the rows; nothing any more once the worker has ended.
@@ -61,6 +68,28 @@ impl WorkerHandle {
         self.nudge();
     }
 
+    pub(crate) fn running(&self) -> Option<String> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_running(&self, uid: Option<&str>) {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = uid.map(str::to_owned);
+    }
+
+    /// Something is to happen at a time.
+    pub(crate) fn watch_the_clock(&self) {
+        self.clock.notify_one();
+    }
+
+    /// Until the time is over, something is to happen sooner, or the daemon ends.
+    pub(crate) async fn rest_for(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.clock.notified() => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }
@@ -68,6 +97,15 @@ impl WorkerHandle {
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
+}
+
+/// Whose turn it is, and what turns depend on then.
+async fn next(inner: &Inner) -> Result<Option<(String, Turns)>, CatalogueError> {
+    if inner.catalogue.generation_queue_is_paused().await? {
+        return Ok(None);
+    }
+    let waiting = inner.catalogue.waiting_generations().await?;
+    Ok(inner.turns().next(&waiting).map(|(index, then)| (waiting[index].uid.clone(), then)))
 }
 
 pub(crate) struct Worker {
@@ -84,6 +122,8 @@ impl Worker {
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
             errands: Arc::new(Errands(Mutex::new(Some(VecDeque::new())))),
+            running: Arc::default(),
+            clock: Arc::default(),
         };
         (Self { generator, keep_warm, handle: handle.clone() }, handle)
     }
@@ -109,9 +149,9 @@ impl Worker {
                 errand(self.generator.as_mut());
                 continue;
             }
-            match inner.catalogue.next_queued().await {
-                Ok(Some(next)) => self.take(inner, &next.uid).await,
-                Ok(None) => self.idle().await,
+            match next(inner).await {
+                Ok(Some((uid, then))) => self.take(inner, &uid, then).await,
+                Ok(None) => self.idle(inner).await,
                 Err(error) => {
                     tracing::error!(%error, "cannot read the queue");
                     self.rest().await;
@@ -121,12 +161,13 @@ impl Worker {
     }
 
     /// Waits for something to do, and gives the model's memory back when that takes long.
-    async fn idle(&mut self) {
+    async fn idle(&mut self, inner: &Inner) {
         if let Some(keep_warm) = self.keep_warm {
             if tokio::time::timeout(keep_warm, self.rest()).await.is_ok() {
                 return;
             }
             self.generator.evict();
+            inner.set_turns(Turns::default());
         }
         self.rest().await;
     }
@@ -138,30 +179,45 @@ impl Worker {
         }
     }
 
-    async fn take(&mut self, inner: &Inner, uid: &str) {
-        let live = inner.live_of(uid);
+    async fn take(&mut self, inner: &Inner, uid: &str, then: Turns) {
         let record = match inner.catalogue.start_generation(uid).await {
             Ok(Some(record)) => record,
             // Cancelled in between.
-            Ok(None) => return inner.ended(uid),
+            Ok(None) => return inner.forget(uid),
             Err(error) => {
                 tracing::error!(%error, uid, "cannot start a generation");
                 return self.rest().await;
             }
         };
-        live.state_changed();
+        inner.set_turns(then);
+        let live = inner.live_of(uid, record.expires_at);
+        self.handle.set_running(Some(uid));
         let result = self.paint(inner, &record, live.as_ref()).await;
+        self.handle.set_running(None);
         let outcome = match result {
             Ok(outcome) => outcome,
             Err(GenerationError::Engine(failure)) if failure.reason == reason::CANCELLED => {
+                let is_over = record.expires_at.is_some_and(|at| inner.catalogue.now() >= at);
                 if self.handle.is_stopping() {
-                    // The daemon ends, nobody took the wish back: said plainly, as after a crash.
+                    // The daemon ends, and nobody took the wish back.
+                    if inner.interruption != Interruption::Fail && !record.is_tied {
+                        if let Err(error) = inner.catalogue.requeue_generation(uid).await {
+                            tracing::error!(%error, uid, "cannot queue a generation again");
+                        }
+                        return inner.forget(uid);
+                    }
                     let failure = Failure::new(
                         ErrorClass::Unavailable,
                         reason::INTERRUPTED,
                         "the daemon ended while this was running",
                     );
                     GenerationOutcome::Failed(failure.with_hint("ask for it again"))
+                } else if is_over && !live.is_cancelled() {
+                    GenerationOutcome::Failed(Failure::new(
+                        ErrorClass::DeadlineExceeded,
+                        reason::DEADLINE_EXCEEDED,
+                        "its time was over before its pictures were painted",
+                    ))
                 } else {
                     GenerationOutcome::Cancelled
                 }

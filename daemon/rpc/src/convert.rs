@@ -1,19 +1,35 @@
 //! Rows → messages.
 
 use crate::names;
-use crate::status::error_message;
+use crate::status::{error_message, invalid};
 use paintbox_catalogue::{
     FileRecord, LocalIdentity, ModelDetail, ModelSummary, PreviewRecord, SyncCounts, SyncRunRecord, VersionRecord,
 };
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::{Hub, Timestamp};
 use paintbox_proto::v1;
+use tonic::Status;
+
+/// From 1970 to the end of the year 9999.
+const MOST_SECONDS: u64 = 253_402_300_800;
 
 pub(crate) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let ms = time.unix_ms();
     prost_types::Timestamp {
         seconds: ms.div_euclid(1000),
         nanos: i32::try_from(ms.rem_euclid(1000)).unwrap_or_default() * 1_000_000,
+    }
+}
+
+/// A caller's moment, of whole milliseconds.
+pub(crate) fn time(field: &str, given: prost_types::Timestamp) -> Result<Timestamp, Status> {
+    let nanos = i64::from(given.nanos);
+    let ms = given.seconds.checked_mul(1_000).and_then(|ms| ms.checked_add(nanos / 1_000_000));
+    match ms {
+        Some(ms) if (0..1_000_000_000).contains(&nanos) && given.seconds.unsigned_abs() < MOST_SECONDS => {
+            Ok(Timestamp::from_unix_ms(ms))
+        }
+        _ => Err(invalid(field, "it is no moment between the years 1 and 9999")),
     }
 }
 

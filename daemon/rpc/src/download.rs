@@ -2,18 +2,22 @@
 
 use crate::convert::timestamp;
 use crate::names::parse_number;
-use crate::server::{Api, page_size};
+use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::status::{error_message, status};
+use crate::watching::{self, Watch};
+use futures::StreamExt as _;
 use paintbox_catalogue::{DownloadFilter, DownloadId, DownloadRecord};
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::reason;
+use paintbox_domain::transfer::TransferProgress;
 use paintbox_proto::v1;
+use paintbox_proto::v1::download_event::Event;
 use paintbox_proto::v1::download_service_server::DownloadService;
-use paintbox_sync::DownloadProgress;
+use paintbox_sync::DownloadEvent;
 use tonic::{Request, Response, Status};
 
 /// `progress` of one that is under way: newer than its row.
-fn download(record: &DownloadRecord, progress: Option<&DownloadProgress>) -> v1::Download {
+pub(crate) fn download(record: &DownloadRecord, progress: Option<TransferProgress>) -> v1::Download {
     let listed = record.size.map_or(0, FileSize::bytes);
     v1::Download {
         name: format!("downloads/{}", record.id),
@@ -44,6 +48,39 @@ fn answer(record: Result<DownloadRecord, paintbox_sync::SyncError>) -> Result<Re
 
 #[tonic::async_trait]
 impl DownloadService for Api {
+    type WatchDownloadStream = StreamOf<v1::DownloadEvent>;
+
+    async fn watch_download(
+        &self,
+        request: Request<v1::WatchDownloadRequest>,
+    ) -> Result<Response<Self::WatchDownloadStream>, Status> {
+        let v1::WatchDownloadRequest { name, after_sequence, epoch } = request.into_inner();
+        let after = Watch { after_sequence, epoch }.after(&self.facts.epoch)?;
+        let id = parse(&name)?;
+        let events = self.sync.watch_download(id, after).await.map_err(|error| status(&error))?;
+        // Progress is told of the row that was told last; who goes on behind an earlier event knows one already.
+        let mut last = self.sync.download(id).await.map_err(|error| status(&error))?;
+        let epoch = self.facts.epoch.clone();
+        let message = move |sequence, event| v1::DownloadEvent { sequence, epoch: epoch.clone(), event: Some(event) };
+        let beat = message.clone();
+        let messages = events.map(move |result| match result {
+            Ok((sequence, DownloadEvent::State(record))) => {
+                last = *record;
+                Ok(message(sequence, Event::Download(download(&last, None))))
+            }
+            Ok((sequence, DownloadEvent::Progress(progress))) => {
+                Ok(message(sequence, Event::Download(download(&last, Some(progress)))))
+            }
+            Err(error) => Err(status(&error)),
+        });
+        let events = watching::with_heartbeats(
+            messages,
+            |event| event.sequence,
+            move |sequence| beat(sequence, Event::Heartbeat(v1::Heartbeat {})),
+        );
+        Ok(Response::new(bounded(events, self.shutdown.clone())))
+    }
+
     async fn list_downloads(
         &self,
         request: Request<v1::ListDownloadsRequest>,
@@ -53,7 +90,8 @@ impl DownloadService for Api {
         let token = Some(request.page_token).filter(|token| !token.is_empty());
         let listed = self.sync.downloads(filter, page_size(request.page_size)?, token).await;
         let (page, progress) = listed.map_err(|error| status(&error))?;
-        let downloads = page.downloads.iter().map(|record| download(record, progress.get(&record.id))).collect();
+        let downloads =
+            page.downloads.iter().map(|record| download(record, progress.get(&record.id).copied())).collect();
         let paused = self.sync.downloads_are_paused().await.map_err(|error| status(&error))?;
         let next_page_token = page.next_page_token.unwrap_or_default();
         Ok(Response::new(v1::ListDownloadsResponse { downloads, next_page_token, paused }))

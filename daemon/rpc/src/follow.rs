@@ -12,7 +12,7 @@ use paintbox_sync::BackfillPreview;
 use tonic::{Request, Response, Status};
 
 impl Api {
-    fn follow_message(&self, follow: &Follow) -> v1::Follow {
+    pub(crate) fn follow_message(&self, follow: &Follow) -> v1::Follow {
         v1::Follow {
             name: format!("follows/{}", follow.name),
             target: follow.target.to_string(),

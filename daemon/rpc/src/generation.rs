@@ -1,279 +1,31 @@
 //! `GenerationService`.
 
-use crate::convert::timestamp;
+use crate::caller::Caller;
+use crate::convert::{time, timestamp};
 use crate::names;
-use crate::names::{parse_asset, parse_job};
+use crate::names::parse_job;
 use crate::server::{Api, StreamOf, bounded, page_size};
-use crate::status::{error_message, failure_status, invalid, status};
+use crate::spec::{spec, spec_message};
+use crate::status::{error_message, invalid, status};
+use crate::watching::{self, Watch};
 use futures::{Stream, StreamExt as _};
-use paintbox_catalogue::{GenerationQuery, GenerationRecord};
-use paintbox_domain::generation::{
-    Canny, ControlNetUse, GenerationSpec, Hires, HiresUpscaler, InpaintUse, JobState, LoraUse, MaskedContent,
-    NoiseSettings, NoiseSource, PaintPreview, PictureFormat, Progress, Sampler, Schedule, Upscale, Upscaler,
-};
-use paintbox_domain::{ErrorClass, Failure, reason};
+use paintbox_catalogue::{GenerationQuery, GenerationRecord, by_client};
+use paintbox_domain::generation::{JobState, PaintPreview, Progress};
 use paintbox_generation::{
-    GenerationError, GenerationEvent, Generations, preview_jpeg, spec_from_json, warnings_from_json,
+    Ask, GenerationEvent, Generations, HistoryFilter, QueueState, preview_jpeg, spec_from_json, warnings_from_json,
 };
 use paintbox_proto::v1;
 use paintbox_proto::v1::generation_event::Event;
 use paintbox_proto::v1::generation_service_server::GenerationService;
-use tonic::{Request, Response, Status};
+use std::collections::HashMap;
+use tonic::{Extensions, Request, Response, Status};
 
-fn unsupported(field: &'static str, given: &str, known: &[&str]) -> Status {
-    let message = format!("`{given}` is not a {field} of this version; it knows {}", known.join(", "));
-    let failure = Failure::new(ErrorClass::InvalidInput, reason::UNSUPPORTED_SETTING, message);
-    failure_status(&failure.with("field", field).with("given", given))
-}
+/// A preview is made smaller until it fits.
+const LARGEST_PREVIEW_BYTES: usize = 256 << 10;
+/// Of the recipes in a generation's message: with the prompts, of 64 KiB each, they have to fit into a mebibyte.
+const LARGEST_TEXTS_BYTES: usize = 512 << 10;
 
-fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
-    let message = message.ok_or_else(|| invalid("spec", "there is no specification"))?;
-    let (sampler, schedule) = sampling(&message.sampler, &message.schedule)?;
-    let format = match message.format.as_str() {
-        "" => None,
-        name => Some(PictureFormat::from_name(name).ok_or_else(|| {
-            unsupported("format", name, &PictureFormat::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
-        })?),
-    };
-    let quality = message.quality.map(|quality| {
-        u8::try_from(quality).map_err(|_| invalid("spec.quality", format!("{quality} is not between 1 and 100")))
-    });
-    let init_image = match message.init_image.as_str() {
-        "" => None,
-        name => Some(parse_asset(name)?),
-    };
-    let noise = message.noise.as_ref().map(noise).transpose()?.unwrap_or_default();
-    Ok(GenerationSpec {
-        model: message.model,
-        vae: Some(message.vae).filter(|vae| !vae.is_empty()),
-        text_encoders: message.text_encoders,
-        embeddings: message.embeddings,
-        prompt: message.prompt,
-        negative_prompt: message.negative_prompt,
-        seed: message.seed,
-        steps: message.steps,
-        guidance_scale: message.guidance_scale,
-        image_guidance_scale: message.image_guidance_scale,
-        sampler,
-        schedule,
-        width: message.width,
-        height: message.height,
-        clip_skip: message.clip_skip,
-        loras: message.loras.into_iter().map(lora).collect(),
-        count: message.count.max(1),
-        init_image,
-        strength: message.strength,
-        format,
-        quality: quality.transpose()?,
-        inpaint: message.inpaint.as_ref().map(inpaint).transpose()?,
-        controls: message.controls.into_iter().map(control).collect::<Result<_, _>>()?,
-        noise,
-        guidance_rescale: message.guidance_rescale,
-        taesd: Some(message.taesd).filter(|taesd| !taesd.is_empty()),
-        hires: message.hires.map(hires).transpose()?,
-        upscale: message.upscale.as_ref().map(upscale).transpose()?,
-    })
-}
-
-/// Sampler and schedule by anybody's names; the sampler's may say a schedule.
-fn sampling(sampler: &str, schedule: &str) -> Result<(Option<Sampler>, Option<Schedule>), Status> {
-    let (sampler, spaced) = match sampler {
-        "" => (None, None),
-        name => {
-            let (sampler, spaced) = Sampler::by_any_name(name).ok_or_else(|| {
-                unsupported("sampler", name, &Sampler::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
-            })?;
-            (Some(sampler), spaced)
-        }
-    };
-    let schedule = match schedule {
-        "" => spaced,
-        name => Some(Schedule::by_any_name(name).ok_or_else(|| {
-            unsupported("schedule", name, &Schedule::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
-        })?),
-    };
-    Ok((sampler, schedule))
-}
-
-fn hires(message: v1::Hires) -> Result<Hires<String>, Status> {
-    let (sampler, schedule) = sampling(&message.sampler, &message.schedule)?;
-    Ok(Hires {
-        upscaler: Some(message.upscaler).filter(|name| !name.is_empty()).map(|name| HiresUpscaler::read(&name)),
-        scale: message.scale,
-        steps: message.steps,
-        strength: message.strength,
-        sampler,
-        schedule,
-        guidance_scale: message.guidance_scale,
-        prompt: message.prompt,
-        negative_prompt: message.negative_prompt,
-    })
-}
-
-fn hires_message(hires: Hires<String>) -> v1::Hires {
-    v1::Hires {
-        upscaler: hires.upscaler.map(|upscaler| upscaler.as_str().to_owned()).unwrap_or_default(),
-        scale: hires.scale,
-        steps: hires.steps,
-        strength: hires.strength,
-        sampler: hires.sampler.map(|sampler| sampler.to_string()).unwrap_or_default(),
-        schedule: hires.schedule.map(|schedule| schedule.to_string()).unwrap_or_default(),
-        guidance_scale: hires.guidance_scale,
-        prompt: hires.prompt,
-        negative_prompt: hires.negative_prompt,
-    }
-}
-
-fn upscale(message: &v1::Upscale) -> Result<Upscale<String>, Status> {
-    if message.upscaler.is_empty() {
-        return Err(invalid("upscale.upscaler", "it names nothing that could make pictures larger"));
-    }
-    Ok(Upscale { upscaler: Upscaler::read(&message.upscaler), scale: message.scale })
-}
-
-fn upscale_message(upscale: &Upscale<String>) -> v1::Upscale {
-    v1::Upscale { upscaler: upscale.upscaler.as_str().to_owned(), scale: upscale.scale }
-}
-
-fn noise(message: &v1::NoiseSettings) -> Result<NoiseSettings, Status> {
-    let source = match message.source.as_str() {
-        "" => None,
-        name => Some(NoiseSource::by_any_name(name).ok_or_else(|| {
-            unsupported("noise source", name, &NoiseSource::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>())
-        })?),
-    };
-    let resize_from = match (message.resize_from_width, message.resize_from_height) {
-        (None, None) => None,
-        (Some(width), Some(height)) => Some((width, height)),
-        _ => return Err(invalid("noise.resize_from_width", "width and height go together")),
-    };
-    Ok(NoiseSettings {
-        source,
-        eta_seed_delta: message.eta_seed_delta,
-        subseed: message.subseed,
-        subseed_strength: message.subseed_strength,
-        resize_from,
-        eta: message.eta,
-        s_churn: message.s_churn,
-        s_tmin: message.s_tmin,
-        s_tmax: message.s_tmax,
-        s_noise: message.s_noise,
-    })
-}
-
-/// Absent where nothing is set.
-fn noise_message(noise: NoiseSettings) -> Option<v1::NoiseSettings> {
-    (noise != NoiseSettings::default()).then(|| v1::NoiseSettings {
-        source: noise.source.map(|source| source.to_string()).unwrap_or_default(),
-        eta_seed_delta: noise.eta_seed_delta,
-        subseed: noise.subseed,
-        subseed_strength: noise.subseed_strength,
-        resize_from_width: noise.resize_from.map(|(width, _)| width),
-        resize_from_height: noise.resize_from.map(|(_, height)| height),
-        eta: noise.eta,
-        s_churn: noise.s_churn,
-        s_tmin: noise.s_tmin,
-        s_tmax: noise.s_tmax,
-        s_noise: noise.s_noise,
-    })
-}
-
-fn inpaint(message: &v1::Inpaint) -> Result<InpaintUse, Status> {
-    let content = match message.content.as_str() {
-        "" => None,
-        name => Some(MaskedContent::from_name(name).ok_or_else(|| {
-            let known: Vec<_> = MaskedContent::ALL.iter().map(|each| each.as_str()).collect();
-            unsupported("masked content", name, &known)
-        })?),
-    };
-    Ok(InpaintUse {
-        mask: parse_asset(&message.mask)?,
-        invert: message.invert,
-        blur: message.blur,
-        content,
-        only_masked: message.only_masked,
-        padding: message.padding,
-    })
-}
-
-fn control(message: v1::ControlNet) -> Result<ControlNetUse, Status> {
-    let usual = Canny::default();
-    let canny =
-        |canny: v1::Canny| Canny { low: canny.low.unwrap_or(usual.low), high: canny.high.unwrap_or(usual.high) };
-    Ok(ControlNetUse {
-        image: parse_asset(&message.image)?,
-        model: message.model,
-        canny: message.canny.map(canny),
-        strength: message.strength,
-        start: message.start,
-        end: message.end,
-    })
-}
-
-fn control_message(control: ControlNetUse) -> v1::ControlNet {
-    v1::ControlNet {
-        model: control.model,
-        image: names::asset(&control.image),
-        canny: control.canny.map(|canny| v1::Canny { low: Some(canny.low), high: Some(canny.high) }),
-        strength: control.strength,
-        start: control.start,
-        end: control.end,
-    }
-}
-
-fn inpaint_message(inpaint: &InpaintUse) -> v1::Inpaint {
-    v1::Inpaint {
-        mask: names::asset(&inpaint.mask),
-        invert: inpaint.invert,
-        blur: inpaint.blur,
-        content: inpaint.content.map(|content| content.to_string()).unwrap_or_default(),
-        only_masked: inpaint.only_masked,
-        padding: inpaint.padding,
-    }
-}
-
-pub(crate) fn spec_message(spec: GenerationSpec) -> v1::GenerationSpec {
-    v1::GenerationSpec {
-        model: spec.model,
-        vae: spec.vae.unwrap_or_default(),
-        text_encoders: spec.text_encoders,
-        embeddings: spec.embeddings,
-        prompt: spec.prompt,
-        negative_prompt: spec.negative_prompt,
-        seed: spec.seed,
-        steps: spec.steps,
-        guidance_scale: spec.guidance_scale,
-        image_guidance_scale: spec.image_guidance_scale,
-        sampler: spec.sampler.map(|sampler| sampler.to_string()).unwrap_or_default(),
-        schedule: spec.schedule.map(|schedule| schedule.to_string()).unwrap_or_default(),
-        width: spec.width,
-        height: spec.height,
-        clip_skip: spec.clip_skip,
-        loras: spec.loras.into_iter().map(lora_message).collect(),
-        count: spec.count,
-        init_image: spec.init_image.map(|digest| names::asset(&digest)).unwrap_or_default(),
-        strength: spec.strength,
-        format: spec.format.map(|format| format.to_string()).unwrap_or_default(),
-        quality: spec.quality.map(u32::from),
-        inpaint: spec.inpaint.as_ref().map(inpaint_message),
-        controls: spec.controls.into_iter().map(control_message).collect(),
-        noise: noise_message(spec.noise),
-        guidance_rescale: spec.guidance_rescale,
-        taesd: spec.taesd.unwrap_or_default(),
-        hires: spec.hires.map(hires_message),
-        upscale: spec.upscale.as_ref().map(upscale_message),
-    }
-}
-
-fn lora(message: v1::LoraUse) -> LoraUse {
-    LoraUse { model: message.model, weight: message.weight, text_encoder_weight: message.text_encoder_weight }
-}
-
-fn lora_message(lora: LoraUse) -> v1::LoraUse {
-    v1::LoraUse { model: lora.model, weight: lora.weight, text_encoder_weight: lora.text_encoder_weight }
-}
-
-fn progress(progress: Progress) -> v1::GenerationProgress {
+pub(crate) fn progress_message(progress: Progress) -> v1::GenerationProgress {
     v1::GenerationProgress {
         phase: progress.phase.to_string(),
         step: progress.step,
@@ -283,10 +35,23 @@ fn progress(progress: Progress) -> v1::GenerationProgress {
     }
 }
 
-fn generation(record: &GenerationRecord, latest: Option<Progress>) -> v1::Generation {
+fn state(state: JobState) -> v1::generation::State {
+    use v1::generation::State;
+    match state {
+        JobState::Queued => State::Queued,
+        JobState::Running => State::Running,
+        JobState::Succeeded => State::Succeeded,
+        JobState::Failed => State::Failed,
+        JobState::Cancelled => State::Cancelled,
+    }
+}
+
+/// What the row tells.
+pub(crate) fn generation_message(record: &GenerationRecord) -> v1::Generation {
+    let fits = record.images.iter().map(|image| image.parameters_text.len()).sum::<usize>() <= LARGEST_TEXTS_BYTES;
     v1::Generation {
         name: format!("generations/{}", record.uid),
-        state: record.state.to_string(),
+        state: state(record.state).into(),
         spec: spec_from_json(&record.spec_json).ok().map(spec_message),
         images: record
             .images
@@ -297,44 +62,33 @@ fn generation(record: &GenerationRecord, latest: Option<Progress>) -> v1::Genera
                 width: image.width,
                 height: image.height,
                 size_bytes: image.size_bytes,
-                parameters_text: image.parameters_text.clone(),
+                parameters_text: if fits { image.parameters_text.clone() } else { String::new() },
             })
             .collect(),
         failure: record.failure.as_ref().map(error_message),
-        progress: latest.filter(|_| record.state == JobState::Running).map(progress),
+        progress: None,
         create_time: Some(timestamp(record.created_at)),
         start_time: record.started_at.map(timestamp),
         end_time: record.ended_at.map(timestamp),
+        client: record.client.clone(),
+        priority: record.priority,
+        queue_position: None,
+        attempts: record.attempts,
+        expire_time: record.expires_at.map(timestamp),
+        delete_time: record.deleted_at.map(timestamp),
+        purge_time: None,
         warnings: record.settings_json.as_deref().map(warnings_from_json).unwrap_or_default(),
     }
 }
 
-/// Events as messages.
-fn messages(
-    events: impl Stream<Item = Result<(u64, GenerationEvent), GenerationError>> + Send + 'static,
-) -> impl Stream<Item = Result<v1::GenerationEvent, Status>> + Send + 'static {
-    events.map(|result| match result {
-        Ok((sequence, GenerationEvent::State(record))) => {
-            Ok(v1::GenerationEvent { sequence, event: Some(Event::Generation(generation(&record, None))) })
-        }
-        Ok((sequence, GenerationEvent::Progress(latest))) => {
-            Ok(v1::GenerationEvent { sequence, event: Some(Event::Progress(progress(latest))) })
-        }
-        Ok((sequence, GenerationEvent::Preview(preview))) => {
-            Ok(v1::GenerationEvent { sequence, event: Some(Event::Preview(preview_message(&preview))) })
-        }
-        Err(error) => Err(status(&error)),
-    })
-}
-
-fn preview_message(preview: &PaintPreview) -> v1::GenerationPreview {
-    v1::GenerationPreview {
+fn preview_message(preview: &PaintPreview) -> Option<v1::GenerationPreview> {
+    Some(v1::GenerationPreview {
         image_index: preview.image_index,
         step: preview.step,
         width: preview.width,
         height: preview.height,
-        jpeg: preview_jpeg(preview).unwrap_or_default(),
-    }
+        jpeg: preview_jpeg(preview, LARGEST_PREVIEW_BYTES)?,
+    })
 }
 
 /// Cancels a generation when the call that asked for it is dropped before its end.
@@ -362,11 +116,111 @@ impl Drop for CancelOnDisconnect {
     }
 }
 
+/// What CreateGeneration and GenerateImages are asked alike.
+struct Asked {
+    spec: Option<v1::GenerationSpec>,
+    request_id: String,
+    client: String,
+    priority: i32,
+    expire_time: Option<prost_types::Timestamp>,
+    is_tied: bool,
+}
+
 impl Api {
-    async fn create(&self, message: Option<v1::GenerationSpec>, request_id: &str) -> Result<GenerationRecord, Status> {
-        let spec = spec(message)?;
-        let request_id = Some(request_id).filter(|id| !id.is_empty());
-        self.generations.create(&spec, request_id).await.map_err(|error| status(&error))
+    async fn create(&self, extensions: &Extensions, asked: Asked) -> Result<GenerationRecord, Status> {
+        let caller = extensions.get::<Caller>().map_or_else(Caller::socket, Caller::clone);
+        let ask = Ask {
+            spec: spec(asked.spec)?,
+            request_id: watching::request_id(asked.request_id)?,
+            caller: caller.id().to_owned(),
+            client: asked.client,
+            priority: asked.priority,
+            expires_at: asked.expire_time.map(|given| time("expire_time", given)).transpose()?,
+            is_tied: asked.is_tied,
+        };
+        self.generations.create(&ask).await.map_err(|error| status(&error))
+    }
+
+    /// A generation with what its row does not tell.
+    fn generation(&self, record: &GenerationRecord, positions: &HashMap<String, u32>) -> v1::Generation {
+        let latest = (record.state == JobState::Running).then(|| self.generations.progress(&record.uid)).flatten();
+        v1::Generation {
+            progress: latest.map(progress_message),
+            queue_position: positions.get(&record.uid).copied(),
+            purge_time: record.deleted_at.map(|at| timestamp(at.plus(self.generations.trash_time()))),
+            ..generation_message(record)
+        }
+    }
+
+    async fn answer(&self, record: GenerationRecord) -> Result<Response<v1::Generation>, Status> {
+        let positions = match record.state {
+            JobState::Queued => positions(&self.queue().await?),
+            _ => HashMap::new(),
+        };
+        Ok(Response::new(self.generation(&record, &positions)))
+    }
+
+    async fn queue(&self) -> Result<QueueState, Status> {
+        self.generations.queue().await.map_err(|error| status(&error))
+    }
+
+    /// Events of one generation as messages.
+    async fn events(
+        &self,
+        uid: &str,
+        previews: bool,
+        after: Option<u64>,
+    ) -> Result<impl Stream<Item = Result<v1::GenerationEvent, Status>> + Send + use<>, Status> {
+        let events = self.generations.watch(uid, previews, after).await.map_err(|error| status(&error))?;
+        let epoch = self.facts.epoch.clone();
+        let message = move |sequence, event| v1::GenerationEvent { sequence, epoch: epoch.clone(), event: Some(event) };
+        let beat = message.clone();
+        let messages = events.filter_map(move |result| {
+            let event = match result {
+                Ok((sequence, GenerationEvent::State(record))) => {
+                    Some(Ok((sequence, Event::Generation(generation_message(&record)))))
+                }
+                Ok((sequence, GenerationEvent::Progress(latest))) => {
+                    Some(Ok((sequence, Event::Progress(progress_message(latest)))))
+                }
+                // One that cannot be encoded is not worth an error.
+                Ok((sequence, GenerationEvent::Preview(preview))) => {
+                    preview_message(&preview).map(|preview| Ok((sequence, Event::Preview(preview))))
+                }
+                Err(error) => Some(Err(status(&error))),
+            };
+            let event = event.map(|event| event.map(|(sequence, event)| message(sequence, event)));
+            std::future::ready(event)
+        });
+        Ok(watching::with_heartbeats(
+            messages,
+            |event| event.sequence,
+            move |sequence| beat(sequence, Event::Heartbeat(v1::Heartbeat {})),
+        ))
+    }
+}
+
+/// How many come before each that waits.
+fn positions(queue: &QueueState) -> HashMap<String, u32> {
+    queue.order.iter().map(|one| one.uid.clone()).zip(0..).collect()
+}
+
+fn queue_message(queue: &QueueState) -> v1::GenerationQueue {
+    let counts = by_client(&queue.order);
+    let mut clients: Vec<v1::GenerationQueueClient> = Vec::new();
+    for one in &queue.order {
+        if !clients.iter().any(|client| client.client == one.client) {
+            let queued = counts.get(one.client.as_str()).copied().unwrap_or_default();
+            clients.push(v1::GenerationQueueClient { client: one.client.clone(), queued });
+        }
+    }
+    v1::GenerationQueue {
+        paused: queue.is_paused,
+        queued: u32::try_from(queue.order.len()).unwrap_or(u32::MAX),
+        running: queue.running.as_ref().map(|uid| format!("generations/{uid}")).unwrap_or_default(),
+        max_queued: queue.limits.all,
+        max_queued_per_client: queue.limits.of_one_client,
+        clients,
     }
 }
 
@@ -379,9 +233,11 @@ impl GenerationService for Api {
         &self,
         request: Request<v1::CreateGenerationRequest>,
     ) -> Result<Response<v1::Generation>, Status> {
-        let request = request.into_inner();
-        let record = self.create(request.spec, &request.request_id).await?;
-        Ok(Response::new(generation(&record, None)))
+        let (_, extensions, request) = request.into_parts();
+        let v1::CreateGenerationRequest { spec, request_id, client, priority, expire_time } = request;
+        let asked = Asked { spec, request_id, client, priority, expire_time, is_tied: false };
+        let record = self.create(&extensions, asked).await?;
+        self.answer(record).await
     }
 
     async fn get_generation(
@@ -391,7 +247,7 @@ impl GenerationService for Api {
         let name = request.into_inner().name;
         let uid = parse_job("generations", &name)?;
         let record = self.generations.get(uid).await.map_err(|error| status(&error))?;
-        Ok(Response::new(generation(&record, self.generations.progress(uid))))
+        self.answer(record).await
     }
 
     async fn list_generations(
@@ -399,17 +255,53 @@ impl GenerationService for Api {
         request: Request<v1::ListGenerationsRequest>,
     ) -> Result<Response<v1::ListGenerationsResponse>, Status> {
         let request = request.into_inner();
+        let filter = HistoryFilter::parse(&request.filter).map_err(|problem| status(&problem))?;
         let query = GenerationQuery {
+            filter: request.filter,
+            with_deleted: request.show_deleted,
             page_size: page_size(request.page_size)?,
             page_token: Some(request.page_token).filter(|token| !token.is_empty()),
-            ..GenerationQuery::default()
         };
-        let page = self.generations.list(&query).await.map_err(|error| status(&error))?;
-        let latest = |record: &GenerationRecord| self.generations.progress(&record.uid);
+        let page = self.generations.list(&query, &filter).await.map_err(|error| status(&error))?;
+        let waits = |record: &GenerationRecord| record.state == JobState::Queued;
+        let positions = match page.generations.iter().any(waits) {
+            true => positions(&self.queue().await?),
+            false => HashMap::new(),
+        };
+        let generations = page.generations.iter().map(|one| self.generation(one, &positions)).collect();
         Ok(Response::new(v1::ListGenerationsResponse {
-            generations: page.generations.iter().map(|record| generation(record, latest(record))).collect(),
+            generations,
             next_page_token: page.next_page_token.unwrap_or_default(),
         }))
+    }
+
+    async fn update_generation(
+        &self,
+        request: Request<v1::UpdateGenerationRequest>,
+    ) -> Result<Response<v1::Generation>, Status> {
+        let v1::UpdateGenerationRequest { generation, update_mask } = request.into_inner();
+        let generation = generation.ok_or_else(|| invalid("generation", "there is none"))?;
+        let uid = parse_job("generations", &generation.name)?;
+        let paths = update_mask.map(|mask| mask.paths).unwrap_or_default();
+        if let Some(other) = paths.iter().find(|path| !matches!(path.as_str(), "priority" | "*")) {
+            return Err(invalid("update_mask", format!("`{other}` cannot be changed; `priority` can")));
+        }
+        let record = self.generations.set_priority(uid, generation.priority).await;
+        self.answer(record.map_err(|error| status(&error))?).await
+    }
+
+    async fn reorder_generation(
+        &self,
+        request: Request<v1::ReorderGenerationRequest>,
+    ) -> Result<Response<v1::Generation>, Status> {
+        let v1::ReorderGenerationRequest { name, before } = request.into_inner();
+        let uid = parse_job("generations", &name)?;
+        let before = match before.as_str() {
+            "" => None,
+            name => Some(parse_job("generations", name)?),
+        };
+        let record = self.generations.reorder(uid, before).await.map_err(|error| status(&error))?;
+        self.answer(record).await
     }
 
     async fn cancel_generation(
@@ -419,38 +311,84 @@ impl GenerationService for Api {
         let name = request.into_inner().name;
         let uid = parse_job("generations", &name)?;
         let record = self.generations.cancel(uid).await.map_err(|error| status(&error))?;
-        Ok(Response::new(generation(&record, None)))
+        self.answer(record).await
+    }
+
+    async fn delete_generation(
+        &self,
+        request: Request<v1::DeleteGenerationRequest>,
+    ) -> Result<Response<v1::Generation>, Status> {
+        let name = request.into_inner().name;
+        let uid = parse_job("generations", &name)?;
+        let record = self.generations.delete(uid, true).await.map_err(|error| status(&error))?;
+        self.answer(record).await
+    }
+
+    async fn undelete_generation(
+        &self,
+        request: Request<v1::UndeleteGenerationRequest>,
+    ) -> Result<Response<v1::Generation>, Status> {
+        let name = request.into_inner().name;
+        let uid = parse_job("generations", &name)?;
+        let record = self.generations.delete(uid, false).await.map_err(|error| status(&error))?;
+        self.answer(record).await
     }
 
     async fn watch_generation(
         &self,
         request: Request<v1::WatchGenerationRequest>,
     ) -> Result<Response<Self::WatchGenerationStream>, Status> {
-        let v1::WatchGenerationRequest { name, previews } = request.into_inner();
+        let v1::WatchGenerationRequest { name, previews, after_sequence, epoch } = request.into_inner();
         let uid = parse_job("generations", &name)?;
-        let events = self.generations.watch(uid, previews).await.map_err(|error| status(&error))?;
-        Ok(Response::new(bounded(messages(events), self.shutdown.clone())))
+        let after = Watch { after_sequence, epoch }.after(&self.facts.epoch)?;
+        let events = self.events(uid, previews, after).await?;
+        Ok(Response::new(bounded(events, self.shutdown.clone())))
     }
 
     async fn generate_images(
         &self,
         request: Request<v1::GenerateImagesRequest>,
     ) -> Result<Response<Self::GenerateImagesStream>, Status> {
-        let request = request.into_inner();
-        let record = self.create(request.spec, &request.request_id).await?;
-        let guard = CancelOnDisconnect {
-            generations: self.generations.clone(),
-            uid: request.cancel_on_disconnect.then(|| record.uid.clone()),
-        };
-        let events = self.generations.watch(&record.uid, request.previews).await.map_err(|error| status(&error))?;
+        let (_, extensions, request) = request.into_parts();
+        let previews = request.previews;
+        let is_tied = request.cancel_on_disconnect;
+        let v1::GenerateImagesRequest { spec, request_id, client, priority, expire_time, .. } = request;
+        let asked = Asked { spec, request_id, client, priority, expire_time, is_tied };
+        let record = self.create(&extensions, asked).await?;
+        let guard =
+            CancelOnDisconnect { generations: self.generations.clone(), uid: is_tied.then(|| record.uid.clone()) };
+        let events = self.events(&record.uid, previews, None).await?;
         let guarded = async_stream::stream! {
-            for await message in messages(events) {
+            for await message in events {
                 yield message;
             }
             // The stream came to its own end, so nobody left early.
             guard.disarm();
         };
         Ok(Response::new(bounded(guarded, self.shutdown.clone())))
+    }
+
+    async fn get_generation_queue(
+        &self,
+        _request: Request<v1::GetGenerationQueueRequest>,
+    ) -> Result<Response<v1::GenerationQueue>, Status> {
+        Ok(Response::new(queue_message(&self.queue().await?)))
+    }
+
+    async fn pause_generation_queue(
+        &self,
+        _request: Request<v1::PauseGenerationQueueRequest>,
+    ) -> Result<Response<v1::GenerationQueue>, Status> {
+        self.generations.pause(true).await.map_err(|error| status(&error))?;
+        Ok(Response::new(queue_message(&self.queue().await?)))
+    }
+
+    async fn resume_generation_queue(
+        &self,
+        _request: Request<v1::ResumeGenerationQueueRequest>,
+    ) -> Result<Response<v1::GenerationQueue>, Status> {
+        self.generations.pause(false).await.map_err(|error| status(&error))?;
+        Ok(Response::new(queue_message(&self.queue().await?)))
     }
 
     async fn read_recipe(

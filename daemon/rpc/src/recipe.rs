@@ -1,8 +1,8 @@
 //! `ReadRecipe` of the `GenerationService`: a recipe from a caller's bytes or a hub's picture, and what of it is here.
 
 use crate::asset::LARGEST_PICTURE_BYTES;
-use crate::generation::spec_message;
 use crate::server::{Api, lost};
+use crate::spec::spec_message;
 use crate::status::{invalid, status};
 use paintbox_generation::{LikeModel, LikePlan, LikeState, Recipe};
 use paintbox_proto::v1;

@@ -15,6 +15,7 @@ use paintbox_proto::v1::catalogue_service_server::CatalogueServiceServer;
 use paintbox_proto::v1::daemon_service_server::DaemonServiceServer;
 use paintbox_proto::v1::download_service_server::DownloadServiceServer;
 use paintbox_proto::v1::engine_service_server::EngineServiceServer;
+use paintbox_proto::v1::event_service_server::EventServiceServer;
 use paintbox_proto::v1::follow_service_server::FollowServiceServer;
 use paintbox_proto::v1::generation_service_server::GenerationServiceServer;
 use paintbox_proto::v1::library_service_server::LibraryServiceServer;
@@ -98,6 +99,7 @@ pub async fn serve(socket: Socket, api: Api) -> Result<(), Failure> {
         .add_service(service!(ShelfServiceServer))
         .add_service(service!(GenerationServiceServer))
         .add_service(service!(EngineServiceServer))
+        .add_service(service!(EventServiceServer))
         .add_service(service!(AssetServiceServer))
         .add_service(service!(DaemonServiceServer));
     let (incoming, _socket_file) = socket.incoming();

@@ -5,6 +5,7 @@ use crate::follow::without_collection;
 use crate::names::parse_job;
 use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::status::{error_message, status};
+use crate::watching::{self, Watch};
 use futures::StreamExt as _;
 use paintbox_proto::v1;
 use paintbox_proto::v1::sync_event::Event;
@@ -64,7 +65,7 @@ impl SyncService for Api {
         let request = SyncRequest {
             follows: request.follows.iter().map(|name| without_collection(name).to_owned()).collect(),
             references: request.references,
-            request_id: Some(request.request_id).filter(|id| !id.is_empty()),
+            request_id: watching::request_id(request.request_id)?,
         };
         // On a task of its own: a caller that leaves while references are looked up must not leave half of it.
         let sync = self.sync.clone();
@@ -105,12 +106,21 @@ impl SyncService for Api {
         &self,
         request: Request<v1::WatchSyncRunRequest>,
     ) -> Result<Response<Self::WatchSyncRunStream>, Status> {
-        let name = request.into_inner().name;
-        let events = self.sync.watch(parse_job("syncRuns", &name)?).await.map_err(|error| status(&error))?;
-        let numbered = events.enumerate().map(|(index, result)| match result {
-            Ok(change) => Ok(v1::SyncEvent { sequence: index as u64 + 1, event: Some(event(&change)) }),
+        let v1::WatchSyncRunRequest { name, after_sequence, epoch } = request.into_inner();
+        let after = Watch { after_sequence, epoch }.after(&self.facts.epoch)?;
+        let events = self.sync.watch(parse_job("syncRuns", &name)?, after).await.map_err(|error| status(&error))?;
+        let epoch = self.facts.epoch.clone();
+        let message = move |sequence, event| v1::SyncEvent { sequence, epoch: epoch.clone(), event: Some(event) };
+        let beat = message.clone();
+        let messages = events.map(move |result| match result {
+            Ok((sequence, change)) => Ok(message(sequence, event(&change))),
             Err(error) => Err(status(&error)),
         });
-        Ok(Response::new(bounded(numbered, self.shutdown.clone())))
+        let events = watching::with_heartbeats(
+            messages,
+            |event| event.sequence,
+            move |sequence| beat(sequence, Event::Heartbeat(v1::Heartbeat {})),
+        );
+        Ok(Response::new(bounded(events, self.shutdown.clone())))
     }
 }

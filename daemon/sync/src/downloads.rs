@@ -7,12 +7,13 @@ use crate::error::SyncError;
 use crate::fetch::Worker;
 use crate::service::Sync;
 use crate::throttle::Throttles;
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use paintbox_catalogue::{
-    DownloadFilter, DownloadId, DownloadPage, DownloadQuery, DownloadRecord, Extent, Follow, FollowId, NewDownload,
-    Scope,
+    DownloadFilter, DownloadId, DownloadPage, DownloadQuery, DownloadRecord, Extent, Follow, FollowId, Happening,
+    JobKind, NewDownload, Scope, Watched,
 };
+use paintbox_domain::transfer::TransferProgress;
 use paintbox_domain::{DownloadState, DownloadStep, Failure, Hub};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,17 +47,31 @@ impl Default for DownloadLimits {
     }
 }
 
+/// What a watcher of a download sees.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DownloadEvent {
+    /// First, and whenever the row changes; the last event of a download.
+    State(Box<DownloadRecord>),
+    Progress(TransferProgress),
+}
+
 /// Where a download is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DownloadProgress {
-    pub state: DownloadState,
+pub(crate) struct DownloadProgress {
+    pub(crate) state: DownloadState,
     /// Bytes that are hashed and written; never fewer than were told before.
-    pub bytes_done: u64,
+    pub(crate) bytes_done: u64,
     /// Of the whole file, if anybody said it.
-    pub bytes_total: Option<u64>,
+    pub(crate) bytes_total: Option<u64>,
     /// What came over the network since the work on it began.
-    pub received_bytes: u64,
+    pub(crate) received_bytes: u64,
     pub(crate) outcome: Option<Outcome>,
+}
+
+impl DownloadProgress {
+    pub(crate) fn transfer(&self) -> TransferProgress {
+        TransferProgress { state: self.state, bytes_done: self.bytes_done, bytes_total: self.bytes_total }
+    }
 }
 
 /// What became of a download that somebody waits for.
@@ -307,19 +322,75 @@ impl Sync {
         filter: DownloadFilter,
         page_size: u32,
         page_token: Option<String>,
-    ) -> Result<(DownloadPage, HashMap<DownloadId, DownloadProgress>), SyncError> {
+    ) -> Result<(DownloadPage, HashMap<DownloadId, TransferProgress>), SyncError> {
         let query = DownloadQuery { filter, page_size, page_token };
         let page = self.inner.parts.catalogue.downloads(&query).await?;
+        Ok((page, self.progress_of_downloads()))
+    }
+
+    /// Downloads that somebody works on, and how far they are.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn downloads_under_way(&self) -> Result<Vec<(DownloadRecord, TransferProgress)>, SyncError> {
+        let progress = self.progress_of_downloads();
+        let ids: Vec<DownloadId> = progress.keys().copied().collect();
+        let records = self.inner.parts.catalogue.downloads_by_id(&ids).await?;
+        Ok(records
+            .into_iter()
+            .filter_map(|record| Some((*progress.get(&record.id)?, record)))
+            .map(|(p, r)| (r, p))
+            .collect())
+    }
+
+    fn progress_of_downloads(&self) -> HashMap<DownloadId, TransferProgress> {
         let live = self.inner.downloads.live();
         let under_way = live.iter().filter(|(_, live)| live.worker.is_some());
-        let progress = under_way.map(|(id, live)| (*id, live.progress.borrow().clone())).collect();
-        Ok((page, progress))
+        under_way.map(|(id, live)| (*id, live.progress.borrow().transfer())).collect()
     }
 
     /// # Errors
     /// `JOB_NOT_FOUND`; when the catalogue cannot be read.
     pub async fn download(&self, id: DownloadId) -> Result<DownloadRecord, SyncError> {
         Ok(self.inner.parts.catalogue.download(id).await?)
+    }
+
+    /// How a download is at once, and then each change, each with its sequence number; ends with the download. With `after`,
+    /// what happened behind that number in place of how it is, as far as that is known.
+    ///
+    /// # Errors
+    /// `JOB_NOT_FOUND`; when the catalogue cannot be read.
+    pub async fn watch_download(
+        &self,
+        id: DownloadId,
+        after: Option<u64>,
+    ) -> Result<impl Stream<Item = Result<(u64, DownloadEvent), SyncError>> + Send + use<>, SyncError> {
+        let catalogue = self.inner.parts.catalogue.clone();
+        let kind = JobKind {
+            look_up: Box::new(move || {
+                let catalogue = catalogue.clone();
+                Box::pin(async move { Ok(Box::new(catalogue.download(id).await?)) })
+            }),
+            concerns: Box::new(move |happening| match happening {
+                Happening::Download(record) => record.id == id,
+                Happening::DownloadProgress { id: of, .. } => *of == id,
+                _ => false,
+            }),
+            state: |happening| match happening {
+                Happening::Download(record) => Some(record.clone()),
+                _ => None,
+            },
+            has_ended: |record: &Box<DownloadRecord>| record.ended_at.is_some(),
+        };
+        let watched = self.inner.parts.catalogue.journal().watch_job::<_, SyncError>(after, kind).await?;
+        Ok(watched.filter_map(async |item| match item {
+            Ok((sequence, Watched::State(record))) => Some(Ok((sequence, DownloadEvent::State(record)))),
+            Ok((sequence, Watched::Other(entry))) => match entry.happening {
+                Happening::DownloadProgress { progress, .. } => Some(Ok((sequence, DownloadEvent::Progress(progress)))),
+                _ => None,
+            },
+            Err(error) => Some(Err(error)),
+        }))
     }
 
     /// Stops a download until [`Self::resume_download`]; what is here of it stays. One that has ended stays as it is.

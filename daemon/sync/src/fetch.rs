@@ -9,7 +9,7 @@ use crate::second_look;
 use crate::settle::{self, blocking, refuse_by_sight};
 use crate::throttle::Throttle;
 use crate::transfer::Transfer;
-use paintbox_catalogue::{DownloadEnd, DownloadRecord, FileRecord, NewArtifact};
+use paintbox_catalogue::{DownloadEnd, DownloadRecord, FileRecord, Happening, NewArtifact};
 use paintbox_domain::download::wait_after_failure;
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::{Classify as _, DownloadState, DownloadStep, GitSha1, Hub, Sha256, reason};
@@ -285,6 +285,13 @@ impl<'a> Worker<'a> {
     fn enter(&mut self, state: DownloadState) {
         self.download.state = state;
         self.progress.send_modify(|progress| progress.state = state);
+        self.note();
+    }
+
+    /// For those who watch downloads.
+    fn note(&self) {
+        let progress = self.progress.borrow().transfer();
+        self.parts.catalogue.journal().note(Happening::DownloadProgress { id: self.download.id, progress });
     }
 
     fn count(&mut self, received_bytes: u64) {
@@ -297,12 +304,15 @@ impl<'a> Worker<'a> {
 
     /// Tells how many bytes are safe. A transfer that had to start over tells nothing until it is further than before.
     fn tell(&self, have_bytes: u64, total_bytes: Option<u64>) {
-        self.progress.send_if_modified(|progress| {
+        let is_further = self.progress.send_if_modified(|progress| {
             let further = have_bytes > progress.bytes_done || total_bytes != progress.bytes_total;
             progress.bytes_done = progress.bytes_done.max(have_bytes);
             progress.bytes_total = total_bytes.or(progress.bytes_total);
             further
         });
+        if is_further {
+            self.note();
+        }
     }
 }
 

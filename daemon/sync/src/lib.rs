@@ -56,9 +56,9 @@ mod watch;
 mod tests;
 
 pub use care::Care;
-pub use downloads::{DownloadLimits, DownloadProgress};
+pub use downloads::{DownloadEvent, DownloadLimits};
 pub use error::SyncError;
-pub use feed::{FileFailed, FilePhase, FileProgress, SyncEvent};
+pub use feed::SyncEvent;
 pub use follow::BackfillPreview;
 pub use garbage::{Garbage, GarbageClass};
 pub use history::{HistoryEntry, HistoryEvent};

@@ -107,7 +107,7 @@ impl Sync {
 
     async fn wait(&self, uid: &str) -> Result<(), SyncError> {
         use futures::StreamExt as _;
-        let mut events = std::pin::pin!(self.watch(uid).await?);
+        let mut events = std::pin::pin!(self.watch(uid, None).await?);
         while let Some(event) = events.next().await {
             event?;
         }

@@ -2,13 +2,14 @@
 
 use crate::downloads::{DownloadProgress, Outcome, Ticket};
 use crate::error::SyncError;
-use crate::feed::{Feed, FileFailed, FilePhase, FileProgress};
+use crate::feed::Feed;
 use crate::plan::{Facts, Operation, OperationKind, Plan, Subject, plan};
 use crate::settle::blocking;
 use crate::{Parts, Sync};
 use paintbox_catalogue::{
     Extent, FileId, FileRecord, Follow, FollowId, FollowInterest, NewDownload, Scope, SyncCounts, WantedModel,
 };
+use paintbox_domain::transfer::{FileFailed, FilePhase, FileProgress};
 use paintbox_domain::{DownloadState, Failure, ModelKind, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -4,15 +4,15 @@ use crate::Parts;
 use crate::check::Occasion;
 use crate::downloads::Downloads;
 use crate::error::SyncError;
-use crate::feed::{Feed, Position, SyncEvent};
+use crate::feed::{Feed, SyncEvent};
 use crate::library::Libraries;
 use crate::plan::Plan;
 use crate::run::check_failed;
 use crate::schedule;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{
-    Extent, Follow, FollowId, NewSyncRun, ObservationId, PullId, Scope, SyncCounts, SyncRunPage, SyncRunRecord,
-    SyncRunUpdate,
+    Extent, Follow, FollowId, Happening, JobKind, NewSyncRun, ObservationId, PullId, Scope, SyncCounts, SyncRunPage,
+    SyncRunRecord, SyncRunUpdate, Watched,
 };
 use paintbox_domain::generation::JobState;
 use paintbox_domain::hub::ModelState;
@@ -67,8 +67,10 @@ pub(crate) struct Inner {
 
 #[derive(Debug, Clone)]
 struct Running {
-    feed: Arc<Feed>,
+    feed: Feed,
     cancel: CancellationToken,
+    /// Cancelled when nothing is done for it any more.
+    ended: CancellationToken,
 }
 
 impl Sync {
@@ -186,7 +188,8 @@ impl Sync {
         if record.uid != new_run.uid {
             return Ok(record);
         }
-        let running = Running { feed: Feed::new(), cancel: self.inner.shutdown.child_token() };
+        let feed = Feed::of(self.inner.parts.catalogue.journal(), &record.uid);
+        let running = Running { feed, cancel: self.inner.shutdown.child_token(), ended: CancellationToken::new() };
         self.runs().insert(record.uid.clone(), running.clone());
         let this = self.clone();
         let uid = record.uid.clone();
@@ -265,8 +268,8 @@ impl Sync {
         if let Err(error) = self.inner.parts.catalogue.update_sync_run(uid, &update).await {
             tracing::error!(%error, uid, "cannot record the end of a sync run");
         }
-        running.feed.end();
         self.runs().remove(uid);
+        running.ended.cancel();
         // Whoever waited for the run need not wait for this. What is not told now is told after the next run.
         tokio::select! {
             told = self.tell() => {
@@ -286,7 +289,6 @@ impl Sync {
         };
         let started = SyncRunUpdate { state: JobState::Running, counts: SyncCounts::default(), failure: None };
         parts.catalogue.update_sync_run(uid, &started).await?;
-        running.feed.state_changed();
         let at_once = matches!(work, Work::Look { .. });
         let mut counts = SyncCounts::default();
         let plans = match work {
@@ -347,55 +349,63 @@ impl Sync {
     pub async fn cancel(&self, uid: &str) -> Result<SyncRunRecord, SyncError> {
         let running = self.runs().get(uid).cloned();
         if let Some(running) = running {
-            let mut changes = running.feed.subscribe();
             running.cancel.cancel();
-            while !running.feed.since(&mut Position::default()).ended {
-                if changes.changed().await.is_err() {
-                    break;
-                }
-            }
+            running.ended.cancelled().await;
         }
         self.run(uid).await
     }
 
-    /// The current state at once, then every change; ends with the run.
+    /// The current state at once, then every change, each with its sequence number; ends with the run. With `after`, what
+    /// happened behind that number in place of the current state, as far as it is known.
     ///
     /// # Errors
     /// When there is no such run.
     pub async fn watch(
         &self,
         uid: &str,
-    ) -> Result<impl Stream<Item = Result<SyncEvent, SyncError>> + Send + use<>, SyncError> {
-        // The feed is taken before the row is read, so that no change between the two is missed.
-        let running = self.runs().get(uid).cloned();
-        let first = self.run(uid).await?;
-        let catalogue = self.inner.parts.catalogue.clone();
-        let uid = uid.to_owned();
-        Ok(async_stream::stream! {
-            let ended = first.state.is_terminal();
-            yield Ok(SyncEvent::Run(first));
-            let Some(Running { feed, .. }) = running else { return };
-            if ended {
-                return;
-            }
-            let mut changes = feed.subscribe();
-            let mut position = Position::default();
-            loop {
-                let news = feed.since(&mut position);
-                for progress in news.progress {
-                    yield Ok(SyncEvent::Progress(progress));
-                }
-                for failed in news.failures {
-                    yield Ok(SyncEvent::Failed(failed));
-                }
-                if news.state_changed || news.ended {
-                    yield catalogue.sync_run(&uid).await.map(SyncEvent::Run).map_err(SyncError::from);
-                }
-                if news.ended || changes.changed().await.is_err() {
-                    return;
-                }
-            }
-        })
+        after: Option<u64>,
+    ) -> Result<impl Stream<Item = Result<(u64, SyncEvent), SyncError>> + Send + use<>, SyncError> {
+        let (of_it, catalogue, looked_up) = (uid.to_owned(), self.inner.parts.catalogue.clone(), uid.to_owned());
+        let kind = JobKind {
+            look_up: Box::new(move || {
+                let (catalogue, uid) = (catalogue.clone(), looked_up.clone());
+                Box::pin(async move { Ok(catalogue.sync_run(&uid).await?) })
+            }),
+            concerns: Box::new(move |happening| match happening {
+                Happening::SyncRun(record) => record.uid == of_it,
+                Happening::FileFailed { run, .. } | Happening::FileProgress { run, .. } => *run == of_it,
+                _ => false,
+            }),
+            state: |happening| match happening {
+                Happening::SyncRun(record) => Some(record.clone()),
+                _ => None,
+            },
+            has_ended: |record: &SyncRunRecord| record.state.is_terminal(),
+        };
+        let watched = self.inner.parts.catalogue.journal().watch_job::<_, SyncError>(after, kind).await?;
+        Ok(watched.filter_map(async |item| match item {
+            Ok((sequence, Watched::State(record))) => Some(Ok((sequence, SyncEvent::Run(record)))),
+            Ok((sequence, Watched::Other(entry))) => match &entry.happening {
+                Happening::FileFailed { failed, .. } => Some(Ok((sequence, SyncEvent::Failed(failed.clone())))),
+                Happening::FileProgress { progress, .. } => Some(Ok((sequence, SyncEvent::Progress(progress.clone())))),
+                _ => None,
+            },
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
+    /// Runs that have not ended, as they are.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn open_runs(&self) -> Result<Vec<SyncRunRecord>, SyncError> {
+        let uids: Vec<String> = self.runs().keys().cloned().collect();
+        let mut runs = Vec::new();
+        for uid in uids {
+            runs.push(self.run(&uid).await?);
+        }
+        runs.retain(|run| !run.state.is_terminal());
+        Ok(runs)
     }
 
     #[must_use]

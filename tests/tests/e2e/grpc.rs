@@ -40,30 +40,33 @@ async fn generates_watches_and_reads_the_picture() {
         ..Default::default()
     };
     let request_id = "3f1c1c5e-1f43-4a53-9a86-0a7d5a1f3b11".to_owned();
-    let request = v1::CreateGenerationRequest { spec: Some(spec.clone()), request_id: request_id.clone() };
+    let request =
+        v1::CreateGenerationRequest { spec: Some(spec.clone()), request_id: request_id.clone(), ..Default::default() };
     let created = generations.create_generation(request.clone()).await.unwrap().into_inner();
     // The same request id gives the same generation; with another body it is refused.
     let again = generations.create_generation(request).await.unwrap().into_inner();
     assert_eq!(created.name, again.name);
     let other = v1::GenerationSpec { prompt: "lemon".into(), ..spec.clone() };
-    let status =
-        generations.create_generation(v1::CreateGenerationRequest { spec: Some(other), request_id }).await.unwrap_err();
+    let status = generations
+        .create_generation(v1::CreateGenerationRequest { spec: Some(other), request_id, ..Default::default() })
+        .await
+        .unwrap_err();
     assert_eq!(status.get_details_error_info().unwrap().reason, "REQUEST_ID_REUSED");
 
-    let watch = v1::WatchGenerationRequest { name: created.name.clone(), previews: false };
+    let watch = v1::WatchGenerationRequest { name: created.name.clone(), ..Default::default() };
     let mut events = generations.watch_generation(watch).await.unwrap().into_inner();
     let mut last_sequence = None;
     let mut ended = None;
     while let Some(event) = events.next().await {
         let event = event.unwrap();
-        assert!(last_sequence.is_none_or(|last| event.sequence > last), "the sequence grows");
+        assert!(last_sequence.is_none_or(|last| event.sequence >= last), "the sequence never gets smaller");
         last_sequence = Some(event.sequence);
         if let Some(v1::generation_event::Event::Generation(generation)) = event.event {
             ended = Some(generation);
         }
     }
     let ended = ended.unwrap();
-    assert_eq!(ended.state, "succeeded", "{ended:?}");
+    assert_eq!(ended.state(), v1::generation::State::Succeeded, "{ended:?}");
     assert_eq!(ended.images.iter().map(|image| image.seed).collect::<Vec<_>>(), [1, 2]);
 
     let mut assets = AssetServiceClient::new(channel.clone());
@@ -87,7 +90,7 @@ async fn generates_watches_and_reads_the_picture() {
         (v1::GenerationSpec { guidance_scale: Some(f32::NAN), ..spec.clone() }, "INVALID_ARGUMENT"),
         (v1::GenerationSpec { count: 1000, ..spec.clone() }, "INVALID_ARGUMENT"),
     ] {
-        let request = v1::CreateGenerationRequest { spec: Some(spec), request_id: String::new() };
+        let request = v1::CreateGenerationRequest { spec: Some(spec), ..Default::default() };
         let status = generations.create_generation(request).await.unwrap_err();
         assert_eq!(status.get_details_error_info().unwrap().reason, reason, "{status:?}");
     }

@@ -55,6 +55,12 @@ impl v1::download_service_server::DownloadService for Fake {
         answer(download(4, "transferring"))
     }
 
+    type WatchDownloadStream = super::Events<v1::DownloadEvent>;
+
+    async fn watch_download(&self, _: Request<v1::WatchDownloadRequest>) -> Answer<Self::WatchDownloadStream> {
+        Err(tonic::Status::unimplemented("the command line lists downloads"))
+    }
+
     async fn pause_download(&self, request: Request<v1::PauseDownloadRequest>) -> Answer<v1::Download> {
         self.note(request.get_ref());
         match request.into_inner().name.as_str() {

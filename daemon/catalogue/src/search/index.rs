@@ -12,6 +12,7 @@ use super::row::{
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::rows::{given, run, statements as many};
+use crate::journal::Happening;
 use crate::open::Catalogue;
 use crate::statements::statements;
 use paintbox_domain::ModelKind;
@@ -65,11 +66,17 @@ impl Catalogue {
         mut tx: Transaction<'static, Sqlite>,
         attempt: &'static str,
     ) -> Result<(), CatalogueError> {
-        let more = self.search_rest.is_busy() || take_in(&mut tx).await?;
+        let taken = match self.search_rest.is_busy() {
+            true => Taken::Some { more: true },
+            false => take_in(&mut tx).await?,
+        };
         tx.commit().await.map_err(could_not(attempt))?;
         self.wrote();
-        if more {
-            self.take_in_rest();
+        if let Taken::Some { more } = taken {
+            self.journal.note(Happening::Models);
+            if more {
+                self.take_in_rest();
+            }
         }
         Ok(())
     }
@@ -93,13 +100,17 @@ impl Catalogue {
     async fn take_in_all(&self) -> Result<(), CatalogueError> {
         loop {
             let mut tx = self.write_evidence(ATTEMPT).await?;
-            let more = take_in(&mut tx).await?;
+            let taken = take_in(&mut tx).await?;
+            let more = taken == Taken::Some { more: true };
             if !more {
                 // There is one writer: who comes after this transaction does the work itself.
                 self.search_rest.0.store(false, Ordering::Release);
             }
             tx.commit().await.map_err(could_not(ATTEMPT))?;
             self.wrote();
+            if taken != Taken::Nothing {
+                self.journal.note(Happening::Models);
+            }
             if !more {
                 return Ok(());
             }
@@ -129,8 +140,15 @@ enum Change {
     Counters { downloads: Option<i64>, likes: Option<i64> },
 }
 
-/// Makes the rows of models that changed, up to [`MODELS_AT_ONCE`]; whether there are more.
-async fn take_in(connection: &mut SqliteConnection) -> Result<bool, CatalogueError> {
+/// What there was to make ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Nothing,
+    Some { more: bool },
+}
+
+/// Makes the rows of models that changed, up to [`MODELS_AT_ONCE`].
+async fn take_in(connection: &mut SqliteConnection) -> Result<Taken, CatalogueError> {
     let failed = could_not(ATTEMPT);
     let counted: String =
         sqlx::query_scalar(COUNTED).bind(MODELS_AT_ONCE).fetch_one(&mut *connection).await.map_err(&failed)?;
@@ -139,7 +157,7 @@ async fn take_in(connection: &mut SqliteConnection) -> Result<bool, CatalogueErr
         sqlx::query_scalar(DIRTY).bind(MODELS_AT_ONCE).fetch_one(&mut *connection).await.map_err(&failed)?;
     let dirty: Vec<i64> = codec::list(WHAT, &ids)?;
     if dirty.is_empty() && counted.is_empty() {
-        return Ok(false);
+        return Ok(Taken::Nothing);
     }
 
     let number_of_dirty = codec::position(dirty.len());
@@ -169,7 +187,8 @@ async fn take_in(connection: &mut SqliteConnection) -> Result<bool, CatalogueErr
     }
     write(connection, &changes).await.map_err(&failed)?;
     let settled = sqlx::query(ALL_COUNTED).bind(MODELS_AT_ONCE).execute(&mut *connection).await.map_err(&failed)?;
-    Ok(number_of_dirty == MODELS_AT_ONCE || settled.rows_affected() == MODELS_AT_ONCE.cast_unsigned())
+    let more = number_of_dirty == MODELS_AT_ONCE || settled.rows_affected() == MODELS_AT_ONCE.cast_unsigned();
+    Ok(Taken::Some { more })
 }
 
 /// A row of everything but its labels, and the texts of those.

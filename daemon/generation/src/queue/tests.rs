@@ -1,10 +1,10 @@
 //! The queue with a generator that paints flat colours, step by step, as the test lets it.
 
 mod between;
+mod waiting;
 
 use super::*;
 use crate::{FoundBy, LikeState, LoraResource, Recipe, Resource};
-use futures::StreamExt as _;
 use paintbox_catalogue::{FileId, NewArtifact};
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::generation::{
@@ -107,10 +107,17 @@ struct Bench {
     generations: Generations,
     catalogue: Catalogue,
     store: Store,
+    clock: Arc<ManualClock>,
     permits: Option<mpsc::Sender<()>>,
     asked: Arc<Mutex<Vec<PaintRequest>>>,
     evicted: Arc<Notify>,
     _home: TempDir,
+}
+
+impl Bench {
+    async fn create(&self, spec: GenerationSpec) -> Result<GenerationRecord, GenerationError> {
+        self.generations.create(&Ask { spec, ..Ask::default() }).await
+    }
 }
 
 fn hub_model(id: &str, kind: ModelKind, digest: u8) -> HubModel {
@@ -183,13 +190,18 @@ async fn bench(max_queued: u32) -> Bench {
 }
 
 async fn bench_keeping_warm(max_queued: u32, keep_warm: Option<Duration>) -> Bench {
+    bench_with(max_queued, keep_warm, Interruption::Fail).await
+}
+
+async fn bench_with(max_queued: u32, keep_warm: Option<Duration>, interruption: Interruption) -> Bench {
     let home = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
-    let catalogue = Catalogue::open(&home.path().join("catalogue.db"), clock).await.unwrap();
+    let catalogue = Catalogue::open(&home.path().join("catalogue.db"), clock.clone()).await.unwrap();
     let store = Store::open(&home.path().join("store")).unwrap();
     for (id, kind, digest, local) in [
         ("1", ModelKind::Checkpoint, 1, true),
         ("2", ModelKind::Checkpoint, 2, false),
+        ("9", ModelKind::Checkpoint, 9, true),
         ("3", ModelKind::Lora, 3, true),
         ("4", ModelKind::TextualInversion, 4, true),
         ("5", ModelKind::TextualInversion, 5, true),
@@ -209,10 +221,12 @@ async fn bench_keeping_warm(max_queued: u32, keep_warm: Option<Duration>) -> Ben
         catalogue: catalogue.clone(),
         store: store.clone(),
         generator,
-        max_queued,
+        limits: QueueLimits { all: max_queued, of_one_client: max_queued },
+        interruption,
+        retention: Retention { keep: None, trash: Duration::from_secs(60) },
         keep_warm,
     });
-    Bench { evicted, generations, catalogue, store, permits: Some(sender), asked, _home: home }
+    Bench { evicted, generations, catalogue, store, clock, permits: Some(sender), asked, _home: home }
 }
 
 fn spec() -> GenerationSpec {
@@ -220,12 +234,12 @@ fn spec() -> GenerationSpec {
 }
 
 async fn ended(generations: &Generations, uid: &str) -> GenerationRecord {
-    let mut events = std::pin::pin!(generations.watch(uid, false).await.unwrap());
+    let mut events = std::pin::pin!(generations.watch(uid, false, None).await.unwrap());
     let mut last = None;
     let mut sequence = 0;
     while let Some(event) = events.next().await {
         let (number, event) = event.unwrap();
-        assert!(number > sequence);
+        assert!(number >= sequence);
         sequence = number;
         if let GenerationEvent::State(record) = event {
             last = Some(*record);
@@ -238,7 +252,7 @@ async fn ended(generations: &Generations, uid: &str) -> GenerationRecord {
 async fn paints_stores_and_records_with_a_recipe() {
     let mut bench = bench(10).await;
     drop(bench.permits.take());
-    let record = bench.generations.create(&GenerationSpec { count: 2, ..spec() }, None).await.unwrap();
+    let record = bench.create(GenerationSpec { count: 2, ..spec() }).await.unwrap();
     let done = ended(&bench.generations, &record.uid).await;
     assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
     assert_eq!(done.images.iter().map(|image| image.seed).collect::<Vec<_>>(), [5, 6]);
@@ -254,7 +268,7 @@ async fn a_finished_picture_is_made_larger_and_says_by_what() {
     let mut bench = bench(10).await;
     drop(bench.permits.take());
     let by = |scale| Some(Upscale { upscaler: Upscaler::Pixels(PixelScaling::Lanczos), scale });
-    let record = bench.generations.create(&GenerationSpec { upscale: by(None), ..spec() }, None).await.unwrap();
+    let record = bench.create(GenerationSpec { upscale: by(None), ..spec() }).await.unwrap();
     let painted = ended(&bench.generations, &record.uid).await;
     assert_eq!(painted.state, JobState::Succeeded, "{:?}", painted.failure);
     let first = &painted.images[0];
@@ -265,7 +279,7 @@ async fn a_finished_picture_is_made_larger_and_says_by_what() {
     // The same again, of the picture alone: what it says of itself stays, word for word.
     let only =
         GenerationSpec { init_image: Some(first.asset), upscale: by(Some(2.0)), count: 1, ..GenerationSpec::default() };
-    let record = bench.generations.create(&only, None).await.unwrap();
+    let record = bench.create(only.clone()).await.unwrap();
     let enlarged = ended(&bench.generations, &record.uid).await;
     assert_eq!(enlarged.state, JobState::Succeeded, "{:?}", enlarged.failure);
     let second = &enlarged.images[0];
@@ -275,7 +289,7 @@ async fn a_finished_picture_is_made_larger_and_says_by_what() {
     assert_eq!(crate::spec_from_json(&enlarged.spec_json).unwrap().upscale, by(Some(2.0)));
     // A checkpoint makes nothing larger.
     let upscale = Some(Upscale { upscaler: Upscaler::Network("civitai:1".to_owned()), scale: None });
-    let refused = bench.generations.create(&GenerationSpec { upscale, ..only }, None).await.unwrap_err();
+    let refused = bench.create(GenerationSpec { upscale, ..only }).await.unwrap_err();
     assert_eq!(refused.reason(), reason::INVALID_ARGUMENT);
 }
 
@@ -283,9 +297,9 @@ async fn a_finished_picture_is_made_larger_and_says_by_what() {
 async fn a_picture_is_seen_while_it_is_painted_by_those_who_ask() {
     let bench = bench(10).await;
     let permits = bench.permits.clone().unwrap();
-    let running = bench.generations.create(&GenerationSpec { steps: Some(1000), ..spec() }, None).await.unwrap();
-    let mut asks = std::pin::pin!(bench.generations.watch(&running.uid, true).await.unwrap());
-    let mut does_not = std::pin::pin!(bench.generations.watch(&running.uid, false).await.unwrap());
+    let running = bench.create(GenerationSpec { steps: Some(1000), ..spec() }).await.unwrap();
+    let mut asks = std::pin::pin!(bench.generations.watch(&running.uid, true, None).await.unwrap());
+    let mut does_not = std::pin::pin!(bench.generations.watch(&running.uid, false, None).await.unwrap());
     let seen = async {
         let mut last = 0;
         loop {
@@ -293,7 +307,7 @@ async fn a_picture_is_seen_while_it_is_painted_by_those_who_ask() {
             // A step may end before anybody waits for a preview; then the next one has it.
             let event = tokio::time::timeout(Duration::from_millis(5), asks.next()).await;
             let Ok(Some(Ok((sequence, event)))) = event else { continue };
-            assert!(sequence > last);
+            assert!(sequence >= last);
             last = sequence;
             if let GenerationEvent::Preview(preview) = event {
                 return preview;
@@ -302,8 +316,14 @@ async fn a_picture_is_seen_while_it_is_painted_by_those_who_ask() {
     };
     let preview = tokio::time::timeout(Duration::from_secs(60), seen).await.expect("there is a preview");
     assert!(preview.step >= 1 && preview.rgb == [9; 6], "{preview:?}");
-    let jpeg = crate::preview_jpeg(&preview).unwrap();
+    let jpeg = crate::preview_jpeg(&preview, 1 << 20).unwrap();
     assert_eq!(image::load_from_memory(&jpeg).unwrap().into_rgb8().dimensions(), (2, 1));
+    // What is hard to compress is made smaller until it fits.
+    let rgb = (0..3 * 512 * 512_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let noise = PaintPreview { image_index: 0, step: 1, width: 512, height: 512, rgb };
+    let jpeg = crate::preview_jpeg(&noise, 64 << 10).unwrap();
+    let (width, _) = image::load_from_memory(&jpeg).unwrap().into_rgb8().dimensions();
+    assert!(jpeg.len() <= 64 << 10 && (64..512).contains(&width), "{} bytes, {width} pixels", jpeg.len());
     bench.generations.cancel(&running.uid).await.unwrap();
     while let Some(event) = does_not.next().await {
         assert!(!matches!(event.unwrap().1, GenerationEvent::Preview(_)));
@@ -319,11 +339,11 @@ async fn both_passes_have_the_same_loras() {
         hires: Some(Hires { prompt: Some(second.to_owned()), ..Hires::default() }),
         ..spec()
     };
-    let record = bench.generations.create(&of("closer <lora:m3:0.5>"), None).await.unwrap();
+    let record = bench.create(of("closer <lora:m3:0.5>")).await.unwrap();
     assert_eq!(ended(&bench.generations, &record.uid).await.state, JobState::Succeeded);
     let asked = bench.asked.lock().unwrap().remove(0);
     assert_eq!(asked.hires.unwrap().prompt.as_deref(), Some("closer"));
-    let refused = bench.generations.create(&of("closer <lora:m3:0.6>"), None).await.unwrap_err();
+    let refused = bench.create(of("closer <lora:m3:0.6>")).await.unwrap_err();
     assert_eq!(refused.reason(), reason::INVALID_ARGUMENT);
 }
 
@@ -332,7 +352,7 @@ async fn a_picture_is_kept_in_the_format_that_was_asked_for() {
     let mut bench = bench(10).await;
     drop(bench.permits.take());
     for (format, media_type) in [(PictureFormat::Jpeg, "image/jpeg"), (PictureFormat::Webp, "image/webp")] {
-        let record = bench.generations.create(&GenerationSpec { format: Some(format), ..spec() }, None).await.unwrap();
+        let record = bench.create(GenerationSpec { format: Some(format), ..spec() }).await.unwrap();
         let done = ended(&bench.generations, &record.uid).await;
         let asset = bench.catalogue.asset(&done.images[0].asset).await.unwrap().unwrap();
         assert_eq!(asset.media_type, media_type);
@@ -343,7 +363,7 @@ async fn a_picture_is_kept_in_the_format_that_was_asked_for() {
 async fn a_seed_is_chosen_once_and_kept() {
     let mut bench = bench(10).await;
     drop(bench.permits.take());
-    let record = bench.generations.create(&GenerationSpec { seed: None, ..spec() }, None).await.unwrap();
+    let record = bench.create(GenerationSpec { seed: None, ..spec() }).await.unwrap();
     let chosen = crate::spec_from_json(&record.spec_json).unwrap().seed;
     let done = ended(&bench.generations, &record.uid).await;
     assert_eq!(Some(done.images[0].seed), chosen);
@@ -353,10 +373,10 @@ async fn a_seed_is_chosen_once_and_kept() {
 async fn cancels_a_running_and_a_queued_one() {
     let bench = bench(10).await;
     let permits = bench.permits.clone().unwrap();
-    let running = bench.generations.create(&GenerationSpec { steps: Some(1000), ..spec() }, None).await.unwrap();
-    let queued = bench.generations.create(&spec(), None).await.unwrap();
+    let running = bench.create(GenerationSpec { steps: Some(1000), ..spec() }).await.unwrap();
+    let queued = bench.create(spec()).await.unwrap();
     permits.send(()).unwrap();
-    let mut events = std::pin::pin!(bench.generations.watch(&running.uid, false).await.unwrap());
+    let mut events = std::pin::pin!(bench.generations.watch(&running.uid, false, None).await.unwrap());
     while !matches!(events.next().await.unwrap().unwrap().1, GenerationEvent::Progress(progress) if progress.step == 1)
     {
     }
@@ -368,11 +388,11 @@ async fn cancels_a_running_and_a_queued_one() {
 #[tokio::test]
 async fn says_why_it_refuses() {
     let bench = bench(1).await;
-    let create = async |spec: GenerationSpec| bench.generations.create(&spec, None).await;
+    let create = async |spec: GenerationSpec| bench.create(spec).await;
     let reason_of = |result: Result<GenerationRecord, GenerationError>| result.unwrap_err().reason();
     assert_eq!(reason_of(create(GenerationSpec { model: "civitai:2".into(), ..spec() }).await), reason::FILE_NOT_LOCAL);
     assert_eq!(
-        reason_of(create(GenerationSpec { model: "civitai:9".into(), ..spec() }).await),
+        reason_of(create(GenerationSpec { model: "civitai:99".into(), ..spec() }).await),
         reason::MODEL_NOT_FOUND
     );
     assert_eq!(
@@ -399,7 +419,7 @@ async fn a_prompt_names_loras_and_textual_inversions_by_their_files() {
     let mut bench = bench(10).await;
     drop(bench.permits.take());
     let prompt = "an <lora:M3:0.5:0.25> M4 in the snow".to_owned();
-    let create = async |prompt: String| bench.generations.create(&GenerationSpec { prompt, ..spec() }, None).await;
+    let create = async |prompt: String| bench.create(GenerationSpec { prompt, ..spec() }).await;
     let record = create(prompt).await.unwrap();
     let done = ended(&bench.generations, &record.uid).await;
     assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
@@ -427,26 +447,26 @@ async fn a_prompt_names_loras_and_textual_inversions_by_their_files() {
 async fn a_fault_in_painting_ends_the_job_and_not_the_worker() {
     let mut bench = bench(10).await;
     drop(bench.permits.take());
-    let broken = bench.generations.create(&GenerationSpec { prompt: "panic".into(), ..spec() }, None).await.unwrap();
+    let broken = bench.create(GenerationSpec { prompt: "panic".into(), ..spec() }).await.unwrap();
     let failed = ended(&bench.generations, &broken.uid).await;
     assert_eq!(failed.failure.unwrap().reason, reason::ENGINE_FAILED);
-    let next = bench.generations.create(&spec(), None).await.unwrap();
+    let next = bench.create(spec()).await.unwrap();
     assert_eq!(ended(&bench.generations, &next.uid).await.state, JobState::Succeeded);
 }
 
 #[tokio::test]
 async fn ending_the_daemon_interrupts_what_runs_and_keeps_what_is_queued() {
     let bench = bench(10).await;
-    let running = bench.generations.create(&GenerationSpec { steps: Some(1000), ..spec() }, None).await.unwrap();
-    let queued = bench.generations.create(&spec(), None).await.unwrap();
+    let running = bench.create(GenerationSpec { steps: Some(1000), ..spec() }).await.unwrap();
+    let queued = bench.create(spec()).await.unwrap();
     bench.permits.as_ref().unwrap().send(()).unwrap();
-    let mut events = std::pin::pin!(bench.generations.watch(&running.uid, false).await.unwrap());
+    let mut events = std::pin::pin!(bench.generations.watch(&running.uid, false, None).await.unwrap());
     while !matches!(events.next().await.unwrap().unwrap().1, GenerationEvent::Progress(_)) {}
     bench.generations.shut_down().await;
     let interrupted = bench.catalogue.generation(&running.uid).await.unwrap();
     assert_eq!(interrupted.failure.unwrap().reason, reason::INTERRUPTED);
     assert_eq!(bench.catalogue.generation(&queued.uid).await.unwrap().state, JobState::Queued);
-    assert_eq!(bench.generations.create(&spec(), None).await.unwrap_err().reason(), reason::SHUTTING_DOWN);
+    assert_eq!(bench.create(spec()).await.unwrap_err().reason(), reason::SHUTTING_DOWN);
 }
 
 fn by_digest(name: &str, digit: u8, digits: usize) -> Resource {
@@ -539,7 +559,7 @@ async fn text_encoders_and_textual_inversions_are_named_by_reference_and_found_a
     let create = async |text_encoders: &[&str], embeddings: &[&str]| {
         let owned = |references: &[&str]| references.iter().map(|text| (*text).to_owned()).collect();
         let (text_encoders, embeddings) = (owned(text_encoders), owned(embeddings));
-        bench.generations.create(&GenerationSpec { text_encoders, embeddings, ..spec() }, None).await
+        bench.create(GenerationSpec { text_encoders, embeddings, ..spec() }).await
     };
     let record = create(&["civitai:8"], &[&format!("path:{}", lamp.display())]).await.unwrap();
     let done = ended(&bench.generations, &record.uid).await;

@@ -52,21 +52,26 @@ pub(crate) fn most_recipe_bytes<'a>(
     }
 }
 
-/// A preview as a JPEG that fits into a message; none if its bytes are no picture.
+/// A preview as a JPEG of at most so many bytes, for which it is made smaller; none if its bytes are no picture.
 #[must_use]
-pub fn preview_jpeg(preview: &PaintPreview) -> Option<Vec<u8>> {
+pub fn preview_jpeg(preview: &PaintPreview, most_bytes: usize) -> Option<Vec<u8>> {
     /// Pixels of a side.
     const LARGEST_SIDE: u32 = 1024;
     const QUALITY: u8 = 80;
     let image = image::RgbImage::from_raw(preview.width, preview.height, preview.rgb.clone())?;
-    let image = if image.width().max(image.height()) > LARGEST_SIDE {
-        image::DynamicImage::from(image).thumbnail(LARGEST_SIDE, LARGEST_SIDE).into_rgb8()
-    } else {
-        image
-    };
-    let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(&image).ok()?;
-    Some(bytes)
+    let image = image::DynamicImage::from(image);
+    let mut side = image.width().max(image.height()).min(LARGEST_SIDE);
+    while side > 0 {
+        let is_smaller = image.width().max(image.height()) > side;
+        let shown = if is_smaller { image.thumbnail(side, side) } else { image.clone() };
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(&shown.into_rgb8()).ok()?;
+        if bytes.len() <= most_bytes {
+            return Some(bytes);
+        }
+        side /= 2;
+    }
+    None
 }
 
 /// The picture as 8-bit RGB with its recipe. `quality` is a JPEG's, and none means the usual one.

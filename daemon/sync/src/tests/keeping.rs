@@ -35,10 +35,10 @@ impl World {
     /// What came of a run for everything.
     async fn synced(&self) -> SyncCounts {
         let run = self.sync.start(&SyncRequest::default()).await.unwrap();
-        let mut events = std::pin::pin!(self.sync.watch(&run.uid).await.unwrap());
+        let mut events = std::pin::pin!(self.sync.watch(&run.uid, None).await.unwrap());
         let mut last = run.clone();
         while let Some(event) = events.next().await {
-            if let SyncEvent::Run(run) = event.unwrap() {
+            if let SyncEvent::Run(run) = event.unwrap().1 {
                 last = run;
             }
         }

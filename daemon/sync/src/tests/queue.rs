@@ -42,10 +42,10 @@ impl World {
 
     /// Waits for the end of a run, and returns it with the bytes of each piece of progress on the way.
     async fn end_of(&self, run: &SyncRunRecord) -> (SyncRunRecord, Vec<u64>) {
-        let mut events = std::pin::pin!(self.sync.watch(&run.uid).await.unwrap());
+        let mut events = std::pin::pin!(self.sync.watch(&run.uid, None).await.unwrap());
         let (mut last, mut bytes) = (run.clone(), Vec::new());
         while let Some(event) = events.next().await {
-            match event.unwrap() {
+            match event.unwrap().1 {
                 SyncEvent::Run(run) => last = run,
                 SyncEvent::Progress(progress) => bytes.push(progress.bytes_done),
                 SyncEvent::Failed(_) => {}

@@ -9,7 +9,7 @@ async fn a_model_that_nobody_asks_for_goes_and_what_was_noticed_is_kept() {
     // Before anything was asked for, and again behind each generation.
     bench.evicted.notified().await;
     bench.permits = None;
-    let queued = bench.generations.create(&spec(), None).await.unwrap();
+    let queued = bench.create(spec()).await.unwrap();
     let done = ended(&bench.generations, &queued.uid).await;
     assert_eq!(done.state, JobState::Succeeded, "{:?}", done.failure);
     assert_eq!(warnings_from_json(&done.settings_json.unwrap()), ["all of it is flat"]);
@@ -34,7 +34,7 @@ async fn an_errand_takes_its_turn_and_ends_with_whoever_asked() {
     assert_eq!(bench.asked.lock().unwrap()[0].steps, Some(5));
     let missing = bench.generations.bench_model("civitai:2", None, None, None).await.unwrap_err();
     assert_eq!(missing.reason(), reason::FILE_NOT_LOCAL);
-    let queued = bench.generations.create(&spec(), None).await.unwrap();
+    let queued = bench.create(spec()).await.unwrap();
     assert_eq!(ended(&bench.generations, &queued.uid).await.state, JobState::Succeeded);
     bench.generations.shut_down().await;
     assert_eq!(bench.generations.check_engine().await.unwrap_err().reason(), reason::SHUTTING_DOWN);

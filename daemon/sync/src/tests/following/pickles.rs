@@ -3,7 +3,7 @@
 use super::file_of;
 use crate::feed::Feed;
 use crate::tests::{World, date, digest, everything};
-use paintbox_catalogue::FileState;
+use paintbox_catalogue::{FileState, Journal};
 use paintbox_domain::follow::FollowPolicy;
 use paintbox_domain::{FileFormat, ModelKind, reason};
 use paintbox_testkit::{FakeCivitaiModel, FakeFile, FakeVersion, PublishedModel};
@@ -33,7 +33,11 @@ async fn a_textual_inversion_is_fetched_and_a_pickle_that_would_run_something_ge
     world.moment();
     world.follow_with("civitai:konan", &everything()).await;
     let plan = world.sync.plan(None).await.unwrap();
-    let done = world.sync.execute(&plan, &Feed::new(), &CancellationToken::new(), true).await.unwrap();
+    let done = world
+        .sync
+        .execute(&plan, &Feed::of(&Journal::default(), "run"), &CancellationToken::new(), true)
+        .await
+        .unwrap();
     assert_eq!((done.fetched, done.failed), (1, 1));
     assert_eq!(world.fetched().await, BTreeSet::from([digest(&golden("a1111.pt"))]));
 

@@ -27,7 +27,7 @@ impl World {
     /// A run for all that is wanted, to its end.
     async fn run(&self) {
         let run = self.sync.start(&SyncRequest::default()).await.unwrap();
-        self.sync.watch(&run.uid).await.unwrap().for_each(async |_| {}).await;
+        self.sync.watch(&run.uid, None).await.unwrap().for_each(async |_| {}).await;
     }
 
     async fn preview(&self, model: u64) -> PreviewRecord {

@@ -4,7 +4,7 @@ use super::file_of;
 use crate::Plan;
 use crate::feed::Feed;
 use crate::tests::{World, contents, digest, everything, weights};
-use paintbox_catalogue::{FileState, SyncCounts};
+use paintbox_catalogue::{FileState, Journal, SyncCounts};
 use paintbox_domain::reason;
 use paintbox_testkit::{Fault, PublishedModel, Server};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ impl World {
 
     /// Carries out a plan as it was made, whatever the hub says by now.
     async fn execute(&self, plan: &Plan) -> SyncCounts {
-        self.sync.execute(plan, &Feed::new(), &CancellationToken::new(), true).await.unwrap()
+        self.sync.execute(plan, &Feed::of(&Journal::default(), "run"), &CancellationToken::new(), true).await.unwrap()
     }
 
     fn downloads(&self) -> usize {

@@ -86,10 +86,10 @@ async fn a_download_whose_disk_is_taken_away_goes_on_when_it_is_back() {
     })
     .await;
     world.take_away("disk");
-    let mut events = std::pin::pin!(world.sync.watch(&run.uid).await.unwrap());
+    let mut events = std::pin::pin!(world.sync.watch(&run.uid, None).await.unwrap());
     let mut last = run.clone();
     while let Some(event) = events.next().await {
-        if let SyncEvent::Run(run) = event.unwrap() {
+        if let SyncEvent::Run(run) = event.unwrap().1 {
             last = run;
         }
     }

@@ -161,16 +161,16 @@ fn end(is_last: bool, error: &dyn std::error::Error) {
 
 async fn sync(parts: Parts, target: &paintbox_domain::follow::FollowTarget) -> Result<(), crate::SyncError> {
     let catalogue = parts.catalogue.clone();
-    catalogue.interrupt_running("the daemon ended").await?;
+    catalogue.interrupt_sync_runs("the daemon ended").await?;
     let sync = Sync::new(parts);
     sync.take_up_downloads().await?;
     if catalogue.follow(&target.to_string()).await.is_err() {
         sync.follow(target, &everything()).await?;
     }
     let run = sync.start(&SyncRequest::default()).await?;
-    let mut events = std::pin::pin!(sync.watch(&run.uid).await?);
+    let mut events = std::pin::pin!(sync.watch(&run.uid, None).await?);
     while let Some(event) = futures::StreamExt::next(&mut events).await {
-        if let crate::SyncEvent::Failed(failed) = event? {
+        if let crate::SyncEvent::Failed(failed) = event?.1 {
             println!("{}: {}", failed.file, failed.failure);
         }
     }

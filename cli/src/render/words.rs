@@ -1,0 +1,28 @@
+//! States of the API as the words that people and scripts read.
+
+/// `taken_down` of `STATE_TAKEN_DOWN`. Empty for one that is not told, also by a newer daemon whose states this program
+/// does not know.
+pub(crate) fn state(name: &str) -> String {
+    match name.strip_prefix("STATE_").unwrap_or(name) {
+        "UNSPECIFIED" => String::new(),
+        name => name.to_ascii_lowercase(),
+    }
+}
+
+/// The same, none where it is empty.
+pub(crate) fn known_state(name: &str) -> Option<String> {
+    Some(state(name)).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paintbox_proto::v1;
+
+    #[test]
+    fn states_are_lower_case_words_and_unknown_ones_are_none() {
+        assert_eq!(state(v1::generation::State::Succeeded.as_str_name()), "succeeded");
+        let newer = v1::Generation { state: 900, ..Default::default() };
+        assert_eq!(known_state(newer.state().as_str_name()), None);
+    }
+}
