@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read the repository has failed")]
 
+mod contract;
 mod dependencies;
 mod sources;
 
