@@ -133,6 +133,28 @@ impl Client {
     }
 }
 
+/// Entries of a page, at most; what the daemon gives at most.
+pub(crate) const LARGEST_PAGE: i32 = 500;
+
+/// Every entry of a list: `page` gets a token and answers with entries and the next token.
+pub(crate) async fn every_page<T>(
+    mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CliError>,
+) -> Result<Vec<T>, CliError> {
+    let mut found = Vec::new();
+    let mut token = String::new();
+    loop {
+        let (entries, next) = page(token.clone()).await?;
+        found.extend(entries);
+        if next.is_empty() {
+            return Ok(found);
+        }
+        if next == token {
+            return Err(CliError::Nonsense { problem: "a page of a list leads to itself" });
+        }
+        token = next;
+    }
+}
+
 /// One unary call within its deadline. `doing` completes "the daemon could not …".
 pub(crate) async fn call<T>(
     doing: &'static str,

@@ -78,7 +78,7 @@ def main(socket, model):
         check("a policy says what it would fetch", not tried.name and seen.listed_models >= seen.files > 0 < seen.bytes)
         follows = client.call("paintbox.v1.FollowService", "ListFollows").follows
         check("trying follows nobody", [follow.target for follow in follows] == ["civitai:tiny_emoji"])
-        is_stated = follows[0].policy.backfill == "all" and follows[0].state == "active"
+        is_stated = follows[0].policy.backfill == "all" and type(follows[0]).State.Name(follows[0].state) == "STATE_ACTIVE"
         check("a follow says its policy and its state", is_stated)
 
         spec = {"model": model, "prompt": "red heart", "seed": 7, "steps": 25, "guidance_scale": 3.0,

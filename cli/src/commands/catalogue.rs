@@ -8,7 +8,7 @@
 
 mod text;
 
-use crate::client::call;
+use crate::client::{LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
 use crate::commands::daemon;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -111,9 +111,14 @@ async fn check(full: bool, session: &mut Session) -> Result<Exit, CliError> {
 
 async fn list(session: &mut Session) -> Result<Exit, CliError> {
     let client = session.connect().await?;
-    let mut service = client.catalogue_care();
-    let found = call("list backups", crate::client::LOCAL_DEADLINE, service.list_backups(v1::ListBackupsRequest {}));
-    let v1::ListBackupsResponse { backups, folder } = found.await?;
+    let mut folder = String::new();
+    let backups = every_page(async |page_token| {
+        let request = v1::ListBackupsRequest { page_size: LARGEST_PAGE, page_token };
+        let page = call("list backups", LOCAL_DEADLINE, client.catalogue_care().list_backups(request)).await?;
+        folder = page.folder;
+        Ok((page.backups, page.next_page_token))
+    })
+    .await?;
     if session.json {
         backups.iter().try_for_each(|backup| session.out.json(&BackupJson::from(backup)))?;
         return Ok(Exit::Done);

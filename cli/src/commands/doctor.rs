@@ -137,8 +137,8 @@ fn of_hub(hub: &v1::HubStatus, now: Timestamp) -> Check {
         _ => ("hub", ""),
     };
     let detail = hub::words(hub, now);
-    match hub.state.as_str() {
-        "down" => {
+    match hub.state() {
+        v1::hub_status::State::Down => {
             let when = hub::retry(hub, now).unwrap_or_else(|| "later".to_owned());
             let hint = format!(
                 "nothing is lost and it is asked again by itself {when}; if its page opens in a browser, look at this \

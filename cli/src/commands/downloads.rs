@@ -5,10 +5,11 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::DownloadJson;
 use crate::render::table::{Align, table};
-use crate::render::{sanitize, units};
+use crate::render::{sanitize, units, words};
 use crate::session::Session;
 use clap::Subcommand;
 use paintbox_proto::v1;
+use paintbox_proto::v1::download::State;
 
 const LARGEST_PAGE: usize = 200;
 
@@ -177,21 +178,25 @@ fn row(download: &v1::Download, session: &Session) -> Vec<String> {
 
 /// How it stands, in a few words.
 fn state(download: &v1::Download, session: &Session) -> String {
-    match download.state.as_str() {
-        "transferring" if download.size_bytes > 0 => {
+    match download.state() {
+        State::Transferring if download.size_bytes > 0 => {
             let percent = (u128::from(download.bytes_done) * 100 / u128::from(download.size_bytes)).min(100);
             format!("transferring, {percent} %")
         }
-        "failed" => {
+        State::Failed => {
             let why = download.failure.as_ref().map_or("", |failure| failure.reason.as_str());
             format!("failed ({why}), again {}", units::relative(download.due_time.as_ref(), session.now))
         }
-        "queued" if download.due_time.is_some() => {
+        State::Queued if download.due_time.is_some() => {
             format!("queued, goes on {}", units::relative(download.due_time.as_ref(), session.now))
         }
-        "done" | "cancelled" => {
-            format!("{} {}", download.state, units::relative(download.end_time.as_ref(), session.now))
+        state @ (State::Done | State::Cancelled) => {
+            format!(
+                "{} {}",
+                words::state(state.as_str_name()),
+                units::relative(download.end_time.as_ref(), session.now)
+            )
         }
-        state => state.to_owned(),
+        state => words::state(state.as_str_name()),
     }
 }

@@ -97,7 +97,11 @@ impl Wish<'_> {
         let (text, policy) = (self.target.to_owned(), Some(self.policy.clone()));
         let watched = session.watched();
         if self.update {
-            let request = v1::UpdateFollowRequest { name: text, policy, validate_only };
+            let request = v1::UpdateFollowRequest {
+                follow: Some(v1::Follow { name: text, policy, ..v1::Follow::default() }),
+                update_mask: Some(prost_types::FieldMask { paths: vec!["policy".to_owned()] }),
+                validate_only,
+            };
             let asked = call("change the follow", LIST_DEADLINE, follows.update_follow(request));
             return spin(watched, "asking the hub what there is", asked).await;
         }

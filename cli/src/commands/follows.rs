@@ -1,13 +1,14 @@
 //! `paintbox follows`.
 
-use crate::client::{Client, LOCAL_DEADLINE, call};
+use crate::client::{Client, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::FollowJson;
 use crate::render::table::{Align, facts, remarked};
-use crate::render::{policy, sanitize, units};
+use crate::render::{policy, sanitize, units, words};
 use crate::session::Session;
 use paintbox_proto::v1;
+use paintbox_proto::v1::follow::State;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -61,20 +62,12 @@ async fn one(client: &Client, name: &str, session: &mut Session) -> Result<Exit,
 
 /// Every follow, page by page.
 async fn list(client: &Client) -> Result<Vec<v1::Follow>, CliError> {
-    let mut follows = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListFollowsRequest { page_size: 500, page_token: page_token.clone() };
+    every_page(async |page_token| {
+        let request = v1::ListFollowsRequest { page_size: LARGEST_PAGE, page_token };
         let page = call("list the follows", LOCAL_DEADLINE, client.follows().list_follows(request)).await?;
-        follows.extend(page.follows);
-        if page.next_page_token.is_empty() {
-            return Ok(follows);
-        }
-        if page.next_page_token == page_token {
-            return Err(CliError::Nonsense { problem: "a page of follows leads to itself" });
-        }
-        page_token = page.next_page_token;
-    }
+        Ok((page.follows, page.next_page_token))
+    })
+    .await
 }
 
 /// One row a follow.
@@ -95,7 +88,7 @@ fn overview(follows: &[v1::Follow], session: &Session) -> Vec<String> {
 fn row(follow: &v1::Follow, session: &Session) -> Vec<String> {
     vec![
         sanitize::line(&follow.target),
-        sanitize::line(&follow.state),
+        words::state(follow.state().as_str_name()),
         units::grouped(follow.new_versions.into()),
         units::grouped(follow.pending_files.into()),
         units::relative(follow.last_check_time.as_ref(), session.now),
@@ -113,7 +106,7 @@ fn page(follow: &v1::Follow, session: &Session) -> Vec<String> {
     };
     let mut about = vec![
         ("name", sanitize::line(&follow.name)),
-        ("state", state(&follow.state)),
+        ("state", state(follow.state())),
         ("followed", time(follow.create_time.as_ref(), "")),
         ("last check", time(follow.last_check_time.as_ref(), "never yet")),
         ("next check", time(follow.next_check_time.as_ref(), "not planned")),
@@ -129,12 +122,12 @@ fn page(follow: &v1::Follow, session: &Session) -> Vec<String> {
     lines
 }
 
-fn state(state: &str) -> String {
+fn state(state: State) -> String {
     match state {
-        "new" => "new: its list was not read yet".to_owned(),
-        "waiting" => "waiting: its hub is down or asks for patience".to_owned(),
-        "failing" => "failing: the last check did not succeed".to_owned(),
-        other => sanitize::line(other),
+        State::New => "new: its list was not read yet".to_owned(),
+        State::Waiting => "waiting: its hub is down or asks for patience".to_owned(),
+        State::Failing => "failing: the last check did not succeed".to_owned(),
+        other => words::state(other.as_str_name()),
     }
 }
 

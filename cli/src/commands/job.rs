@@ -168,7 +168,9 @@ fn page(job: &Job, session: &Session) -> Vec<String> {
         Job::Generation(job) => {
             (&job.name, words::state(job.state().as_str_name()), &job.create_time, &job.end_time, &job.failure)
         }
-        Job::SyncRun(job) => (&job.name, job.state.clone(), &job.create_time, &job.end_time, &job.failure),
+        Job::SyncRun(job) => {
+            (&job.name, words::state(job.state().as_str_name()), &job.create_time, &job.end_time, &job.failure)
+        }
     };
     fact("job", sanitize::line(name));
     fact("state", sanitize::line(&state));

@@ -98,7 +98,7 @@ impl Job {
     fn row(&self, session: &Session) -> Vec<String> {
         let (name, state, created) = match self {
             Self::Generation(job) => (&job.name, words::state(job.state().as_str_name()), job.create_time.as_ref()),
-            Self::SyncRun(job) => (&job.name, job.state.clone(), job.create_time.as_ref()),
+            Self::SyncRun(job) => (&job.name, words::state(job.state().as_str_name()), job.create_time.as_ref()),
         };
         vec![sanitize::line(name), sanitize::line(&state), units::relative(created, session.now), self.what()]
     }
@@ -113,7 +113,9 @@ impl Job {
                     _ => format!("“{}” with {}", spec.prompt, spec.model),
                 })
             }
-            Self::SyncRun(run) if run.state == "succeeded" => sync_run::summary(&run.counts.unwrap_or_default()),
+            Self::SyncRun(run) if run.state() == v1::sync_run::State::Succeeded => {
+                sync_run::summary(&run.counts.unwrap_or_default())
+            }
             Self::SyncRun(run) => match &run.failure {
                 Some(failure) => sanitize::line(&failure.message),
                 None => "sync".to_owned(),

@@ -2,14 +2,14 @@
 
 mod scan;
 
-use crate::client::{Client, DISK_DEADLINE, LOCAL_DEADLINE, call};
+use crate::client::{Client, DISK_DEADLINE, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
 use crate::commands::volumes::{absolute, presence};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{ForgottenLibraryJson, LibraryJson};
 use crate::render::progress::spin;
 use crate::render::table::{Align, remarked};
-use crate::render::{sanitize, units};
+use crate::render::{sanitize, units, words};
 use crate::session::Session;
 use clap::Subcommand;
 use paintbox_proto::v1;
@@ -134,8 +134,12 @@ async fn names(libraries: &[Named], client: &Client) -> Result<Vec<String>, CliE
 }
 
 async fn fetch(client: &Client) -> Result<Vec<v1::Library>, CliError> {
-    let request = v1::ListLibrariesRequest {};
-    Ok(call("list the libraries", LOCAL_DEADLINE, client.libraries().list_libraries(request)).await?.libraries)
+    every_page(async |page_token| {
+        let request = v1::ListLibrariesRequest { page_size: LARGEST_PAGE, page_token };
+        let page = call("list the libraries", LOCAL_DEADLINE, client.libraries().list_libraries(request)).await?;
+        Ok((page.libraries, page.next_page_token))
+    })
+    .await
 }
 
 async fn forget(name: String, client: &Client, session: &mut Session) -> Result<(), CliError> {
@@ -179,7 +183,7 @@ async fn list(session: &mut Session) -> Result<Exit, CliError> {
     for line in remarked(&titles, &rows, session.terminal.columns) {
         session.out.line(&line)?;
     }
-    if libraries.iter().any(|library| library.state == "away") {
+    if libraries.iter().any(|library| library.state() == v1::library::State::Away) {
         session.note("What is known of a library that is away stays, and its files count again once it is back.")?;
     }
     Ok(Exit::Done)
@@ -188,7 +192,7 @@ async fn list(session: &mut Session) -> Result<Exit, CliError> {
 fn row(library: &v1::Library, session: &Session) -> Vec<String> {
     vec![
         sanitize::line(short(&library.name)),
-        presence(&library.state, library.away_since_time.as_ref(), session),
+        presence(&words::state(library.state().as_str_name()), library.away_since_time.as_ref(), session),
         sanitize::line(&library.layout),
         units::grouped(library.files),
         units::bytes(library.file_bytes),

@@ -1,6 +1,6 @@
 //! `paintbox rm`.
 
-use crate::client::{Client, DISK_DEADLINE, LOCAL_DEADLINE, call};
+use crate::client::{Client, DISK_DEADLINE, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::RemovalJson;
@@ -9,6 +9,7 @@ use crate::render::table::{Align, remarked};
 use crate::render::{sanitize, units};
 use crate::session::Session;
 use paintbox_proto::v1;
+use paintbox_proto::v1::removal::State;
 
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(false)))]
@@ -179,7 +180,7 @@ async fn list(client: &Client, ended: bool, session: &mut Session) -> Result<Exi
     for line in remarked(&titles, &rows, session.terminal.columns) {
         session.out.line(&line)?;
     }
-    if removals.iter().any(|removal| removal.state == "trashed") {
+    if removals.iter().any(|removal| removal.state() == State::Trashed) {
         session.note("`paintbox rm --undo NO` takes what is in the trash out of it again.")?;
     }
     Ok(Exit::Done)
@@ -187,15 +188,15 @@ async fn list(client: &Client, ended: bool, session: &mut Session) -> Result<Exi
 
 fn listed(removal: &v1::Removal, session: &Session) -> Vec<String> {
     let ended = units::relative(removal.end_time.as_ref(), session.now);
-    let state = match removal.state.as_str() {
-        "trashed" => {
+    let state = match removal.state() {
+        State::Trashed => {
             let when = units::relative(removal.expire_time.as_ref(), session.now);
             format!("in the trash, emptied {when}")
         }
-        "restored" => format!("undone {ended}"),
-        "emptied" => format!("gone for good, {ended}"),
+        State::Restored => format!("undone {ended}"),
+        State::Emptied => format!("gone for good, {ended}"),
         // A newer daemon's.
-        other => sanitize::line(other).replace('_', " "),
+        State::Unspecified => String::new(),
     };
     vec![
         sanitize::line(short(&removal.name)),
@@ -209,18 +210,10 @@ fn listed(removal: &v1::Removal, session: &Session) -> Vec<String> {
 
 /// Every removal, page by page.
 async fn fetch(client: &Client, ended: bool) -> Result<Vec<v1::Removal>, CliError> {
-    let mut removals = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListRemovalsRequest { ended, page_size: 500, page_token: page_token.clone() };
+    every_page(async |page_token| {
+        let request = v1::ListRemovalsRequest { ended, page_size: LARGEST_PAGE, page_token };
         let page = call("list the removals", LOCAL_DEADLINE, client.store().list_removals(request)).await?;
-        removals.extend(page.removals);
-        if page.next_page_token.is_empty() {
-            return Ok(removals);
-        }
-        if page.next_page_token == page_token {
-            return Err(CliError::Nonsense { problem: "a page of removals leads to itself" });
-        }
-        page_token = page.next_page_token;
-    }
+        Ok((page.removals, page.next_page_token))
+    })
+    .await
 }

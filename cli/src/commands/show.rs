@@ -86,7 +86,7 @@ async fn resolve_at(
     reference: &str,
     read_time: Option<prost_types::Timestamp>,
 ) -> Result<(v1::Model, String), CliError> {
-    let request = v1::ResolveModelRequest { reference: reference.to_owned(), read_time };
+    let request = v1::ResolveModelRequest { reference: reference.to_owned(), read_time, ..Default::default() };
     let resolved = call("find the model", HUB_DEADLINE, client.catalogue().resolve_model(request)).await?;
     let model = resolved.model.ok_or(CliError::Nonsense { problem: "it found a model and did not send it" })?;
     Ok((model, resolved.version))

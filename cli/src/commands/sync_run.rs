@@ -5,10 +5,11 @@ use crate::error::{CliError, Failure};
 use crate::exit::Exit;
 use crate::render::json::SyncLine;
 use crate::render::progress::{Measure, Progress, spin};
-use crate::render::{sanitize, units};
+use crate::render::{sanitize, units, words};
 use crate::session::Session;
 use paintbox_proto::v1;
 use paintbox_proto::v1::sync_event::Event;
+use paintbox_proto::v1::sync_run::State;
 
 const DOING: &str = "sync";
 
@@ -50,7 +51,7 @@ async fn follow(client: &Client, name: &str, session: &mut Session) -> Result<Ex
     }
     view.progress.clear();
     match last {
-        Some(run) if is_terminal(&run.state) => finish(&run, view.first_failure, session),
+        Some(run) if is_terminal(&words::state(run.state().as_str_name())) => finish(&run, view.first_failure, session),
         _ => Err(CliError::AnswerCutShort { doing: DOING }),
     }
 }
@@ -109,10 +110,9 @@ impl View {
 fn finish(run: &v1::SyncRun, first_failure: Option<Failure>, session: &mut Session) -> Result<Exit, CliError> {
     let v1::SyncCounts { planned, fetched, already_had, skipped, failed, bytes } = run.counts.unwrap_or_default();
     if session.json {
-        let v1::SyncRun { name, state, .. } = run;
         session.out.json(&SyncLine::Done {
-            run: name,
-            state,
+            run: &run.name,
+            state: words::state(run.state().as_str_name()),
             planned,
             fetched,
             already_had,
@@ -120,12 +120,12 @@ fn finish(run: &v1::SyncRun, first_failure: Option<Failure>, session: &mut Sessi
             failed,
             bytes,
         })?;
-    } else if run.state == "succeeded" {
+    } else if run.state() == State::Succeeded {
         session.out.line(&summary(&run.counts.unwrap_or_default()))?;
     }
-    match run.state.as_str() {
-        "cancelled" => Err(CliError::JobCancelled { name: run.name.clone() }),
-        "failed" => {
+    match run.state() {
+        State::Cancelled => Err(CliError::JobCancelled { name: run.name.clone() }),
+        State::Failed => {
             let failure = run.failure.as_ref().map(Failure::from).or(first_failure).unwrap_or_else(unexplained);
             Err(CliError::JobFailed { name: run.name.clone(), failure })
         }

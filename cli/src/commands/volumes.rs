@@ -1,13 +1,13 @@
 //! `paintbox volumes`.
 
-use crate::client::{Client, DISK_DEADLINE, LOCAL_DEADLINE, call};
+use crate::client::{Client, DISK_DEADLINE, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
 use crate::commands::KINDS;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{ForgottenVolumeJson, VolumeJson};
 use crate::render::progress::spin;
 use crate::render::table::{Align, facts, remarked};
-use crate::render::{sanitize, units};
+use crate::render::{sanitize, units, words};
 use crate::session::Session;
 use crate::size;
 use clap::Subcommand;
@@ -211,10 +211,14 @@ async fn forget(remove: &Remove, client: &Client, session: &mut Session) -> Resu
 
 async fn list(session: &mut Session) -> Result<Exit, CliError> {
     let client = session.connect().await?;
-    let request = v1::ListVolumesRequest {};
-    let answer = call("list the volumes", LOCAL_DEADLINE, client.store().list_volumes(request)).await?;
+    let volumes = every_page(async |page_token| {
+        let request = v1::ListVolumesRequest { page_size: LARGEST_PAGE, page_token };
+        let page = call("list the volumes", LOCAL_DEADLINE, client.store().list_volumes(request)).await?;
+        Ok((page.volumes, page.next_page_token))
+    })
+    .await?;
     if session.json {
-        for volume in &answer.volumes {
+        for volume in &volumes {
             session.out.json(&VolumeJson::from(volume))?;
         }
         return Ok(Exit::Done);
@@ -229,11 +233,11 @@ async fn list(session: &mut Session) -> Result<Exit, CliError> {
         ("KEPT FREE", Align::Right),
         ("PATH", Align::Left),
     ];
-    let rows: Vec<Vec<String>> = answer.volumes.iter().map(|volume| row(volume, session)).collect();
+    let rows: Vec<Vec<String>> = volumes.iter().map(|volume| row(volume, session)).collect();
     for line in remarked(&titles, &rows, session.terminal.columns) {
         session.out.line(&line)?;
     }
-    if answer.volumes.iter().any(|volume| volume.state == "away") {
+    if volumes.iter().any(|volume| volume.state() == v1::volume::State::Away) {
         session.note(
             "What lies on a volume that is away waits for it. `paintbox volumes set LABEL --path DIR` says where it is \
              by now.",
@@ -245,7 +249,7 @@ async fn list(session: &mut Session) -> Result<Exit, CliError> {
 fn row(volume: &v1::Volume, session: &Session) -> Vec<String> {
     vec![
         sanitize::line(short(&volume.name)),
-        presence(&volume.state, volume.away_since_time.as_ref(), session),
+        presence(&words::state(volume.state().as_str_name()), volume.away_since_time.as_ref(), session),
         takes(volume),
         units::grouped(volume.files),
         units::bytes(volume.file_bytes),
@@ -266,7 +270,7 @@ fn tell(volume: &v1::Volume, session: &mut Session) -> Result<Exit, CliError> {
     let about = [
         ("volume", sanitize::line(short(&volume.name))),
         ("path", sanitize::line(&volume.path)),
-        ("state", presence(&volume.state, volume.away_since_time.as_ref(), session)),
+        ("state", presence(&words::state(volume.state().as_str_name()), volume.away_since_time.as_ref(), session)),
         ("takes", takes(volume)),
         ("holds", files),
         ("free", volume.free_bytes.map(units::bytes).unwrap_or_default()),

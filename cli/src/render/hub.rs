@@ -3,6 +3,7 @@
 use crate::render::{sanitize, units};
 use jiff::Timestamp;
 use paintbox_proto::v1;
+use paintbox_proto::v1::hub_status::State;
 
 /// A hub's address, its token, and how it is.
 pub(crate) fn words(hub: &v1::HubStatus, now: Timestamp) -> String {
@@ -32,18 +33,18 @@ fn state(hub: &v1::HubStatus, now: Timestamp) -> Option<String> {
     let clock = |time: &Option<prost_types::Timestamp>| {
         at(time).map(|exact| format!("{} ({})", units::clock(exact, now), units::relative(time.as_ref(), now)))
     };
-    let mut words = match hub.state.as_str() {
-        "" => return None,
-        "limited" => match clock(&hub.retry_time) {
+    let mut words = match hub.state() {
+        State::Unspecified => return None,
+        State::Ok => "ok".to_owned(),
+        State::Limited => match clock(&hub.retry_time) {
             Some(retry) => format!("asks for patience until {retry}"),
             None => "asks for patience".to_owned(),
         },
-        "down" => {
+        State::Down => {
             let since = clock(&hub.since_time).map(|since| format!(" since {since}")).unwrap_or_default();
             let retry = retry(hub, now).map(|retry| format!(", next try {retry}")).unwrap_or_default();
             format!("down{since}{retry}")
         }
-        other => sanitize::line(other),
     };
     let problem = sanitize::line(&hub.problem);
     if !problem.is_empty() {
@@ -77,11 +78,11 @@ mod tests {
         ] {
             assert_eq!(credential(name), wanted);
         }
-        (hub.state, hub.requests) = ("ok".into(), 1_234);
+        (hub.state, hub.requests) = (State::Ok.into(), 1_234);
         assert_eq!(words(&hub, now), "https://civitai.com, no token, 1,234 requests since the daemon started, ok");
-        (hub.state, hub.retry_time, hub.requests) = ("limited".into(), at(300), 0);
+        (hub.state, hub.retry_time, hub.requests) = (State::Limited.into(), at(300), 0);
         assert_eq!(words(&hub, now), "https://civitai.com, no token, asks for patience until 22:18 UTC (in 5 minutes)");
-        (hub.state, hub.since_time, hub.problem) = ("down".into(), at(-7_200), "no answer\x1b[2J".into());
+        (hub.state, hub.since_time, hub.problem) = (State::Down.into(), at(-7_200), "no answer\x1b[2J".into());
         assert_eq!(
             words(&hub, now),
             "https://civitai.com, no token, down since 20:13 UTC (2 hours ago), next try in 5 minutes: no answer"

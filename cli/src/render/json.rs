@@ -112,7 +112,7 @@ pub(crate) enum SyncLine<'a> {
     },
     Done {
         run: &'a str,
-        state: &'a str,
+        state: String,
         planned: u32,
         fetched: u32,
         already_had: u32,
@@ -248,7 +248,7 @@ impl<'a> From<&'a v1::SyncRun> for JobJson<'a> {
         Self {
             name: &run.name,
             kind: "sync",
-            state: run.state.clone(),
+            state: words::state(run.state().as_str_name()),
             create_time: rfc3339(run.create_time.as_ref()),
             start_time: None,
             end_time: rfc3339(run.end_time.as_ref()),

@@ -21,8 +21,8 @@ mod tests {
 
     #[test]
     fn states_are_lower_case_words_and_unknown_ones_are_none() {
-        assert_eq!(state(v1::generation::State::Succeeded.as_str_name()), "succeeded");
-        let newer = v1::Generation { state: 900, ..Default::default() };
+        assert_eq!(state(v1::model::State::TakenDown.as_str_name()), "taken_down");
+        let newer = v1::Model { state: 900, ..Default::default() };
         assert_eq!(known_state(newer.state().as_str_name()), None);
     }
 }

@@ -87,7 +87,7 @@ async fn a_check_says_what_is_wrong_and_what_puts_it_right() {
 async fn doctor_and_status_tell_how_the_file_is() {
     let mut bench = Bench::new().await;
     let health = v1::CatalogueHealth {
-        state: "damaged".into(),
+        state: v1::catalogue_health::State::Damaged.into(),
         check: Some(damaged()),
         ended_in_order: false,
         backups: 3,

@@ -197,14 +197,14 @@ impl v1::follow_service_server::FollowService for Fake {
             target: target.clone(),
             hub: hub.to_owned(),
             policy: Some(self.effective(policy)),
-            state: "active".to_owned(),
+            state: v1::follow::State::Active.into(),
             create_time: time(0),
             next_check_time: time(300),
             pending_files: 3,
             ..Default::default()
         };
         if validate_only {
-            (follow.name, follow.state) = (String::new(), String::new());
+            (follow.name, follow.state) = (String::new(), v1::follow::State::Unspecified.into());
         } else {
             self.world().follows.push(follow.clone());
         }
@@ -215,7 +215,8 @@ impl v1::follow_service_server::FollowService for Fake {
 
     async fn update_follow(&self, request: Request<v1::UpdateFollowRequest>) -> Answer<v1::Follow> {
         self.note(request.get_ref());
-        let v1::UpdateFollowRequest { name, policy, validate_only } = request.into_inner();
+        let v1::UpdateFollowRequest { follow, validate_only, .. } = request.into_inner();
+        let v1::Follow { name, policy, .. } = follow.unwrap_or_default();
         let policy = self.effective(policy);
         let mut world = self.world();
         let listed = world.listed;
@@ -270,24 +271,27 @@ impl v1::sync_service_server::SyncService for Fake {
         if request.get_ref().references.iter().any(|reference| reference == "civitai:999999") {
             return Err(refusal(Code::NotFound, "MODEL_NOT_FOUND", "no model civitai:999999"));
         }
-        answer(sync_run("queued", 0))
+        answer(sync_run(v1::sync_run::State::Queued, 0))
     }
 
     async fn get_sync_run(&self, request: Request<v1::GetSyncRunRequest>) -> Answer<v1::SyncRun> {
         if request.get_ref().name == SYNC_RUN {
-            answer(sync_run("running", 0))
+            answer(sync_run(v1::sync_run::State::Running, 0))
         } else {
             Err(refusal(Code::NotFound, "JOB_NOT_FOUND", "no such job"))
         }
     }
 
     async fn list_sync_runs(&self, _: Request<v1::ListSyncRunsRequest>) -> Answer<v1::ListSyncRunsResponse> {
-        answer(v1::ListSyncRunsResponse { sync_runs: vec![sync_run("succeeded", 0)], ..Default::default() })
+        answer(v1::ListSyncRunsResponse {
+            sync_runs: vec![sync_run(v1::sync_run::State::Succeeded, 0)],
+            ..Default::default()
+        })
     }
 
     async fn cancel_sync_run(&self, request: Request<v1::CancelSyncRunRequest>) -> Answer<v1::SyncRun> {
         self.note(request.get_ref());
-        answer(sync_run("cancelled", 0))
+        answer(sync_run(v1::sync_run::State::Cancelled, 0))
     }
 
     async fn watch_sync_run(&self, _: Request<v1::WatchSyncRunRequest>) -> Answer<Self::WatchSyncRunStream> {
@@ -302,17 +306,23 @@ impl v1::sync_service_server::SyncService for Fake {
                 phase: phase.into(),
             })
         };
-        let mut list = vec![Event::Run(sync_run("running", 0)), progress("transferring", 8_000_000)];
+        let mut list = vec![Event::Run(sync_run(v1::sync_run::State::Running, 0)), progress("transferring", 8_000_000)];
         let failed = Event::FileFailed(v1::FileFailed {
             version: "civitai:1@2".into(),
             file: "bad.safetensors".into(),
             failure: Some(failure("DIGEST_MISMATCH", "the digest of bad.safetensors is not the hub's")),
         });
-        let mut broken = sync_run("failed", 0);
+        let mut broken = sync_run(v1::sync_run::State::Failed, 0);
         broken.failure = Some(failure("HUB_UNREACHABLE", "civitai did not answer"));
         match fate {
-            Fate::Well => list.extend([progress("done", 16_000_000), Event::Run(sync_run("succeeded", 0))]),
-            Fate::Badly => list.extend([progress("done", 16_000_000), failed, Event::Run(sync_run("succeeded", 1))]),
+            Fate::Well => {
+                list.extend([progress("done", 16_000_000), Event::Run(sync_run(v1::sync_run::State::Succeeded, 0))])
+            }
+            Fate::Badly => list.extend([
+                progress("done", 16_000_000),
+                failed,
+                Event::Run(sync_run(v1::sync_run::State::Succeeded, 1)),
+            ]),
             Fate::Worse => list.push(Event::Run(broken)),
             Fate::Hangs | Fate::BreaksOff => {}
         }
@@ -325,7 +335,7 @@ impl v1::sync_service_server::SyncService for Fake {
     }
 }
 
-fn sync_run(state: &str, failed: u32) -> v1::SyncRun {
+fn sync_run(state: v1::sync_run::State, failed: u32) -> v1::SyncRun {
     let counts =
         v1::SyncCounts { planned: 1 + failed, fetched: 1, already_had: 2, skipped: 5, failed, bytes: 16_000_000 };
     v1::SyncRun {
@@ -333,7 +343,7 @@ fn sync_run(state: &str, failed: u32) -> v1::SyncRun {
         state: state.into(),
         counts: Some(counts),
         create_time: time(-3600),
-        end_time: if state == "running" { None } else { time(-3500) },
+        end_time: if state == v1::sync_run::State::Running { None } else { time(-3500) },
         ..Default::default()
     }
 }
@@ -378,7 +388,7 @@ impl v1::catalogue_service_server::CatalogueService for Fake {
 
     async fn resolve_model(&self, request: Request<v1::ResolveModelRequest>) -> Answer<v1::ResolveModelResponse> {
         self.note(request.get_ref());
-        let v1::ResolveModelRequest { reference, read_time } = request.into_inner();
+        let v1::ResolveModelRequest { reference, read_time, .. } = request.into_inner();
         if read_time.is_some_and(|time| time.seconds < NOW_SECONDS - 30 * 86_400) {
             return Err(unhinted(Code::NotFound, "NOT_KNOWN_YET", "nothing was known of civitai:1 at that time"));
         }
@@ -397,7 +407,7 @@ impl v1::catalogue_service_server::CatalogueService for Fake {
         request: Request<v1::ListModelHistoryRequest>,
     ) -> Answer<v1::ListModelHistoryResponse> {
         self.note(request.get_ref());
-        answer(v1::ListModelHistoryResponse { changes: self.world().changes.clone() })
+        answer(v1::ListModelHistoryResponse { changes: self.world().changes.clone(), ..Default::default() })
     }
 }
 
@@ -587,7 +597,7 @@ impl v1::daemon_service_server::DaemonService for Fake {
             hub: hub.into(),
             endpoint: endpoint.into(),
             credential: credential.into(),
-            state: "ok".into(),
+            state: v1::hub_status::State::Ok.into(),
             ..Default::default()
         };
         let mut hubs = self.world().hubs.clone();

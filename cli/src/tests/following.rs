@@ -274,7 +274,7 @@ fn follows() -> Vec<v1::Follow> {
         name: "follows/hf-me".into(),
         target: "hf:me".into(),
         hub: "hf".into(),
-        state: "failing".into(),
+        state: v1::follow::State::Failing.into(),
         policy: Some(policy),
         create_time: time(-3 * 86_400),
         last_check_time: time(-600),
@@ -287,7 +287,7 @@ fn follows() -> Vec<v1::Follow> {
         name: "follows/civitai-konan".into(),
         target: "civitai:Konan".into(),
         hub: "civitai".into(),
-        state: "active".into(),
+        state: v1::follow::State::Active.into(),
         next_check_time: time(1_800),
         ..Default::default()
     };

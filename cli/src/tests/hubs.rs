@@ -10,7 +10,7 @@ fn hubs() -> Vec<v1::HubStatus> {
         hub: "civitai".into(),
         endpoint: "https://civitai.com".into(),
         credential: "keychain".into(),
-        state: "down".into(),
+        state: v1::hub_status::State::Down.into(),
         retry_time: time(600),
         since_time: time(-7_200),
         problem: "503 Service \x1b[31mUnavailable".into(),
@@ -20,7 +20,7 @@ fn hubs() -> Vec<v1::HubStatus> {
         hub: "hf".into(),
         endpoint: "https://huggingface.co".into(),
         credential: "huggingface".into(),
-        state: "limited".into(),
+        state: v1::hub_status::State::Limited.into(),
         retry_time: time(120),
         ..Default::default()
     };

@@ -13,7 +13,7 @@ fn library(number: u32, path: &str) -> v1::Library {
         name: format!("libraries/{number}"),
         path: path.into(),
         layout: "comfyui".into(),
-        state: "present".into(),
+        state: v1::library::State::Present.into(),
         paths: 430,
         files: 412,
         file_bytes: 1_240_000_000_000,
@@ -30,7 +30,7 @@ fn library(number: u32, path: &str) -> v1::Library {
 
 fn libraries() -> Vec<v1::Library> {
     let away = v1::Library {
-        state: "away".into(),
+        state: v1::library::State::Away.into(),
         layout: "plain".into(),
         away_since_time: time(-3 * 86_400),
         read_files: 412,
@@ -222,7 +222,7 @@ async fn an_answer_cut_short_is_no_look() {
 #[tokio::test]
 async fn what_a_library_is_called_does_not_steer_the_terminal() {
     let bench = Bench::new().await;
-    let hostile = v1::Library { path: HOSTILE.into(), layout: HOSTILE.into(), state: HOSTILE.into(), ..library(1, "") };
+    let hostile = v1::Library { path: HOSTILE.into(), layout: HOSTILE.into(), state: 900, ..library(1, "") };
     bench.world().libraries.known = vec![hostile];
     for words in [&["library"][..], &["library", "scan"]] {
         let text = bench.run(words).await.out;

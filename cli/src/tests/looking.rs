@@ -14,7 +14,7 @@ pub(super) fn model(number: u32) -> v1::Model {
         size_bytes: 16_600_000,
         sha256: "74720ba1e684fb89cb28fda39ed8e09adfd75972ee455e33b09dba5e3f94efba".into(),
         format: "safetensors".into(),
-        state: "verified".into(),
+        state: v1::model_file::State::Verified.into(),
         paths: vec!["/store/a b/tiny.safetensors".into()],
         ..Default::default()
     };
@@ -58,7 +58,7 @@ pub(super) fn model(number: u32) -> v1::Model {
         tags: vec!["anime".into(), "\x1b[2Jtag".into()],
         published_time: time(-3 * 86_400),
         downloads: Some(12_345),
-        state: "published".into(),
+        state: v1::model::State::Published.into(),
         description: "<p>Hello &#27;[2J <b>you</b></p><script>x</script>".into(),
         versions: vec![version(20), version(10)],
         ..Default::default()
@@ -70,7 +70,7 @@ async fn a_file_on_a_volume_that_is_not_connected_is_told_to_be_there() {
     let bench = Bench::new().await;
     let mut away = model(1);
     away.versions.truncate(1);
-    away.versions[0].files[0].state = "away".into();
+    away.versions[0].files[0].set_state(v1::model_file::State::Away);
     bench.world().models = vec![away];
     let page = bench.run(&["show", "civitai:1"]).await.out;
     let wanted = "
@@ -88,7 +88,7 @@ async fn a_file_whose_header_was_edited_is_told_to_be_the_hubs_all_the_same() {
     let mut edited = model(1);
     edited.versions.truncate(1);
     let file = &mut edited.versions[0].files[0];
-    (file.state, file.edited_header) = ("unverified".into(), true);
+    (file.state, file.edited_header) = (v1::model_file::State::Unverified.into(), true);
     bench.world().models = vec![edited];
     let page = bench.run(&["show", "civitai:1"]).await.out;
     let wanted = "    the hub's file with an edited header: the same tensors, other bytes\n";
@@ -338,7 +338,7 @@ async fn a_file_that_no_hub_lists_has_a_folder_and_no_page() {
     assert!(page.contains("\nhub         none is known to list it\n"), "{page}");
 
     let identity = v1::LocalIdentity {
-        state: "claimed".into(),
+        state: v1::local_identity::State::Claimed.into(),
         claimed_ref: "civitai:4384@128713".into(),
         claimed_by: "a\u{202e}.civitai.info".into(),
         asked_time: time(-86_400),

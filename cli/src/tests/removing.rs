@@ -5,6 +5,7 @@ use super::looking::HOSTILE;
 use super::{Bench, assert_fits};
 use crate::render::sanitize::is_hazard;
 use paintbox_proto::v1;
+use paintbox_proto::v1::removal::State;
 use serde_json::json;
 
 fn file(name: &str, size_bytes: u64, bytes: &str) -> v1::RemovedFile {
@@ -20,7 +21,7 @@ fn files() -> Vec<v1::RemovedFile> {
     ]
 }
 
-fn removal(number: u32, state: &str) -> v1::Removal {
+fn removal(number: u32, state: State) -> v1::Removal {
     v1::Removal {
         name: format!("removals/{number}"),
         reference: format!("civitai:{number}"),
@@ -29,8 +30,8 @@ fn removal(number: u32, state: &str) -> v1::Removal {
         file_count: 4,
         size_bytes: 16_600_000,
         create_time: time(-86_400),
-        expire_time: if state == "trashed" { time(29 * 86_400) } else { None },
-        end_time: if state == "trashed" { None } else { time(-7_200) },
+        expire_time: if state == State::Trashed { time(29 * 86_400) } else { None },
+        end_time: if state == State::Trashed { None } else { time(-7_200) },
     }
 }
 
@@ -142,11 +143,11 @@ The removal of civitai:1, 4 files, is undone:
 async fn the_list_shows_what_is_in_the_trash_and_on_request_what_was() {
     let bench = Bench::new().await;
     bench.world().store.removals = vec![
-        removal(9, "trashed"),
-        removal(8, "restored"),
-        removal(7, "trashed"),
-        removal(6, "emptied"),
-        removal(5, "trashed"),
+        removal(9, State::Trashed),
+        removal(8, State::Restored),
+        removal(7, State::Trashed),
+        removal(6, State::Emptied),
+        removal(5, State::Trashed),
     ];
     let ended = bench.run(&["rm", "--list"]).await;
     let wanted = "\
@@ -204,8 +205,8 @@ async fn what_was_removed_fits_the_terminal_and_does_not_steer_it() {
     let hostile =
         v1::RemovedFile { version: HOSTILE.into(), file: HOSTILE.repeat(9), size_bytes: 1, bytes: HOSTILE.into() };
     bench.world().store.removed = [files(), vec![hostile.clone()]].concat();
-    let listed = v1::Removal { reference: HOSTILE.repeat(9), files: vec![hostile], ..removal(1, "trashed") };
-    bench.world().store.removals = vec![listed, v1::Removal { state: HOSTILE.into(), ..removal(2, "trashed") }];
+    let listed = v1::Removal { reference: HOSTILE.repeat(9), files: vec![hostile], ..removal(1, State::Trashed) };
+    bench.world().store.removals = vec![listed, v1::Removal { state: 900, ..removal(2, State::Trashed) }];
     for columns in [60, 80] {
         bench.columns = Some(columns);
         for words in [&["rm", "civitai:1"][..], &["rm", "--undo", "3"], &["rm", "--list", "--history"]] {

@@ -11,7 +11,7 @@ fn volume(label: &str, path: &str) -> v1::Volume {
     v1::Volume {
         name: format!("volumes/{label}"),
         path: path.into(),
-        state: "present".into(),
+        state: v1::volume::State::Present.into(),
         free_bytes: Some(500_000_000_000),
         create_time: time(-86_400),
         ..Default::default()
@@ -29,7 +29,7 @@ fn volumes() -> Vec<v1::Volume> {
             ..volume("fast", "/mnt/fast")
         },
         v1::Volume {
-            state: "away".into(),
+            state: v1::volume::State::Away.into(),
             free_bytes: None,
             away_since_time: time(-3 * 86_400),
             ..volume("usb", "/media/usb")
@@ -63,7 +63,7 @@ async fn a_narrow_terminal_shows_paths_below_and_nothing_steers_it() {
     let mut bench = Bench::new().await;
     let mut hostile = volumes();
     hostile[1].path = format!("/mnt/{HOSTILE}");
-    hostile[2].state = HOSTILE.into();
+    hostile[2].state = 900;
     bench.world().store.volumes = hostile;
     bench.columns = Some(80);
     let ended = bench.run(&["volumes"]).await;

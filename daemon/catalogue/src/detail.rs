@@ -233,6 +233,20 @@ impl Catalogue {
         })
     }
 
+    /// What a list shows of a model.
+    ///
+    /// # Errors
+    /// `MODEL_NOT_FOUND`; when the catalogue cannot be read.
+    pub async fn model_summary(&self, id: ModelId) -> Result<ModelSummary, CatalogueError> {
+        let row: Option<TaggedRow> = sqlx::query_as(MODEL_SUMMARY)
+            .bind(id.0)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(could_not("read a model"))?;
+        let row = row.ok_or_else(|| CatalogueError::ModelNotFound { reference: format!("row {id}") })?;
+        row.summary.summary(codec::texts("a model's tags", &row.tags)?)
+    }
+
     /// The model with this id on its hub, exactly as the hub spells it.
     ///
     /// # Errors

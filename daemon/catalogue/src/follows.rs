@@ -22,19 +22,6 @@ pub enum FollowState {
     Failing,
 }
 
-impl FollowState {
-    /// The stable name, as sent and printed.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Active => "active",
-            Self::Waiting => "waiting",
-            Self::Failing => "failing",
-        }
-    }
-}
-
 /// Something whose new work is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Follow {

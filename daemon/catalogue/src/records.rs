@@ -120,18 +120,6 @@ pub enum FileState {
 }
 
 impl FileState {
-    /// The stable name, as sent and printed.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Verified => "verified",
-            Self::Unverified => "unverified",
-            Self::Mismatched => "mismatched",
-            Self::Absent => "absent",
-            Self::Away => "away",
-        }
-    }
-
     /// Whether usable bytes are on this machine.
     #[must_use]
     pub fn is_local(self) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::convert::{model_detail, model_summary, timestamp};
 use crate::names;
+use crate::paging::Page;
 use crate::server::{Api, page_size};
 use crate::status::{invalid, status};
 use paintbox_catalogue::{
@@ -19,6 +20,15 @@ pub(crate) fn named<T>(field: &str, text: &str, parse: fn(&str) -> Option<T>) ->
     }
     let value = parse(&text.to_ascii_lowercase());
     value.map(Some).ok_or_else(|| invalid(field, format!("`{text}` is not a known {}", field.replace('_', " "))))
+}
+
+/// Whether a list's share of a model is enough for whoever asks.
+fn is_basic(view: i32) -> Result<bool, Status> {
+    match v1::ModelView::try_from(view) {
+        Ok(v1::ModelView::Basic) => Ok(true),
+        Ok(v1::ModelView::Unspecified | v1::ModelView::Full) => Ok(false),
+        Err(_) => Err(invalid("view", format!("{view} is not a view"))),
+    }
 }
 
 fn of_hub(name: &str) -> Option<Filter> {
@@ -83,6 +93,10 @@ impl CatalogueService for Api {
     async fn get_model(&self, request: Request<v1::GetModelRequest>) -> Result<Response<v1::Model>, Status> {
         let request = request.into_inner();
         let id = self.model_by_name(&request.name).await?;
+        if request.read_time.is_none() && is_basic(request.view)? {
+            let summary = self.catalogue.model_summary(id).await.map_err(|error| status(&error))?;
+            return Ok(Response::new(model_summary(&summary)));
+        }
         Ok(Response::new(model_detail(&self.detail(id, request.read_time.as_ref()).await?)))
     }
 
@@ -94,7 +108,8 @@ impl CatalogueService for Api {
         let reference: ModelRef = request.reference.parse().map_err(|error| status(&error))?;
         let resolved = self.catalogue.resolve(&reference).await.map_err(|error| status(&error))?;
         let detail = self.detail(resolved.model, request.read_time.as_ref()).await?;
-        let model = model_detail(&detail);
+        let shows_basics = request.read_time.is_none() && is_basic(request.view)?;
+        let model = if shows_basics { model_summary(&detail.summary) } else { model_detail(&detail) };
         let version = detail.versions.iter().find(|version| Some(version.id) == resolved.version);
         let version_name = version.map(|version| names::version(&model.name, &version.external_id));
         let file = resolved.file.zip(version_name.as_deref()).map(|(file, version)| names::file(version, file.get()));
@@ -109,14 +124,18 @@ impl CatalogueService for Api {
         &self,
         request: Request<v1::ListModelHistoryRequest>,
     ) -> Result<Response<v1::ListModelHistoryResponse>, Status> {
-        let id = self.model_by_name(&request.into_inner().name).await?;
+        let v1::ListModelHistoryRequest { name, page_size, page_token } = request.into_inner();
+        let page = Page::read(&format!("history of {name}"), page_size, &page_token)?;
+        let id = self.model_by_name(&name).await?;
         let history = self.sync.history(id).await.map_err(|error| status(&error))?;
-        let changes = history.into_iter().map(|entry| v1::ModelChange {
+        let entries: Vec<_> = history.iter().enumerate().collect();
+        let (entries, next_page_token) = page.of(&entries, |(index, _)| index.to_string());
+        let changes = entries.iter().map(|(_, entry)| v1::ModelChange {
             time: Some(timestamp(entry.at)),
             event: entry.event.as_str().to_owned(),
-            fields: entry.fields.into_iter().map(str::to_owned).collect(),
+            fields: entry.fields.iter().map(ToString::to_string).collect(),
         });
-        Ok(Response::new(v1::ListModelHistoryResponse { changes: changes.collect() }))
+        Ok(Response::new(v1::ListModelHistoryResponse { changes: changes.collect(), next_page_token }))
     }
 }
 

@@ -4,11 +4,13 @@
 //! start installs it. So nothing is exchanged under parts that remember what was there before.
 
 use crate::convert::timestamp;
+use crate::paging::Page;
 use crate::server::{Api, StreamOf, bounded, lost};
 use crate::status::{invalid, status};
 use paintbox_catalogue::{Backup, BackupKind, CatalogueCheck, CatalogueHealth, CheckDepth};
 use paintbox_proto::v1;
 use paintbox_proto::v1::catalogue_care_service_server::CatalogueCareService;
+use paintbox_proto::v1::catalogue_health::State;
 use std::path::Path;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -44,13 +46,13 @@ impl Api {
 
     pub(crate) fn catalogue_health(&self, health: &CatalogueHealth) -> v1::CatalogueHealth {
         let state = match &health.check {
-            None => "unchecked",
-            Some(check) if check.is_sound() => "sound",
-            Some(_) => "damaged",
+            None => State::Unchecked,
+            Some(check) if check.is_sound() => State::Sound,
+            Some(_) => State::Damaged,
         };
         let problem = health.backup_problem.as_ref();
         v1::CatalogueHealth {
-            state: state.to_owned(),
+            state: state.into(),
             check: health.check.as_ref().map(|check| self.check(check, &health.backups)),
             ended_in_order: health.ended_in_order,
             backups: u32::try_from(health.backups.len()).unwrap_or(u32::MAX),
@@ -84,11 +86,15 @@ impl CatalogueCareService for Api {
 
     async fn list_backups(
         &self,
-        _request: Request<v1::ListBackupsRequest>,
+        request: Request<v1::ListBackupsRequest>,
     ) -> Result<Response<v1::ListBackupsResponse>, Status> {
+        let v1::ListBackupsRequest { page_size, page_token } = request.into_inner();
+        let page = Page::read("backups", page_size, &page_token)?;
         let backups = self.catalogue.backups().await.map_err(|error| status(&error))?;
         let folder = self.catalogue.backup_folder().display().to_string();
-        Ok(Response::new(v1::ListBackupsResponse { backups: backups.iter().map(backup).collect(), folder }))
+        let (backups, next_page_token) = page.of(&backups, Backup::name);
+        let backups = backups.iter().map(backup).collect();
+        Ok(Response::new(v1::ListBackupsResponse { backups, folder, next_page_token }))
     }
 
     async fn create_backup(&self, _request: Request<v1::CreateBackupRequest>) -> Result<Response<v1::Backup>, Status> {

@@ -1,6 +1,7 @@
 //! Rows → messages.
 
 use crate::names;
+use crate::states;
 use crate::status::{error_message, invalid};
 use paintbox_catalogue::{
     FileRecord, LocalIdentity, ModelDetail, ModelSummary, PreviewRecord, SyncCounts, SyncRunRecord, VersionRecord,
@@ -49,7 +50,7 @@ pub(crate) fn model_summary(summary: &ModelSummary) -> v1::Model {
         tags: summary.tags.clone(),
         published_time: summary.published_at.map(timestamp),
         downloads: summary.downloads,
-        state: summary.state.to_string(),
+        state: states::of_model(summary.state).into(),
         gone_time: summary.gone_at.map(timestamp),
         ..v1::Model::default()
     }
@@ -70,7 +71,7 @@ fn identity(identity: &LocalIdentity) -> v1::LocalIdentity {
         None => Default::default(),
     };
     v1::LocalIdentity {
-        state: identity.as_str().to_owned(),
+        state: states::of_identity(identity).into(),
         claimed_ref,
         claimed_by,
         asked_time: identity.asked_at.map(timestamp),
@@ -107,7 +108,7 @@ fn file(version: &str, file: &FileRecord) -> v1::ModelFile {
         size_bytes: artifact.map_or(listed_size, |artifact| artifact.size_bytes),
         sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
         format: file.format.to_string(),
-        state: file.state.as_str().to_owned(),
+        state: states::of_file(file.state).into(),
         paths: paths.into_iter().flatten().map(|path| path.display().to_string()).collect(),
         failure: file.failure.as_ref().map(error_message),
         architecture: artifact
@@ -142,7 +143,7 @@ fn preview(preview: &PreviewRecord) -> v1::Preview {
 pub(crate) fn sync_run(run: &SyncRunRecord) -> v1::SyncRun {
     v1::SyncRun {
         name: format!("syncRuns/{}", run.uid),
-        state: run.state.to_string(),
+        state: states::of_sync_run(run.state).into(),
         counts: Some(counts(&run.counts)),
         failure: run.failure.as_ref().map(error_message),
         create_time: Some(timestamp(run.created_at)),

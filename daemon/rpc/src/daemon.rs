@@ -2,6 +2,7 @@
 
 use crate::convert::timestamp;
 use crate::server::Api;
+use crate::states;
 use crate::status::{failure_status, invalid, status};
 use paintbox_domain::{Failure, Hub, Secret, Timestamp};
 use paintbox_proto::v1;
@@ -94,7 +95,7 @@ impl DaemonService for Api {
                         hub: hub.to_string(),
                         endpoint: endpoint.clone(),
                         credential: self.credentials.state(*hub).to_owned(),
-                        state: health.state.as_str().to_owned(),
+                        state: states::of_hub(health.state).into(),
                         retry_time: health.retry_at.map(timestamp),
                         since_time: health.since.map(timestamp),
                         problem: health.problem.unwrap_or_default(),

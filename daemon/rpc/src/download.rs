@@ -3,6 +3,7 @@
 use crate::convert::timestamp;
 use crate::names::parse_number;
 use crate::server::{Api, StreamOf, bounded, page_size};
+use crate::states;
 use crate::status::{error_message, status};
 use crate::watching::{self, Watch};
 use futures::StreamExt as _;
@@ -24,7 +25,7 @@ pub(crate) fn download(record: &DownloadRecord, progress: Option<TransferProgres
         version: record.version.to_string(),
         model_name: record.model_name.clone(),
         file: record.file_name.clone(),
-        state: progress.map_or(record.state, |progress| progress.state).to_string(),
+        state: states::of_download(progress.map_or(record.state, |progress| progress.state)).into(),
         bytes_done: progress.map_or(0, |progress| progress.bytes_done),
         size_bytes: progress.and_then(|progress| progress.bytes_total).unwrap_or(listed),
         received_bytes: record.received_bytes,

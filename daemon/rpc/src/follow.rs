@@ -1,9 +1,11 @@
 //! `FollowService`.
 
 use crate::convert::timestamp;
+use crate::paging::Page;
 use crate::policy;
-use crate::server::{Api, lost, page_size};
-use crate::status::{error_message, invalid, status};
+use crate::server::{Api, lost};
+use crate::states;
+use crate::status::{error_message, status};
 use paintbox_catalogue::Follow;
 use paintbox_domain::follow::{FollowPolicy, FollowTarget};
 use paintbox_proto::v1;
@@ -18,7 +20,7 @@ impl Api {
             target: follow.target.to_string(),
             hub: follow.target.hub().to_string(),
             policy: Some(policy::message(&follow.policy)),
-            state: follow.state().as_str().to_owned(),
+            state: states::of_follow(follow.state()).into(),
             create_time: Some(timestamp(follow.created_at)),
             last_check_time: follow.last_check_at.map(timestamp),
             next_check_time: self.sync.next_check(follow).map(timestamp),
@@ -86,11 +88,14 @@ impl FollowService for Api {
 
     async fn update_follow(&self, request: Request<v1::UpdateFollowRequest>) -> Result<Response<v1::Follow>, Status> {
         let request = request.into_inner();
-        let name = without_collection(&request.name);
-        let policy = self.policy(request.policy.as_ref())?;
+        let given = request.follow.unwrap_or_default();
+        let name = without_collection(&given.name);
+        let wanted = self.policy(given.policy.as_ref())?;
+        let fields = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
+        let follow = self.catalogue.follow(name).await.map_err(|error| status(&error))?;
+        let policy = policy::changed(&follow.policy, wanted, &fields)?;
         if request.validate_only {
             let preview = self.sync.preview_update(name, &policy).await.map_err(|error| status(&error))?;
-            let follow = self.catalogue.follow(name).await.map_err(|error| status(&error))?;
             let mut message = self.follow_message(&Follow { policy, ..follow });
             message.backfill_preview = Some(preview_message(preview));
             return Ok(Response::new(message));
@@ -110,20 +115,10 @@ impl FollowService for Api {
         request: Request<v1::ListFollowsRequest>,
     ) -> Result<Response<v1::ListFollowsResponse>, Status> {
         let request = request.into_inner();
-        let page_size = page_size(request.page_size)? as usize;
-        // A page begins behind the follow that its token names; follows are listed in the order of their ids.
-        let after: i64 = match request.page_token.as_str() {
-            "" => i64::MIN,
-            token => token.parse().map_err(|_| invalid("page_token", "not a token of this listing"))?,
-        };
+        let page = Page::read("follows", request.page_size, &request.page_token)?;
         let follows = self.catalogue.follows().await.map_err(|error| status(&error))?;
-        let mut rest = follows.iter().filter(|follow| follow.id.get() > after);
-        let page: Vec<&Follow> = rest.by_ref().take(page_size).collect();
-        let next_page_token = match (rest.next(), page.last()) {
-            (Some(_), Some(last)) => last.id.get().to_string(),
-            _ => String::new(),
-        };
-        let follows = page.into_iter().map(|follow| self.follow_message(follow)).collect();
+        let (follows, next_page_token) = page.of(&follows, |follow| follow.id.to_string());
+        let follows = follows.iter().map(|follow| self.follow_message(follow)).collect();
         Ok(Response::new(v1::ListFollowsResponse { follows, next_page_token }))
     }
 

@@ -2,7 +2,9 @@
 
 use crate::convert::timestamp;
 use crate::names::parse_number;
+use crate::paging::Page;
 use crate::server::{Api, StreamOf, bounded};
+use crate::states;
 use crate::status::status;
 use futures::StreamExt as _;
 use paintbox_catalogue::LibraryId;
@@ -27,7 +29,7 @@ fn library(library: &Library) -> v1::Library {
         name: name(record.id),
         path: record.path.display().to_string(),
         layout: record.layout.clone(),
-        state: if record.away_since.is_some() { "away" } else { "present" }.to_owned(),
+        state: states::of_library(record.away_since.is_none()).into(),
         paths: counts.paths,
         files: counts.files,
         file_bytes: counts.bytes,
@@ -60,10 +62,14 @@ impl LibraryService for Api {
 
     async fn list_libraries(
         &self,
-        _request: Request<v1::ListLibrariesRequest>,
+        request: Request<v1::ListLibrariesRequest>,
     ) -> Result<Response<v1::ListLibrariesResponse>, Status> {
+        let v1::ListLibrariesRequest { page_size, page_token } = request.into_inner();
+        let page = Page::read("libraries", page_size, &page_token)?;
         let libraries = self.sync.libraries().await.map_err(|error| status(&error))?;
-        Ok(Response::new(v1::ListLibrariesResponse { libraries: libraries.iter().map(library).collect() }))
+        let (libraries, next_page_token) = page.of(&libraries, |library| library.record.id.to_string());
+        let libraries = libraries.iter().map(library).collect();
+        Ok(Response::new(v1::ListLibrariesResponse { libraries, next_page_token }))
     }
 
     async fn create_library(

@@ -44,6 +44,36 @@ pub fn read(message: &v1::FollowPolicy, defaults: &FollowPolicy) -> Result<Follo
     })
 }
 
+/// `current` with the fields that an update mask names taken from `wanted`. No field, or `policy`, is all of them.
+pub(crate) fn changed(current: &FollowPolicy, wanted: FollowPolicy, fields: &[String]) -> Result<FollowPolicy, Status> {
+    if fields.is_empty() {
+        return Ok(wanted);
+    }
+    let mut changed = current.clone();
+    for field in fields {
+        match field.strip_prefix("policy.").unwrap_or(field) {
+            "policy" | "*" => return Ok(wanted),
+            "backfill" => changed.backfill = wanted.backfill,
+            "kinds" => changed.kinds.clone_from(&wanted.kinds),
+            "base_models" => changed.base_models.clone_from(&wanted.base_models),
+            "formats" => changed.formats.clone_from(&wanted.formats),
+            "max_file_bytes" => changed.max_file_bytes = wanted.max_file_bytes,
+            "max_total_bytes" => changed.max_total_bytes = wanted.max_total_bytes,
+            "keep_last" => changed.keep_last = wanted.keep_last,
+            "max_maturity" => changed.max_maturity = wanted.max_maturity,
+            "early_access" => changed.early_access = wanted.early_access,
+            "notify_only" => changed.notify_only = wanted.notify_only,
+            "include_tags" => changed.include_tags.clone_from(&wanted.include_tags),
+            "exclude_tags" => changed.exclude_tags.clone_from(&wanted.exclude_tags),
+            "quiet_hours" => changed.quiet_hours = wanted.quiet_hours,
+            "max_bytes_per_second" => changed.max_bytes_per_second = wanted.max_bytes_per_second,
+            "priority" => changed.priority = wanted.priority,
+            _ => return Err(invalid("update_mask", format!("`{field}` cannot be changed"))),
+        }
+    }
+    Ok(changed)
+}
+
 /// A limit that is left out, lifted by 0, or set.
 fn limit(given: Option<u64>, default: Option<u64>) -> Option<u64> {
     given.map_or(default, |limit| (limit > 0).then_some(limit))
@@ -131,6 +161,7 @@ fn date(time: Timestamp) -> String {
 mod tests {
     use super::*;
     use paintbox_domain::reason;
+    use prost::Message as _;
     use tonic_types::StatusExt as _;
 
     #[test]
@@ -167,6 +198,31 @@ mod tests {
         let read = read(&lifted, &strict).unwrap();
         assert_eq!((read.max_file_bytes, read.keep_last, read.quiet_hours), (None, None, None));
         assert_eq!((read.notify_only, read.backfill), (false, Backfill::None));
+    }
+
+    #[test]
+    fn an_update_mask_says_what_of_a_policy_changes() {
+        let current = FollowPolicy { keep_last: Some(2), priority: 7, ..FollowPolicy::default() };
+        let wanted = FollowPolicy { backfill: Backfill::All, keep_last: None, ..FollowPolicy::default() };
+        let changed = |fields: &[&str]| {
+            let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
+            changed(&current, wanted.clone(), &fields)
+        };
+        for all in [&[][..], &["policy"], &["*"], &["policy.kinds", "policy"]] {
+            assert_eq!(changed(all).unwrap(), wanted, "{all:?}");
+        }
+        let some = changed(&["policy.backfill", "policy.keep_last"]).unwrap();
+        assert_eq!(some, FollowPolicy { backfill: Backfill::All, keep_last: None, ..current.clone() });
+        for field in ["name", "policy.colour", "", "policy.policy.kinds"] {
+            assert!(changed(&[field]).is_err(), "{field}");
+        }
+        // Every field of the message can be named.
+        let file = prost_types::FileDescriptorSet::decode(paintbox_proto::FILE_DESCRIPTOR_SET).unwrap().file;
+        let mut messages = file.iter().flat_map(|file| &file.message_type);
+        let message = messages.find(|message| message.name() == "FollowPolicy").unwrap();
+        for field in &message.field {
+            assert!(changed(&[&format!("policy.{}", field.name())]).is_ok(), "{}", field.name());
+        }
     }
 
     #[test]

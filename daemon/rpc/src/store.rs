@@ -2,10 +2,12 @@
 
 use crate::convert::timestamp;
 use crate::names::{parse_number, parse_volume};
+use crate::paging::Page;
 use crate::server::{Api, StreamOf, bounded, page_size};
+use crate::states;
 use crate::status::{error_message, invalid, status};
 use futures::StreamExt as _;
-use paintbox_catalogue::{RemovalId, RemovalRecord, RemovalState, RemovedFile, VolumeRules};
+use paintbox_catalogue::{RemovalId, RemovalRecord, RemovedFile, VolumeRules};
 use paintbox_domain::{ModelKind, reason};
 use paintbox_proto::v1;
 use paintbox_proto::v1::store_service_server::StoreService;
@@ -18,7 +20,7 @@ fn volume(volume: &Volume) -> v1::Volume {
     v1::Volume {
         name: format!("volumes/{}", volume.label),
         path: volume.path.display().to_string(),
-        state: if volume.away_since.is_some() { "away" } else { "present" }.to_owned(),
+        state: states::of_volume(volume.away_since.is_none()).into(),
         kinds: volume.rules.kinds.iter().map(ToString::to_string).collect(),
         everything_else: volume.rules.everything_else,
         keep_free_bytes: volume.rules.keep_free_bytes,
@@ -47,15 +49,10 @@ const MOST_FILES_IN_A_LIST: usize = 100;
 const LARGEST_LIST: u32 = 50;
 
 fn removal(removal: &RemovalRecord, is_done: bool, most_files: usize) -> v1::Removal {
-    let state = match removal.state {
-        RemovalState::Trashed => "trashed",
-        RemovalState::Restored => "restored",
-        RemovalState::Emptying | RemovalState::Emptied => "emptied",
-    };
     v1::Removal {
         name: if is_done { format!("removals/{}", removal.id) } else { String::new() },
         reference: removal.reference.clone(),
-        state: if is_done { state.to_owned() } else { String::new() },
+        state: if is_done { states::of_removal(removal.state) } else { v1::removal::State::Unspecified }.into(),
         files: removal.files.iter().take(most_files).map(removed_file).collect(),
         file_count: u32::try_from(removal.files.len()).unwrap_or(u32::MAX),
         size_bytes: removal.trashed_bytes(),
@@ -125,10 +122,14 @@ impl StoreService for Api {
 
     async fn list_volumes(
         &self,
-        _request: Request<v1::ListVolumesRequest>,
+        request: Request<v1::ListVolumesRequest>,
     ) -> Result<Response<v1::ListVolumesResponse>, Status> {
+        let v1::ListVolumesRequest { page_size, page_token } = request.into_inner();
+        let page = Page::read("volumes", page_size, &page_token)?;
         let volumes = self.sync.volumes().await.map_err(|error| status(&error))?;
-        Ok(Response::new(v1::ListVolumesResponse { volumes: volumes.iter().map(volume).collect() }))
+        let (volumes, next_page_token) = page.of(&volumes, |volume| volume.label.clone());
+        let volumes = volumes.iter().map(volume).collect();
+        Ok(Response::new(v1::ListVolumesResponse { volumes, next_page_token }))
     }
 
     async fn create_volume(&self, request: Request<v1::CreateVolumeRequest>) -> Result<Response<v1::Volume>, Status> {

@@ -64,6 +64,7 @@ pub use garbage::{Garbage, GarbageClass};
 pub use history::{HistoryEntry, HistoryEvent};
 pub use library::{Library, ScanEvent, Scanned};
 pub use notify::Announcer;
+pub use paintbox_hub::HubState;
 pub use places::Places;
 pub use plan::{Operation, OperationKind, Plan};
 pub use service::{Sync, SyncRequest};

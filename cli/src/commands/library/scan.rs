@@ -125,7 +125,7 @@ fn about(library: &v1::Library) -> [(&'static str, String); 6] {
 fn difference(ended: &v1::ScanLibrariesResponse) -> String {
     let Some(library) = &ended.library else { return String::new() };
     let place = format!("{}  {}", sanitize::line(short(&library.name)), sanitize::line(&library.path));
-    if library.state == "away" {
+    if library.state() == v1::library::State::Away {
         return format!("{place}: not there now; what is known of it stays");
     }
     let v1::ScanLibrariesResponse { seen, arrived, known_again, gone, .. } = *ended;

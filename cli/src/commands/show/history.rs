@@ -1,6 +1,6 @@
 //! When and how what a hub says of a model changed.
 
-use crate::client::{Client, LOCAL_DEADLINE, call};
+use crate::client::{Client, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
 use crate::error::CliError;
 use crate::render::table::facts;
 use crate::render::{sanitize, units};
@@ -10,9 +10,12 @@ use unicode_width::UnicodeWidthStr as _;
 
 /// Every change, oldest first.
 pub(super) async fn ask(client: &Client, name: &str) -> Result<Vec<v1::ModelChange>, CliError> {
-    let request = v1::ListModelHistoryRequest { name: name.to_owned() };
-    let mut catalogue = client.catalogue();
-    Ok(call("say what changed", LOCAL_DEADLINE, catalogue.list_model_history(request)).await?.changes)
+    every_page(async |page_token| {
+        let request = v1::ListModelHistoryRequest { name: name.to_owned(), page_size: LARGEST_PAGE, page_token };
+        let page = call("say what changed", LOCAL_DEADLINE, client.catalogue().list_model_history(request)).await?;
+        Ok((page.changes, page.next_page_token))
+    })
+    .await
 }
 
 /// One line a change, oldest first: the day, how long ago that is, and what changed.

@@ -1,7 +1,7 @@
 //! A model as a page of text.
 
 use crate::render::table::{Align, facts, fit, table, wrap};
-use crate::render::{html, licence, markdown, sanitize, units};
+use crate::render::{html, licence, markdown, sanitize, units, words};
 use crate::session::Session;
 use paintbox_proto::v1;
 use unicode_width::UnicodeWidthStr as _;
@@ -81,8 +81,8 @@ fn about(model: &v1::Model, at: Option<&prost_types::Timestamp>, session: &Sessi
     if model.hub == "local" {
         rows.push(("hub", identity(model.identity.as_ref(), session)));
     }
-    if model.state != "published" {
-        rows.push(("state", sanitize::line(&model.state).replace('_', " ")));
+    if model.state() != v1::model::State::Published {
+        rows.push(("state", words::state(model.state().as_str_name()).replace('_', " ")));
     }
     if let Some(gone) = &model.gone_time {
         rows.push(("gone", format!("the hub stopped listing it {}", relative(gone))));
@@ -154,7 +154,7 @@ fn release(version: &v1::ModelVersion, session: &Session) -> Vec<String> {
                 sanitize::line(&file.file_name),
                 units::bytes(file.size_bytes),
                 sanitize::line(&file.format),
-                sanitize::line(&file.state),
+                words::state(file.state().as_str_name()),
                 digest,
             ]
         })
@@ -172,7 +172,7 @@ fn release(version: &v1::ModelVersion, session: &Session) -> Vec<String> {
         if file.edited_header {
             remarks.push("the hub's file with an edited header: the same tensors, other bytes".to_owned());
         }
-        if file.state == "away" {
+        if file.state() == v1::model_file::State::Away {
             remarks.push("here, but on a volume that is not connected now".to_owned());
         }
         remarks.extend(file.gone_time.as_ref().map(|gone| no_longer_listed(gone, session)));

@@ -2,6 +2,7 @@
 
 use super::known;
 use crate::render::units::rfc3339;
+use crate::render::words;
 use paintbox_proto::v1;
 use serde::Serialize;
 
@@ -81,7 +82,7 @@ pub(crate) struct InstalledJson {
 #[derive(Serialize)]
 pub(crate) struct HealthJson<'a> {
     /// sound, damaged or unchecked.
-    state: &'a str,
+    state: String,
     ended_in_order: bool,
     check: Option<CheckJson<'a>>,
     backups: u32,
@@ -93,7 +94,7 @@ pub(crate) struct HealthJson<'a> {
 impl<'a> From<&'a v1::CatalogueHealth> for HealthJson<'a> {
     fn from(health: &'a v1::CatalogueHealth) -> Self {
         Self {
-            state: &health.state,
+            state: words::state(health.state().as_str_name()),
             ended_in_order: health.ended_in_order,
             check: health.check.as_ref().map(Into::into),
             backups: health.backups,

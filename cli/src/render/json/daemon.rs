@@ -2,6 +2,7 @@
 
 use super::{HealthJson, known};
 use crate::render::units::rfc3339;
+use crate::render::words::known_state;
 use paintbox_proto::v1;
 use serde::Serialize;
 
@@ -47,7 +48,7 @@ pub(crate) struct HubJson<'a> {
     endpoint: &'a str,
     credential: &'a str,
     /// ok, limited or down; null from a daemon that does not say.
-    state: Option<&'a str>,
+    state: Option<String>,
     since_time: Option<String>,
     retry_time: Option<String>,
     problem: Option<&'a str>,
@@ -61,7 +62,7 @@ impl<'a> From<&'a v1::HubStatus> for HubJson<'a> {
             hub: &hub.hub,
             endpoint: &hub.endpoint,
             credential: &hub.credential,
-            state: known(&hub.state),
+            state: known_state(hub.state().as_str_name()),
             since_time: rfc3339(hub.since_time.as_ref()),
             retry_time: rfc3339(hub.retry_time.as_ref()),
             problem: known(&hub.problem),

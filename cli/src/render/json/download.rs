@@ -2,6 +2,7 @@
 
 use super::ErrorJson;
 use crate::render::units::rfc3339;
+use crate::render::words;
 use paintbox_proto::v1;
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ pub(crate) struct DownloadJson<'a> {
     version: &'a str,
     model: &'a str,
     file: &'a str,
-    state: &'a str,
+    state: String,
     bytes_done: u64,
     size_bytes: u64,
     received_bytes: u64,
@@ -31,7 +32,7 @@ impl<'a> From<&'a v1::Download> for DownloadJson<'a> {
             version: &download.version,
             model: &download.model_name,
             file: &download.file,
-            state: &download.state,
+            state: words::state(download.state().as_str_name()),
             bytes_done: download.bytes_done,
             size_bytes: download.size_bytes,
             received_bytes: download.received_bytes,

@@ -2,6 +2,7 @@
 
 use super::{ErrorJson, known};
 use crate::render::units::rfc3339;
+use crate::render::words::known_state;
 use paintbox_proto::v1;
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ pub(crate) struct FollowJson<'a> {
     target: &'a str,
     hub: &'a str,
     policy: PolicyJson<'a>,
-    state: Option<&'a str>,
+    state: Option<String>,
     create_time: Option<String>,
     last_check_time: Option<String>,
     next_check_time: Option<String>,
@@ -28,7 +29,7 @@ impl<'a> From<&'a v1::Follow> for FollowJson<'a> {
             target: &follow.target,
             hub: &follow.hub,
             policy: follow.policy.as_ref().map(Into::into).unwrap_or_default(),
-            state: known(&follow.state),
+            state: known_state(follow.state().as_str_name()),
             create_time: rfc3339(follow.create_time.as_ref()),
             last_check_time: rfc3339(follow.last_check_time.as_ref()),
             next_check_time: rfc3339(follow.next_check_time.as_ref()),

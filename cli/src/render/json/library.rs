@@ -1,6 +1,7 @@
 //! `library`.
 
 use crate::render::units::rfc3339;
+use crate::render::words;
 use paintbox_proto::v1;
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ pub(crate) struct LibraryJson<'a> {
     name: &'a str,
     path: &'a str,
     layout: &'a str,
-    state: &'a str,
+    state: String,
     /// Names; a file that has several is counted once in what follows.
     paths: u64,
     files: u64,
@@ -32,7 +33,7 @@ impl<'a> From<&'a v1::Library> for LibraryJson<'a> {
             name: &library.name,
             path: &library.path,
             layout: &library.layout,
-            state: &library.state,
+            state: words::state(library.state().as_str_name()),
             paths: library.paths,
             files: library.files,
             file_bytes: library.file_bytes,

@@ -2,6 +2,7 @@
 
 use super::{CompanionsJson, ErrorJson, asset_sha256, known};
 use crate::render::units::rfc3339;
+use crate::render::words;
 use paintbox_proto::v1;
 use serde::Serialize;
 
@@ -22,7 +23,7 @@ pub(crate) struct ModelJson<'a> {
     tags: &'a [String],
     published_time: Option<String>,
     stats: StatsJson,
-    state: Option<&'a str>,
+    state: Option<String>,
     gone_time: Option<String>,
 }
 
@@ -48,7 +49,7 @@ impl<'a> From<&'a v1::Model> for ModelJson<'a> {
             tags: &model.tags,
             published_time: rfc3339(model.published_time.as_ref()),
             stats: StatsJson { downloads: model.downloads },
-            state: known(&model.state),
+            state: words::known_state(model.state().as_str_name()),
             gone_time: rfc3339(model.gone_time.as_ref()),
         }
     }
@@ -130,7 +131,7 @@ impl<'a> ModelPageJson<'a> {
 #[derive(Serialize)]
 struct IdentityJson<'a> {
     /// `pending`, `unknown` or `claimed`.
-    state: &'a str,
+    state: String,
     claimed_ref: Option<&'a str>,
     claimed_by: Option<&'a str>,
     asked_time: Option<String>,
@@ -139,7 +140,7 @@ struct IdentityJson<'a> {
 impl<'a> From<&'a v1::LocalIdentity> for IdentityJson<'a> {
     fn from(identity: &'a v1::LocalIdentity) -> Self {
         Self {
-            state: &identity.state,
+            state: words::state(identity.state().as_str_name()),
             claimed_ref: known(&identity.claimed_ref),
             claimed_by: known(&identity.claimed_by),
             asked_time: rfc3339(identity.asked_time.as_ref()),
@@ -203,7 +204,7 @@ struct FileJson<'a> {
     size_bytes: u64,
     sha256: Option<&'a str>,
     format: &'a str,
-    state: &'a str,
+    state: String,
     /// What is here has the tensors of the hub's file, and a header that another tool rewrote.
     edited_header: bool,
     paths: &'a [String],
@@ -223,7 +224,7 @@ impl<'a> From<&'a v1::ModelFile> for FileJson<'a> {
             size_bytes: file.size_bytes,
             sha256: known(&file.sha256),
             format: &file.format,
-            state: &file.state,
+            state: words::state(file.state().as_str_name()),
             edited_header: file.edited_header,
             paths: &file.paths,
             architecture: known(&file.architecture),

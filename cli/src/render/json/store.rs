@@ -2,6 +2,7 @@
 
 use super::{ErrorJson, known};
 use crate::render::units::rfc3339;
+use crate::render::words;
 use paintbox_proto::v1;
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 pub(crate) struct VolumeJson<'a> {
     name: &'a str,
     path: &'a str,
-    state: &'a str,
+    state: String,
     kinds: &'a [String],
     everything_else: bool,
     /// Null: as the configuration says.
@@ -27,7 +28,7 @@ impl<'a> From<&'a v1::Volume> for VolumeJson<'a> {
         Self {
             name: &volume.name,
             path: &volume.path,
-            state: &volume.state,
+            state: words::state(volume.state().as_str_name()),
             kinds: &volume.kinds,
             everything_else: volume.everything_else,
             keep_free_bytes: volume.keep_free_bytes,
@@ -93,7 +94,7 @@ pub(crate) struct RemovalJson<'a> {
     /// Null when nothing was done.
     name: Option<&'a str>,
     reference: &'a str,
-    state: Option<&'a str>,
+    state: Option<String>,
     /// The first of them; `file_count` has all.
     files: Vec<RemovedFileJson<'a>>,
     file_count: u32,
@@ -122,7 +123,7 @@ impl<'a> From<&'a v1::Removal> for RemovalJson<'a> {
         Self {
             name: known(&removal.name),
             reference: &removal.reference,
-            state: known(&removal.state),
+            state: words::known_state(removal.state().as_str_name()),
             files: removal.files.iter().map(file).collect(),
             file_count: removal.file_count,
             size_bytes: removal.size_bytes,

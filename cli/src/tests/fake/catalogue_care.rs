@@ -23,7 +23,11 @@ impl v1::catalogue_care_service_server::CatalogueCareService for Fake {
     }
 
     async fn list_backups(&self, _: Request<v1::ListBackupsRequest>) -> Answer<v1::ListBackupsResponse> {
-        answer(v1::ListBackupsResponse { backups: self.world().backups.clone(), folder: "/state/backups".into() })
+        answer(v1::ListBackupsResponse {
+            backups: self.world().backups.clone(),
+            folder: "/state/backups".into(),
+            ..Default::default()
+        })
     }
 
     async fn create_backup(&self, _: Request<v1::CreateBackupRequest>) -> Answer<v1::Backup> {

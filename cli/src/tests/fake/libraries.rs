@@ -19,7 +19,7 @@ impl v1::library_service_server::LibraryService for Fake {
     type ScanLibrariesStream = Events<v1::ScanLibrariesResponse>;
 
     async fn list_libraries(&self, _: Request<v1::ListLibrariesRequest>) -> Answer<v1::ListLibrariesResponse> {
-        answer(v1::ListLibrariesResponse { libraries: self.world().libraries.known.clone() })
+        answer(v1::ListLibrariesResponse { libraries: self.world().libraries.known.clone(), ..Default::default() })
     }
 
     async fn create_library(&self, request: Request<v1::CreateLibraryRequest>) -> Answer<v1::Library> {

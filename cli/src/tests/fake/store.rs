@@ -2,6 +2,7 @@
 
 use super::{Answer, Events, Fake, Fate, answer, events, refusal, time, unhinted};
 use paintbox_proto::v1;
+use paintbox_proto::v1::removal::State;
 use tonic::{Code, Request};
 
 /// What the daemon has and finds.
@@ -24,7 +25,7 @@ impl v1::store_service_server::StoreService for Fake {
     type CollectGarbageStream = Events<v1::Garbage>;
 
     async fn list_volumes(&self, _: Request<v1::ListVolumesRequest>) -> Answer<v1::ListVolumesResponse> {
-        answer(v1::ListVolumesResponse { volumes: self.world().store.volumes.clone() })
+        answer(v1::ListVolumesResponse { volumes: self.world().store.volumes.clone(), ..Default::default() })
     }
 
     async fn create_volume(&self, request: Request<v1::CreateVolumeRequest>) -> Answer<v1::Volume> {
@@ -36,7 +37,7 @@ impl v1::store_service_server::StoreService for Fake {
         answer(v1::Volume {
             name: format!("volumes/{label}"),
             path,
-            state: "present".into(),
+            state: v1::volume::State::Present.into(),
             kinds,
             everything_else,
             keep_free_bytes,
@@ -54,7 +55,7 @@ impl v1::store_service_server::StoreService for Fake {
         if volume.name == "volumes/nowhere" {
             return Err(unhinted(Code::NotFound, "VOLUME_NOT_FOUND", "there is no volume nowhere"));
         }
-        answer(v1::Volume { state: "present".into(), ..volume })
+        answer(v1::Volume { state: v1::volume::State::Present.into(), ..volume })
     }
 
     async fn delete_volume(&self, request: Request<v1::DeleteVolumeRequest>) -> Answer<v1::DeleteVolumeResponse> {
@@ -92,7 +93,7 @@ impl v1::store_service_server::StoreService for Fake {
         };
         if !validate_only {
             removal.name = "removals/3".into();
-            removal.state = "trashed".into();
+            removal.set_state(State::Trashed);
             removal.create_time = time(0);
         }
         answer(removal)
@@ -104,7 +105,7 @@ impl v1::store_service_server::StoreService for Fake {
         let at: usize = page_token.parse().unwrap_or(0);
         let world = self.world();
         let all: Vec<_> =
-            world.store.removals.iter().filter(|removal| ended || removal.state == "trashed").cloned().collect();
+            world.store.removals.iter().filter(|removal| ended || removal.state() == State::Trashed).cloned().collect();
         let next_page_token = if at + 2 < all.len() { (at + 2).to_string() } else { String::new() };
         answer(v1::ListRemovalsResponse { removals: all.into_iter().skip(at).take(2).collect(), next_page_token })
     }
@@ -116,7 +117,7 @@ impl v1::store_service_server::StoreService for Fake {
             "removals/3" => answer(v1::Removal {
                 name,
                 reference: "civitai:1".into(),
-                state: "restored".into(),
+                state: State::Restored.into(),
                 files: self.world().store.removed.clone(),
                 file_count: 0,
                 size_bytes: 0,

@@ -108,7 +108,7 @@ impl Questions {
     /// Whether there is an answer to anything: that of a model that there is.
     pub(crate) async fn answered(&mut self) -> Result<(), Failure> {
         self.catalogue
-            .get_model(v1::GetModelRequest { name: "models/civitai-1000".to_owned(), read_time: None })
+            .get_model(v1::GetModelRequest { name: "models/civitai-1000".to_owned(), ..Default::default() })
             .await?;
         Ok(())
     }

@@ -371,8 +371,8 @@ async fn a_file_is_what_its_digest_says() {
     let end = DownloadEnd::Failed { failure: &wrong, retry_at: Timestamp::from_unix_ms(9_000) };
     assert!(catalogue.end_download(download, resolving, 0, &end).await.unwrap());
     let found = detail(&catalogue, id).await.versions[0].files.clone();
-    let states: Vec<_> = found.iter().map(|file| file.state.as_str()).collect();
-    assert_eq!(states, ["verified", "unverified", "mismatched"]);
+    let states: Vec<_> = found.iter().map(|file| file.state).collect();
+    assert_eq!(states, [FileState::Verified, FileState::Unverified, FileState::Mismatched]);
     assert_eq!(found[2].failure, Some(wrong));
     assert_eq!(found[0].licence_at_fetch, given.licence);
     assert_eq!(found[0].artifact.as_ref().unwrap().paths, [home.path().join("1")]);

@@ -13,18 +13,6 @@ pub enum HubState {
     Down,
 }
 
-impl HubState {
-    /// The stable name, as sent and printed.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Limited => "limited",
-            Self::Down => "down",
-        }
-    }
-}
-
 /// What is known of a hub from this process's own calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubHealth {

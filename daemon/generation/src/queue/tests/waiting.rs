@@ -179,7 +179,7 @@ async fn the_history_is_looked_through() {
         ended(&bench.generations, &records.last().unwrap().uid).await;
     }
     let found = async |text: &str| {
-        let filter = crate::HistoryFilter::parse(text).unwrap();
+        let filter = HistoryFilter::parse(text).unwrap();
         let query = GenerationQuery { filter: text.to_owned(), ..GenerationQuery::default() };
         let page = bench.generations.list(&query, &filter).await.unwrap();
         page.generations.into_iter().map(|record| record.prompt).collect::<Vec<_>>().join(", ")
@@ -200,7 +200,7 @@ async fn the_history_is_looked_through() {
         assert_eq!(found(filter).await, wanted, "{filter}");
     }
     for (wrong, position) in [("colour:red", 1), ("state:done", 7), ("prompt<a", 1), ("seed:many", 6), ("(fox", 1)] {
-        let problem = crate::HistoryFilter::parse(wrong).unwrap_err();
+        let problem = HistoryFilter::parse(wrong).unwrap_err();
         assert_eq!((problem.reason(), problem.position), (reason::FILTER_INVALID, position), "{wrong}");
         assert!(problem.hint().unwrap().contains("prompt, model, client"), "{problem:?}");
     }

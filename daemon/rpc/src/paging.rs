@@ -1,0 +1,105 @@
+//! Pages (AIP-158) of lists that are short enough to be read as a whole, such as volumes. Lists of any length are paged
+//! by the catalogue.
+
+use crate::server::page_size;
+use crate::status::status;
+use paintbox_catalogue::CatalogueError;
+use paintbox_domain::digest::to_hex;
+use tonic::Status;
+
+/// Longer tokens were not made here.
+const LONGEST_TOKEN: usize = 4096;
+
+/// Which page of a list is asked for.
+#[derive(Debug)]
+pub(crate) struct Page {
+    listing: String,
+    size: usize,
+    /// The place and key of the last entry of the page before.
+    after: Option<(usize, String)>,
+}
+
+impl Page {
+    /// `listing` names the list, so that a token is good for no other.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a negative size, `PAGE_TOKEN_INVALID` for a token that is not of this list.
+    pub(crate) fn read(listing: &str, size: i32, token: &str) -> Result<Self, Status> {
+        let size = page_size(size)? as usize;
+        let after = match token {
+            "" => None,
+            token => {
+                let read = read(listing, token);
+                Some(read.ok_or_else(|| status(&CatalogueError::PageTokenInvalid))?)
+            }
+        };
+        Ok(Self { listing: listing.to_owned(), size, after })
+    }
+
+    /// The entries of the page, and the token of the next one. An entry that came or went meanwhile makes no other one
+    /// come twice or be left out.
+    pub(crate) fn of<'a, T>(&self, entries: &'a [T], key: impl Fn(&T) -> String) -> (&'a [T], String) {
+        let start = match &self.after {
+            None => 0,
+            Some((place, last)) => match entries.iter().position(|entry| key(entry) == *last) {
+                Some(found) => found + 1,
+                // It is gone, and the next one stands in its place.
+                None => (*place).min(entries.len()),
+            },
+        };
+        let end = start.saturating_add(self.size).min(entries.len());
+        let next = match entries[start..end].last() {
+            Some(last) if end < entries.len() => {
+                to_hex(format!("{}\n{}\n{}", self.listing, end - 1, key(last)).as_bytes())
+            }
+            _ => String::new(),
+        };
+        (&entries[start..end], next)
+    }
+}
+
+fn read(listing: &str, token: &str) -> Option<(usize, String)> {
+    if token.len() > LONGEST_TOKEN || !token.is_ascii() || !token.len().is_multiple_of(2) {
+        return None;
+    }
+    let bytes = (0..token.len()).step_by(2).map(|at| u8::from_str_radix(&token[at..at + 2], 16).ok());
+    let text = String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()?;
+    let (place, key) = text.strip_prefix(listing)?.strip_prefix('\n')?.split_once('\n')?;
+    Some((place.parse().ok()?, key.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::StatusExt as _;
+
+    fn page<'a>(entries: &'a [&'a str], size: i32, token: &str) -> (&'a [&'a str], String) {
+        Page::read("letters", size, token).unwrap().of(entries, ToString::to_string)
+    }
+
+    #[test]
+    fn pages_follow_each_other_whatever_comes_and_goes() {
+        let (first, token) = page(&["a", "b", "c", "d", "e"], 2, "");
+        assert_eq!(first, ["a", "b"]);
+        let (second, _) = page(&["a", "b", "c", "d", "e"], 2, &token);
+        assert_eq!(second, ["c", "d"]);
+        let (came, _) = page(&["x", "a", "b", "c"], 2, &token);
+        assert_eq!(came, ["c"]);
+        let (gone, last) = page(&["a", "c", "d"], 2, &token);
+        assert_eq!((gone, last.as_str()), (["c", "d"].as_slice(), ""));
+        let (nothing, last) = page(&[], 2, &token);
+        assert_eq!((nothing.len(), last.as_str()), (0, ""));
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_own_list_alone() {
+        let (_, token) = page(&["a", "b"], 1, "");
+        let refused =
+            [("numbers", token.as_str()), ("letters", "00"), ("letters", "é"), ("letters", "zz"), ("letters", "1")];
+        for (listing, token) in refused {
+            let status = Page::read(listing, 1, token).unwrap_err();
+            assert_eq!(status.get_details_error_info().unwrap().reason, "PAGE_TOKEN_INVALID", "{listing} {token}");
+        }
+        assert!(Page::read("letters", -1, "").is_err());
+    }
+}
