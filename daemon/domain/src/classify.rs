@@ -18,7 +18,9 @@ pub enum ErrorClass {
     Precondition,
     /// Somebody else changed the same thing first.
     Conflict,
-    /// The hub refuses this account: gated, early access, region.
+    /// Whoever asks has not said who they are, or not so that it could be believed.
+    Unauthenticated,
+    /// Whoever asks may not: a hub refuses this account, or the daemon this client.
     AccessDenied,
     /// Down or rate-limited; later may work.
     Unavailable,
@@ -48,6 +50,7 @@ impl ErrorClass {
             Self::AlreadyExists => "already_exists",
             Self::Precondition => "precondition",
             Self::Conflict => "conflict",
+            Self::Unauthenticated => "unauthenticated",
             Self::AccessDenied => "access_denied",
             Self::Unavailable => "unavailable",
             Self::Exhausted => "exhausted",
@@ -68,6 +71,7 @@ impl ErrorClass {
             "already_exists" => Self::AlreadyExists,
             "precondition" => Self::Precondition,
             "conflict" => Self::Conflict,
+            "unauthenticated" => Self::Unauthenticated,
             "access_denied" => Self::AccessDenied,
             "unavailable" => Self::Unavailable,
             "exhausted" => Self::Exhausted,

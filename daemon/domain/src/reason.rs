@@ -121,4 +121,34 @@ reasons! {
     JOB_NOT_ENDED,
     /// It was not done by the time that the caller had set.
     DEADLINE_EXCEEDED,
+    /// The listener wants a token, and none came; on the web listener, a session would do.
+    TOKEN_REQUIRED,
+    /// No client has this token, or it was deleted.
+    TOKEN_INVALID,
+    /// The client may do less than this.
+    TOKEN_SCOPE_MISSING,
+    /// A token stood in an address, from where it gets into histories and logs.
+    TOKEN_IN_URL,
+    TOKEN_NOT_FOUND,
+    /// The request names a host that the web listener is not known by, as after DNS rebinding.
+    HOST_FORBIDDEN,
+    /// A page of another origin asked, which the configuration does not name.
+    ORIGIN_FORBIDDEN,
+    /// No such one-time code, or it was used, or its time is over.
+    CODE_INVALID,
+    /// The browser's session is over.
+    SESSION_EXPIRED,
+    /// More calls at once than the listener takes.
+    DAEMON_BUSY,
+    WEB_LISTENER_OFF,
+    /// The deadline that the caller set has passed.
+    DEADLINE_EXCEEDED,
+    /// A message of more than a mebibyte, either way.
+    MESSAGE_TOO_LARGE,
+    /// This daemon has no such method or path.
+    METHOD_UNKNOWN,
+    /// There are as many client tokens as there may be.
+    TOKENS_FULL,
+    /// The body is of a media type that the path does not take.
+    MEDIA_TYPE_UNSUPPORTED,
 }
