@@ -7,6 +7,7 @@ use paintbox_domain::Secret;
 use paintbox_domain::follow::FollowPolicy;
 use paintbox_engine::{EngineOptions, FullPrecision};
 use paintbox_generation::Retention;
+use paintbox_rpc::{ListenOptions, TlsPem};
 use paintbox_sync::{Care, DownloadLimits};
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -40,6 +41,7 @@ struct File {
     libraries: LibrariesTable,
     catalogue: CatalogueTable,
     generation: GenerationTable,
+    listen: ListenTable,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -154,6 +156,25 @@ enum Interrupted {
     Fail,
 }
 
+/// Where the daemon listens beside its socket: nowhere, unless it is said here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ListenTable {
+    tcp: Option<String>,
+    web: Option<String>,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    tls: Option<TlsTable>,
+}
+
+/// Files in PEM; paths are absolute, or start in the configuration's own folder.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
 /// Networks that compute in f32 wherever they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -195,6 +216,8 @@ pub(crate) struct Config {
     /// How long a model stays in memory when nothing is queued.
     pub(crate) keep_warm: Duration,
     pub(crate) engine: EngineOptions,
+    /// Where to listen beside the socket.
+    pub(crate) listen: ListenOptions,
 }
 
 impl Config {
@@ -254,6 +277,7 @@ impl Config {
                 },
                 ..EngineOptions::default()
             },
+            listen: listen(file.listen, &home.config_file)?,
             home,
         })
     }
@@ -266,6 +290,13 @@ impl Config {
         let _ = writeln!(text, "state           {}", self.home.state.display());
         let _ = writeln!(text, "store           {}", self.home.store.display());
         let _ = writeln!(text, "socket          {}", self.home.socket().display());
+        for (name, address) in [("tcp", &self.listen.tcp), ("web", &self.listen.web)] {
+            let tls = if self.listen.tls.is_some() { " (TLS)" } else { "" };
+            let _ = match address {
+                Some(address) => writeln!(text, "{name:15} {address}{tls}"),
+                None => writeln!(text, "{name:15} off"),
+            };
+        }
         let _ = writeln!(text, "civitai         {} (token {})", self.civitai_endpoint, token(&self.civitai_token));
         let _ = writeln!(text, "hugging face    {} (token {})", self.hf_endpoint, token(&self.hf_token));
         if let Some(mature) = &self.civitai_mature_endpoint {
@@ -398,6 +429,20 @@ fn download_limits(table: &DownloadsTable) -> DownloadLimits {
         max_bytes_per_second: table.max_bytes_per_second,
         ..usual
     }
+}
+
+fn listen(table: ListenTable, config_file: &Path) -> Result<ListenOptions, StartError> {
+    let folder = config_file.parent().unwrap_or_else(|| Path::new("/"));
+    let read = |path: &Path| {
+        let path = folder.join(path);
+        std::fs::read(&path).map_err(|source| StartError::Io { action: "read", path, source })
+    };
+    let tls = match table.tls {
+        None => None,
+        Some(files) => Some(TlsPem { certificate: read(&files.certificate)?, key: read(&files.key)? }),
+    };
+    let ListenTable { tcp, web, hosts, origins, .. } = table;
+    Ok(ListenOptions { tcp, web, hosts, origins, tls })
 }
 
 const DAY_SECONDS: u64 = 24 * 3600;

@@ -4,6 +4,7 @@
 
 use crate::StartError;
 use crate::announce::{Desktop, Web};
+use crate::client_tokens::ClientTokenFile;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::credentials::{CredentialFiles, Credentials};
@@ -14,7 +15,7 @@ use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::Engine;
 use paintbox_generation::{GenerationParts, Generations};
 use paintbox_hub::{HubConfig, Hubs, Webhook};
-use paintbox_rpc::{Api, CredentialStore, DaemonFacts, Socket};
+use paintbox_rpc::{Access, Api, CredentialStore, DaemonFacts, Listeners};
 use paintbox_store::Store;
 use paintbox_store::hf_cache::HfCache;
 use paintbox_sync::{Announcer, Parts, Places, Sync};
@@ -122,6 +123,8 @@ async fn live(config: &Config) -> Result<(), StartError> {
         keep_warm: Some(config.keep_warm),
     });
 
+    let access = Access::open(Arc::new(ClientTokenFile::new(&config.home.state)), clock.clone())?;
+    let listeners = Listeners::bind(&config.home.socket(), &config.listen).map_err(|error| part(&error))?;
     let stop = CancellationToken::new();
     let shutdown = CancellationToken::new();
     let api = Api {
@@ -132,13 +135,14 @@ async fn live(config: &Config) -> Result<(), StartError> {
         credentials: Arc::new(credentials),
         default_policy: Arc::new(config.follow_policy.clone()),
         facts: Arc::new(facts(config, started_at, device)),
+        access,
+        listeners: listeners.facts(),
         stop: stop.clone(),
         shutdown: shutdown.clone(),
     };
-    let socket = Socket::bind(&config.home.socket()).map_err(|error| part(&error))?;
     tracing::info!(socket = %config.home.socket().display(), version = env!("CARGO_PKG_VERSION"), "ready");
 
-    let mut server = tokio::spawn(paintbox_rpc::serve(socket, api));
+    let mut server = tokio::spawn(paintbox_rpc::serve(listeners, api));
     let mut reconciler = tokio::spawn({
         let sync = sync.clone();
         async move { sync.reconcile().await }

@@ -4,6 +4,7 @@
 //! library could decide.
 
 mod announce;
+mod client_tokens;
 mod clock;
 mod config;
 mod credentials;

@@ -141,8 +141,6 @@ reasons! {
     /// More calls at once than the listener takes.
     DAEMON_BUSY,
     WEB_LISTENER_OFF,
-    /// The deadline that the caller set has passed.
-    DEADLINE_EXCEEDED,
     /// A message of more than a mebibyte, either way.
     MESSAGE_TOO_LARGE,
     /// This daemon has no such method or path.

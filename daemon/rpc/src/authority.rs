@@ -11,7 +11,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
-use tonic::transport::server::{Connected, UdsConnectInfo};
 
 /// The client's first bytes (RFC 9113 §3.4).
 const PREFACE_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -37,14 +36,6 @@ pub(crate) struct PlainAuthority {
 impl PlainAuthority {
     pub(crate) fn new(stream: UnixStream) -> Self {
         Self { stream, filter: Filter::default(), ready: Vec::new(), read_from: 0 }
-    }
-}
-
-impl Connected for PlainAuthority {
-    type ConnectInfo = UdsConnectInfo;
-
-    fn connect_info(&self) -> UdsConnectInfo {
-        self.stream.connect_info()
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 /// What a caller may do. Each one includes those before it, because whoever may ask for a picture has to see it, and
 /// whoever keeps the collection may do all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the socket gives all; tokens will carry less"))]
 pub(crate) enum Scope {
     /// Looks at the catalogue, at jobs and at pictures.
     Read,
@@ -13,6 +12,20 @@ pub(crate) enum Scope {
     Generate,
     /// Changes what is kept, who may call, and whether the daemon runs.
     Admin,
+}
+
+impl Scope {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Generate => "generate",
+            Self::Admin => "admin",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Read, Self::Generate, Self::Admin].into_iter().find(|scope| scope.as_str() == name)
+    }
 }
 
 /// Who sent a request, and what they may do.
@@ -31,6 +44,15 @@ impl Caller {
         Self { id: "socket".into(), label: "this user".into(), scope: Scope::Admin }
     }
 
+    pub(crate) fn token(id: &str, label: &str, scope: Scope) -> Self {
+        Self { id: format!("token-{id}").into(), label: label.into(), scope }
+    }
+
+    /// A browser that signed in. All of them are one person's.
+    pub(crate) fn web_session(scope: Scope) -> Self {
+        Self { id: "web-session".into(), label: "a browser".into(), scope }
+    }
+
     /// `socket`, `token-<id>` or `web-session`: stable for as long as the client may call.
     pub(crate) fn id(&self) -> &str {
         &self.id
@@ -39,6 +61,10 @@ impl Caller {
     /// What people call the client.
     pub(crate) fn label(&self) -> &str {
         &self.label
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        self.scope
     }
 
     pub(crate) fn may(&self, scope: Scope) -> bool {
@@ -52,12 +78,15 @@ mod tests {
 
     #[test]
     fn whoever_may_do_more_may_do_less() {
-        let caller = |scope| Caller { scope, ..Caller::socket() };
         let all = [Scope::Read, Scope::Generate, Scope::Admin];
         for (rank, given) in all.into_iter().enumerate() {
-            let may: Vec<bool> = all.into_iter().map(|wanted| caller(given).may(wanted)).collect();
+            let caller = Caller::token("a1", "a client", given);
+            let may: Vec<bool> = all.into_iter().map(|wanted| caller.may(wanted)).collect();
             assert_eq!(may, [true, rank >= 1, rank >= 2], "{given:?}");
+            assert_eq!(Scope::from_name(given.as_str()), Some(given));
         }
         assert_eq!((Caller::socket().id(), Caller::socket().label()), ("socket", "this user"));
+        assert_eq!(Caller::token("a1", "a client", Scope::Read).id(), "token-a1");
+        assert_eq!(Scope::from_name("root"), None);
     }
 }

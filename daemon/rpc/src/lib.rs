@@ -3,6 +3,7 @@
 //! Handlers may be dropped at any moment, because a caller may leave: whatever changes state first commits a job or
 //! a row and answers afterwards.
 
+mod access;
 mod asset;
 mod authority;
 mod caller;
@@ -16,7 +17,7 @@ mod event;
 mod follow;
 mod generation;
 mod library;
-mod listener;
+mod listen;
 mod names;
 mod paging;
 mod policy;
@@ -30,7 +31,8 @@ mod store;
 mod sync;
 mod watching;
 
+pub use access::{Access, TokenFile};
 pub use daemon::{CredentialStore, DaemonFacts};
-pub use listener::{ListenError, Socket};
+pub use listen::{ListenError, ListenOptions, ListenerFacts, Listeners, TlsPem};
 pub use policy::read as read_policy;
 pub use server::{Api, serve};

@@ -1,14 +1,17 @@
-//! The server: services on the socket, health, reflection, and an end that does not wait for open streams.
+//! The services: every one of the API with its bounds, health, reflection, and streams that end with the daemon.
 
-use crate::caller::{Caller, Scope};
+use crate::access::Access;
 use crate::daemon::{CredentialStore, DaemonFacts};
-use crate::listener::Socket;
+use crate::listen::{Behind, ListenerFacts, Listeners, assets, keep_to_the_protocol};
 use crate::status::{failure_status, invalid};
+use axum::Router;
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::Catalogue;
+use paintbox_domain::classify::message_with_causes;
 use paintbox_domain::follow::FollowPolicy;
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_generation::Generations;
+use paintbox_proto::v1::access_service_server::AccessServiceServer;
 use paintbox_proto::v1::asset_service_server::AssetServiceServer;
 use paintbox_proto::v1::catalogue_care_service_server::CatalogueCareServiceServer;
 use paintbox_proto::v1::catalogue_service_server::CatalogueServiceServer;
@@ -25,16 +28,12 @@ use paintbox_proto::v1::sync_service_server::SyncServiceServer;
 use paintbox_store::Store;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tonic::service::InterceptorLayer;
-use tonic::transport::Server;
-use tonic::{Request, Status};
+use tonic::Status;
+use tonic::service::Routes;
 
 /// No message of the API is larger; tonic itself would send any size.
 const LARGEST_MESSAGE_BYTES: usize = 1 << 20;
-/// How long calls may go on once the daemon is ending.
-const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// The answer type of a streaming method.
 pub(crate) type StreamOf<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
@@ -50,6 +49,10 @@ pub struct Api {
     /// What a follow's policy says where its request says nothing.
     pub default_policy: Arc<FollowPolicy>,
     pub facts: Arc<DaemonFacts>,
+    /// Who may call over anything but the socket.
+    pub access: Access,
+    /// Where it listens.
+    pub listeners: ListenerFacts,
     /// Cancelled by `StopDaemon`.
     pub stop: CancellationToken,
     /// Cancelled when streams must end.
@@ -59,70 +62,62 @@ pub struct Api {
 /// Serves until `api.shutdown` is cancelled, then gives open calls a moment and ends.
 ///
 /// # Errors
-/// When the server cannot be set up or its listener breaks.
-pub async fn serve(socket: Socket, api: Api) -> Result<(), Failure> {
+/// When the services cannot be set up.
+pub async fn serve(listeners: Listeners, api: Api) -> Result<(), Failure> {
+    let behind = Behind {
+        access: api.access.clone(),
+        ending: api.shutdown.clone(),
+        trusted: grpc_routes(&api, true).await?,
+        grpc: grpc_routes(&api, false).await?,
+        assets: assets::routes(api),
+    };
+    listeners.serve(behind).await;
+    Ok(())
+}
+
+/// Every service of the API and health, behind what the protocol asks of all of them.
+async fn grpc_routes(api: &Api, with_reflection: bool) -> Result<Router, Failure> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
+    let mut routes = Routes::builder();
     macro_rules! service {
         ($server:ident) => {{
             health_reporter.set_serving::<$server<Api>>().await;
-            $server::new(api.clone())
+            let service = $server::new(api.clone())
                 .max_decoding_message_size(LARGEST_MESSAGE_BYTES)
-                .max_encoding_message_size(LARGEST_MESSAGE_BYTES)
+                .max_encoding_message_size(LARGEST_MESSAGE_BYTES);
+            routes.add_service(service);
         }};
     }
-    let failed = |what: &str, error: &dyn std::error::Error| {
-        Failure::new(
-            ErrorClass::Internal,
-            reason::INTERNAL,
-            format!("{what}: {}", paintbox_domain::classify::message_with_causes(error)),
-        )
-    };
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(paintbox_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let reflection_v1 = reflection().build_v1().map_err(|error| failed("cannot serve reflection", &error))?;
-    let reflection_v1alpha = reflection().build_v1alpha().map_err(|error| failed("cannot serve reflection", &error))?;
-    let router = Server::builder()
-        .layer(InterceptorLayer::new(known_by_the_socket))
-        .add_service(health)
-        .add_service(reflection_v1)
-        .add_service(reflection_v1alpha)
-        .add_service(service!(CatalogueServiceServer))
-        .add_service(service!(CatalogueCareServiceServer))
-        .add_service(service!(FollowServiceServer))
-        .add_service(service!(SyncServiceServer))
-        .add_service(service!(DownloadServiceServer))
-        .add_service(service!(StoreServiceServer))
-        .add_service(service!(LibraryServiceServer))
-        .add_service(service!(ShelfServiceServer))
-        .add_service(service!(GenerationServiceServer))
-        .add_service(service!(EngineServiceServer))
-        .add_service(service!(EventServiceServer))
-        .add_service(service!(AssetServiceServer))
-        .add_service(service!(DaemonServiceServer));
-    let (incoming, _socket_file) = socket.incoming();
-    let shutdown = api.shutdown.clone();
-    let serving = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
-    // Hyper waits for every open connection, for ever if need be (hyperium/hyper#4170); the daemon does not.
-    let capped = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN_TIME).await;
-    };
-    tokio::select! {
-        result = serving => result.map_err(|error| failed("the API server ended", &error)),
-        () = capped => Ok(()),
+    service!(AccessServiceServer);
+    service!(CatalogueServiceServer);
+    service!(CatalogueCareServiceServer);
+    service!(FollowServiceServer);
+    service!(SyncServiceServer);
+    service!(DownloadServiceServer);
+    service!(StoreServiceServer);
+    service!(LibraryServiceServer);
+    service!(ShelfServiceServer);
+    service!(GenerationServiceServer);
+    service!(EngineServiceServer);
+    service!(EventServiceServer);
+    service!(AssetServiceServer);
+    service!(DaemonServiceServer);
+    routes.add_service(health);
+    if with_reflection {
+        let failed = |error: tonic_reflection::server::Error| {
+            let message = format!("cannot serve reflection: {}", message_with_causes(&error));
+            Failure::new(ErrorClass::Internal, reason::INTERNAL, message)
+        };
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(paintbox_proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        routes.add_service(reflection().build_v1().map_err(failed)?);
+        routes.add_service(reflection().build_v1alpha().map_err(failed)?);
     }
-}
-
-/// The socket lets this user's processes in and nobody else.
-#[expect(clippy::unnecessary_wraps, reason = "the form of tonic's interceptors")]
-fn known_by_the_socket(mut request: Request<()>) -> Result<Request<()>, Status> {
-    let caller = Caller::socket();
-    tracing::trace!(caller = caller.id(), label = caller.label(), admin = caller.may(Scope::Admin), "call");
-    request.extensions_mut().insert(caller);
-    Ok(request)
+    let router = routes.routes().prepare().into_axum_router();
+    Ok(router.layer(axum::middleware::from_fn(keep_to_the_protocol)))
 }
 
 /// A stream that ends with a clear error when the daemon does.
