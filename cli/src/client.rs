@@ -29,6 +29,7 @@ const LARGEST_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// A part of an uploaded picture (900 KiB at most) and its envelope.
 const LARGEST_QUESTION_BYTES: usize = 1024 * 1024;
 
+type AccessService = v1::access_service_client::AccessServiceClient<Channel>;
 type FollowService = v1::follow_service_client::FollowServiceClient<Channel>;
 type SyncService = v1::sync_service_client::SyncServiceClient<Channel>;
 type CatalogueService = v1::catalogue_service_client::CatalogueServiceClient<Channel>;
@@ -117,6 +118,10 @@ impl Client {
         EngineService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
     }
 
+    pub(crate) fn access(&self) -> AccessService {
+        AccessService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
+    }
+
     pub(crate) fn daemon(&self) -> DaemonService {
         DaemonService::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
     }
@@ -130,6 +135,16 @@ impl Client {
     pub(crate) async fn status(&self) -> Result<v1::DaemonStatus, CliError> {
         let request = v1::GetStatusRequest {};
         call("say how it is", LOCAL_DEADLINE, self.daemon().get_status(request)).await
+    }
+
+    /// Where it listens; none from a daemon that is too old to say.
+    pub(crate) async fn listeners(&self) -> Result<Option<Vec<v1::Listener>>, CliError> {
+        let request = v1::ListListenersRequest {};
+        match call("say where it listens", LOCAL_DEADLINE, self.access().list_listeners(request)).await {
+            Ok(answer) => Ok(Some(answer.listeners)),
+            Err(CliError::NotServed { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

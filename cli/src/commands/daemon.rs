@@ -4,7 +4,7 @@ use crate::client::{Client, LOCAL_DEADLINE, call};
 use crate::commands::{later, logs};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::render::json::{DaemonJson, StatusJson};
+use crate::render::json::{DaemonJson, StatusJson, listener_kind};
 use crate::render::table::facts;
 use crate::render::{hub, sanitize, units};
 use crate::session::Session;
@@ -74,7 +74,7 @@ async fn start(session: &mut Session) -> Result<Exit, CliError> {
     let client = session.connect().await?;
     let status = client.status().await?;
     if session.json {
-        print_json(&status, Some(started), session)?;
+        print_json(&status, None, Some(started), session)?;
     } else {
         let process_id = status.info.as_ref().map_or(0, |info| info.process_id);
         let how = if started { "Started" } else { "Already running" };
@@ -134,38 +134,46 @@ async fn status(session: &mut Session) -> Result<Exit, CliError> {
         }
     };
     let status = client.status().await?;
+    let listeners = client.listeners().await?;
     if session.json {
-        print_json(&status, None, session)?;
+        print_json(&status, listeners.as_deref(), None, session)?;
         return Ok(Exit::Done);
     }
-    for line in page(&status, session) {
+    for line in page(&status, &listeners.unwrap_or_default(), session) {
         session.out.line(&line)?;
     }
     Ok(Exit::Done)
 }
 
-fn print_json(status: &v1::DaemonStatus, started: Option<bool>, session: &mut Session) -> Result<(), CliError> {
+fn print_json(
+    status: &v1::DaemonStatus,
+    listeners: Option<&[v1::Listener]>,
+    started: Option<bool>,
+    session: &mut Session,
+) -> Result<(), CliError> {
     let socket = if status.socket.is_empty() { session.socket().display().to_string() } else { status.socket.clone() };
     let status = Some(StatusJson::new(status));
-    session.out.json(&DaemonJson { running: true, socket, started, stopped: None, status })
+    let listeners = listeners.map(|listeners| listeners.iter().map(Into::into).collect());
+    session.out.json(&DaemonJson { running: true, socket, started, stopped: None, listeners, status })
 }
 
-fn page(status: &v1::DaemonStatus, session: &Session) -> Vec<String> {
+fn page(status: &v1::DaemonStatus, listeners: &[v1::Listener], session: &Session) -> Vec<String> {
     let info = status.info.clone().unwrap_or_default();
     let since = units::relative(info.start_time.as_ref(), session.now);
     let daemon = format!("paintboxd {}, process {}, started {since}", info.version, info.process_id);
     let catalogue =
         format!("{}, {} here", units::count(status.models, "model"), units::grouped(status.downloaded_models));
     let store = format!("{}, {} free", units::bytes(status.stored_bytes), units::bytes(status.free_bytes));
-    let mut rows = vec![
-        ("daemon", daemon),
-        ("home", status.home.clone()),
-        ("socket", status.socket.clone()),
+    let mut rows = vec![("daemon", daemon), ("home", status.home.clone()), ("socket", status.socket.clone())];
+    // The socket is always there and stands above.
+    let others = listeners.iter().filter(|listener| listener.kind() != v1::ListenerKind::Socket);
+    rows.extend(others.map(|listener| (listener_kind(listener), listening(listener))));
+    rows.extend([
         ("paints on", status.device.clone()),
         ("jobs", jobs(status)),
         ("catalogue", catalogue),
         ("store", store),
-    ];
+    ]);
     rows.extend(status.catalogue.iter().map(|health| ("backups", backups(health, session.now))));
     rows.extend(status.catalogue.iter().filter_map(damage).map(|damage| ("DAMAGED", damage)));
     let names: Vec<String> = status.hubs.iter().map(|hub| sanitize::line(&hub.hub)).collect();
@@ -175,6 +183,12 @@ fn page(status: &v1::DaemonStatus, session: &Session) -> Vec<String> {
         *value = sanitize::line(value);
     }
     facts(&rows, session.terminal.columns)
+}
+
+/// `127.0.0.1:7861, TLS, 2 connections`
+fn listening(listener: &v1::Listener) -> String {
+    let tls = if listener.tls { ", TLS" } else { "" };
+    format!("{}{tls}, {}", listener.address, units::count(listener.connections.into(), "connection"))
 }
 
 /// `7, 1.20 GB, the newest 3 hours ago`

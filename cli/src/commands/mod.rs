@@ -30,17 +30,20 @@ mod show;
 mod stats;
 mod sync;
 mod sync_run;
+mod token;
 mod unfollow;
 mod updates;
 mod upscale;
 mod verify;
 mod volumes;
+mod web;
 
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::session::Session;
 use clap::Subcommand;
 use std::ffi::OsString;
+pub(crate) use token::scope_name;
 
 /// The names of `Model.kind` in `catalogue.proto`.
 pub(crate) const KINDS: [&str; 10] = [
@@ -108,6 +111,11 @@ pub(crate) enum Verb {
     Login(login::Arguments),
     /// Make the daemon forget a hub's token
     Logout(logout::Arguments),
+    /// Say which other programs may call the daemon: make, list or delete their tokens
+    #[command(subcommand)]
+    Token(token::Action),
+    /// Sign a browser in at the daemon's web listener
+    Web(web::Arguments),
     /// Run, start, stop or look at the daemon
     #[command(subcommand)]
     Daemon(daemon::Action),
@@ -160,6 +168,8 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Job(arguments) => job::run(arguments, session).await,
         Verb::Login(arguments) => login::run(arguments, session).await,
         Verb::Logout(arguments) => logout::run(arguments, session).await,
+        Verb::Token(action) => token::run(action, session).await,
+        Verb::Web(arguments) => web::run(arguments, session).await,
         Verb::Daemon(action) => daemon::run(action, session).await,
         Verb::Open(arguments) => open::run(arguments, session).await,
         Verb::Config => config::run(session).await,

@@ -87,7 +87,7 @@ fn folder(model: &v1::Model, selected: &str) -> Option<String> {
 }
 
 /// Whether something was found that opens it.
-fn open(place: &str) -> bool {
+pub(super) fn open(place: &str) -> bool {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let mut command = Command::new(program);
     command.arg(place).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

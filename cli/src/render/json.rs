@@ -3,6 +3,7 @@
 //! Fields may be added, none renamed. Times are RFC 3339 in UTC. A text that nobody knows is null; sizes that nobody
 //! knows are 0, as on the wire.
 
+mod access;
 mod catalogue;
 mod daemon;
 mod download;
@@ -13,6 +14,7 @@ mod recipe;
 mod shelf;
 mod store;
 
+pub(crate) use access::{DeletedTokenJson, ListenerJson, SignedOutJson, TokenJson, WebJson, listener_kind};
 pub(crate) use catalogue::{BackupJson, CheckJson, ExportedJson, HealthJson, InstalledJson};
 pub(crate) use daemon::{DaemonJson, HubJson, StatusJson};
 pub(crate) use download::DownloadJson;

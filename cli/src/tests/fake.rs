@@ -1,5 +1,6 @@
 //! A daemon with a scripted world behind the real wire: the generated services over a real Unix socket.
 
+mod access;
 mod assets;
 mod catalogue_care;
 mod downloads;
@@ -56,6 +57,7 @@ pub(super) struct World {
     /// In the place of two hubs that are well.
     pub(super) hubs: Vec<v1::HubStatus>,
     pub(super) operations: Vec<v1::PlanOperation>,
+    pub(super) access: access::Access,
     pub(super) store: store::Store,
     /// How the catalogue's file is.
     pub(super) health: Option<v1::CatalogueHealth>,
@@ -94,6 +96,7 @@ impl Fake {
         let socket = socket.to_owned();
         tokio::spawn(async move {
             tonic::transport::Server::builder()
+                .add_service(v1::access_service_server::AccessServiceServer::new(fake.clone()))
                 .add_service(v1::follow_service_server::FollowServiceServer::new(fake.clone()))
                 .add_service(v1::sync_service_server::SyncServiceServer::new(fake.clone()))
                 .add_service(v1::catalogue_service_server::CatalogueServiceServer::new(fake.clone()))

@@ -1,5 +1,6 @@
 //! Every command against a daemon that this crate plays itself: what it prints, what it asks for, how it ends.
 
+mod access;
 mod cards;
 mod catalogue;
 mod collecting;

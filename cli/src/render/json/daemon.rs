@@ -1,6 +1,6 @@
 //! The daemon and its hubs, as `daemon` and `config` print them.
 
-use super::{HealthJson, known};
+use super::{HealthJson, ListenerJson, known};
 use crate::render::units::rfc3339;
 use crate::render::words::known_state;
 use paintbox_proto::v1;
@@ -17,6 +17,9 @@ pub(crate) struct DaemonJson<'a> {
     /// Set by `daemon stop`: whether there was one to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stopped: Option<bool>,
+    /// Where it listens; not there from a daemon that does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) listeners: Option<Vec<ListenerJson<'a>>>,
     #[serde(flatten)]
     pub(crate) status: Option<StatusJson<'a>>,
 }
