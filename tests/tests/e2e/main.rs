@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
+mod access;
 mod bad_input;
 mod canary;
 mod catalogue_safety;
