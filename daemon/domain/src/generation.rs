@@ -1,12 +1,14 @@
 //! A picture wanted, a picture made, and the port between the queue and the engine.
 
 mod cancellation;
+mod capabilities;
 mod larger;
 mod names;
 mod noise;
 mod report;
 
 pub use cancellation::Cancellation;
+pub use capabilities::{Adapter, Capabilities, Feature, Inspector, NetworkInputs, PredictionType, Refusal, Refused};
 pub use larger::{Hires, HiresSettings, HiresUpscaler, LatentScaling, PixelScaling, Upscale, Upscaler};
 pub use noise::{NoiseProblem, NoiseSettings, NoiseSource};
 pub use report::{EngineBench, EngineCheck};
@@ -14,6 +16,7 @@ pub use report::{EngineBench, EngineCheck};
 use crate::kind::closed_names;
 use crate::{Architecture, Failure, Sha256};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 closed_names! {
     /// The solver of the reverse process, by ComfyUI's names.
@@ -463,24 +466,10 @@ pub trait Control {
     }
 }
 
-/// What a model that is on disk can be asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Capabilities {
-    pub architecture: Architecture,
-    pub defaults: PaintSettings,
-    pub samplers: Vec<Sampler>,
-    pub schedules: Vec<Schedule>,
-    /// Width and height must be multiples of this, in pixels.
-    pub size_multiple: u32,
-}
-
 /// The painting engine as the queue sees it: blocking, one request at a time, on a thread of its own.
 pub trait Generator: Send {
-    /// Reads headers only.
-    ///
-    /// # Errors
-    /// When the files are not a model that this engine paints with.
-    fn capabilities(&mut self, model: &[ModelFile]) -> Result<Capabilities, Failure>;
+    /// A look at models that waits for no painting.
+    fn inspector(&self) -> Arc<dyn Inspector>;
 
     /// # Errors
     /// When the file is no upscaler that this engine has, the picture is too large, or on cancellation.

@@ -2,12 +2,13 @@
 
 use crate::device::{self, DeviceChoice};
 use crate::error::EngineError;
-use crate::load::{Blueprint, ControlNetPlan, Index, blueprint, index, merges};
+use crate::inspector::{HeaderInspector, Prepared};
+use crate::load::{ControlNetPlan, merges};
 use crate::model::Model;
 use crate::networks::TaesdDecoder;
 use crate::paint::{Course, Loaded, Reporter, paint};
 use crate::picture::Rgb;
-use crate::plan::{Machine, MemoryPlan, Needs};
+use crate::plan::MemoryPlan;
 use crate::preview::{Previewer, load_taesd};
 use crate::residence::{FullPrecision, Precisions, Residence};
 use crate::selfcheck::checks;
@@ -15,13 +16,13 @@ use crate::settings;
 use crate::stopwatch;
 use crate::tensor::interruption::Listening;
 use crate::upscale::{Enlarger, enlarged, enlarged_size};
-use candle_core::Device;
 use paintbox_domain::generation::{
-    Capabilities, Control, ControlNetFile, EngineBench, EngineCheck, Generator, ModelFile, PaintRequest, PaintSettings,
-    PaintedImage, Painting, Phase, Sampler, Schedule, Upscale,
+    Control, ControlNetFile, EngineBench, EngineCheck, Generator, Inspector, ModelFile, PaintRequest, PaintSettings,
+    PaintedImage, Painting, Phase, Upscale,
 };
 use paintbox_domain::{Failure, Sha256};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// What an engine is started with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,9 +62,8 @@ impl Identity {
 /// A painting engine. Blocking; keeps the last model in memory.
 #[derive(Debug)]
 pub struct Engine {
-    device: Device,
-    options: EngineOptions,
-    precisions: Precisions,
+    /// The device, and what headers tell of a painting on it.
+    inspector: HeaderInspector,
     warm: Option<(Identity, Model)>,
     /// The last upscaler, by its content.
     enlarger: Option<(Sha256, Enlarger)>,
@@ -73,18 +73,6 @@ pub struct Engine {
     fault: Option<(crate::residence::Part, f32)>,
 }
 
-/// A request with everything about it that headers tell.
-struct Prepared<'a> {
-    index: Index,
-    blueprint: Blueprint,
-    settings: PaintSettings,
-    /// Those that have any strength.
-    controls: Vec<&'a ControlNetFile>,
-    /// Of each of them.
-    control_plans: Vec<ControlNetPlan>,
-    needs: Needs,
-}
-
 impl Engine {
     /// # Errors
     /// [`EngineError::Device`] when the device was asked for by name and is not there.
@@ -92,9 +80,7 @@ impl Engine {
         let device = options.device.open()?;
         let precisions = Precisions::of(device.is_metal(), options.full_precision);
         Ok(Self {
-            device,
-            options,
-            precisions,
+            inspector: HeaderInspector::new(device, options.memory_limit_bytes, precisions),
             warm: None,
             enlarger: None,
             taesd: None,
@@ -106,7 +92,7 @@ impl Engine {
     /// `cpu`, `metal` or `cuda`.
     #[must_use]
     pub fn device_name(&self) -> &'static str {
-        device::name(&self.device)
+        device::name(&self.inspector.device)
     }
 
     /// Whether any network is in memory.
@@ -120,47 +106,14 @@ impl Engine {
     /// # Errors
     /// As for the painting itself, before anything is read.
     pub fn memory_plan(&self, request: &PaintRequest) -> Result<MemoryPlan, Failure> {
-        guarded(|| MemoryPlan::within(&self.prepared(request)?.needs, self.limit_bytes()))
-    }
-
-    /// What networks may take: what is free, and what they have already.
-    fn limit_bytes(&self) -> u64 {
-        let held = self.warm.as_ref().map_or(0, |(_, model)| model.residence.held_bytes());
-        self.options.memory_limit_bytes.unwrap_or_else(|| device::available_bytes(&self.device, held))
-    }
-
-    fn prepared<'a>(&self, request: &'a PaintRequest) -> Result<Prepared<'a>, EngineError> {
-        let mut index = index(&request.model)?.with_text_encoders(&request.text_encoders)?;
-        if let Some(vae) = &request.vae {
-            index = index.with_vae(vae)?;
-        }
-        let blueprint = blueprint(&index)?;
-        let settings = settings::resolve(request, &blueprint)?;
-        let controls: Vec<_> = request.controls.iter().filter(|control| control.strength != 0.0).collect();
-        let plans = controls.iter().map(|control| ControlNetPlan::new(control, &blueprint));
-        let control_plans: Vec<_> = plans.collect::<Result<_, _>>()?;
-        settings::check_controls(request)?;
-        let machine = Machine { is_gpu: !self.device.is_cpu(), threads: rayon::current_num_threads() };
-        let parameters = index.parameters();
-        let needs = Needs::of(&blueprint, &parameters, self.precisions, &settings, request, &control_plans, machine);
-        Ok(Prepared { index, blueprint, settings, controls, control_plans, needs })
-    }
-
-    fn try_capabilities(model: &[ModelFile]) -> Result<Capabilities, EngineError> {
-        let blueprint = blueprint(&index(model)?)?;
-        Ok(Capabilities {
-            architecture: blueprint.architecture,
-            defaults: settings::defaults(&blueprint, model, &[]),
-            samplers: Sampler::ALL.to_vec(),
-            schedules: Schedule::ALL.to_vec(),
-            size_multiple: blueprint.size_multiple,
-        })
+        guarded(|| MemoryPlan::within(&self.inspector.prepared(request)?.needs, self.inspector.limit_bytes()))
     }
 
     fn try_paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, EngineError> {
         let _listening = Listening::to(control.cancellation());
-        let Prepared { index, blueprint, settings, controls, control_plans, needs } = self.prepared(request)?;
-        let limit_bytes = self.limit_bytes();
+        let Prepared { index, blueprint, settings, controls, control_plans, needs } =
+            self.inspector.prepared(request)?;
+        let limit_bytes = self.inspector.limit_bytes();
         let plan = MemoryPlan::within(&needs, limit_bytes)?;
         let course = Course::of(&blueprint, &settings);
         let reporter = Reporter::new(control, course.steps(), request.count);
@@ -172,10 +125,10 @@ impl Engine {
             other => {
                 // The old model goes before the new one comes: two may not fit.
                 drop(other);
-                self.device.synchronize().map_err(EngineError::computing("freeing the last model"))?;
+                self.inspector.device.synchronize().map_err(EngineError::computing("freeing the last model"))?;
                 let merges = merges(&index, &request.loras)?;
-                let residence = Residence::new(index, merges, self.device.clone(), self.precisions);
-                Model::new(blueprint, &self.device, residence)?
+                let residence = Residence::new(index, merges, self.inspector.device.clone(), self.inspector.precisions);
+                Model::new(blueprint, &self.inspector.device, residence)?
             }
         };
         #[cfg(test)]
@@ -185,6 +138,7 @@ impl Engine {
         let led: Vec<_> = controls.into_iter().zip(&control_plans).collect();
         let painted = self.paint_with((&model, &led), request, &settings, &course, limit_bytes, &reporter);
         let warnings = model.residence.take_warnings();
+        self.inspector.holds(model.residence.held_bytes());
         self.warm = Some((identity, model));
         let (images, embeddings) = painted?;
         Ok(Painting { settings, embeddings, images, warnings })
@@ -196,7 +150,7 @@ impl Engine {
     /// An engine that believes to compute in half precision, and whose part then says `fault` everywhere.
     pub(crate) fn failing_in_half(mut self, fault: (crate::residence::Part, f32)) -> Self {
         let half = device::Precision::Half;
-        self.precisions = Precisions { text_encoders: half, unet: half };
+        self.inspector.precisions = Precisions { text_encoders: half, unet: half };
         self.fault = Some(fault);
         self
     }
@@ -216,7 +170,7 @@ impl Engine {
         if let Some(file) = &request.taesd {
             let key = (file.sha256, model.blueprint.vae.latent_channels);
             if self.taesd.as_ref().is_none_or(|(known, _)| *known != key) {
-                self.taesd = Some((key, load_taesd(file, key.1, &self.device)?));
+                self.taesd = Some((key, load_taesd(file, key.1, &self.inspector.device)?));
             }
         }
         if let Some(file) = request.hires.as_ref().and_then(|hires| hires.upscaler.as_ref()?.network()) {
@@ -228,7 +182,7 @@ impl Engine {
             controls,
             enlarger: self.enlarger.as_ref().map(|(_, enlarger)| enlarger),
             limit_bytes,
-            previewer: Previewer::new(&model.blueprint, taesd, &self.device),
+            previewer: Previewer::new(&model.blueprint, taesd, &self.inspector.device),
         };
         paint(loaded, request, settings, course, reporter)
     }
@@ -238,7 +192,7 @@ impl Engine {
         let known = self.enlarger.take().filter(|(sha256, _)| *sha256 == file.sha256);
         let enlarger = match known {
             Some(known) => known,
-            None => (file.sha256, Enlarger::load(file, &self.device)?),
+            None => (file.sha256, Enlarger::load(file, &self.inspector.device)?),
         };
         Ok(&self.enlarger.insert(enlarger).1)
     }
@@ -257,7 +211,7 @@ impl Engine {
         }
         let reporter = Reporter::new(control, 0, 1);
         reporter.report(Phase::Loading, 0, 0)?;
-        let limit_bytes = self.limit_bytes();
+        let limit_bytes = self.inspector.limit_bytes();
         let upscaler = upscale.upscaler.clone().try_map(|file| self.enlarger(&file))?;
         let size = enlarged_size(&small, &upscaler, scale);
         let made = enlarged(&small, &upscaler, size, limit_bytes, &|done, tiles| reporter.upscaling(done, tiles, 0))?;
@@ -267,8 +221,8 @@ impl Engine {
 }
 
 impl Generator for Engine {
-    fn capabilities(&mut self, model: &[ModelFile]) -> Result<Capabilities, Failure> {
-        guarded(|| Self::try_capabilities(model))
+    fn inspector(&self) -> Arc<dyn Inspector> {
+        Arc::new(self.inspector.clone())
     }
 
     fn upscale(
@@ -288,7 +242,7 @@ impl Generator for Engine {
     fn check(&mut self, control: &dyn Control) -> Result<Vec<EngineCheck>, Failure> {
         guarded(|| {
             let _listening = Listening::to(control.cancellation());
-            checks(&self.device)
+            checks(&self.inspector.device)
         })
     }
 
@@ -298,16 +252,17 @@ impl Generator for Engine {
 
     fn evict(&mut self) {
         self.warm = None;
+        self.inspector.holds(0);
         self.enlarger = None;
         self.taesd = None;
-        if let Err(error) = self.device.synchronize() {
+        if let Err(error) = self.inspector.device.synchronize() {
             tracing::warn!(%error, "the device did not confirm that the model's memory is free");
         }
     }
 }
 
 /// Turns errors into failures, and panics, which a dependency may harbour, into errors.
-fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Failure> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Failure> {
     let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let message = text.or_else(|| panic.downcast_ref::<String>().cloned());

@@ -3,8 +3,8 @@
 use crate::testing::{GoldenTensors, diffusers_folder, golden_json, lora, note, single_file, tiny_folder};
 use crate::{DeviceChoice, Engine, EngineOptions};
 use paintbox_domain::generation::{
-    Cancellation, Control, Generator, InitImage, ModelFile, NoiseSettings, NoiseSource, PaintRequest, PaintedImage,
-    Phase, Progress, Sampler, Schedule,
+    Adapter, Cancellation, Control, Feature, Generator, InitImage, LoraFile, ModelFile, NetworkInputs, NoiseSettings,
+    NoiseSource, PaintRequest, PaintedImage, Phase, PredictionType, Progress, Refused, Sampler, Schedule,
 };
 use paintbox_domain::{ErrorClass, reason};
 use serde::Deserialize;
@@ -386,13 +386,42 @@ fn settings_of_noise_reach_the_picture() {
 
 #[test]
 fn capabilities_come_from_headers_alone() {
-    let mut engine = engine();
-    let capabilities = engine.capabilities(&single_file()).unwrap();
+    let engine = engine();
+    let capabilities = engine.inspector().capabilities(&single_file()).unwrap();
     assert!(!engine.is_warm());
     assert_eq!(capabilities.samplers, Sampler::ALL);
     assert_eq!(capabilities.schedules, Schedule::ALL);
     assert_eq!((capabilities.defaults.width, capabilities.defaults.height, capabilities.size_multiple), (64, 64, 8));
     assert_eq!(capabilities.defaults.schedule, Schedule::DdimUniform);
+    assert_eq!((capabilities.prediction, capabilities.inputs), (PredictionType::Epsilon, NetworkInputs::Latents));
+    assert_eq!((capabilities.features.as_slice(), capabilities.refused.len()), (Feature::ALL, 0));
+    // What is told is what the same painting is planned with, and every clip skip up to the last can be had.
+    let plain = request(&single_file());
+    let plain = PaintRequest { width: None, height: None, steps: None, ..plain };
+    assert_eq!(capabilities.planned_bytes, engine.memory_plan(&plain).unwrap().peak_bytes());
+    let skipping = |clip_skip| PaintRequest { clip_skip: Some(clip_skip), ..plain.clone() };
+    assert!(engine.memory_plan(&skipping(capabilities.largest_clip_skip)).is_ok());
+    assert!(engine.memory_plan(&skipping(capabilities.largest_clip_skip + 1)).is_err());
+}
+
+#[test]
+fn what_does_not_fit_into_memory_is_told_beforehand() {
+    let options = EngineOptions { memory_limit_bytes: Some(1 << 20), ..EngineOptions::default() };
+    let capabilities = Engine::new(options).unwrap().inspector().capabilities(&single_file()).unwrap();
+    let [refusal] = &capabilities.refused[..] else { panic!("{:?}", capabilities.refused) };
+    assert_eq!((refusal.what, refusal.failure.reason.as_str()), (Refused::Painting, reason::OUT_OF_MEMORY));
+    assert_eq!(capabilities.memory_limit_bytes, 1 << 20);
+    assert!(capabilities.planned_bytes > 1 << 20);
+}
+
+#[test]
+fn adapters_that_do_not_fit_are_told_by_their_headers() {
+    let good = lora("greyscale.safetensors", 1.0);
+    let bad = LoraFile { path: single_file()[0].path.clone(), ..good.clone() };
+    let adapters = [Adapter::Lora(good), Adapter::Lora(bad)];
+    let misfits = engine().inspector().misfits(&single_file(), &adapters).unwrap();
+    assert_eq!(misfits[0], None);
+    assert!(misfits[1].is_some(), "a whole model is no LoRA");
 }
 
 #[test]
@@ -422,7 +451,7 @@ fn broken_files_are_failures_that_say_so() {
         let failure = engine().paint(&request(&model), &Silence).unwrap_err();
         assert_eq!(failure.reason, wanted, "{name}: {}", failure.message);
         assert!(failure.message.contains(name), "{}", failure.message);
-        assert_eq!(engine().capabilities(&model).unwrap_err().reason, wanted);
+        assert_eq!(engine().inspector().capabilities(&model).unwrap_err().reason, wanted);
     }
     let gone = vec![ModelFile { path: folder.path().join("gone.safetensors"), ..single_file().remove(0) }];
     assert_eq!(engine().paint(&request(&gone), &Silence).unwrap_err().reason, reason::FILE_NOT_LOCAL);

@@ -14,6 +14,7 @@ mod golden_tests;
 mod guidance;
 mod hires;
 mod inpaint;
+mod inspector;
 mod latents;
 mod load;
 mod model;

@@ -11,8 +11,9 @@ pub const LARGEST_COUNT: u32 = 64;
 /// Sampler steps; the training schedule has no more.
 pub const LARGEST_STEPS: u32 = 1000;
 /// A prompt longer than this is a mistake.
-const LONGEST_PROMPT_BYTES: usize = 100_000;
-const LARGEST_SIDE_PIXELS: u32 = 16_384;
+pub const LONGEST_PROMPT_BYTES: usize = 100_000;
+/// A picture's longer side; memory may allow less.
+pub const LARGEST_SIDE_PIXELS: u32 = 16_384;
 
 /// ControlNets at once; each costs about as much time and memory as half of a network.
 const MOST_CONTROLS: usize = 8;

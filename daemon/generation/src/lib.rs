@@ -4,10 +4,12 @@
 //! The engine is behind the [`Generator`](paintbox_domain::generation::Generator) port, so that everything here runs
 //! in tests without one.
 
+mod capabilities;
 mod check;
 mod errands;
 mod error;
 mod given;
+mod here;
 mod history;
 mod like;
 mod live;
@@ -21,9 +23,11 @@ mod tags;
 mod turns;
 mod worker;
 
-pub use check::{LARGEST_COUNT, LARGEST_STEPS};
+pub use capabilities::{AdaptersHere, ModelCapabilities};
+pub use check::{LARGEST_COUNT, LARGEST_SIDE_PIXELS, LARGEST_STEPS, LONGEST_PROMPT_BYTES};
 pub use errands::ModelBench;
 pub use error::GenerationError;
+pub use here::{FileHere, ModelHere};
 pub use history::{HistoryCondition, HistoryFilter, HistoryNumber, HistoryText};
 pub use like::{FoundBy, LikeModel, LikePlan, LikeState, Role};
 pub use live::GenerationEvent;

@@ -124,7 +124,7 @@ async fn paint(
 }
 
 /// What an engine says, a fault in which ends the job and not the daemon.
-fn unharmed<T>(work: impl FnOnce() -> Result<T, paintbox_domain::Failure>) -> Result<T, GenerationError> {
+pub(crate) fn unharmed<T>(work: impl FnOnce() -> Result<T, paintbox_domain::Failure>) -> Result<T, GenerationError> {
     std::panic::catch_unwind(AssertUnwindSafe(work))
         .map_err(|panic| GenerationError::Panicked { what: panic_text(panic.as_ref()) })?
         .map_err(GenerationError::Engine)

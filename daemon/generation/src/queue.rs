@@ -14,7 +14,7 @@ use paintbox_catalogue::{
     Catalogue, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, Happening, Interruption, JobKind,
     NewGeneration, QueueLimits, Waiting, Watched,
 };
-use paintbox_domain::generation::{GenerationSpec, Generator, JobState, Progress};
+use paintbox_domain::generation::{GenerationSpec, Generator, Inspector, JobState, Progress};
 use paintbox_domain::{Sha256, Timestamp};
 use paintbox_store::Store;
 use sha2::Digest as _;
@@ -113,7 +113,6 @@ pub struct Generations {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) catalogue: Catalogue,
     pub(crate) resolver: Resolver,
@@ -124,12 +123,20 @@ pub(crate) struct Inner {
     trash_time: Duration,
     pub(crate) turns: Mutex<Turns>,
     worker: WorkerHandle,
+    headers: Arc<dyn Inspector>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl Generations {
     /// Starts the worker thread, which goes on with what is queued. Must be called inside a tokio runtime.
     #[must_use]
     pub fn start(parts: GenerationParts) -> Self {
+        let headers = parts.generator.inspector();
         let (worker, handle) = Worker::new(parts.generator, parts.keep_warm);
         let inner = Arc::new(Inner {
             resolver: Resolver { catalogue: parts.catalogue.clone(), digests: Arc::default() },
@@ -141,6 +148,7 @@ impl Generations {
             trash_time: parts.retention.trash,
             turns: Mutex::default(),
             worker: handle,
+            headers,
         });
         worker.spawn(&inner);
         let this = Self { inner };
@@ -206,6 +214,14 @@ impl Generations {
 
     pub(crate) fn worker(&self) -> &WorkerHandle {
         &self.inner.worker
+    }
+
+    pub(crate) fn headers(&self) -> &Arc<dyn Inspector> {
+        &self.inner.headers
+    }
+
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.inner.catalogue
     }
 
     pub(crate) fn resolver(&self) -> &Resolver {

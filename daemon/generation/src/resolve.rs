@@ -431,7 +431,7 @@ fn refuse_other_kinds(reference: &str, main: &FileRecord) -> Result<(), Generati
     }
 }
 
-fn is_local(file: &FileRecord) -> bool {
+pub(crate) fn is_local(file: &FileRecord) -> bool {
     file.state.is_local() && file.artifact.as_ref().is_some_and(|artifact| !artifact.paths.is_empty())
 }
 

@@ -5,7 +5,7 @@ use super::families::both_forms;
 use super::inpainting::with_inputs;
 use super::{Silence, differences, engine, request};
 use crate::testing::{GoldenTensors, golden_json, note};
-use paintbox_domain::generation::{Generator, InitImage, PaintRequest, Sampler};
+use paintbox_domain::generation::{Feature, Generator, InitImage, NetworkInputs, PaintRequest, Refused, Sampler};
 use paintbox_domain::reason;
 use serde::Deserialize;
 
@@ -59,7 +59,11 @@ fn edited_pictures_are_those_of_diffusers_from_both_forms() {
 fn a_network_that_edits_pictures_needs_one() {
     let root = tempfile::tempdir().unwrap();
     let [files, _] = both_forms(&with_inputs("sd1", 8), root.path());
-    assert_eq!(engine().capabilities(&files).unwrap().defaults.image_guidance_scale, Some(1.5));
+    let capabilities = engine().inspector().capabilities(&files).unwrap();
+    assert_eq!((capabilities.defaults.image_guidance_scale, capabilities.inputs), (Some(1.5), NetworkInputs::Editing));
+    let refused: Vec<_> = capabilities.refused.iter().map(|refusal| refusal.what).collect();
+    assert_eq!(refused, [Refused::Feature(Feature::TextToImage), Refused::Feature(Feature::Hires)]);
+    assert!(capabilities.planned_bytes > 0);
     let failure = engine().paint(&request(&files), &Silence).unwrap_err();
     assert_eq!(failure.reason, reason::UNSUPPORTED_SETTING);
     assert!(failure.message.starts_with("init image is missing"), "{}", failure.message);
