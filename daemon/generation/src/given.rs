@@ -17,7 +17,7 @@ const DEFAULT_BLUR_PIXELS: u32 = 4;
 /// A1111's.
 const DEFAULT_PADDING_PIXELS: u32 = 32;
 /// From here on A1111 takes a drawn pixel for a part of the mask.
-const LEAST_OPAQUE: u8 = 129;
+pub(crate) const LEAST_OPAQUE: u8 = 129;
 
 /// All images that a request names.
 pub(crate) fn assets(spec: &GenerationSpec) -> impl Iterator<Item = Sha256> {

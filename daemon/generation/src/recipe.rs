@@ -11,18 +11,18 @@ mod comfy;
 mod exif;
 mod fields;
 mod larger;
-mod names;
+pub mod names;
 mod others;
 mod picture;
 mod read;
 mod reading;
 mod write;
 
+pub use a1111::parameters;
 pub(crate) use larger::enlarged_text;
-pub use picture::preview_jpeg;
 pub(crate) use picture::{EncodeError, encode, most_recipe_bytes};
-pub use read::RecipeError;
-pub(crate) use read::parameters_of;
+pub use picture::{preview_as, preview_jpeg};
+pub use read::{RecipeError, parameters_of};
 
 use paintbox_domain::Sha256;
 use paintbox_domain::generation::{

@@ -46,6 +46,21 @@ pub(super) fn recipe(text: &str) -> Option<Recipe> {
     Some(reading.finish())
 }
 
+/// The prompts and settings of a text by A1111's names for them, as they are written; nothing of a text without settings.
+#[must_use]
+pub fn parameters(text: &str) -> Vec<(String, String)> {
+    if text.len() > LONGEST_TEXT_BYTES {
+        return Vec::new();
+    }
+    let text = text.replace("\r\n", "\n");
+    let lines: Vec<&str> = text.trim().split('\n').collect();
+    let Some(at) = settings_line(&lines) else { return Vec::new() };
+    let (prompt, negative) = prompts(&lines[..at]);
+    let prompts = [("Prompt".to_owned(), prompt), ("Negative prompt".to_owned(), negative)];
+    let named = settings(lines[at]).into_iter().filter_map(|(key, value)| Some((key?.to_owned(), value)));
+    prompts.into_iter().chain(named).collect()
+}
+
 fn settings_line(lines: &[&str]) -> Option<usize> {
     let begins = |line: &&str| {
         let rest = line.trim_start().strip_prefix("Steps:").map(str::trim_start);

@@ -5,7 +5,9 @@
 
 use paintbox_domain::generation::{Sampler, Schedule};
 
-pub(super) fn of_sampler(sampler: Sampler) -> &'static str {
+/// What A1111 calls a sampler; of one that it has not, what it might.
+#[must_use]
+pub fn of_sampler(sampler: Sampler) -> &'static str {
     match sampler {
         Sampler::Euler => "Euler",
         Sampler::EulerAncestral => "Euler a",
@@ -31,7 +33,8 @@ pub(super) fn of_sampler(sampler: Sampler) -> &'static str {
 }
 
 /// The file of an upscaler that A1111 has a name of its own for (`modules/realesrgan_model.py`, `esrgan_model.py`).
-pub(super) fn of_upscaler_file(name: &str) -> &str {
+#[must_use]
+pub fn of_upscaler_file(name: &str) -> &str {
     match name {
         "R-ESRGAN General 4xV3" => "realesr-general-x4v3",
         "R-ESRGAN General WDN 4xV3" => "realesr-general-wdn-x4v3",
@@ -44,7 +47,9 @@ pub(super) fn of_upscaler_file(name: &str) -> &str {
     }
 }
 
-pub(super) fn of_schedule(schedule: Schedule) -> &'static str {
+/// What A1111 calls a schedule.
+#[must_use]
+pub fn of_schedule(schedule: Schedule) -> &'static str {
     match schedule {
         Schedule::Normal => "Normal",
         Schedule::Karras => "Karras",
@@ -58,7 +63,8 @@ pub(super) fn of_schedule(schedule: Schedule) -> &'static str {
 }
 
 /// What A1111's "Automatic" means for a sampler (`modules/sd_samplers_kdiffusion.py`, `samplers_k_diffusion`).
-pub(super) fn automatic_schedule(sampler: Sampler) -> Option<Schedule> {
+#[must_use]
+pub fn automatic_schedule(sampler: Sampler) -> Option<Schedule> {
     match sampler {
         Sampler::DpmPlusPlus2m
         | Sampler::DpmPlusPlus2sAncestral

@@ -74,6 +74,13 @@ pub fn preview_jpeg(preview: &PaintPreview, most_bytes: usize) -> Option<Vec<u8>
     None
 }
 
+/// A preview as it is, as a file of this format that says nothing of how it was made; none if its bytes are no picture.
+#[must_use]
+pub fn preview_as(preview: &PaintPreview, format: PictureFormat) -> Option<Vec<u8>> {
+    let PaintPreview { width, height, ref rgb, .. } = *preview;
+    encode(&PaintedImage { seed: 0, width, height, rgb: rgb.clone() }, format, None, "").ok()
+}
+
 /// The picture as 8-bit RGB with its recipe. `quality` is a JPEG's, and none means the usual one.
 ///
 /// # Errors

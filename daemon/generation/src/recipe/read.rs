@@ -44,7 +44,8 @@ impl Classify for RecipeError {
 }
 
 /// A1111's text in a picture, or the like of it for what another program says; empty where nothing is said.
-pub(crate) fn parameters_of(picture: &[u8]) -> String {
+#[must_use]
+pub fn parameters_of(picture: &[u8]) -> String {
     let fields = fields::of_picture(picture).unwrap_or_default();
     let has_settings = |field: &&Field| field.key == "parameters" && a1111::recipe(&field.text).is_some();
     match fields.iter().find(has_settings) {

@@ -139,3 +139,19 @@ fn in_our_own_texts_what_is_not_said_is_1() {
     assert_eq!((recipe.prompt.as_str(), recipe.loras.len(), recipe.clip_skip), ("x", 1, Some(1)));
     assert_eq!(remarks(&recipe), Vec::<&str>::new(), "our noise is a CPU's");
 }
+
+#[test]
+fn parameters_are_told_by_their_names() {
+    let text = "a fox\nin snow\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, Lora hashes: \"a: 1, b: 2\"";
+    let found = parameters(text);
+    let found: Vec<_> = found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let wanted = [
+        ("Prompt", "a fox\nin snow"),
+        ("Negative prompt", "blurry"),
+        ("Steps", "20"),
+        ("Sampler", "Euler a"),
+        ("Lora hashes", "a: 1, b: 2"),
+    ];
+    assert_eq!(found, wanted);
+    assert_eq!(parameters("a fox in snow"), []);
+}
