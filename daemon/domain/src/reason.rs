@@ -149,4 +149,8 @@ reasons! {
     TOKENS_FULL,
     /// The body is of a media type that the path does not take.
     MEDIA_TYPE_UNSUPPORTED,
+    /// The body of a request over HTTP, or a picture in it, is larger than what is taken.
+    BODY_TOO_LARGE,
+    /// Another program's interface, as far as it is offered here, has no such path or method.
+    ROUTE_NOT_FOUND,
 }

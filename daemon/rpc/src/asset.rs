@@ -3,10 +3,11 @@
 use crate::names;
 use crate::server::{Api, StreamOf, bounded, lost};
 use crate::status::{failure_status, invalid, status};
-use paintbox_catalogue::{Asset, AssetOrigin};
+use paintbox_catalogue::{Asset, AssetOrigin, Catalogue};
 use paintbox_domain::{ErrorClass, Failure, Sha256, reason};
 use paintbox_proto::v1;
 use paintbox_proto::v1::asset_service_server::AssetService;
+use paintbox_store::Store;
 use paintbox_store::preview::{Limits, decode_preview};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use tonic::{Request, Response, Status, Streaming};
@@ -38,26 +39,31 @@ impl Api {
         Ok((sha256, asset))
     }
 
-    /// Records an image as an asset, if it is one.
     async fn keep(&self, data: Vec<u8>) -> Result<Response<v1::Asset>, Status> {
-        let store = self.store.clone();
-        let asset = tokio::task::spawn_blocking(move || {
-            let image = decode_preview(&data, &Limits::default()).map_err(|error| status(&error))?;
-            let blob = store.put_bytes(&data).map_err(|error| status(&error))?;
-            Ok::<_, Status>(Asset {
-                sha256: blob.sha256,
-                media_type: image.format.media_type().to_owned(),
-                size_bytes: blob.size_bytes,
-                width: image.width,
-                height: image.height,
-                origin: AssetOrigin::Upload,
-            })
-        })
-        .await
-        .map_err(|_| lost())??;
-        self.catalogue.record_asset(&asset).await.map_err(|error| status(&error))?;
-        Ok(Response::new(message(&asset)))
+        let kept = keep_picture(&self.store, &self.catalogue, data).await;
+        Ok(Response::new(message(&kept.map_err(|failure| failure_status(&failure))?)))
     }
+}
+
+/// Records an image as an asset, if it is one.
+pub(crate) async fn keep_picture(store: &Store, catalogue: &Catalogue, data: Vec<u8>) -> Result<Asset, Failure> {
+    let store = store.clone();
+    let stored = tokio::task::spawn_blocking(move || {
+        let image = decode_preview(&data, &Limits::default()).map_err(|error| Failure::of(&error))?;
+        let blob = store.put_bytes(&data).map_err(|error| Failure::of(&error))?;
+        Ok::<_, Failure>(Asset {
+            sha256: blob.sha256,
+            media_type: image.format.media_type().to_owned(),
+            size_bytes: blob.size_bytes,
+            width: image.width,
+            height: image.height,
+            origin: AssetOrigin::Upload,
+        })
+    });
+    let lost = |_| Failure::new(ErrorClass::Internal, reason::INTERNAL, "the work ended without an answer");
+    let asset = stored.await.map_err(lost)??;
+    catalogue.record_asset(&asset).await.map_err(|error| Failure::of(&error))?;
+    Ok(asset)
 }
 
 #[tonic::async_trait]

@@ -9,6 +9,8 @@ mod authority;
 mod caller;
 mod catalogue;
 mod catalogue_care;
+#[allow(dead_code, reason = "the web listener mounts it")]
+mod compat;
 mod convert;
 mod daemon;
 mod download;
