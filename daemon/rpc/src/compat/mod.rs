@@ -1,5 +1,5 @@
 //! The HTTP interfaces of other programs, as thin translations onto the queue that everything here paints through: OpenAI's
-//! Images API ([`openai`]).
+//! Images API ([`openai`]) and what front ends use of AUTOMATIC1111's `/sdapi/v1` ([`a1111`]).
 //!
 //! Nothing in these routes reaches the catalogue's pages, follows, syncs or the daemon itself: they list what is here to
 //! paint with, paint, and watch, interrupt or cancel what the same caller asked for. Who may call, from which host and
@@ -9,6 +9,7 @@
 //! nobody could fetch it. Unless it named the request by an `Idempotency-Key`: then the painting goes on, and the same
 //! request with the same key waits for the same pictures, now or later.
 
+mod a1111;
 mod body;
 mod caller;
 mod fields;
@@ -38,12 +39,12 @@ struct Compat {
     callers: Arc<caller::Callers>,
 }
 
-/// `/v1/…`, with an answer in each interface's own form for every path below them.
+/// `/v1/…` and `/sdapi/v1/…`, with an answer in each interface's own form for every path below them.
 pub(crate) fn routes(api: Api) -> Router {
     let Api { catalogue, store, generations, shutdown, .. } = api;
     routes_of(Compat { generations, catalogue, store, shutdown, callers: Arc::default() })
 }
 
 fn routes_of(compat: Compat) -> Router {
-    openai::routes().with_state(compat)
+    openai::routes().merge(a1111::routes()).with_state(compat)
 }

@@ -1,0 +1,191 @@
+//! What front ends use of AUTOMATIC1111's `/sdapi/v1`: Open WebUI and SillyTavern, and whatever else speaks it.
+//!
+//! Shapes and meanings are those of AUTOMATIC1111/stable-diffusion-webui 1.10 (`modules/api/api.py` and `models.py`,
+//! `modules/processing.py`) and of Forge (lllyasviel/stable-diffusion-webui-forge dfdcbab6) where it adds to them. What those
+//! have for a whole server, here each caller has for itself: the options, the progress, and whom an interruption reaches.
+//!
+//! - Where a request says nothing of steps, guidance or size, what suits the model is taken, and not A1111's 50, 7 and 512.
+//! - What would be missing in the picture is refused by its name (`restore_faces`, `tiling`, refiners, scripts); what A1111
+//!   itself lets pass unnoticed, such as styles, is ignored with a remark in `info`. Fields of no A1111 are neither read nor
+//!   repeated: SillyTavern sends the address and password of the server along.
+//! - One checkpoint is the caller's current one: that of its options, else the first by name.
+//! - No grid is added to the pictures, and pictures are always kept as any other generation's.
+
+mod answer;
+mod asked;
+mod control;
+mod extras;
+mod hires;
+mod image;
+mod lists;
+mod options;
+mod progress;
+#[cfg(test)]
+mod tests;
+
+use super::Compat;
+use super::body;
+use super::caller::CallerId;
+use super::problem::Problem;
+use answer::Answer;
+use asked::Asked;
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use paintbox_catalogue::GenerationRecord;
+use paintbox_domain::ErrorClass;
+use paintbox_domain::generation::GenerationSpec;
+use paintbox_generation::GenerationEvent;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(super) fn routes() -> Router<Compat> {
+    Router::new()
+        .route("/sdapi/v1/txt2img", post(text_to_image).fallback(wrong_method))
+        .route("/sdapi/v1/img2img", post(image_to_image).fallback(wrong_method))
+        .route("/sdapi/v1/extra-single-image", post(enlarge).fallback(wrong_method))
+        .route("/sdapi/v1/png-info", post(png_info).fallback(wrong_method))
+        .route("/sdapi/v1/options", get(get_options).post(set_options).fallback(wrong_method))
+        .route("/sdapi/v1/progress", get(get_progress).fallback(wrong_method))
+        .route("/sdapi/v1/interrupt", post(interrupt).fallback(wrong_method))
+        .route("/sdapi/v1/skip", post(skip).fallback(wrong_method))
+        // What is here is always as it is, so that there is nothing to read anew.
+        .route("/sdapi/v1/refresh-checkpoints", post(nothing_to_do).fallback(wrong_method))
+        .route("/sdapi/v1/refresh-vae", post(nothing_to_do).fallback(wrong_method))
+        .route("/sdapi/v1/refresh-loras", post(nothing_to_do).fallback(wrong_method))
+        .route("/sdapi/v1/refresh-embeddings", post(nothing_to_do).fallback(wrong_method))
+        .route("/sdapi/v1/{*list}", get(list).fallback(nothing))
+}
+
+/// A1111's form of an error (`modules/api/api.py`, `handle_exception`), with our reason beside it.
+struct Refused(Problem);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        self.0.log();
+        let sentence = self.0.sentence();
+        let body = json!({
+            "error": if self.0.failure.class == ErrorClass::Internal { "InternalError" } else { "HTTPException" },
+            "detail": sentence,
+            "body": "",
+            "errors": sentence,
+            "reason": self.0.failure.reason,
+        });
+        (self.0.status(), axum::Json(body)).into_response()
+    }
+}
+
+async fn text_to_image(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
+    let fields = body::json(request).await?;
+    let asked = Asked::read(&compat, &caller, &fields).await?;
+    let answer = Answer::new(&asked, &fields, false);
+    Ok(axum::Json(painted(&compat, &caller, asked, answer, "txt2img").await?).into_response())
+}
+
+async fn image_to_image(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
+    let fields = body::json(request).await?;
+    let mut asked = Asked::read(&compat, &caller, &fields).await?;
+    image::read(&compat, &fields, &mut asked).await?;
+    let answer = Answer::new(&asked, &fields, fields.flag("include_init_images")?.unwrap_or(false));
+    Ok(axum::Json(painted(&compat, &caller, asked, answer, "img2img").await?).into_response())
+}
+
+async fn painted(
+    compat: &Compat,
+    caller: &CallerId,
+    asked: Asked,
+    answer: Answer,
+    job: &'static str,
+) -> Result<Value, Problem> {
+    let record = finished(compat, caller, &asked.spec, job).await?;
+    answer.whole(compat, &record).await
+}
+
+/// Asks the queue and waits, seen by the caller's progress and within reach of its interruptions.
+async fn finished(
+    compat: &Compat,
+    caller: &CallerId,
+    spec: &GenerationSpec,
+    name: &'static str,
+) -> Result<GenerationRecord, Problem> {
+    let job = compat.ask(caller, spec, None, true).await?;
+    let waiting = compat.callers.waits(caller, &job.uid, name);
+    job.finished(|event| {
+        if let GenerationEvent::Preview(preview) = event {
+            waiting.sees(Arc::clone(preview));
+        }
+    })
+    .await
+}
+
+async fn enlarge(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
+    let fields = body::json(request).await?;
+    let spec = extras::read(&compat, &fields).await?;
+    let record = finished(&compat, &caller, &spec, "extras").await?;
+    let image =
+        match record.images.first().filter(|_| fields.flag("show_extras_results").is_ok_and(|on| on != Some(false))) {
+            Some(image) => Some(super::picture::to_base64(&compat.bytes_of(image.asset).await?)),
+            None => None,
+        };
+    Ok(axum::Json(json!({ "html_info": "", "image": image })).into_response())
+}
+
+async fn png_info(request: Request) -> Result<Response, Refused> {
+    Ok(axum::Json(extras::png_info(&body::json(request).await?)?).into_response())
+}
+
+async fn get_options(State(compat): State<Compat>, caller: CallerId) -> Result<Response, Refused> {
+    Ok(axum::Json(options::all(&compat, &caller).await?).into_response())
+}
+
+async fn set_options(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
+    options::set(&compat, &caller, &body::json(request).await?).await?;
+    Ok(axum::Json(Value::Null).into_response())
+}
+
+async fn get_progress(
+    State(compat): State<Compat>,
+    caller: CallerId,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let skips = query.get("skip_current_image").is_some_and(|flag| ["true", "True", "1"].contains(&flag.as_str()));
+    axum::Json(progress::of(&compat, &caller, !skips)).into_response()
+}
+
+async fn interrupt(State(compat): State<Compat>, caller: CallerId) -> Result<Response, Refused> {
+    progress::stop(&compat, &caller, usize::MAX).await?;
+    Ok(axum::Json(json!({})).into_response())
+}
+
+async fn skip(State(compat): State<Compat>, caller: CallerId) -> Result<Response, Refused> {
+    progress::stop(&compat, &caller, 1).await?;
+    Ok(axum::Json(Value::Null).into_response())
+}
+
+async fn nothing_to_do() -> Response {
+    axum::Json(Value::Null).into_response()
+}
+
+async fn list(State(compat): State<Compat>, Path(name): Path<String>, address: Uri) -> Result<Response, Refused> {
+    match lists::named(&compat, &name).await? {
+        Some(list) => Ok(axum::Json(list).into_response()),
+        None => Err(Problem::no_such_route(address.path()).into()),
+    }
+}
+
+async fn nothing(address: Uri) -> Refused {
+    Problem::no_such_route(address.path()).into()
+}
+
+async fn wrong_method(method: Method, address: Uri) -> Refused {
+    Problem::wrong_method(method.as_str(), address.path()).into()
+}
