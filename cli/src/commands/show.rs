@@ -1,5 +1,6 @@
 //! `paintbox show`.
 
+mod capabilities;
 mod companions;
 mod history;
 mod page;
@@ -25,6 +26,9 @@ pub(crate) struct Arguments {
     /// Show when and how what the hub says of it changed
     #[arg(long)]
     history: bool,
+    /// Show what it can be asked for: sizes, samplers, memory, and which LoRAs, ControlNets and upscalers go with it
+    #[arg(long, conflicts_with_all = ["at", "history"])]
+    capabilities: bool,
     /// Draw no example image, where the terminal can show one; of what is rated beyond PG-13 none is drawn anyway
     #[arg(long)]
     no_pictures: bool,
@@ -33,6 +37,17 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
     let at = arguments.at.as_deref().map(|text| read_time(text, session)).transpose()?;
     let client = session.connect().await?;
+    if arguments.capabilities {
+        let told = capabilities::ask(&client, &arguments.reference).await?;
+        if session.json {
+            session.out.json(&capabilities::CapabilitiesJson::from(&told))?;
+            return Ok(Exit::Done);
+        }
+        for line in capabilities::lines(&told, session) {
+            session.out.line(&line)?;
+        }
+        return Ok(Exit::Done);
+    }
     let (model, version) = resolve_at(&client, &arguments.reference, at).await?;
     let changes = if arguments.history { Some(history::ask(&client, &model.name).await?) } else { None };
     let companions = match (&at, &changes) {

@@ -1,4 +1,4 @@
-//! `doctor --engine` and `bench`.
+//! `doctor --engine`, `bench` and `show --capabilities`.
 
 use super::Bench;
 use paintbox_proto::v1;
@@ -59,4 +59,33 @@ async fn bench_prints_what_can_be_posted() {
     let line = ended.object();
     assert_eq!((&line["step_seconds"][1], &line["width"]), (&1.0.into(), &512.into()));
     assert!(line["peak_bytes"].is_null());
+}
+
+#[tokio::test]
+async fn show_tells_what_a_model_can_be_asked_for() {
+    let bench = Bench::new().await;
+    let ended = bench.run(&["show", "civitai:1", "--capabilities"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for words in [
+        "lighthouse 0123456789",
+        "sd1, predicts epsilon, sees editing",
+        "512×512, 25 steps, dpmpp_2m, normal, guidance 7.5, clip skip 1",
+        "multiples of 8 up to 16384 pixels a side",
+        "image to image, control nets",
+        "normal, sgm_uniform",
+        "grey, 1 200 here do not fit, 3 were not looked at",
+        "RealESRGAN_x4plus",
+        "text to image: it edits",
+    ] {
+        let plain = ended.out.replace('\u{202f}', " ").replace('\u{a0}', " ").replace("1,200", "1 200");
+        assert!(plain.contains(words), "{words}: {plain}");
+    }
+    assert!(!ended.out.contains('\x1b'));
+    assert!(bench.world().asked[0].contains("civitai:1"));
+    let ended = bench.json(&["show", "civitai:1", "--capabilities"]).await;
+    let line = ended.object();
+    assert_eq!((&line["inputs"], &line["defaults"]["steps"]), (&"editing".into(), &25.into()));
+    assert_eq!(line["refused"][0]["error"]["reason"], "UNSUPPORTED_SETTING");
+    assert_eq!((&line["loras"]["fitting"][0]["name"], &line["loras"]["unfit"]), (&"grey".into(), &1200.into()));
+    assert_eq!(bench.run(&["show", "civitai:1", "--capabilities", "--history"]).await.code, 2);
 }

@@ -526,6 +526,14 @@ impl v1::generation_service_server::GenerationService for Fake {
         }
         answer(self.world().recipe.clone())
     }
+
+    async fn get_model_capabilities(
+        &self,
+        request: Request<v1::GetModelCapabilitiesRequest>,
+    ) -> Answer<v1::ModelCapabilities> {
+        self.note(request.get_ref());
+        answer(engine::capabilities())
+    }
 }
 
 fn painting(fate: Fate, count: u32) -> Vec<v1::GenerationEvent> {

@@ -397,4 +397,11 @@ impl GenerationService for Api {
     ) -> Result<Response<v1::ReadRecipeResponse>, Status> {
         Ok(Response::new(self.recipe(request.into_inner()).await?))
     }
+
+    async fn get_model_capabilities(
+        &self,
+        request: Request<v1::GetModelCapabilitiesRequest>,
+    ) -> Result<Response<v1::ModelCapabilities>, Status> {
+        Ok(Response::new(self.capabilities(&request.into_inner().model).await?))
+    }
 }

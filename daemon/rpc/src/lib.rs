@@ -7,6 +7,7 @@ mod access;
 mod asset;
 mod authority;
 mod caller;
+mod capabilities;
 mod catalogue;
 mod catalogue_care;
 #[allow(dead_code, reason = "the web listener mounts it")]

@@ -34,3 +34,23 @@ async fn a_painting_beyond_the_memory_that_is_allowed_is_refused_with_numbers() 
     assert_eq!(refused["reason"], "OUT_OF_MEMORY", "{refused:#}");
     assert_eq!(refused["metadata"]["limit_bytes"], "150000000", "{refused:#}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_model_tells_what_it_can_be_asked_for_before_anything_is_painted() {
+    let (_hub, installed) = installation_with("[generation]\nmemory_limit_bytes = 150000000\n").await;
+    ok(&installed, &["pull", "civitai:64064"]);
+    ok(&installed, &["pull", "civitai:64065"]);
+    let told = ok(&installed, &["show", "civitai:64064", "--capabilities"]).remove(0);
+    assert_eq!((&told["architecture"], &told["prediction_type"]), (&"sd1".into(), &"epsilon".into()), "{told:#}");
+    assert_eq!((&told["defaults"]["width"], &told["size_multiple"]), (&64.into(), &8.into()), "{told:#}");
+    assert_eq!(
+        (&told["memory_limit_bytes"], &told["refused"]),
+        (&150_000_000.into(), &serde_json::json!([])),
+        "{told:#}"
+    );
+    assert_eq!(told["loras"]["fitting"][0]["name"], "greyscale", "{told:#}");
+    let features = told["features"].as_array().unwrap();
+    assert!(["text_to_image", "inpainting", "hires"].iter().all(|feature| features.contains(&(*feature).into())));
+    let refused = error(&installed, &["show", "civitai:64065", "--capabilities"]);
+    assert_eq!(refused["reason"], "INVALID_ARGUMENT", "a LoRA is no model: {refused:#}");
+}

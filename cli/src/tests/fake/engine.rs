@@ -35,3 +35,48 @@ impl v1::engine_service_server::EngineService for Fake {
         }))
     }
 }
+
+/// A model that edits pictures, and what goes with it.
+pub(super) fn capabilities() -> v1::ModelCapabilities {
+    let file = |name: &str| v1::UsableFile {
+        reference: "0123456789abcdef".repeat(4),
+        name: name.into(),
+        file_name: format!("{name}.safetensors"),
+        architecture: "sd1".into(),
+    };
+    let error = v1::Error {
+        reason: "UNSUPPORTED_SETTING".into(),
+        message: "it edits \x1b[31mpictures".into(),
+        ..Default::default()
+    };
+    v1::ModelCapabilities {
+        model: "lighthouse".into(),
+        sha256: "0123456789abcdef".repeat(4),
+        architecture: "sd1".into(),
+        prediction_type: "epsilon".into(),
+        inputs: "editing".into(),
+        defaults: Some(v1::GenerationDefaults {
+            steps: 25,
+            guidance_scale: 7.5,
+            image_guidance_scale: Some(1.5),
+            sampler: "dpmpp_2m".into(),
+            schedule: "normal".into(),
+            width: 512,
+            height: 512,
+            clip_skip: 1,
+        }),
+        samplers: vec!["euler".into(), "dpmpp_2m".into()],
+        schedules: vec!["normal".into(), "sgm_uniform".into()],
+        features: vec!["image_to_image".into(), "control_nets".into()],
+        size_multiple: 8,
+        largest_side: 16_384,
+        largest_clip_skip: 12,
+        planned_bytes: 3_000_000_000,
+        memory_limit_bytes: 8_000_000_000,
+        refused: vec![v1::CapabilityRefusal { what: "text_to_image".into(), error: Some(error) }],
+        loras: Some(v1::FittingAdapters { fitting: vec![file("grey")], unfit_count: 1200, unread_count: 3 }),
+        control_nets: Some(v1::FittingAdapters::default()),
+        upscalers: vec![file("RealESRGAN_x4plus")],
+        ..Default::default()
+    }
+}
