@@ -66,7 +66,7 @@ pub(super) async fn form(request: Request) -> Result<Form, Problem> {
 
 fn part_problem(error: axum::extract::multipart::MultipartError) -> Problem {
     match error.status() {
-        axum::http::StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the request's body", LARGEST_FORM_BYTES),
+        http::StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the request's body", LARGEST_FORM_BYTES),
         _ => Problem::invalid("body", format!("the form cannot be read: {}", error.body_text())),
     }
 }

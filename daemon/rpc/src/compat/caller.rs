@@ -22,9 +22,8 @@ impl<S: Sync> FromRequestParts<S> for CallerId {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        // Without a gate in front, all are one.
-        let id = parts.extensions.get::<Caller>().map_or("local", Caller::id);
-        Ok(Self(id.to_owned()))
+        let caller = parts.extensions.get::<Caller>().map_or_else(Caller::socket, Caller::clone);
+        Ok(Self(caller.id().to_owned()))
     }
 }
 

@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::GenerationRecord;
 use paintbox_domain::generation::{GenerationSpec, JobState};
 use paintbox_domain::{ErrorClass, Failure, reason};
-use paintbox_generation::{GenerationError, GenerationEvent, Generations};
+use paintbox_generation::{Ask, GenerationError, GenerationEvent, Generations};
 use tokio_util::sync::CancellationToken;
 
 /// A longer key is no key.
@@ -60,12 +60,18 @@ impl Compat {
         if key.is_some_and(|key| key.len() > LONGEST_KEY_BYTES) {
             return Err(Problem::invalid("Idempotency-Key", format!("it has more than {LONGEST_KEY_BYTES} bytes")));
         }
-        // One caller's keys mean nothing to another.
-        let request_id = key.map(|key| format!("{}/{key}", caller.0));
-        let record = self.generations.create(spec, request_id.as_deref()).await?;
-        let uid = key.is_none().then(|| record.uid.clone());
-        let leaving = Leaving { generations: self.generations.clone(), uid };
-        let events = self.generations.watch(&record.uid, with_previews).await?;
+        let is_tied = key.is_none();
+        let ask = Ask {
+            spec: spec.clone(),
+            // One caller's keys mean nothing to another.
+            request_id: key.map(|key| format!("{}/{key}", caller.0)),
+            caller: caller.0.clone(),
+            is_tied,
+            ..Ask::default()
+        };
+        let record = self.generations.create(&ask).await?;
+        let leaving = Leaving { generations: self.generations.clone(), uid: is_tied.then(|| record.uid.clone()) };
+        let events = self.generations.watch(&record.uid, with_previews, None).await?;
         let events = events.map(|event| event.map(|(_, event)| event)).boxed();
         Ok(Job { uid: record.uid, events, leaving, shutdown: self.shutdown.clone() })
     }

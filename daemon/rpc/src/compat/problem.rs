@@ -67,6 +67,7 @@ impl Problem {
             ErrorClass::AlreadyExists | ErrorClass::Conflict | ErrorClass::Cancelled => StatusCode::CONFLICT,
             ErrorClass::Precondition => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorClass::AccessDenied => StatusCode::FORBIDDEN,
+            ErrorClass::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorClass::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorClass::Exhausted => StatusCode::TOO_MANY_REQUESTS,
             ErrorClass::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,

@@ -4,7 +4,7 @@ use super::{Compat, routes_of};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use paintbox_catalogue::{Catalogue, NewArtifact};
+use paintbox_catalogue::{Catalogue, GenerationQuery, GenerationRecord, Interruption, NewArtifact, QueueLimits};
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::generation::{
     Adapter, Capabilities, Control, EngineBench, EngineCheck, Feature, Generator, Inspector, ModelFile, NetworkInputs,
@@ -13,7 +13,7 @@ use paintbox_domain::generation::{
 };
 use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
 use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, Hub, ModelKind, Sha256, reason};
-use paintbox_generation::{GenerationParts, Generations};
+use paintbox_generation::{GenerationParts, Generations, HistoryFilter, Retention};
 use paintbox_store::Store;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, mpsc};
@@ -154,7 +154,7 @@ pub(crate) struct World {
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) status: StatusCode,
-    pub(super) headers: axum::http::HeaderMap,
+    pub(super) headers: http::HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
@@ -194,7 +194,9 @@ impl World {
             catalogue: catalogue.clone(),
             store: store.clone(),
             generator: Box::new(FlatGenerator { permits, asked: Arc::clone(&asked) }),
-            max_queued: 10,
+            limits: QueueLimits { all: 10, of_one_client: 10 },
+            interruption: Interruption::Fail,
+            retention: Retention { keep: None, trash: Duration::from_secs(60) },
             keep_warm: None,
         });
         let compat = Compat { generations, catalogue, store, shutdown: Default::default(), callers: Arc::default() };
@@ -203,6 +205,12 @@ impl World {
 
     pub(crate) fn generations(&self) -> &Generations {
         &self.compat.generations
+    }
+
+    /// Everything that was asked for, the newest first.
+    pub(super) async fn history(&self) -> Vec<GenerationRecord> {
+        let all = HistoryFilter::All(Vec::new());
+        self.compat.generations.list(&GenerationQuery::default(), &all).await.unwrap().generations
     }
 
     /// One more checkpoint.

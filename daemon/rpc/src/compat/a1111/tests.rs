@@ -5,7 +5,6 @@ use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use paintbox_catalogue::GenerationQuery;
 use paintbox_domain::generation::{
     HiresUpscaler, InpaintArea, JobState, LatentScaling, MaskedContent, NoiseSource, Sampler, Schedule, Upscaler,
 };
@@ -332,8 +331,7 @@ async fn progress_and_interruptions_are_of_ones_own_pictures() {
     let (status, reason, _) = refused(&answered);
     assert_eq!((status, reason.as_str()), (409, reason::CANCELLED));
     assert_eq!(world.get("/sdapi/v1/progress").await.json()["state"]["job_count"], 0);
-    let page = world.compat.generations.list(&GenerationQuery::default()).await.unwrap();
-    assert_eq!(page.generations[0].state, JobState::Cancelled);
+    assert_eq!(world.history().await[0].state, JobState::Cancelled);
 }
 
 #[tokio::test]
@@ -356,8 +354,8 @@ async fn finished_pictures_become_larger_and_say_how_they_were_made() {
         "image": small, "upscaler_1": "Lanczos", "resize_mode": 1, "upscaling_resize_w": 128, "upscaling_resize_h": 128,
     });
     assert_eq!(world.post("/sdapi/v1/extra-single-image", by_size).await.status, StatusCode::OK);
-    let page = world.compat.generations.list(&GenerationQuery::default()).await.unwrap();
-    let specs = page.generations.iter().map(|record| paintbox_generation::spec_from_json(&record.spec_json).unwrap());
+    let history = world.history().await;
+    let specs = history.iter().map(|record| paintbox_generation::spec_from_json(&record.spec_json).unwrap());
     let upscales: Vec<_> =
         specs.filter_map(|spec| spec.upscale).map(|upscale| (upscale.upscaler, upscale.scale)).collect();
     let network = Upscaler::Network("07".repeat(32));

@@ -66,7 +66,7 @@ impl IntoResponse for Refused {
             _ => Some("false"),
         };
         if let Some(passes) = passes {
-            response.headers_mut().insert("x-should-retry", axum::http::HeaderValue::from_static(passes));
+            response.headers_mut().insert("x-should-retry", http::HeaderValue::from_static(passes));
         }
         response
     }

@@ -6,7 +6,6 @@ use axum::http::{Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
-use paintbox_catalogue::GenerationQuery;
 use paintbox_domain::generation::{JobState, Sampler, Schedule};
 use paintbox_domain::reason;
 use serde_json::{Value, json};
@@ -19,8 +18,7 @@ fn decoded(base64: &Value) -> Vec<u8> {
 }
 
 async fn states(world: &World) -> Vec<JobState> {
-    let page = world.compat.generations.list(&GenerationQuery::default()).await.unwrap();
-    page.generations.iter().map(|record| record.state).collect()
+    world.history().await.iter().map(|record| record.state).collect()
 }
 
 #[tokio::test]
