@@ -10,7 +10,7 @@ use tokio_stream::StreamExt as _;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
 
-async fn channel(installed: &Installation) -> Channel {
+pub(crate) async fn channel(installed: &Installation) -> Channel {
     let socket = installed.socket();
     Endpoint::from_static("http://localhost")
         .connect_with_connector(tower::service_fn(move |_| {
