@@ -16,6 +16,19 @@ ALTER TABLE generation ADD COLUMN deleted_ms INTEGER;
 
 UPDATE generation SET attempts = 1 WHERE started_ms IS NOT NULL;
 
+-- Pictures that generations start from, which are kept as long as they are remembered.
+CREATE TABLE generation_input (
+    generation_id INTEGER NOT NULL REFERENCES generation (generation_id),
+    asset_id      INTEGER NOT NULL REFERENCES asset (asset_id),
+    PRIMARY KEY (generation_id, asset_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX generation_input_by_asset ON generation_input (asset_id);
+
+INSERT INTO generation_input (generation_id, asset_id)
+SELECT g.generation_id, a.asset_id FROM asset a JOIN generation g ON instr(g.spec_json, lower(hex(a.sha256))) > 0
+WHERE a.origin IN ('output', 'upload');
+
 -- When a client last had its turn.
 CREATE INDEX generation_by_client ON generation (client, started_ms);
 CREATE INDEX generation_by_expiry ON generation (expires_ms) WHERE state = 'queued' AND expires_ms IS NOT NULL;

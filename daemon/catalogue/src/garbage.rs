@@ -42,15 +42,17 @@ statements! {
     IS_LISTED = "SELECT EXISTS (SELECT 1 FROM file WHERE sha256 = ?1)";
     UNUSED_PICTURES = "
         SELECT asset_id, sha256, size_bytes FROM asset
-        WHERE origin IN ('preview', 'thumbnail') AND created_ms < ?1
+        WHERE created_ms < iif(origin IN ('preview', 'thumbnail'), ?1, ?2)
             AND asset_id NOT IN (SELECT original_asset_id FROM preview WHERE original_asset_id IS NOT NULL)
             AND asset_id NOT IN (SELECT thumbnail_asset_id FROM preview WHERE thumbnail_asset_id IS NOT NULL)
             AND asset_id NOT IN (SELECT small_thumbnail_asset_id FROM preview WHERE small_thumbnail_asset_id IS NOT NULL)
-            AND asset_id NOT IN (SELECT asset_id FROM generation_image)";
+            AND asset_id NOT IN (SELECT asset_id FROM generation_image)
+            AND asset_id NOT IN (SELECT asset_id FROM generation_input)";
     FORGET_PICTURE = "
-        DELETE FROM asset WHERE asset_id = ?1 AND origin IN ('preview', 'thumbnail')
+        DELETE FROM asset WHERE asset_id = ?1
             AND NOT EXISTS (SELECT 1 FROM preview WHERE ?1 IN (original_asset_id, thumbnail_asset_id, small_thumbnail_asset_id))
-            AND NOT EXISTS (SELECT 1 FROM generation_image g WHERE g.asset_id = ?1)";
+            AND NOT EXISTS (SELECT 1 FROM generation_image g WHERE g.asset_id = ?1)
+            AND NOT EXISTS (SELECT 1 FROM generation_input g WHERE g.asset_id = ?1)";
 }
 
 #[derive(FromRow)]
@@ -107,13 +109,19 @@ impl Catalogue {
         listed.fetch_one(&self.readers).await.map_err(could_not("look for a digest"))
     }
 
-    /// Pictures from before `before` that neither a preview nor a generation has.
+    /// Pictures that neither a preview nor a generation has: a hub's from before `shown_before`, and what was painted or
+    /// handed over here before `made_before`.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
-    pub async fn unused_pictures(&self, before: Timestamp) -> Result<Vec<UnusedPicture>, CatalogueError> {
+    pub async fn unused_pictures(
+        &self,
+        shown_before: Timestamp,
+        made_before: Timestamp,
+    ) -> Result<Vec<UnusedPicture>, CatalogueError> {
         let rows: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(UNUSED_PICTURES)
-            .bind(before.unix_ms())
+            .bind(shown_before.unix_ms())
+            .bind(made_before.unix_ms())
             .fetch_all(&self.readers)
             .await
             .map_err(could_not("read which pictures are not used"))?;
@@ -185,7 +193,9 @@ mod tests {
             blurhash: String::new(),
         };
         catalogue.record_preview(preview, &stored(10)).await.unwrap();
-        let unused = async |before: i64| catalogue.unused_pictures(Timestamp::from_unix_ms(before)).await.unwrap();
+        let unused = async |before: i64| {
+            catalogue.unused_pictures(Timestamp::from_unix_ms(before), Timestamp::from_unix_ms(0)).await.unwrap()
+        };
         assert!(unused(9_000).await.is_empty());
         catalogue.record_preview(preview, &stored(20)).await.unwrap();
         assert!(unused(1_000).await.is_empty(), "they are too new to be judged");

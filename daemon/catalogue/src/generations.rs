@@ -41,6 +41,8 @@ pub struct NewGeneration {
     pub expires_at: Option<Timestamp>,
     /// It is cancelled when its caller leaves, which the end of a daemon is too.
     pub is_tied: bool,
+    /// Pictures that it starts from.
+    pub inputs: Vec<Sha256>,
     /// The most that may wait, and of them for one client.
     pub limits: QueueLimits,
 }
@@ -143,6 +145,9 @@ statements! {
     FINISH_GENERATION = "
         UPDATE generation SET state = ?2, settings_json = ?3, failure_json = ?4, ended_ms = ?5
         WHERE uid = ?1 AND state IN ('queued', 'running') RETURNING generation_id";
+    INSERT_INPUT = "
+        INSERT OR IGNORE INTO generation_input (generation_id, asset_id)
+        SELECT ?1, asset_id FROM asset WHERE sha256 = ?2";
     INSERT_IMAGE = "
         INSERT INTO generation_image (generation_id, position, asset_id, seed, parameters_text)
         VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -315,6 +320,10 @@ impl Catalogue {
             .fetch_one(&mut *tx)
             .await
             .map_err(&failed)?;
+        for input in &new.inputs {
+            let named = sqlx::query(INSERT_INPUT).bind(row.generation_id).bind(&input.as_bytes()[..]);
+            named.execute(&mut *tx).await.map_err(&failed)?;
+        }
         let record = row.record(Vec::new())?;
         self.commit_generation(tx, attempt, &record).await?;
         Ok(record)
@@ -428,6 +437,7 @@ pub(crate) mod tests {
             priority: 0,
             expires_at: None,
             is_tied: false,
+            inputs: Vec::new(),
             limits: QueueLimits { all: u32::MAX, of_one_client: u32::MAX },
         }
     }

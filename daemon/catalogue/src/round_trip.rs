@@ -236,7 +236,7 @@ proptest! {
             let new = NewGeneration {
                 uid: texts[2].clone(), request_id: None, request_digest: sha(1), spec_json: texts[3].clone(),
                 model: None, prompt: texts[1].clone(), client: texts[3].clone(), priority: -3, expires_at: None,
-                is_tied: true, limits: QueueLimits { all: 1, of_one_client: 1 },
+                is_tied: true, inputs: vec![sha(3)], limits: QueueLimits { all: 1, of_one_client: 1 },
             };
             catalogue.create_generation(&new).await.unwrap();
             sqlx::query("UPDATE generation SET created_ms = ?, prompt = CAST(? AS TEXT)")

@@ -196,6 +196,7 @@ impl Generations {
             priority: ask.priority,
             expires_at: ask.expires_at,
             is_tied: ask.is_tied,
+            inputs: given::assets(spec).collect(),
             limits: self.inner.limits,
         };
         // There before the worker can see the row.

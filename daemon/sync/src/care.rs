@@ -101,6 +101,7 @@ impl Sync {
     /// When the catalogue fails.
     pub async fn care_once(&self) -> Result<(), SyncError> {
         self.empty_expired_trash().await?;
+        self.forget_unused_pictures().await?;
         let parts = &self.inner.parts;
         let Some(after) = parts.care.reread_after else { return Ok(()) };
         let pace = Throttle::new(parts.care.reread_bytes_per_second.max(1));

@@ -6,7 +6,7 @@ use crate::service::Sync;
 use crate::settle::blocking;
 use futures::Stream;
 use paintbox_catalogue::{RemovalRecord, RemovedPlace, UnusedPicture};
-use paintbox_domain::Failure;
+use paintbox_domain::{Failure, Timestamp};
 use paintbox_store::{PartialInfo, Store, StoreError, Stored};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -94,6 +94,38 @@ impl Sync {
                 yield item;
             }
         }
+    }
+}
+
+impl Sync {
+    /// Takes away what was painted or handed over here and nothing names any more, once the time to have it back has passed.
+    ///
+    /// # Errors
+    /// When the catalogue fails. What cannot be removed is tried again.
+    pub(crate) async fn forget_unused_pictures(&self) -> Result<(), SyncError> {
+        let parts = &self.inner.parts;
+        let made_before = parts.clock.now().minus(parts.care.trash_for);
+        for picture in parts.catalogue.unused_pictures(Timestamp::from_unix_ms(0), made_before).await? {
+            match self.forget_picture(&picture).await {
+                Ok(_) => {}
+                Err(error @ SyncError::Store { .. }) => tracing::warn!(%error, "cannot take a picture away"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The row first: bytes without a row can be found again, a row without bytes would promise something.
+    async fn forget_picture(&self, picture: &UnusedPicture) -> Result<bool, SyncError> {
+        let parts = &self.inner.parts;
+        let path = parts.places.home().blob_path(&picture.sha256);
+        let _naming = parts.places.naming.write().await;
+        let forgotten = parts.catalogue.forget_picture(picture.id).await?;
+        let first = picture.sha256.as_bytes()[0];
+        if forgotten && !parts.catalogue.digests_on_record(first).await?.contains(&picture.sha256) {
+            self.remove_blob_at(path).await?;
+        }
+        Ok(forgotten)
     }
 }
 
@@ -295,29 +327,18 @@ impl Sweep {
 
     async fn pictures(&self) -> Result<(), Stopped> {
         let parts = &self.sync.inner.parts;
-        let before = parts.clock.now().minus(TOO_NEW);
-        for picture in parts.catalogue.unused_pictures(before).await? {
+        let now = parts.clock.now();
+        let unused = parts.catalogue.unused_pictures(now.minus(TOO_NEW), now.minus(parts.care.trash_for)).await?;
+        for picture in unused {
             let path = parts.places.home().blob_path(&picture.sha256);
             let freed = match self.frees(GarbageClass::Picture) {
-                true => Some(self.forget(&picture, path.clone()).await),
+                true => Some(self.sync.forget_picture(&picture).await),
                 false => None,
             };
             let detail = "a picture that no preview and no generation has any more".to_owned();
             self.tell(GarbageClass::Picture, path, picture.size_bytes, detail, freed).await?;
         }
         Ok(())
-    }
-
-    /// The row first: bytes without a row can be found again, a row without bytes would promise something.
-    async fn forget(&self, picture: &UnusedPicture, path: PathBuf) -> Result<bool, SyncError> {
-        let catalogue = &self.sync.inner.parts.catalogue;
-        let _naming = self.sync.inner.parts.places.naming.write().await;
-        let forgotten = catalogue.forget_picture(picture.id).await?;
-        let first = picture.sha256.as_bytes()[0];
-        if forgotten && !catalogue.digests_on_record(first).await?.contains(&picture.sha256) {
-            self.sync.remove_blob_at(path).await?;
-        }
-        Ok(forgotten)
     }
 
     fn is_new(&self, modified: Option<SystemTime>) -> bool {

@@ -158,7 +158,10 @@ async fn what_was_being_painted_when_the_daemon_was_killed_is_painted_with_its_s
     assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
     // The command line starts the daemon again.
     wait_for("both to be painted", Duration::from_secs(120), async || {
-        ok(&installed, &["jobs"]).iter().filter(|job| job["state"] == "succeeded" && job["kind"] == "generation").count()
+        ok(&installed, &["jobs"])
+            .iter()
+            .filter(|job| job["state"] == "succeeded" && job["kind"] == "generation")
+            .count()
             == 2
     })
     .await;

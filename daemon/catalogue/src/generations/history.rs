@@ -45,6 +45,8 @@ statements! {
         WHERE ended_ms < ?1 AND deleted_ms IS NULL AND state IN ('succeeded', 'failed', 'cancelled')";
     PURGE_IMAGES = "
         DELETE FROM generation_image WHERE generation_id IN (SELECT generation_id FROM generation WHERE deleted_ms <= ?1)";
+    PURGE_INPUTS = "
+        DELETE FROM generation_input WHERE generation_id IN (SELECT generation_id FROM generation WHERE deleted_ms <= ?1)";
     PURGE = "DELETE FROM generation WHERE deleted_ms <= ?1";
     NEXT_PURGE = "SELECT min(deleted_ms) FROM generation WHERE deleted_ms IS NOT NULL";
 }
@@ -126,7 +128,7 @@ impl Catalogue {
         self.write_one("delete old generations", statement).await
     }
 
-    /// Forgets for good what was deleted at `until` or before; how many. Their pictures are kept by nothing any more.
+    /// Forgets for good what was deleted at `until` or before; how many. Nothing keeps their pictures any more.
     ///
     /// # Errors
     /// When the catalogue cannot be written.
@@ -139,8 +141,10 @@ impl Catalogue {
             return Ok(0);
         }
         let mut tx = self.write(attempt).await?;
-        let images = sqlx::query(PURGE_IMAGES).bind(until.unix_ms()).execute(&mut *tx).await;
-        images.map_err(could_not(attempt))?;
+        for pictures in [PURGE_IMAGES, PURGE_INPUTS] {
+            let purged = sqlx::query(pictures).bind(until.unix_ms()).execute(&mut *tx).await;
+            purged.map_err(could_not(attempt))?;
+        }
         let purged = sqlx::query(PURGE).bind(until.unix_ms()).execute(&mut *tx).await.map_err(could_not(attempt))?;
         tx.commit().await.map_err(could_not(attempt))?;
         Ok(purged.rows_affected())
@@ -220,7 +224,9 @@ mod tests {
     async fn what_is_deleted_can_be_had_back_until_it_is_purged() {
         let clock = clock_at(1_000);
         let (catalogue, _home) = opened_with(clock.clone()).await;
-        catalogue.create_generation(&new("a", None, 1)).await.unwrap();
+        catalogue.record_asset(&asset(8)).await.unwrap();
+        let starts_from = NewGeneration { inputs: vec![sha(8), sha(99)], ..new("a", None, 1) };
+        catalogue.create_generation(&starts_from).await.unwrap();
         assert_eq!(catalogue.delete_generation("a", true).await.unwrap_err().reason(), reason::JOB_NOT_ENDED);
         catalogue.start_generation("a").await.unwrap();
         let image = NewGenerationImage { asset: asset(7), seed: 1, parameters_text: "p".into() };
@@ -239,8 +245,14 @@ mod tests {
         assert_eq!(catalogue.delete_old_generations(Timestamp::from_unix_ms(1_000)).await.unwrap(), 0);
         assert_eq!(catalogue.delete_old_generations(Timestamp::from_unix_ms(1_001)).await.unwrap(), 1);
         assert_eq!(catalogue.purge_generations(Timestamp::from_unix_ms(10_999)).await.unwrap(), 0);
+        let pictures = catalogue.unused_pictures(Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(99_000));
+        assert!(pictures.await.unwrap().is_empty(), "it can be had back with its pictures");
         assert_eq!(catalogue.purge_generations(Timestamp::from_unix_ms(11_000)).await.unwrap(), 1);
         assert_eq!(catalogue.delete_generation("a", false).await.unwrap_err().reason(), reason::JOB_NOT_FOUND);
-        assert!(catalogue.asset(&sha(7)).await.unwrap().is_some(), "its picture is garbage from now on");
+        // Its pictures, those that it started from too, are needed by nothing from now on.
+        let (never, later) = (Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(99_000));
+        let unused = catalogue.unused_pictures(never, later).await.unwrap();
+        assert_eq!(unused.iter().map(|picture| picture.sha256).collect::<Vec<_>>(), [sha(8), sha(7)]);
+        assert!(catalogue.unused_pictures(later, never).await.unwrap().is_empty());
     }
 }
