@@ -8,13 +8,15 @@ ALTER TABLE generation ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE generation ADD COLUMN turn INTEGER;
 -- Times that it was begun.
 ALTER TABLE generation ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+-- Grows from one that is begun to the next.
+ALTER TABLE generation ADD COLUMN begun INTEGER;
 -- It fails when it has not ended by then.
 ALTER TABLE generation ADD COLUMN expires_ms INTEGER;
 -- Nobody wants it any more once its caller is gone.
 ALTER TABLE generation ADD COLUMN is_tied INTEGER NOT NULL DEFAULT 0 CHECK (is_tied IN (0, 1));
 ALTER TABLE generation ADD COLUMN deleted_ms INTEGER;
 
-UPDATE generation SET attempts = 1 WHERE started_ms IS NOT NULL;
+UPDATE generation SET attempts = 1, begun = generation_id WHERE started_ms IS NOT NULL;
 
 -- Pictures that generations start from, which are kept as long as they are remembered.
 CREATE TABLE generation_input (
@@ -30,7 +32,8 @@ SELECT g.generation_id, a.asset_id FROM asset a JOIN generation g ON instr(g.spe
 WHERE a.origin IN ('output', 'upload');
 
 -- When a client last had its turn.
-CREATE INDEX generation_by_client ON generation (client, started_ms);
+CREATE INDEX generation_by_client ON generation (client, begun);
+CREATE INDEX generation_by_begun ON generation (begun);
 CREATE INDEX generation_by_expiry ON generation (expires_ms) WHERE state = 'queued' AND expires_ms IS NOT NULL;
 CREATE INDEX generation_by_deletion ON generation (deleted_ms) WHERE deleted_ms IS NOT NULL;
 

@@ -198,7 +198,13 @@ CREATE TABLE generation (
     created_ms     INTEGER NOT NULL,
     started_ms     INTEGER,
     ended_ms       INTEGER
-) STRICT;
+, client TEXT NOT NULL DEFAULT 'socket', priority INTEGER NOT NULL DEFAULT 0, turn INTEGER, attempts INTEGER NOT NULL DEFAULT 0, expires_ms INTEGER, is_tied INTEGER NOT NULL DEFAULT 0 CHECK (is_tied IN (0, 1)), deleted_ms INTEGER) STRICT;
+
+CREATE INDEX generation_by_client ON generation (client, started_ms);
+
+CREATE INDEX generation_by_deletion ON generation (deleted_ms) WHERE deleted_ms IS NOT NULL;
+
+CREATE INDEX generation_by_expiry ON generation (expires_ms) WHERE state = 'queued' AND expires_ms IS NOT NULL;
 
 CREATE INDEX generation_by_state ON generation (state, generation_id);
 
@@ -211,6 +217,19 @@ CREATE TABLE generation_image (
     parameters_text TEXT    NOT NULL,
     PRIMARY KEY (generation_id, position)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE generation_input (
+    generation_id INTEGER NOT NULL REFERENCES generation (generation_id),
+    asset_id      INTEGER NOT NULL REFERENCES asset (asset_id),
+    PRIMARY KEY (generation_id, asset_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX generation_input_by_asset ON generation_input (asset_id);
+
+CREATE TABLE generation_queue (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    paused   INTEGER NOT NULL CHECK (paused IN (0, 1))
+) STRICT;
 
 CREATE TABLE library (
     -- Never reused: it is the library's name.

@@ -137,7 +137,8 @@ statements! {
     COUNT_QUEUED = "
         SELECT count(*), coalesce(sum(client = ?1), 0) FROM generation WHERE state = 'queued'";
     START_GENERATION = concat!(
-        "UPDATE generation SET state = 'running', started_ms = ?2, attempts = attempts + 1 \
+        "UPDATE generation SET state = 'running', started_ms = ?2, attempts = attempts + 1, \
+         begun = (SELECT coalesce(max(begun), 0) + 1 FROM generation) \
          WHERE uid = ?1 AND state = 'queued' RETURNING ",
         columns!()
     );

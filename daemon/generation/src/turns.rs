@@ -6,7 +6,6 @@
 //! others' turn, however many such there still are.
 
 use paintbox_catalogue::{ModelId, Waiting};
-use paintbox_domain::Timestamp;
 
 /// How many may go before others, one after another, because their model is in memory.
 const MOST_JUMPS: u32 = 8;
@@ -26,7 +25,7 @@ impl Turns {
         let top = waiting.iter().map(|one| one.priority).max()?;
         let first = |eligible: &dyn Fn(&Waiting) -> bool| {
             let candidates = waiting.iter().enumerate().filter(|(_, one)| one.priority == top && eligible(one));
-            candidates.min_by_key(|(_, one)| (one.client_had_turn_at, first_turn(waiting, one, top), one.turn))
+            candidates.min_by_key(|(_, one)| (one.client_begun, first_turn(waiting, one, top), one.turn))
         };
         let (fair, fair_one) = first(&|_| true)?;
         let warm = self.warm.filter(|warm| fair_one.model != Some(*warm) && self.jumps < MOST_JUMPS);
@@ -40,13 +39,13 @@ impl Turns {
     /// Everything that waits in the order in which it has its turn, if nothing changes.
     pub(crate) fn order(mut self, mut waiting: Vec<Waiting>) -> Vec<Waiting> {
         let mut order = Vec::with_capacity(waiting.len());
-        let latest = waiting.iter().filter_map(|one| one.client_had_turn_at).max().map_or(0, Timestamp::unix_ms);
+        let mut begun = waiting.iter().filter_map(|one| one.client_begun).max().unwrap_or(0);
         while let Some((index, then)) = self.next(&waiting) {
             self = then;
             let one = waiting.remove(index);
-            let at = latest.saturating_add(i64::try_from(order.len()).unwrap_or(i64::MAX)).saturating_add(1);
+            begun += 1;
             for other in waiting.iter_mut().filter(|other| other.client == one.client) {
-                other.client_had_turn_at = Some(Timestamp::from_unix_ms(at));
+                other.client_begun = Some(begun);
             }
             order.push(one);
         }
@@ -54,7 +53,7 @@ impl Turns {
     }
 }
 
-/// When two clients had their last turn at the same time, or none yet, whoever asked first comes first.
+/// Of clients that had no turn yet, whoever asked first comes first.
 fn first_turn(waiting: &[Waiting], of: &Waiting, priority: i32) -> i64 {
     let same = waiting.iter().filter(|one| one.client == of.client && one.priority == priority);
     same.map(|one| one.turn).min().unwrap_or(of.turn)
@@ -72,7 +71,7 @@ mod tests {
             turn,
             model: Some(ModelId::new(model)),
             expires_at: None,
-            client_had_turn_at: None,
+            client_begun: None,
         }
     }
 
@@ -100,7 +99,7 @@ mod tests {
     fn who_waited_longest_for_a_turn_is_next() {
         let mut waiting = [one("a", "a", 0, 1, 1), one("b", "b", 0, 2, 2), one("c", "c", 0, 3, 3)];
         for (one, at) in waiting.iter_mut().zip([30, 10, 20]) {
-            one.client_had_turn_at = Some(Timestamp::from_unix_ms(at));
+            one.client_begun = Some(at);
         }
         assert_eq!(order(&waiting, Turns::default()), "b c a");
     }

@@ -23,8 +23,8 @@ pub struct Waiting {
     pub turn: i64,
     pub model: Option<ModelId>,
     pub expires_at: Option<Timestamp>,
-    /// When its client last had a turn.
-    pub client_had_turn_at: Option<Timestamp>,
+    /// When its client last had a turn, by the count of turns.
+    pub client_begun: Option<i64>,
 }
 
 /// What becomes of generations whose daemon ended while they were painted.
@@ -44,13 +44,13 @@ struct WaitingRow {
     turn: i64,
     model_id: Option<i64>,
     expires_ms: Option<i64>,
-    had_turn_ms: Option<i64>,
+    client_begun: Option<i64>,
 }
 
 statements! {
     WAITING = "
         SELECT g.uid, g.client, g.priority, coalesce(g.turn, g.generation_id) AS turn, g.model_id, g.expires_ms,
-               (SELECT max(c.started_ms) FROM generation c WHERE c.client = g.client) AS had_turn_ms
+               (SELECT max(c.begun) FROM generation c WHERE c.client = g.client) AS client_begun
         FROM generation g WHERE g.state = 'queued' ORDER BY g.priority DESC, coalesce(g.turn, g.generation_id)";
     OPEN = concat!(
         "SELECT ", columns!(), " FROM generation WHERE state IN ('queued', 'running') ORDER BY generation_id"
@@ -101,7 +101,7 @@ impl Catalogue {
             turn: row.turn,
             model: row.model_id.map(ModelId),
             expires_at: codec::time(row.expires_ms),
-            client_had_turn_at: codec::time(row.had_turn_ms),
+            client_begun: row.client_begun,
         };
         Ok(rows.into_iter().map(waiting).collect())
     }

@@ -214,7 +214,7 @@ async fn bench_with(max_queued: u32, keep_warm: Option<Duration>, interruption: 
     for (id, kind, digest, local) in [
         ("1", ModelKind::Checkpoint, 1, true),
         ("2", ModelKind::Checkpoint, 2, false),
-        ("9", ModelKind::Checkpoint, 9, true),
+        ("11", ModelKind::Checkpoint, 11, true),
         ("3", ModelKind::Lora, 3, true),
         ("4", ModelKind::TextualInversion, 4, true),
         ("5", ModelKind::TextualInversion, 5, true),
@@ -405,7 +405,7 @@ async fn says_why_it_refuses() {
     let reason_of = |result: Result<GenerationRecord, GenerationError>| result.unwrap_err().reason();
     assert_eq!(reason_of(create(GenerationSpec { model: "civitai:2".into(), ..spec() }).await), reason::FILE_NOT_LOCAL);
     assert_eq!(
-        reason_of(create(GenerationSpec { model: "civitai:99".into(), ..spec() }).await),
+        reason_of(create(GenerationSpec { model: "civitai:9".into(), ..spec() }).await),
         reason::MODEL_NOT_FOUND
     );
     assert_eq!(

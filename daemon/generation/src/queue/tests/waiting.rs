@@ -65,7 +65,7 @@ async fn those_that_share_the_model_in_memory_are_painted_together() {
     let mut bench = bench(20).await;
     let running = with_one_running(&bench).await;
     let mut waiting = Vec::new();
-    for (prompt, model) in [("x1", "civitai:9"), ("y1", "civitai:1"), ("x2", "civitai:9"), ("y2", "civitai:1")] {
+    for (prompt, model) in [("x1", "civitai:11"), ("y1", "civitai:1"), ("x2", "civitai:11"), ("y2", "civitai:1")] {
         let mut ask = ask(prompt, "", 0);
         ask.spec.model = model.into();
         waiting.push(bench.ask(ask).await);
@@ -194,7 +194,7 @@ async fn the_history_is_looked_through() {
         ("client:socket/* AND (red OR blue)", "a blue fox, a red Fox"),
         ("model:civitai:1 seed:5", "panic, a blue fox, a red Fox"),
         ("seed>5", ""),
-        ("priority>=3 priority<4 ended>1969", "panic, a blue fox, a red Fox"),
+        ("priority>=3 priority<4 ended<1971", "panic, a blue fox, a red Fox"),
         ("created<1970", ""),
     ] {
         assert_eq!(found(filter).await, wanted, "{filter}");
