@@ -151,6 +151,4 @@ reasons! {
     MEDIA_TYPE_UNSUPPORTED,
     /// The body of a request over HTTP, or a picture in it, is larger than what is taken.
     BODY_TOO_LARGE,
-    /// Another program's interface, as far as it is offered here, has no such path or method.
-    ROUTE_NOT_FOUND,
 }

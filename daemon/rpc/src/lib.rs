@@ -10,7 +10,6 @@ mod caller;
 mod capabilities;
 mod catalogue;
 mod catalogue_care;
-#[allow(dead_code, reason = "the web listener mounts it")]
 mod compat;
 mod convert;
 mod daemon;

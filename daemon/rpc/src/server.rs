@@ -1,6 +1,7 @@
 //! The services: every one of the API with its bounds, health, reflection, and streams that end with the daemon.
 
 use crate::access::Access;
+use crate::compat;
 use crate::daemon::{CredentialStore, DaemonFacts};
 use crate::listen::{Behind, ListenerFacts, Listeners, assets, keep_to_the_protocol};
 use crate::status::{failure_status, invalid};
@@ -69,7 +70,8 @@ pub async fn serve(listeners: Listeners, api: Api) -> Result<(), Failure> {
         ending: api.shutdown.clone(),
         trusted: grpc_routes(&api, true).await?,
         grpc: grpc_routes(&api, false).await?,
-        assets: assets::routes(api),
+        // What browsers and other programs read over plain HTTP.
+        assets: assets::routes(api.clone()).merge(compat::routes(api)),
     };
     listeners.serve(behind).await;
     Ok(())

@@ -5,8 +5,9 @@ use super::problem::Problem;
 use crate::asset::LARGEST_PICTURE_BYTES;
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Multipart, Request};
-use axum::http::header::CONTENT_TYPE;
 use futures::StreamExt as _;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use std::error::Error;
 
 /// What comes as JSON has its pictures in base64, which is a third longer: one of the largest kind, and a mask.
@@ -66,7 +67,7 @@ pub(super) async fn form(request: Request) -> Result<Form, Problem> {
 
 fn part_problem(error: axum::extract::multipart::MultipartError) -> Problem {
     match error.status() {
-        http::StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the request's body", LARGEST_FORM_BYTES),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the request's body", LARGEST_FORM_BYTES),
         _ => Problem::invalid("body", format!("the form cannot be read: {}", error.body_text())),
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::caller::Caller;
 use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
+use http::request::Parts;
 use paintbox_domain::generation::PaintPreview;
 use serde_json::{Map, Value};
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! What went wrong, before it is put into either interface's own form.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 use paintbox_domain::{Classify, ErrorClass, Failure, reason};
 use paintbox_generation::GenerationError;
 
@@ -40,18 +40,18 @@ impl Problem {
 
     pub(super) fn no_such_route(path: &str) -> Self {
         let message = format!("there is nothing at {path}");
-        Failure::new(ErrorClass::NotFound, reason::ROUTE_NOT_FOUND, message).with("path", path).into()
+        Failure::new(ErrorClass::NotFound, reason::METHOD_UNKNOWN, message).with("path", path).into()
     }
 
     pub(super) fn wrong_method(method: &str, path: &str) -> Self {
         let message = format!("{path} does not take {method}");
-        let failure = Failure::new(ErrorClass::InvalidInput, reason::ROUTE_NOT_FOUND, message);
+        let failure = Failure::new(ErrorClass::InvalidInput, reason::METHOD_UNKNOWN, message);
         Self { failure: failure.with("path", path), status: Some(StatusCode::METHOD_NOT_ALLOWED) }
     }
 
     pub(super) fn wrong_media_type(wanted: &str) -> Self {
         let message = format!("the request's body must be {wanted}, and its content-type must say so");
-        let failure = Failure::new(ErrorClass::InvalidInput, reason::INVALID_ARGUMENT, message);
+        let failure = Failure::new(ErrorClass::Unsupported, reason::MEDIA_TYPE_UNSUPPORTED, message);
         Self { failure: failure.with("wanted", wanted), status: Some(StatusCode::UNSUPPORTED_MEDIA_TYPE) }
     }
 
@@ -66,6 +66,7 @@ impl Problem {
             ErrorClass::NotFound => StatusCode::NOT_FOUND,
             ErrorClass::AlreadyExists | ErrorClass::Conflict | ErrorClass::Cancelled => StatusCode::CONFLICT,
             ErrorClass::Precondition => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorClass::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorClass::AccessDenied => StatusCode::FORBIDDEN,
             ErrorClass::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorClass::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -3,7 +3,7 @@
 use super::{Compat, routes_of};
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use paintbox_catalogue::{Catalogue, GenerationQuery, GenerationRecord, Interruption, NewArtifact, QueueLimits};
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::generation::{
@@ -154,7 +154,7 @@ pub(crate) struct World {
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) status: StatusCode,
-    pub(super) headers: http::HeaderMap,
+    pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 

@@ -2,9 +2,9 @@
 
 use crate::compat::testing::{Answered, SEEN, World, json_request, picture};
 use axum::body::{Body, Bytes};
-use axum::http::{Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::{Request, StatusCode};
 use paintbox_domain::generation::{
     HiresUpscaler, InpaintArea, JobState, LatentScaling, MaskedContent, NoiseSource, Sampler, Schedule, Upscaler,
 };
@@ -402,12 +402,12 @@ async fn other_paths_and_bodies_are_refused_in_the_same_form() {
     let endless = Request::post(IMAGE).header("content-type", "application/json");
     let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
     for (request, status, wanted) in [
-        (json_request("/sdapi/v1/server-kill", &json!({})), 404, reason::ROUTE_NOT_FOUND),
-        (json_request("/sdapi/v1/train/embedding", &json!({})), 404, reason::ROUTE_NOT_FOUND),
-        (get("/sdapi/v1/nothing"), 404, reason::ROUTE_NOT_FOUND),
-        (get(TEXT), 405, reason::ROUTE_NOT_FOUND),
-        (get("/sdapi/v1/interrupt"), 405, reason::ROUTE_NOT_FOUND),
-        (Request::post(TEXT).body(Body::from("{}")).unwrap(), 415, reason::INVALID_ARGUMENT),
+        (json_request("/sdapi/v1/server-kill", &json!({})), 404, reason::METHOD_UNKNOWN),
+        (json_request("/sdapi/v1/train/embedding", &json!({})), 404, reason::METHOD_UNKNOWN),
+        (get("/sdapi/v1/nothing"), 404, reason::METHOD_UNKNOWN),
+        (get(TEXT), 405, reason::METHOD_UNKNOWN),
+        (get("/sdapi/v1/interrupt"), 405, reason::METHOD_UNKNOWN),
+        (Request::post(TEXT).body(Body::from("{}")).unwrap(), 415, reason::MEDIA_TYPE_UNSUPPORTED),
         (json_request(TEXT, &json!([])), 400, reason::INVALID_ARGUMENT),
         (endless.body(Body::from_stream(pieces)).unwrap(), 413, reason::BODY_TOO_LARGE),
     ] {

@@ -26,9 +26,10 @@ use super::job::Job;
 use super::problem::Problem;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use paintbox_domain::ErrorClass;
 use serde_json::json;
 use wanted::Wanted;
@@ -66,7 +67,7 @@ impl IntoResponse for Refused {
             _ => Some("false"),
         };
         if let Some(passes) = passes {
-            response.headers_mut().insert("x-should-retry", http::HeaderValue::from_static(passes));
+            response.headers_mut().insert("x-should-retry", HeaderValue::from_static(passes));
         }
         response
     }

@@ -2,10 +2,10 @@
 
 use crate::compat::testing::{SEEN, World, form_request, json_request, picture};
 use axum::body::{Body, Bytes};
-use axum::http::{Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
+use http::{Request, StatusCode};
 use paintbox_domain::generation::{JobState, Sampler, Schedule};
 use paintbox_domain::reason;
 use serde_json::{Value, json};
@@ -115,14 +115,14 @@ async fn bodies_of_other_kinds_sizes_and_places_are_refused_in_the_same_form() {
     let endless = Request::post(GENERATIONS).header("content-type", "application/json; charset=utf-8");
     let endless = endless.body(Body::from_stream(pieces)).unwrap();
     for (request, status, code) in [
-        (plain, 415, reason::INVALID_ARGUMENT),
-        (bare, 415, reason::INVALID_ARGUMENT),
+        (plain, 415, reason::MEDIA_TYPE_UNSUPPORTED),
+        (bare, 415, reason::MEDIA_TYPE_UNSUPPORTED),
         (broken, 400, reason::INVALID_ARGUMENT),
         (endless, 413, reason::BODY_TOO_LARGE),
-        (json_request(EDITS, &json!({"prompt": "x"})), 415, reason::INVALID_ARGUMENT),
-        (Request::get(GENERATIONS).body(Body::empty()).unwrap(), 405, reason::ROUTE_NOT_FOUND),
-        (json_request("/v1/chat/completions", &json!({})), 404, reason::ROUTE_NOT_FOUND),
-        (Request::get("/v1/files/x").body(Body::empty()).unwrap(), 404, reason::ROUTE_NOT_FOUND),
+        (json_request(EDITS, &json!({"prompt": "x"})), 415, reason::MEDIA_TYPE_UNSUPPORTED),
+        (Request::get(GENERATIONS).body(Body::empty()).unwrap(), 405, reason::METHOD_UNKNOWN),
+        (json_request("/v1/chat/completions", &json!({})), 404, reason::METHOD_UNKNOWN),
+        (Request::get("/v1/files/x").body(Body::empty()).unwrap(), 404, reason::METHOD_UNKNOWN),
     ] {
         let what = format!("{} {}", request.method(), request.uri());
         let answered = world.send(request).await;

@@ -125,6 +125,15 @@ async fn a_token_stands_in_its_header_and_nowhere_else() {
     let basic = format!("Basic {basic}");
     assert_eq!(stage.web("POST", "/sdapi/v1/txt2img", &[JSON, ("authorization", &basic)], "{}").await.status, 200);
     assert_eq!(stage.web("GET", "/v1/models", &[("authorization", &basic)], "").await.reason(), "TOKEN_INVALID");
+    // They interrupt with nothing but that; a page's form says nothing either, but knows no token.
+    assert_eq!(stage.web("POST", "/sdapi/v1/txt2img", &[("authorization", &basic)], "").await.status, 200);
+    let said = stage.web("POST", "/sdapi/v1/txt2img", &[("authorization", &basic)], "{}").await;
+    assert_eq!(said.reason(), "MEDIA_TYPE_UNSUPPORTED");
+    assert_eq!(stage.web("POST", "/sdapi/v1/txt2img", &[], "").await.reason(), "TOKEN_REQUIRED");
+    let cookie = stage.sign_in(Scope::Generate).await;
+    let own = format!("http://{}", stage.web_authority());
+    let of_page = stage.web("POST", "/sdapi/v1/txt2img", &[("cookie", &cookie), ("origin", &own)], "").await;
+    assert_eq!(of_page.reason(), "MEDIA_TYPE_UNSUPPORTED");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use super::refusal::Form;
 use crate::access::{Access, Admitted, needed_scope};
 use crate::caller::Scope;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::routing::{get, post};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -186,7 +186,10 @@ impl Web {
             }
         };
         permit(&admitted.caller, place.needed_scope(path))?;
-        if place == Place::Foreign && *request.method() == Method::POST {
+        // An empty body says nothing, and a page that sends one knows no token: SillyTavern interrupts so.
+        let is_bare =
+            token.is_some() && request.body().is_end_stream() && !request.headers().contains_key(CONTENT_TYPE);
+        if place == Place::Foreign && *request.method() == Method::POST && !is_bare {
             let is_edit = path == "/v1/images/edits";
             if !(is_edit && token.is_some() && media_type(request.headers()) == "multipart/form-data") {
                 only_json(request.headers())?;
