@@ -98,7 +98,7 @@ def main(base_url, model):
     error = refusal(lambda: client.images.edit(model=model, prompt="x", image=png(64, 255), mask=png(64, 255)))
     check("a bad argument is named", error is not None and error.param == "mask")
     error = refusal(lambda: client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}]))
-    check("what is not offered is not found", isinstance(error, openai.NotFoundError) and error.code == "ROUTE_NOT_FOUND")
+    check("what is not offered is not found", isinstance(error, openai.NotFoundError) and error.code == "METHOD_UNKNOWN")
     stranger = openai.OpenAI(base_url=base_url, api_key="nobody", max_retries=0)
     check("a wrong token is refused", isinstance(refusal(stranger.models.list), openai.AuthenticationError))
 

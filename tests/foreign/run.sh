@@ -6,12 +6,12 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-requirements="huggingface_hub==2.4.0 grpcio==1.85.1 grpcio-reflection==1.85.1"
+requirements="huggingface_hub==2.4.0 grpcio==1.85.1 grpcio-reflection==1.85.1 openai==3.57.0"
 target=$(cd "$root" && cargo metadata --format-version 1 --no-deps --quiet | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
 cache=${FOREIGN_CACHE:-$target/foreign}
 
 venv="$cache/venv-$(cksum <<< "$requirements" | cut -d' ' -f1)"
-if ! "$venv/bin/python" -c 'import huggingface_hub, grpc_reflection' 2> /dev/null; then
+if ! "$venv/bin/python" -c 'import huggingface_hub, grpc_reflection, openai' 2> /dev/null; then
   rm -rf "$venv"
   mkdir -p "$cache"
   python3 -m venv "$venv"
@@ -80,6 +80,12 @@ run bash "$here/check_civitai_curl.sh"
 serve 4 120 daemon "$target/debug/demo" --serve
 field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$line" "$1"; }
 run "$venv/bin/python" "$here/check_grpc.py" "$(field socket)" "$(field model)"
+# Tokens come by the environment, which no list of processes shows.
+PAINTBOX_TOKEN=$(field token)
+export PAINTBOX_TOKEN
+web=$(field web)
+run "$venv/bin/python" "$here/check_openai.py" "${web%/}/v1" "$(field model)"
+run bash "$here/check_sdapi_curl.sh" "${web%/}"
 
 echo "foreign clients: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

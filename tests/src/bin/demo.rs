@@ -2,7 +2,8 @@
 //!
 //! A hub on this machine hands out a small real model; everything else is the real thing: the commands below are
 //! run exactly as printed, by the same code that ships. Under the names `paintbox` and `paintboxd` this binary is
-//! those programs. `demo --serve` prints the socket and the model as JSON and waits for its standard input to end.
+//! those programs. `demo --serve` prints the socket, the web listener, a token and the model as JSON and waits for its standard
+//! input to end.
 
 #![expect(clippy::print_stdout, reason = "showing is what a demo is for")]
 #![expect(clippy::disallowed_methods, reason = "a program of its own, which respects NO_COLOR")]
@@ -43,12 +44,13 @@ fn main() -> ExitCode {
     }
 }
 
-async fn install() -> Result<(FakeHub, Installation)> {
+/// `more` is for the configuration file.
+async fn install(more: &str) -> Result<(FakeHub, Installation)> {
     let hub = FakeHub::with_sample_library().await;
     let this = std::env::current_exe().context("cannot find this program")?;
     let installed = Installation::new(&this, &hub).context("cannot make a temporary home")?;
     // The demo syncs when it says so, not behind the reader's back.
-    installed.configure("[sync]\nautomatic = false\n")?;
+    installed.configure(&format!("[sync]\nautomatic = false\n{more}"))?;
     Ok((hub, installed))
 }
 
@@ -91,7 +93,7 @@ async fn show() -> Result<()> {
         "temporary home. The hub is a local sample on this machine, in CivitAI's and Hugging Face's wire formats,"
     );
     println!("with a tiny but real text-to-image model in it; nothing is sent to the network.");
-    let (_hub, installed) = install().await?;
+    let (_hub, installed) = install("").await?;
     let pictures = std::env::temp_dir().join(format!("paintbox-demo-{}", std::process::id()));
     std::fs::create_dir_all(&pictures)?;
 
@@ -136,12 +138,23 @@ async fn show() -> Result<()> {
 }
 
 async fn serve() -> Result<()> {
-    let (_hub, installed) = install().await?;
+    // A port that the system chooses.
+    let (_hub, installed) = install("[listen]\nweb = \"127.0.0.1:0\"\n").await?;
     ask(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"])?;
     ask(&installed, &["sync", "--wait"])?;
     let model = reference(&installed, "checkpoint", "emoji")?;
-    let socket = installed.socket();
-    println!("{}", serde_json::json!({ "socket": socket, "model": model }));
+    let token = ask(&installed, &["token", "create", "a front end", "--scope", "generate"])?;
+    let status = ask(&installed, &["daemon", "status"])?;
+    let listeners =
+        status.first().and_then(|status| status["listeners"].as_array()).context("no listeners are told")?;
+    let web = listeners.iter().find(|listener| listener["kind"] == "web").context("there is no web listener")?;
+    let line = serde_json::json!({
+        "socket": installed.socket(),
+        "model": model,
+        "web": web["address"],
+        "token": token.first().map(|made| &made["token"]),
+    });
+    println!("{line}");
     std::io::stdout().flush()?;
     tokio::task::block_in_place(|| std::io::stdin().read_to_end(&mut Vec::new()))?;
     Ok(())

@@ -14,10 +14,10 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 /// Ports that the system chooses, so that tests run beside each other.
-const BOTH: &str = "[listen]\ntcp = \"127.0.0.1:0\"\nweb = \"127.0.0.1:0\"\n";
+pub(crate) const BOTH: &str = "[listen]\ntcp = \"127.0.0.1:0\"\nweb = \"127.0.0.1:0\"\n";
 
 /// Where the daemon listens, `127.0.0.1:port`.
-fn address(installed: &Installation, kind: &str) -> String {
+pub(crate) fn address(installed: &Installation, kind: &str) -> String {
     let status = ok(installed, &["daemon", "status"]).remove(0);
     let listeners = status["listeners"].as_array().unwrap();
     let found = listeners.iter().find(|listener| listener["kind"] == kind).unwrap_or_else(|| panic!("{listeners:?}"));
@@ -45,7 +45,7 @@ fn reason(status: &Status) -> String {
 }
 
 /// A request in plain bytes: status, head and body.
-async fn http(address: &str, request: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, Vec<u8>) {
+pub(crate) async fn http(address: &str, request: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, Vec<u8>) {
     let mut text = format!("{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));

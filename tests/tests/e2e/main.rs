@@ -17,6 +17,7 @@ mod interruption;
 mod keeping;
 mod library;
 mod main_line;
+mod other_programs;
 mod queue;
 mod recipes;
 mod webhook;

@@ -68,7 +68,6 @@ impl Problem {
             ErrorClass::Precondition => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorClass::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorClass::AccessDenied => StatusCode::FORBIDDEN,
-            ErrorClass::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorClass::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorClass::Exhausted => StatusCode::TOO_MANY_REQUESTS,
             ErrorClass::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
