@@ -70,8 +70,7 @@ pub async fn serve(listeners: Listeners, api: Api) -> Result<(), Failure> {
         ending: api.shutdown.clone(),
         trusted: grpc_routes(&api, true).await?,
         grpc: grpc_routes(&api, false).await?,
-        // What browsers and other programs read over plain HTTP.
-        assets: assets::routes(api.clone()).merge(compat::routes(api)),
+        http: assets::routes(api.clone()).merge(compat::routes(api)),
     };
     listeners.serve(behind).await;
     Ok(())

@@ -40,14 +40,32 @@ const METHODS: &[(&str, Scope, &[&str])] = &[
     ),
     // Both keep the device busy, as a picture does.
     ("paintbox.v1.EngineService", Scope::Generate, &["CheckEngine", "BenchModel"]),
+    ("paintbox.v1.EventService", Scope::Read, &["WatchEvents"]),
     ("paintbox.v1.FollowService", Scope::Read, &["GetFollow", "ListFollows"]),
     ("paintbox.v1.FollowService", Scope::Admin, &["CreateFollow", "UpdateFollow", "DeleteFollow"]),
     (
         "paintbox.v1.GenerationService",
         Scope::Read,
-        &["GetGeneration", "ListGenerations", "WatchGeneration", "ReadRecipe"],
+        &["GetGeneration", "ListGenerations", "WatchGeneration", "GetGenerationQueue", "ReadRecipe"],
     ),
-    ("paintbox.v1.GenerationService", Scope::Generate, &["CreateGeneration", "CancelGeneration", "GenerateImages"]),
+    (
+        "paintbox.v1.GenerationService",
+        Scope::Generate,
+        &[
+            "CreateGeneration",
+            "GenerateImages",
+            "UpdateGeneration",
+            "CancelGeneration",
+            "DeleteGeneration",
+            "UndeleteGeneration",
+        ],
+    ),
+    // The queue is everybody's.
+    (
+        "paintbox.v1.GenerationService",
+        Scope::Admin,
+        &["ReorderGeneration", "PauseGenerationQueue", "ResumeGenerationQueue"],
+    ),
     ("paintbox.v1.LibraryService", Scope::Read, &["ListLibraries"]),
     ("paintbox.v1.LibraryService", Scope::Admin, &["CreateLibrary", "DeleteLibrary", "ScanLibraries"]),
     ("paintbox.v1.ShelfService", Scope::Read, &["GetStats", "ListDuplicates", "ListUpdates", "ListCompanions"]),

@@ -116,7 +116,9 @@ impl Classify for ListenError {
 /// How much of anything a listener takes. The numbers are far above what a person's front ends need.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    /// A connection of more is closed at once.
+    /// Over the socket; a connection of more is closed at once.
+    pub(crate) own_connections: usize,
+    /// The same for each of the other listeners.
     pub(crate) connections: usize,
     /// Of one connection; RFC 9113 §5.1.2. A watcher is a stream.
     pub(crate) streams: u32,
@@ -133,6 +135,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// What holds for everybody.
     const USUAL: Self = Self {
+        own_connections: 2048,
         connections: 512,
         streams: 1024,
         calls: 4096,
@@ -190,10 +193,11 @@ impl Listeners {
     pub(crate) fn bind_within(socket: &Path, options: &ListenOptions, limits: Limits) -> Result<Self, ListenError> {
         let tls = options.tls.as_ref().map(Tls::new).transpose()?;
         let socket = Socket::bind(socket)?;
-        let connections = || Arc::new(Connections::new(limits.connections));
         let mut facts = Vec::new();
         let mut fact = |kind, address: String, tls| {
-            let connections = connections();
+            let is_own = kind == ListenerKind::Socket;
+            let most = if is_own { limits.own_connections } else { limits.connections };
+            let connections = Arc::new(Connections::new(most));
             facts.push(Listening { kind, address, tls, connections: Arc::clone(&connections) });
             connections
         };
@@ -221,14 +225,14 @@ impl Listeners {
     /// Serves until `behind.ending` is cancelled, then gives open connections a moment and ends.
     pub(crate) async fn serve(self, behind: Behind) {
         let Self { socket: (socket, of_socket), tcp, web, tls, limits, facts: _ } = self;
-        let Behind { access, ending, trusted, grpc, assets } = behind;
+        let Behind { access, ending, trusted, grpc, http } = behind;
         let door = |gate, routes, connections| {
             Arc::new(Door::new(gate, routes, connections, access.clone(), ending.clone(), limits.clone()))
         };
         let at_socket = door(Gate::Socket(Caller::socket()), trusted.clone(), of_socket);
         let at_tcp = tcp.map(|(listener, connections)| (listener, door(Gate::Token, trusted, connections)));
         let at_web = web.map(|(listener, connections, web)| {
-            let routes = web::routes(&access, &web, assets, grpc);
+            let routes = web::routes(&access, &web, http, grpc);
             (listener, door(Gate::Web(web), routes, connections))
         });
         let over_tcp = serve_tcp(at_tcp, tls.as_ref().map(|tls| &tls.grpc), &ending);
@@ -252,8 +256,9 @@ pub(crate) struct Behind {
     pub(crate) trusted: Router,
     /// All services without reflection: what there is to call is no secret, but no page needs to be told.
     pub(crate) grpc: Router,
-    /// Pictures by address, and the HTTP APIs of other programs.
-    pub(crate) assets: Router,
+    /// What the web listener has beside gRPC-Web and its page: `/assets/…`, and under `/v1/` and `/sdapi/v1/` the HTTP
+    /// APIs of other programs, for which the gate already has its rules.
+    pub(crate) http: Router,
 }
 
 async fn serve_tcp(found: Option<(TcpListener, Arc<Door>)>, tls: Option<&TlsAcceptor>, ending: &CancellationToken) {

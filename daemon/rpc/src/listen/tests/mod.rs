@@ -105,13 +105,13 @@ impl Stage {
         let ending = CancellationToken::new();
         let pieces = Arc::new(AtomicUsize::new(0));
         let grpc = scripted(Arc::clone(&pieces));
-        let assets = Router::new()
+        let http = Router::new()
             .route("/assets/{sha256}", get(who))
             .route("/v1/models", get(who))
             .route("/v1/images/generations", post(who))
             .route("/v1/images/edits", post(who))
             .route("/sdapi/v1/txt2img", post(who));
-        let behind = Behind { access: access.clone(), ending: ending.clone(), trusted: grpc.clone(), grpc, assets };
+        let behind = Behind { access: access.clone(), ending: ending.clone(), trusted: grpc.clone(), grpc, http };
         let serving = tokio::spawn(listeners.serve(behind));
         Self { folder, clock, file, access, tcp, web, ending, serving, pieces }
     }

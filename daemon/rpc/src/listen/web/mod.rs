@@ -229,13 +229,13 @@ fn only_json(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// Everything behind the gate.
-pub(super) fn routes(access: &Access, web: &Arc<Web>, assets: Router, grpc: Router) -> Router {
+pub(super) fn routes(access: &Access, web: &Arc<Web>, http: Router, grpc: Router) -> Router {
     Router::new()
         .route("/", get(page::page))
         .route("/session.js", get(page::script))
         .route("/session", post(session::sign_in).get(session::show).delete(session::sign_out))
         .with_state(State { access: access.clone(), web: Arc::clone(web) })
-        .merge(assets)
+        .merge(http)
         .merge(by_service(grpc))
         .fallback(unknown)
 }

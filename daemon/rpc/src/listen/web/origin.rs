@@ -10,7 +10,7 @@ use paintbox_domain::{ErrorClass, Failure, reason};
 
 const SITE: &str = "sec-fetch-site";
 /// What gRPC-Web and JSON clients send (grpc/grpc-web, connectrpc.com/docs/cors).
-const ALLOWED_HEADERS: &str = "authorization, content-type, grpc-timeout, x-grpc-web, x-user-agent";
+const ALLOWED_HEADERS: &str = "authorization, content-type, grpc-timeout, idempotency-key, x-grpc-web, x-user-agent";
 /// What they read.
 const EXPOSED_HEADERS: &str = "grpc-message, grpc-status, grpc-status-details-bin, retry-after";
 /// How long a browser may remember what it was allowed. Chromium caps it at two hours.

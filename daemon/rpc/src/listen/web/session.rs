@@ -12,9 +12,12 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use paintbox_domain::{ErrorClass, Failure, reason};
 use serde::Deserialize;
 use serde_json::json;
+use std::time::Duration;
 
 /// A code has 43 characters.
 const LARGEST_BODY_BYTES: usize = 1024;
+/// For a body from whoever has shown nothing yet.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct SignIn {
@@ -31,8 +34,9 @@ pub(super) async fn sign_in(extract::State(state): extract::State<State>, body: 
 
 async fn exchange(state: &State, body: Body) -> Result<Response<Body>, Failure> {
     let invalid = |problem: &str| Failure::new(ErrorClass::InvalidInput, reason::INVALID_ARGUMENT, problem);
-    let bytes = axum::body::to_bytes(body, LARGEST_BODY_BYTES).await;
-    let bytes = bytes.map_err(|_| invalid("the body is cut short, or longer than any code"))?;
+    let bytes = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, LARGEST_BODY_BYTES)).await;
+    let bytes =
+        bytes.ok().and_then(Result::ok).ok_or_else(|| invalid("the body is cut short, or longer than any code"))?;
     let asked: SignIn =
         serde_json::from_slice(&bytes).map_err(|_| invalid("the body is not of the form {\"code\": CODE}"))?;
     let (cookie, caller) = state.access.sessions.exchange(&asked.code)?;
