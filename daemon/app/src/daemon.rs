@@ -9,7 +9,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::credentials::{CredentialFiles, Credentials};
 use crate::keychain::Keychain;
-use crate::{home::Home, logging, machine};
+use crate::{home::Home, logging, machine, open_files};
 use paintbox_catalogue::{Catalogue, Recovered};
 use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::Engine;
@@ -37,6 +37,7 @@ pub(crate) fn run() -> Result<(), StartError> {
     config.home.create()?;
     let _lock = config.home.lock()?;
     let _log = logging::start(&config.home.logs, &config.log_filter)?;
+    open_files::allow_many();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)?;
     let result = runtime.block_on(live(&config));
     // Threads that are still busy are not waited for: the limit above has passed for them.

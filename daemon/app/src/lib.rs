@@ -14,6 +14,7 @@ mod keychain;
 mod logging;
 mod machine;
 mod memory;
+mod open_files;
 
 use clap::{Parser, Subcommand};
 use paintbox_domain::Classify;

@@ -80,13 +80,19 @@ pub async fn serve(listeners: Listeners, api: Api) -> Result<(), Failure> {
 async fn grpc_routes(api: &Api, with_reflection: bool) -> Result<Router, Failure> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
     let mut routes = Routes::builder();
+    macro_rules! add {
+        ($service:expr) => {
+            routes.add_service(
+                $service
+                    .max_decoding_message_size(LARGEST_MESSAGE_BYTES)
+                    .max_encoding_message_size(LARGEST_MESSAGE_BYTES),
+            )
+        };
+    }
     macro_rules! service {
         ($server:ident) => {{
             health_reporter.set_serving::<$server<Api>>().await;
-            let service = $server::new(api.clone())
-                .max_decoding_message_size(LARGEST_MESSAGE_BYTES)
-                .max_encoding_message_size(LARGEST_MESSAGE_BYTES);
-            routes.add_service(service);
+            add!($server::new(api.clone()));
         }};
     }
     service!(AccessServiceServer);
@@ -103,7 +109,7 @@ async fn grpc_routes(api: &Api, with_reflection: bool) -> Result<Router, Failure
     service!(EventServiceServer);
     service!(AssetServiceServer);
     service!(DaemonServiceServer);
-    routes.add_service(health);
+    add!(health);
     if with_reflection {
         let failed = |error: tonic_reflection::server::Error| {
             let message = format!("cannot serve reflection: {}", message_with_causes(&error));
@@ -114,8 +120,8 @@ async fn grpc_routes(api: &Api, with_reflection: bool) -> Result<Router, Failure
                 .register_encoded_file_descriptor_set(paintbox_proto::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        routes.add_service(reflection().build_v1().map_err(failed)?);
-        routes.add_service(reflection().build_v1alpha().map_err(failed)?);
+        add!(reflection().build_v1().map_err(failed)?);
+        add!(reflection().build_v1alpha().map_err(failed)?);
     }
     let router = routes.routes().prepare().into_axum_router();
     Ok(router.layer(axum::middleware::from_fn(keep_to_the_protocol)))

@@ -167,6 +167,29 @@ async fn a_browser_signs_in_with_a_code_once_and_is_signed_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn the_interfaces_of_other_programs_stand_behind_the_same_gate() {
+    let (_hub, installed) = installation_with(BOTH).await;
+    let token = |scope| {
+        let made = ok(&installed, &["token", "create", scope, "--scope", scope]).remove(0);
+        format!("Bearer {}", made["token"].as_str().unwrap())
+    };
+    let (generate, read) = (token("generate"), token("read"));
+    let web = address(&installed, "web");
+    for path in ["/v1/models", "/sdapi/v1/samplers", "/sdapi/v1/options"] {
+        let request = format!("GET {path}");
+        let (status, head, body) = http(&web, &request, &[("authorization", &generate)], "").await;
+        assert_eq!(status, 200, "{path}: {head}");
+        assert!(serde_json::from_slice::<serde_json::Value>(&body).is_ok(), "{path}");
+        assert_eq!(http(&web, &request, &[("authorization", &read)], "").await.0, 403, "{path}");
+        assert_eq!(http(&web, &request, &[], "").await.0, 401, "{path}");
+        let of_page = [("authorization", &*generate), ("origin", "http://evil.example")];
+        assert_eq!(http(&web, &request, &of_page, "").await.0, 403, "{path}");
+    }
+    let form = [("authorization", &*generate), ("content-type", "text/plain")];
+    assert_eq!(http(&web, "POST /v1/images/generations", &form, "{}").await.0, 415);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn nothing_but_the_socket_is_open_unless_it_is_asked_for() {
     let (_hub, installed) = installation_with("").await;
     ok(&installed, &["daemon", "start"]);

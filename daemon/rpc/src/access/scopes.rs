@@ -32,7 +32,7 @@ const METHODS: &[(&str, Scope, &[&str])] = &[
     ),
     ("paintbox.v1.DaemonService", Scope::Read, &["GetServerInfo", "GetStatus"]),
     ("paintbox.v1.DaemonService", Scope::Admin, &["StopDaemon", "SetHubCredential", "DeleteHubCredential"]),
-    ("paintbox.v1.DownloadService", Scope::Read, &["ListDownloads", "GetDownload"]),
+    ("paintbox.v1.DownloadService", Scope::Read, &["ListDownloads", "GetDownload", "WatchDownload"]),
     (
         "paintbox.v1.DownloadService",
         Scope::Admin,
@@ -46,7 +46,14 @@ const METHODS: &[(&str, Scope, &[&str])] = &[
     (
         "paintbox.v1.GenerationService",
         Scope::Read,
-        &["GetGeneration", "ListGenerations", "WatchGeneration", "GetGenerationQueue", "ReadRecipe"],
+        &[
+            "GetGeneration",
+            "ListGenerations",
+            "WatchGeneration",
+            "GetGenerationQueue",
+            "GetModelCapabilities",
+            "ReadRecipe",
+        ],
     ),
     (
         "paintbox.v1.GenerationService",
