@@ -498,3 +498,29 @@ fn endpoint(name: &'static str, from_file: Option<String>, default: &str) -> Res
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_looked_for_beside_the_configuration() {
+        let home = tempfile::tempdir().unwrap();
+        let config_file = home.path().join("config.toml");
+        let table = || -> ListenTable {
+            let text = "web = \"127.0.0.1:7860\"\ntls = { certificate = \"tls/cert.pem\", key = \"tls/key.pem\" }";
+            toml::from_str(text).unwrap()
+        };
+        let absent = listen(table(), &config_file).unwrap_err();
+        assert!(absent.to_string().contains("tls/cert.pem"), "{absent}");
+        std::fs::create_dir(home.path().join("tls")).unwrap();
+        std::fs::write(home.path().join("tls/cert.pem"), "certificate").unwrap();
+        std::fs::write(home.path().join("tls/key.pem"), "key").unwrap();
+        let options = listen(table(), &config_file).unwrap();
+        assert_eq!((options.web.as_deref(), options.tcp), (Some("127.0.0.1:7860"), None));
+        let pem = options.tls.unwrap();
+        assert_eq!((&*pem.certificate, &*pem.key), (&b"certificate"[..], &b"key"[..]));
+        assert!(!format!("{pem:?}").contains("key\""));
+        assert!(toml::from_str::<ListenTable>("allow_all = true").is_err(), "no setting lets all in");
+    }
+}
