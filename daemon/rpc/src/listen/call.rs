@@ -1,11 +1,12 @@
 //! What every gRPC call gets that tonic 0.14 does not give: a deadline over the whole of it, an end when its caller may
-//! no longer call, and a reason in errors that tonic itself makes.
+//! no longer call or the daemon ends (`until`), and a reason in errors that tonic itself makes.
 //!
 //! tonic looks at `grpc-timeout` in its own transport alone, until the head of the answer, and says CANCELLED
 //! (tonic 0.14.9 `src/transport/service/grpc_timeout.rs`, `src/status.rs`). Here it covers streams as well and ends
 //! with DEADLINE_EXCEEDED, as the protocol wants it (grpc/grpc `doc/PROTOCOL-HTTP2.md`, `doc/statuscodes.md`).
 
 use super::refusal::Form;
+use super::until::{Bounded, Until, too_late};
 use crate::status::failure_status;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -15,11 +16,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Uri};
 use http_body::Frame;
 use paintbox_domain::{ErrorClass, Failure, reason};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 const STATUS: &str = "grpc-status";
@@ -27,17 +25,13 @@ const DETAILS: &str = "grpc-status-details-bin";
 const TIMEOUT: &str = "grpc-timeout";
 const ENCODING: &str = "grpc-encoding";
 
-/// An extension of a request: cancelled when its sender may no longer call.
-#[derive(Debug, Clone)]
-pub(super) struct Ended(pub(super) CancellationToken);
-
 /// The middleware in front of all services.
 pub(crate) async fn keep_to_the_protocol(request: Request, next: Next) -> Response {
     let asked = match Asked::of(&request) {
         Ok(asked) => asked,
         Err(failure) => return Form::wanted_by(&request).refuse(&failure),
     };
-    let ended = request.extensions().get::<Ended>().cloned();
+    let until = request.extensions().get::<Until>().cloned();
     let deadline = asked.timeout.map(|timeout| Instant::now() + timeout);
     let answer = next.run(request);
     let mut response = match deadline {
@@ -53,14 +47,7 @@ pub(crate) async fn keep_to_the_protocol(request: Request, next: Next) -> Respon
     {
         response = better.into_http();
     }
-    response.map(|body| {
-        Body::new(Bounded {
-            body,
-            is_over: false,
-            deadline: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
-            ended: ended.map(|Ended(token)| Box::pin(token.cancelled_owned())),
-        })
-    })
+    response.map(|body| Body::new(Bounded::new(body, until, deadline)))
 }
 
 /// What the head of a request says that its answer depends on.
@@ -122,10 +109,6 @@ fn too_large(said: &str) -> Failure {
     Failure::new(ErrorClass::Exhausted, reason::MESSAGE_TOO_LARGE, format!("no message is over 1 MiB: {said}"))
 }
 
-fn too_late() -> Failure {
-    Failure::new(ErrorClass::DeadlineExceeded, reason::DEADLINE_EXCEEDED, "the deadline that the caller set has passed")
-}
-
 /// `Timeout → TimeoutValue TimeoutUnit` of PROTOCOL-HTTP2.md.
 fn timeout(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
@@ -145,51 +128,8 @@ fn timeout(text: &str) -> Option<Duration> {
     }
 }
 
-/// The body of an answer, until the deadline or the end of the caller's right to it.
-#[derive(Debug)]
-struct Bounded {
-    body: Body,
-    is_over: bool,
-    deadline: Option<Pin<Box<Sleep>>>,
-    ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-}
-
-impl http_body::Body for Bounded {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = &mut *self;
-        if this.is_over {
-            return Poll::Ready(None);
-        }
-        let is_late = |sleep: &mut Pin<Box<Sleep>>| sleep.as_mut().poll(cx).is_ready();
-        let end = if this.deadline.as_mut().is_some_and(is_late) {
-            Some(too_late())
-        } else if this.ended.as_mut().is_some_and(|ended| ended.as_mut().poll(cx).is_ready()) {
-            let message = "the client's token was deleted, or the browser signed out";
-            Some(Failure::new(ErrorClass::Unauthenticated, reason::TOKEN_INVALID, message))
-        } else {
-            None
-        };
-        if let Some(failure) = end {
-            this.is_over = true;
-            // The handler's stream ends here; nobody reads it any more.
-            this.body = Body::empty();
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers(&failure_status(&failure))))));
-        }
-        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else { return Poll::Pending };
-        Poll::Ready(frame.map(|frame| frame.map(explained)))
-    }
-
-    // The length is not passed on: a status may have to follow earlier than promised.
-    fn is_end_stream(&self) -> bool {
-        self.is_over || self.body.is_end_stream()
-    }
-}
-
 /// The end of a stream with a reason. A message that is too large to send is found out only there.
-fn explained(frame: Frame<Bytes>) -> Frame<Bytes> {
+pub(super) fn explained(frame: Frame<Bytes>) -> Frame<Bytes> {
     let Some(status) = frame.trailers_ref().filter(|trailers| !trailers.contains_key(DETAILS)) else { return frame };
     match Status::from_header_map(status) {
         Some(status) if status.code() == Code::OutOfRange => {
@@ -199,7 +139,7 @@ fn explained(frame: Frame<Bytes>) -> Frame<Bytes> {
     }
 }
 
-fn trailers(status: &Status) -> HeaderMap {
+pub(super) fn trailers(status: &Status) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(3);
     if status.add_header(&mut headers).is_err() {
         // Only a status that no header can hold; its code always can.

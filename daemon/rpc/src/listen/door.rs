@@ -1,10 +1,10 @@
 //! One listener's way in: its gate, the bound on calls at once, and what stands behind them.
 
 use super::Limits;
-use super::call::Ended;
 use super::connection::Connections;
 use super::gate::{Gate, Verdict};
 use super::refusal::Form;
+use super::until::Until;
 use super::web::make_harmless;
 use crate::access::Access;
 use axum::Router;
@@ -92,9 +92,7 @@ impl Door {
                 let caller = &admitted.caller;
                 tracing::trace!(caller = caller.id(), label = caller.label(), path = request.uri().path(), "call");
                 request.extensions_mut().insert(admitted.caller);
-                if let Some(ended) = admitted.ended {
-                    request.extensions_mut().insert(Ended(ended));
-                }
+                request.extensions_mut().insert(Until { revoked: admitted.ended, ending: self.ending.clone() });
                 self.pass(request, &form).await
             }
             Verdict::Answer(response) => response,

@@ -26,6 +26,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod until;
 mod web;
 
 pub(crate) use call::keep_to_the_protocol;

@@ -138,17 +138,33 @@ async fn a_deadline_covers_a_stream_after_its_head() {
 }
 
 #[tokio::test]
-async fn an_end_of_the_daemon_does_not_wait_for_open_streams() {
+async fn a_stream_that_waits_is_told_of_the_daemons_end() {
+    let stage = Stage::within(Limits { drain: Duration::from_secs(3600), ..Limits::USUAL }, None).await;
+    let token = stage.token(Scope::Read).await;
+    let mut sender = connect_h2(stage.tcp).await;
+    let stream = sender.send_request(grpc(WATCH, &bearer(&token))).await.unwrap();
+    stage.ending.cancel();
+    let answer = finish(stream).await;
+    assert_eq!((answer.grpc().code(), &*answer.reason()), (Code::Unavailable, "SHUTTING_DOWN"));
+    drop(sender);
+    tokio::time::timeout(PATIENCE, stage.serving).await.expect("nothing had to be cut").unwrap();
+}
+
+#[tokio::test]
+async fn an_end_of_the_daemon_does_not_wait_for_calls_that_never_end() {
     let limits = Limits { drain: Duration::from_millis(50), ..Limits::USUAL };
     let stage = Stage::within(limits, None).await;
     let token = stage.token(Scope::Read).await;
     let mut sender = connect_h2(stage.tcp).await;
-    let stream = sender.send_request(grpc(WATCH, &bearer(&token))).await.unwrap();
+    // One that nobody reads, one that is never answered, and a connection that says nothing.
+    let stream = sender.send_request(grpc(ENDLESS, &bearer(&token))).await.unwrap();
+    let unanswered = tokio::spawn(sender.send_request(grpc(NEVER, &bearer(&token))));
     let silent = TcpStream::connect(stage.web).await.unwrap();
+    assert_eq!(ask(&mut sender, grpc(STATUS, &bearer(&token))).await.grpc().code(), Code::Ok, "both are under way");
     stage.ending.cancel();
     tokio::time::timeout(PATIENCE, stage.serving).await.unwrap().unwrap();
     assert!(!stage.folder.path().join("paintbox.sock").exists());
-    assert!(stream.into_body().collect().await.is_err(), "the stream was cut");
+    assert!(unanswered.await.unwrap().is_err() && stream.into_body().collect().await.is_err(), "both were cut");
     drop(silent);
 }
 
