@@ -77,7 +77,6 @@ impl Fields {
             _ => None,
         };
         // Every setting here is a single-precision number; what does not fit is out of all bounds anyway.
-        #[allow(clippy::cast_possible_truncation, reason = "bounds are checked where the number is used")]
         let number = number.map(|number: f64| number as f32).filter(|number| number.is_finite());
         number.map(Some).ok_or_else(|| wrong(name, value, "a number"))
     }
@@ -131,7 +130,6 @@ impl From<Map<String, Value>> for Fields {
 
 fn whole_of(number: f64) -> Option<i64> {
     const LARGEST: f64 = 9_007_199_254_740_992.0;
-    #[allow(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
     (number.fract() == 0.0 && number.abs() <= LARGEST).then_some(number as i64)
 }
 

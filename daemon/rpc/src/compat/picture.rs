@@ -69,7 +69,6 @@ pub(super) fn close_to(given: (u32, u32), usual: (u32, u32), multiple: u32) -> (
     let factor = if pixels(given) > most { (pixels(usual) / pixels(given)).sqrt() } else { 1.0 };
     let multiple = multiple.max(1);
     let side = |side: u32| {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides are positive and small")]
         let side = (f64::from(side) * factor).round() as u32;
         (side / multiple).max(1) * multiple
     };

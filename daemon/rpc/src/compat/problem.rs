@@ -7,7 +7,7 @@ use paintbox_generation::GenerationError;
 /// A failure on its way to a caller over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
-    pub(super) failure: Failure,
+    pub(super) failure: Box<Failure>,
     /// Where HTTP has a word of its own for what happened.
     status: Option<StatusCode>,
 }
@@ -28,14 +28,14 @@ impl Problem {
     /// The same where the interface has a sentence of its own for it.
     pub(super) fn unprocessable(field: &str, message: impl Into<String>) -> Self {
         let failure = Failure::new(ErrorClass::InvalidInput, reason::UNSUPPORTED_SETTING, message);
-        Self { failure: failure.with("field", field), status: Some(StatusCode::UNPROCESSABLE_ENTITY) }
+        Self { failure: Box::new(failure.with("field", field)), status: Some(StatusCode::UNPROCESSABLE_ENTITY) }
     }
 
     pub(super) fn too_large(what: &str, limit_bytes: usize) -> Self {
         let message = format!("{what} is larger than {limit_bytes} bytes");
         let failure = Failure::new(ErrorClass::InvalidInput, reason::BODY_TOO_LARGE, message);
         let failure = failure.with("limit_bytes", limit_bytes.to_string());
-        Self { failure, status: Some(StatusCode::PAYLOAD_TOO_LARGE) }
+        Self { failure: Box::new(failure), status: Some(StatusCode::PAYLOAD_TOO_LARGE) }
     }
 
     pub(super) fn no_such_route(path: &str) -> Self {
@@ -46,13 +46,13 @@ impl Problem {
     pub(super) fn wrong_method(method: &str, path: &str) -> Self {
         let message = format!("{path} does not take {method}");
         let failure = Failure::new(ErrorClass::InvalidInput, reason::METHOD_UNKNOWN, message);
-        Self { failure: failure.with("path", path), status: Some(StatusCode::METHOD_NOT_ALLOWED) }
+        Self { failure: Box::new(failure.with("path", path)), status: Some(StatusCode::METHOD_NOT_ALLOWED) }
     }
 
     pub(super) fn wrong_media_type(wanted: &str) -> Self {
         let message = format!("the request's body must be {wanted}, and its content-type must say so");
         let failure = Failure::new(ErrorClass::Unsupported, reason::MEDIA_TYPE_UNSUPPORTED, message);
-        Self { failure: failure.with("wanted", wanted), status: Some(StatusCode::UNSUPPORTED_MEDIA_TYPE) }
+        Self { failure: Box::new(failure.with("wanted", wanted)), status: Some(StatusCode::UNSUPPORTED_MEDIA_TYPE) }
     }
 
     pub(super) fn shutting_down() -> Self {
@@ -98,7 +98,7 @@ impl Problem {
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        Self { failure, status: None }
+        Self { failure: Box::new(failure), status: None }
     }
 }
 

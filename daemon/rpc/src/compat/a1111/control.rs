@@ -95,7 +95,6 @@ fn threshold(unit: &Fields, name: &str, usual: u32) -> Result<u32, Problem> {
     // What is not set comes as -1.
     match unit.number(name)?.filter(|value| *value >= 0.0) {
         None => Ok(usual),
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is checked to be within bounds")]
         Some(value) if value <= 255.0 => Ok(value.round() as u32),
         Some(value) => Err(Problem::invalid(name, format!("{value} is more than 255"))),
     }

@@ -29,7 +29,6 @@ pub(super) async fn read(compat: &Compat, fields: &Fields) -> Result<GenerationS
         0 => fields.number("upscaling_resize")?.unwrap_or(USUAL_SCALE),
         1 => {
             let side = |name| Ok::<_, Problem>(fields.count(name, 1..=u32::MAX)?.unwrap_or(512));
-            #[allow(clippy::cast_precision_loss, reason = "sides of pictures are small")]
             let times = |side: u32, of: u32| side as f32 / of.max(1) as f32;
             let wide = times(side("upscaling_resize_w")?, kept.width);
             let high = times(side("upscaling_resize_h")?, kept.height);

@@ -61,7 +61,6 @@ async fn scale(compat: &Compat, fields: &Fields, spec: &GenerationSpec) -> Resul
     }
     let usual = compat.generations.model_defaults(&spec.model).await?.defaults;
     let (width, height) = (spec.width.unwrap_or(usual.width), spec.height.unwrap_or(usual.height));
-    #[allow(clippy::cast_precision_loss, reason = "sides of pictures are small")]
     let times = |side: u32, of: u32| side as f32 / of.max(1) as f32;
     match (wide.map(|side| times(side, width)), high.map(|side| times(side, height))) {
         (Some(one), None) | (None, Some(one)) => Ok(one),
