@@ -199,6 +199,10 @@ fn of_version<'a>(version: &'a VersionRecord, page: &'a str, hub: Option<Hub>) -
 async fn files(catalogue: &Catalogue, kind: ModelKind) -> Result<Vec<FileHere>, GenerationError> {
     let mut files = Vec::new();
     for (name, sha256) in catalogue.local_names(kind).await? {
+        if name == sha256.to_hex() {
+            // What our own store calls it; its hub or its owner has a name for it.
+            continue;
+        }
         let Some(artifact) = catalogue.artifact(&sha256).await? else { continue };
         let is_named = |path: &&PathBuf| path.file_stem().and_then(|stem| stem.to_str()) == Some(name.as_str());
         // Without a path it is on a disk that is away.

@@ -355,7 +355,8 @@ async fn add(catalogue: &Catalogue, home: &std::path::Path, digest: u8, name: &s
         precision: None,
         parameters: None,
         detail_json: None,
-        path: home.join(format!("{name}.safetensors")),
+        // As the store names what it keeps.
+        path: home.join(sha256.to_hex()),
     };
     catalogue.record_file(file, &artifact, true).await.unwrap();
 }
