@@ -75,7 +75,7 @@ a_picture_becomes_larger() {
   post extra-single-image "{\"image\": \"$image\", \"upscaler_1\": \"Lanczos\", \"upscaling_resize\": 2}" > "$work/larger"
   equal "$(json 'int.from_bytes(base64.b64decode(d["image"])[16:20], "big")' < "$work/larger")" 128
 }
-nothing_is_going_on() { equal "$(get progress | json 'd["progress"], d["state"]["job_count"]')" "(0.0, 0)"; }
+nothing_is_going_on() { equal "$(get progress | json 'd["progress"], d["state"]["job_count"]')" "0.0 0"; }
 an_interruption_of_nothing_is_none() { equal "$(post interrupt '{}')" '{}'; }
 scripts_are_refused() {
   equal "$(refused txt2img '{"prompt": "x", "alwayson_scripts": {"ADetailer": {"args": [true]}}}')" 422 || return 1
