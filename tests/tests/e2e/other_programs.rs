@@ -41,7 +41,11 @@ async fn openais_and_a1111s_ways_lead_to_the_same_picture() {
 
     // Both are generations like any other.
     let jobs = ok(&installed, &["jobs"]);
-    assert_eq!(jobs.iter().filter(|job| job["kind"] == "generation" && job["state"] == "succeeded").count(), 2, "{jobs:#?}");
+    assert_eq!(
+        jobs.iter().filter(|job| job["kind"] == "generation" && job["state"] == "succeeded").count(),
+        2,
+        "{jobs:#?}"
+    );
     let (status, refused) = post("/v1/images/generations", json!({"model": id, "prompt": "x", "size": "63x64"})).await;
     assert_eq!((status, &refused["error"]["code"]), (400, &json!("UNSUPPORTED_SETTING")), "{refused}");
     assert_eq!(http(&web, "GET /v1/models", &[], "").await.0, 401);

@@ -1,6 +1,7 @@
 //! The queue with a generator that paints flat colours, step by step, as the test lets it.
 
 mod between;
+mod headers;
 mod waiting;
 
 use super::*;
@@ -8,9 +9,8 @@ use crate::{FoundBy, LikeState, LoraResource, Recipe, Resource};
 use paintbox_catalogue::{FileId, NewArtifact};
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::generation::{
-    Adapter, Capabilities, Control, EngineBench, EngineCheck, Hires, Inspector, JobState, LoraUse, ModelFile,
-    PaintPreview, PaintRequest, PaintSettings, PaintedImage, Painting, Phase, PictureFormat, PixelScaling, Sampler,
-    Schedule, Upscale, Upscaler,
+    Control, EngineBench, EngineCheck, Hires, Inspector, JobState, LoraUse, ModelFile, PaintPreview, PaintRequest,
+    PaintSettings, PaintedImage, Painting, Phase, PictureFormat, PixelScaling, Sampler, Schedule, Upscale, Upscaler,
 };
 use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
 use paintbox_domain::{Architecture, Blake3, Classify as _, ErrorClass, Failure, FileFormat, Hub, ModelKind, reason};
@@ -26,21 +26,9 @@ struct StepGenerator {
     evicted: Arc<Notify>,
 }
 
-struct NobodyAsks;
-
-impl Inspector for NobodyAsks {
-    fn capabilities(&self, _model: &[ModelFile]) -> Result<Capabilities, Failure> {
-        Err(Failure::new(ErrorClass::Unsupported, reason::UNSUPPORTED_ARCHITECTURE, "not asked in these tests"))
-    }
-
-    fn misfits(&self, model: &[ModelFile], _adapters: &[Adapter]) -> Result<Vec<Option<Failure>>, Failure> {
-        self.capabilities(model).map(|_| Vec::new())
-    }
-}
-
 impl Generator for StepGenerator {
     fn inspector(&self) -> Arc<dyn Inspector> {
-        Arc::new(NobodyAsks)
+        Arc::new(headers::NobodyAsks)
     }
 
     fn upscale(
