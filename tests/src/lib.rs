@@ -3,6 +3,9 @@
 //! The programs are the real ones. `demo` is one binary that answers to three names, so that `cargo run --bin demo`
 //! and `cargo test` build everything they run; each installation links it as `paintbox` and `paintboxd`.
 
+pub mod contract;
+pub mod requests;
+
 use paintbox_testkit::{FakeHub, TestHome};
 use std::ffi::OsStr;
 use std::io::{self, Write as _};

@@ -8,7 +8,7 @@ use paintbox_domain::{ErrorClass, Failure, Sha256, reason};
 use paintbox_proto::v1;
 use paintbox_proto::v1::asset_service_server::AssetService;
 use paintbox_store::Store;
-use paintbox_store::preview::{Limits, decode_preview};
+use paintbox_store::preview::{Limits, PreviewError, decode_preview};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -49,7 +49,7 @@ impl Api {
 pub(crate) async fn keep_picture(store: &Store, catalogue: &Catalogue, data: Vec<u8>) -> Result<Asset, Failure> {
     let store = store.clone();
     let stored = tokio::task::spawn_blocking(move || {
-        let image = decode_preview(&data, &Limits::default()).map_err(|error| Failure::of(&error))?;
+        let image = decode_preview(&data, &Limits::default()).map_err(|error| refused(&error))?;
         let blob = store.put_bytes(&data).map_err(|error| Failure::of(&error))?;
         Ok::<_, Failure>(Asset {
             sha256: blob.sha256,
@@ -64,6 +64,13 @@ pub(crate) async fn keep_picture(store: &Store, catalogue: &Catalogue, data: Vec
     let asset = stored.await.map_err(lost)??;
     catalogue.record_asset(&asset).await.map_err(|error| Failure::of(&error))?;
     Ok(asset)
+}
+
+/// What is wrong with a picture is wrong with the request that brought it: nothing of ours is lost.
+fn refused(error: &PreviewError) -> Failure {
+    let failure = Failure::of(error);
+    let class = if failure.class == ErrorClass::DataLoss { ErrorClass::InvalidInput } else { failure.class };
+    Failure { class, ..failure }
 }
 
 #[tonic::async_trait]

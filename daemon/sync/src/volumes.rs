@@ -214,7 +214,8 @@ impl Sync {
     async fn checked_path(&self, path: &Path) -> Result<PathBuf, SyncError> {
         let parts = &self.inner.parts;
         let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-        if !path.is_absolute() || !is_plain {
+        // No system takes a zero byte in a path.
+        if !path.is_absolute() || !is_plain || path.as_os_str().as_encoded_bytes().contains(&0) {
             let problem = format!("{} is not an absolute path without detours", path.display());
             return Err(SyncError::Invalid { field: "path", problem });
         }

@@ -20,6 +20,7 @@ mod main_line;
 mod other_programs;
 mod queue;
 mod recipes;
+mod requests;
 mod webhook;
 
 use jiff::Timestamp;

@@ -4,6 +4,7 @@
 
 mod contract;
 mod dependencies;
+mod errors;
 mod sources;
 
 use std::path::{Path, PathBuf};

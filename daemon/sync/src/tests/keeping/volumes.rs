@@ -150,6 +150,7 @@ async fn labels_and_folders_that_would_do_harm_are_refused() {
         ("big", inside),
         ("big", world.home.path().to_owned()),
         ("big", "relative".into()),
+        ("big", "/disk\0".into()),
     ] {
         let error = world.sync.create_volume(label, &path, loras()).await.unwrap_err();
         assert_eq!(error.reason(), reason::INVALID_ARGUMENT, "{label} {}", path.display());
