@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
 # Clients that nobody here wrote, against the fake hub: what they accept is what Paintbox's tests may rely on.
 #
-# Needs Rust, curl and Python 3 with venv. The environment for Python is kept in FOREIGN_CACHE (by default below the
-# target folder), so that only the first run downloads anything.
+# Needs Rust, curl, Python 3 with venv, and Node.js with npm. What Python and Node need is kept in FOREIGN_CACHE (by default
+# below the target folder), so that only the first run downloads anything.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-requirements="huggingface_hub==2.4.0 grpcio==1.85.1 grpcio-reflection==1.85.1 openai==3.57.0"
+requirements="huggingface_hub==2.4.0 grpcio==1.85.1 grpcio-reflection==1.85.1 grpcio-tools==1.85.1 openai==3.57.0"
 target=$(cd "$root" && cargo metadata --format-version 1 --no-deps --quiet | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
 cache=${FOREIGN_CACHE:-$target/foreign}
 
 venv="$cache/venv-$(cksum <<< "$requirements" | cut -d' ' -f1)"
-if ! "$venv/bin/python" -c 'import huggingface_hub, grpc_reflection, openai' 2> /dev/null; then
+if ! "$venv/bin/python" -c 'import huggingface_hub, grpc_reflection, grpc_tools, openai' 2> /dev/null; then
   rm -rf "$venv"
   mkdir -p "$cache"
   python3 -m venv "$venv"
   # shellcheck disable=SC2086 # a list of requirements
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $requirements
 fi
+
+packages=$("$here/npm.sh")
 
 # With the tests, which need both programs: what is built for one package alone is built from other parts.
 (cd "$root" && cargo test --quiet --workspace --locked --no-run)
@@ -78,14 +80,25 @@ run "$venv/bin/python" "$here/check_huggingface_hub.py"
 run bash "$here/check_civitai_curl.sh"
 # The daemon, with what it synced from a fake hub of its own.
 serve 4 120 daemon "$target/debug/demo" --serve
-field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$line" "$1"; }
+field() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1" <<< "$line"; }
 run "$venv/bin/python" "$here/check_grpc.py" "$(field socket)" "$(field model)"
 # Tokens come by the environment, which no list of processes shows.
-PAINTBOX_TOKEN=$(field token)
-export PAINTBOX_TOKEN
+token=$(field token)
 web=$(field web)
-run "$venv/bin/python" "$here/check_openai.py" "${web%/}/v1" "$(field model)"
-run bash "$here/check_sdapi_curl.sh" "${web%/}"
+PAINTBOX_TOKEN=$token run "$venv/bin/python" "$here/check_openai.py" "${web%/}/v1" "$(field model)"
+PAINTBOX_TOKEN=$token run bash "$here/check_sdapi_curl.sh" "${web%/}"
+mkdir "$work/stubs"
+"$venv/bin/python" -m grpc_tools.protoc -I "$root/proto" --python_out "$work/stubs" --grpc_python_out "$work/stubs" \
+  "$root"/proto/paintbox/v1/*.proto
+# Through the socket as the user; over TCP with a token.
+for at in "unix:$(field socket)" "$(field tcp)"; do
+  case $at in
+    unix:*) unset PAINTBOX_TOKEN ;;
+    *) export PAINTBOX_TOKEN=$token ;;
+  esac
+  run "$venv/bin/python" "$here/check_python.py" "$work/stubs" "$at" "$(field model)"
+  run node "$here/check_node.mjs" "$packages" "$root/proto" "$at" "$(field model)"
+done
 
 echo "foreign clients: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -2,7 +2,7 @@
 //!
 //! A hub on this machine hands out a small real model; everything else is the real thing: the commands below are
 //! run exactly as printed, by the same code that ships. Under the names `paintbox` and `paintboxd` this binary is
-//! those programs. `demo --serve` prints the socket, the web listener, a token and the model as JSON and waits for its standard
+//! those programs. `demo --serve` prints the addresses, a token for them and the model as JSON and waits for its standard
 //! input to end.
 
 #![expect(clippy::print_stdout, reason = "showing is what a demo is for")]
@@ -138,23 +138,22 @@ async fn show() -> Result<()> {
 }
 
 async fn serve() -> Result<()> {
-    // A port that the system chooses.
-    let (_hub, installed) = install("[listen]\nweb = \"127.0.0.1:0\"\n").await?;
+    // Ports that the system chooses.
+    let (_hub, installed) = install("[listen]\ntcp = \"127.0.0.1:0\"\nweb = \"127.0.0.1:0\"\n").await?;
     ask(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"])?;
     ask(&installed, &["sync", "--wait"])?;
     let model = reference(&installed, "checkpoint", "emoji")?;
-    let token = ask(&installed, &["token", "create", "a front end", "--scope", "generate"])?;
+    let socket = installed.socket();
     let status = ask(&installed, &["daemon", "status"])?;
-    let listeners =
-        status.first().and_then(|status| status["listeners"].as_array()).context("no listeners are told")?;
-    let web = listeners.iter().find(|listener| listener["kind"] == "web").context("there is no web listener")?;
-    let line = serde_json::json!({
-        "socket": installed.socket(),
-        "model": model,
-        "web": web["address"],
-        "token": token.first().map(|made| &made["token"]),
-    });
-    println!("{line}");
+    let address = |kind: &str| {
+        let listeners = status.first().and_then(|status| status["listeners"].as_array());
+        let found = listeners.into_iter().flatten().find(|listener| listener["kind"] == kind);
+        found.map(|listener| listener["address"].clone()).with_context(|| format!("there is no {kind} listener"))
+    };
+    let made = ask(&installed, &["token", "create", "foreign clients", "--scope", "generate"])?;
+    let token = made.first().map(|made| made["token"].clone()).context("no token was made")?;
+    let (tcp, web) = (address("tcp")?, address("web")?);
+    println!("{}", serde_json::json!({ "socket": socket, "tcp": tcp, "web": web, "token": token, "model": model }));
     std::io::stdout().flush()?;
     tokio::task::block_in_place(|| std::io::stdin().read_to_end(&mut Vec::new()))?;
     Ok(())
