@@ -63,7 +63,8 @@ statements! {
     LIBRARIES = "
         SELECT library_id, path, layout, device, inode, created_ms, walked_ms, away_ms FROM library ORDER BY library_id";
     INSERT_LIBRARY = "
-        INSERT INTO library (path, layout, device, inode, created_ms) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING library_id";
+        INSERT INTO library (path, layout, device, inode, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (path) DO NOTHING RETURNING library_id";
     SET_LIBRARY_AWAY = "
         UPDATE library SET away_ms = ?2 WHERE library_id = ?1 AND (away_ms IS NULL) <> (?2 IS NULL)";
     SET_WALKED = "
@@ -137,7 +138,7 @@ impl Catalogue {
         found.ok_or_else(|| CatalogueError::LibraryNotFound { library: id.to_string() })
     }
 
-    /// Records a folder as a library. The caller has seen to it that it is in no other one.
+    /// Records a folder as a library; none when it has become one meanwhile. The caller has seen to it that it is in no other.
     ///
     /// # Errors
     /// When the catalogue cannot be written.
@@ -147,20 +148,20 @@ impl Catalogue {
         layout: &str,
         device: u64,
         inode: u64,
-    ) -> Result<LibraryId, CatalogueError> {
+    ) -> Result<Option<LibraryId>, CatalogueError> {
         let attempt = "record a library";
         let mut tx = self.write(attempt).await?;
-        let id: i64 = sqlx::query_scalar(INSERT_LIBRARY)
+        let id: Option<i64> = sqlx::query_scalar(INSERT_LIBRARY)
             .bind(codec::path_bytes(path))
             .bind(layout)
             .bind(device.cast_signed())
             .bind(inode.cast_signed())
             .bind(self.now().unix_ms())
-            .fetch_one(&mut *tx)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(could_not(attempt))?;
         self.commit(tx, attempt).await?;
-        Ok(LibraryId(id))
+        Ok(id.map(LibraryId))
     }
 
     /// Records that a library went away, or that it is back. False when that is known.

@@ -14,7 +14,7 @@ use std::path::Path;
 const STORE: &str = "/home/painter/store";
 
 async fn library(catalogue: &Catalogue) -> LibraryRecord {
-    let id = catalogue.add_library(Path::new("/models"), "plain", 1, 7).await.unwrap();
+    let id = catalogue.add_library(Path::new("/models"), "plain", 1, 7).await.unwrap().unwrap();
     catalogue.library(id).await.unwrap()
 }
 

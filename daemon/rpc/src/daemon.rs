@@ -124,6 +124,9 @@ impl DaemonService for Api {
         let request = request.into_inner();
         let hub = hub(&request.hub)?;
         let token = Secret::new(&request.token).ok_or_else(|| invalid("token", "the token is empty"))?;
+        if !request.token.trim().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(invalid("token", "it holds characters that no token has"));
+        }
         let before = self.credentials.current(hub);
         let account = match self.sync.check_token(hub, token.clone()).await {
             Ok(account) => account,

@@ -94,6 +94,10 @@ impl Classify for StoreError {
         match self {
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorClass::Precondition,
+                // A path that leads nowhere is what somebody asked for, or what they did to a folder of ours.
+                io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
+                    ErrorClass::Precondition
+                }
                 _ => ErrorClass::Internal,
             },
             Self::DiskFull { .. } => ErrorClass::Exhausted,

@@ -192,7 +192,9 @@ impl Sync {
         let at = path.clone();
         let root = blocking(move || Root::of(&at)).await?;
         let root = root.map_err(|_| SyncError::LibraryAway { path: path.clone() })?;
-        let id = parts.catalogue.add_library(&path, Layout::Plain.as_str(), root.device, root.inode).await?;
+        let added = parts.catalogue.add_library(&path, Layout::Plain.as_str(), root.device, root.inode).await?;
+        let problem = "became a library just now".to_owned();
+        let id = added.ok_or_else(|| SyncError::LibraryExists { path: path.clone(), problem })?;
         tracing::info!(library = %path.display(), "a library was added");
         self.inner.libraries.changed.notify_one();
         self.library_as_it_is(id).await

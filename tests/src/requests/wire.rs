@@ -10,6 +10,9 @@ const DEEPEST: usize = 6;
 /// prost refuses deeper ones; a few requests go well beyond.
 const ABYSS: usize = 200;
 
+/// Fields without which little can be answered.
+const ALWAYS: &[&str] = &["name", "reference", "target", "model", "label", "path", "hub"];
+
 const VARINT: u64 = 0;
 const EIGHT_BYTES: u64 = 1;
 const LENGTH: u64 = 2;
@@ -72,8 +75,10 @@ fn write(
         let wanted = match () {
             () if is_message && depth == 0 => 85,
             () if is_message => 15,
+            () if ALWAYS.contains(&field.name()) => 92,
+            () if mood == Mood::Careful && depth == 0 => 35,
+            () if mood == Mood::Careful => 8,
             () if depth == 0 => 70,
-            () if mood == Mood::Careful => 12,
             () => 25,
         };
         if !random.chance(wanted) {
@@ -86,7 +91,7 @@ fn write(
             (false, _) => 1,
         };
         for _ in 0..times {
-            let is_careful = mood == Mood::Careful && random.chance(92);
+            let is_careful = mood == Mood::Careful && random.chance(96);
             write_field(&field, is_careful, mood, depth, values, random, to);
         }
     }

@@ -79,6 +79,7 @@ pub struct LibraryChanges {
 const NAMES_LIKE_A_MODEL: usize = 4;
 
 statements! {
+    IS_LIBRARY = "SELECT EXISTS (SELECT 1 FROM library WHERE library_id = ?1)";
     PATHS_OF_LIBRARY = "
         SELECT p.path, p.beside, f.library_file_id, f.device, f.inode, f.size_bytes, f.modified_ns
         FROM library_path p JOIN library_file f USING (library_file_id)
@@ -254,7 +255,7 @@ impl Catalogue {
     /// Brings what is on record of a library to what was found, all of `changes` in one transaction.
     ///
     /// # Errors
-    /// When the catalogue cannot be written.
+    /// `LIBRARY_NOT_FOUND`; when the catalogue cannot be written.
     pub async fn record_library_changes(
         &self,
         library: &LibraryRecord,
@@ -263,6 +264,11 @@ impl Catalogue {
         let attempt = "record what is in a library";
         let now = self.now();
         let mut tx = self.write_evidence(attempt).await?;
+        // Somebody may have forgotten it while it was looked at.
+        let is_there = sqlx::query_scalar(IS_LIBRARY).bind(library.id.0).fetch_one(&mut *tx);
+        if !is_there.await.map_err(could_not(attempt))? {
+            return Err(CatalogueError::LibraryNotFound { library: library.id.to_string() });
+        }
         let affected = write(&mut tx, library, changes, now).await.map_err(could_not(attempt))?;
         settle(&mut tx, &self.tags, &affected.into_iter().collect::<Vec<_>>(), now).await?;
         self.commit(tx, attempt).await?;

@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 pub(super) async fn library(catalogue: &Catalogue, path: &str) -> LibraryRecord {
-    let id = catalogue.add_library(Path::new(path), "plain", u64::MAX, 7).await.unwrap();
+    let id = catalogue.add_library(Path::new(path), "plain", u64::MAX, 7).await.unwrap().unwrap();
     catalogue.library(id).await.unwrap()
 }
 
