@@ -198,9 +198,11 @@ CREATE TABLE generation (
     created_ms     INTEGER NOT NULL,
     started_ms     INTEGER,
     ended_ms       INTEGER
-, client TEXT NOT NULL DEFAULT 'socket', priority INTEGER NOT NULL DEFAULT 0, turn INTEGER, attempts INTEGER NOT NULL DEFAULT 0, expires_ms INTEGER, is_tied INTEGER NOT NULL DEFAULT 0 CHECK (is_tied IN (0, 1)), deleted_ms INTEGER) STRICT;
+, client TEXT NOT NULL DEFAULT 'socket', priority INTEGER NOT NULL DEFAULT 0, turn INTEGER, attempts INTEGER NOT NULL DEFAULT 0, begun INTEGER, expires_ms INTEGER, is_tied INTEGER NOT NULL DEFAULT 0 CHECK (is_tied IN (0, 1)), deleted_ms INTEGER) STRICT;
 
-CREATE INDEX generation_by_client ON generation (client, started_ms);
+CREATE INDEX generation_by_begun ON generation (begun);
+
+CREATE INDEX generation_by_client ON generation (client, begun);
 
 CREATE INDEX generation_by_deletion ON generation (deleted_ms) WHERE deleted_ms IS NOT NULL;
 

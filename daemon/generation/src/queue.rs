@@ -356,7 +356,7 @@ impl Generations {
                 Happening::Generation(record) => Some(record.clone()),
                 _ => None,
             },
-            has_ended: |record: &Box<GenerationRecord>| record.state.is_terminal(),
+            has_ended: |record| record.state.is_terminal(),
         };
         let journal = self.inner.catalogue.journal();
         let watched = journal.watch_job::<_, GenerationError>(after, kind).await?;

@@ -380,7 +380,7 @@ impl Sync {
                 Happening::Download(record) => Some(record.clone()),
                 _ => None,
             },
-            has_ended: |record: &Box<DownloadRecord>| record.ended_at.is_some(),
+            has_ended: |record| record.ended_at.is_some(),
         };
         let watched = self.inner.parts.catalogue.journal().watch_job::<_, SyncError>(after, kind).await?;
         Ok(watched.filter_map(async |item| match item {
