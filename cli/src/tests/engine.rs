@@ -77,7 +77,7 @@ async fn show_tells_what_a_model_can_be_asked_for() {
         "RealESRGAN_x4plus",
         "text to image: it edits",
     ] {
-        let plain = ended.out.replace('\u{202f}', " ").replace('\u{a0}', " ").replace("1,200", "1 200");
+        let plain = ended.out.replace(['\u{202f}', '\u{a0}'], " ").replace("1,200", "1 200");
         assert!(plain.contains(words), "{words}: {plain}");
     }
     assert!(!ended.out.contains('\x1b'));

@@ -237,7 +237,7 @@ impl v1::sync_service_server::SyncService for Fake {
         broken.failure = Some(failure("HUB_UNREACHABLE", "civitai did not answer"));
         match fate {
             Fate::Well => {
-                list.extend([progress("done", 16_000_000), Event::Run(sync_run(v1::sync_run::State::Succeeded, 0))])
+                list.extend([progress("done", 16_000_000), Event::Run(sync_run(v1::sync_run::State::Succeeded, 0))]);
             }
             Fate::Badly => list.extend([
                 progress("done", 16_000_000),

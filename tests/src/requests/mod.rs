@@ -82,7 +82,7 @@ pub struct Plan {
 pub struct Report {
     pub answered: u64,
     pub refused: u64,
-    /// Left after [`PATIENCE`].
+    /// Left after its patience.
     pub left: u64,
     pub methods: BTreeMap<String, Asked>,
     /// Reasons with how often they came.

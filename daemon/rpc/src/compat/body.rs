@@ -44,12 +44,12 @@ pub(super) async fn form(request: Request) -> Result<Form, Problem> {
     let mut parts = Multipart::from_request(request, &()).await.map_err(|error| refused(&error))?;
     let mut form = Form::default();
     for _ in 0..MOST_PARTS {
-        let Some(mut part) = parts.next_field().await.map_err(part_problem)? else { return Ok(form) };
+        let Some(mut part) = parts.next_field().await.map_err(|error| part_problem(&error))? else { return Ok(form) };
         let name = part.name().unwrap_or_default().trim_end_matches("[]").to_owned();
         let is_file = part.file_name().is_some();
         let limit = if is_file { LARGEST_PICTURE_BYTES } else { LONGEST_TEXT_BYTES };
         let mut bytes = Vec::new();
-        while let Some(piece) = part.chunk().await.map_err(part_problem)? {
+        while let Some(piece) = part.chunk().await.map_err(|error| part_problem(&error))? {
             if bytes.len() + piece.len() > limit {
                 return Err(Problem::too_large(&format!("`{name}`"), limit));
             }
@@ -65,7 +65,7 @@ pub(super) async fn form(request: Request) -> Result<Form, Problem> {
     Err(Problem::invalid("body", format!("it has more than {MOST_PARTS} parts")))
 }
 
-fn part_problem(error: axum::extract::multipart::MultipartError) -> Problem {
+fn part_problem(error: &axum::extract::multipart::MultipartError) -> Problem {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the request's body", LARGEST_FORM_BYTES),
         _ => Problem::invalid("body", format!("the form cannot be read: {}", error.body_text())),

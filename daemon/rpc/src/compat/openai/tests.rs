@@ -298,7 +298,8 @@ async fn a_picture_of_any_size_is_brought_to_one_that_can_be_painted() {
 async fn pictures_that_cannot_be_edited_are_refused_by_their_fields() {
     let world = World::new().await;
     let (image, other) = (picture(64, 64, 255), picture(32, 64, 0));
-    let cases: [(&[(&str, &[u8])], &str, &str); 6] = [
+    type Files<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(Files<'_>, &str, &str); 6] = [
         (&[], "image", reason::INVALID_ARGUMENT),
         (&[("image", b"no picture")], "image", reason::PREVIEW_REFUSED),
         (&[("image[]", &image), ("image[]", &image)], "image", reason::UNSUPPORTED_SETTING),
