@@ -87,7 +87,7 @@ def main(socket, model):
         steps = [event.progress.step for event in events if event.progress.phase == "sampling"]
         check("progress came while it painted", steps and steps == sorted(steps))
         generation = events[-1].generation
-        check("the generation succeeded", generation.state == "succeeded" and len(generation.images) == 1)
+        check("the generation succeeded", generation.State.Name(generation.state) == "STATE_SUCCEEDED" and len(generation.images) == 1)
 
         image = generation.images[0]
         chunks = client.call("paintbox.v1.AssetService", "ReadAsset", streaming=True, name=image.asset)

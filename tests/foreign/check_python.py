@@ -51,7 +51,7 @@ def main(target, model):
             if not token_of_page:
                 break
         check(f"the catalogue has {len(names)} models on {pages} pages", pages > 1 and len(set(names)) == page.total_size)
-        known = asked(catalogue.GetModel, catalogue_pb2.GetModelRequest(name=names[0]))
+        known = asked(catalogue.ResolveModel, catalogue_pb2.ResolveModelRequest(reference=model)).model
         check("a state is an enum", known.state == catalogue_pb2.Model.STATE_PUBLISHED)
 
         spec = generation_pb2.GenerationSpec(
@@ -60,7 +60,7 @@ def main(target, model):
         created = asked(generations.CreateGeneration, generation_pb2.CreateGenerationRequest(spec=spec))
         events = list(asked(generations.WatchGeneration, generation_pb2.WatchGenerationRequest(name=created.name)))
         sequences = [event.sequence for event in events]
-        check("events are numbered", sequences == sorted(set(sequences)))
+        check("events are numbered", sequences == sorted(sequences) and sequences[0] < sequences[-1])
         ended = [event.generation for event in events if event.WhichOneof("event") == "generation"][-1]
         succeeded = ended.state == generation_pb2.Generation.STATE_SUCCEEDED
         check("the generation succeeded", succeeded and len(ended.images) == 1)
