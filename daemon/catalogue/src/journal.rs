@@ -14,7 +14,7 @@ use crate::generations::GenerationRecord;
 use crate::ids::{DownloadId, FollowId};
 use crate::sync_runs::SyncRunRecord;
 use paintbox_domain::generation::Progress;
-use paintbox_domain::transfer::{FileFailed, FileProgress, TransferProgress};
+use paintbox_domain::transfer::{FileFailed, FilePhase, FileProgress, TransferProgress};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -77,6 +77,8 @@ impl Happening {
     fn subject(&self) -> Option<Subject> {
         match self {
             Self::GenerationProgress { uid, .. } => Some(Subject::Generation(uid.clone())),
+            // The last word on a file is told to everybody.
+            Self::FileProgress { progress, .. } if progress.phase == FilePhase::Done => None,
             Self::FileProgress { run, progress } => {
                 Some(Subject::File(run.clone(), progress.version.clone(), progress.file.clone()))
             }
@@ -124,6 +126,10 @@ impl Kept {
             }
             Happening::Download(record) if !record.state.is_under_way() => {
                 self.latest.remove(&Subject::Download(record.id));
+            }
+            Happening::FileProgress { run, progress } if progress.phase == FilePhase::Done => {
+                let (version, file) = (progress.version.clone(), progress.file.clone());
+                self.latest.remove(&Subject::File(run.clone(), version, file));
             }
             Happening::SyncRun(record) if record.state.is_terminal() => {
                 self.latest.retain(|subject, _| !matches!(subject, Subject::File(run, ..) if *run == record.uid));
@@ -432,7 +438,7 @@ mod tests {
             file: "a".to_owned(),
             bytes_done: 1,
             bytes_total: None,
-            phase: paintbox_domain::transfer::FilePhase::Transferring,
+            phase: FilePhase::Transferring,
         };
         journal.note(Happening::FileProgress { run: "r".to_owned(), progress });
         journal.note(run("r", JobState::Succeeded));
