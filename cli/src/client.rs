@@ -153,6 +153,14 @@ pub(crate) const LARGEST_PAGE: i32 = 500;
 
 /// Every entry of a list: `page` gets a token and answers with entries and the next token.
 pub(crate) async fn every_page<T>(
+    page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CliError>,
+) -> Result<Vec<T>, CliError> {
+    pages_up_to(usize::MAX, page).await
+}
+
+/// The same, but no further page once there are `limit` entries.
+pub(crate) async fn pages_up_to<T>(
+    limit: usize,
     mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CliError>,
 ) -> Result<Vec<T>, CliError> {
     let mut found = Vec::new();
@@ -160,7 +168,7 @@ pub(crate) async fn every_page<T>(
     loop {
         let (entries, next) = page(token.clone()).await?;
         found.extend(entries);
-        if next.is_empty() {
+        if found.len() >= limit || next.is_empty() {
             return Ok(found);
         }
         if next == token {

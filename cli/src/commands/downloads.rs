@@ -1,6 +1,6 @@
 //! `paintbox downloads`.
 
-use crate::client::{Client, LOCAL_DEADLINE, call};
+use crate::client::{Client, LOCAL_DEADLINE, call, pages_up_to};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::DownloadJson;
@@ -153,21 +153,16 @@ async fn list(list: &List, client: &Client, session: &mut Session) -> Result<Exi
 }
 
 async fn fetch(client: &Client, ended: bool, limit: usize) -> Result<(Vec<v1::Download>, bool), CliError> {
-    let mut found = Vec::new();
-    let mut page_token = String::new();
-    loop {
+    let mut paused = false;
+    let found = pages_up_to(limit, async |page_token| {
         let page_size = i32::try_from(limit.min(LARGEST_PAGE)).unwrap_or(0);
-        let request = v1::ListDownloadsRequest { ended, page_size, page_token: page_token.clone() };
+        let request = v1::ListDownloadsRequest { ended, page_size, page_token };
         let page = call("list the downloads", LOCAL_DEADLINE, client.downloads().list_downloads(request)).await?;
-        found.extend(page.downloads);
-        if found.len() >= limit || page.next_page_token.is_empty() {
-            return Ok((found, page.paused));
-        }
-        if page.next_page_token == page_token {
-            return Err(CliError::Nonsense { problem: "a page of downloads leads to itself" });
-        }
-        page_token = page.next_page_token;
-    }
+        paused = page.paused;
+        Ok((page.downloads, page.next_page_token))
+    })
+    .await?;
+    Ok((found, paused))
 }
 
 fn row(download: &v1::Download, session: &Session) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 mod queue;
 
-use crate::client::{Client, LOCAL_DEADLINE, call};
+use crate::client::{Client, LOCAL_DEADLINE, call, pages_up_to};
 use crate::commands::sync_run;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -125,44 +125,28 @@ impl Job {
 }
 
 async fn generations(client: &Client, arguments: &Arguments, limit: usize) -> Result<Vec<v1::Generation>, CliError> {
-    let mut found = Vec::new();
-    let mut page_token = String::new();
-    loop {
+    pages_up_to(limit, async |page_token| {
         let request = v1::ListGenerationsRequest {
             page_size: page_size(limit),
-            page_token: page_token.clone(),
+            page_token,
             filter: arguments.filter.clone().unwrap_or_default(),
             show_deleted: arguments.deleted,
         };
-        let mut service = client.generations();
-        let page = call("list the generations", LOCAL_DEADLINE, service.list_generations(request)).await?;
-        found.extend(page.generations);
-        if found.len() >= limit || page.next_page_token.is_empty() {
-            return Ok(found);
-        }
-        page_token = another(&page_token, page.next_page_token)?;
-    }
+        let page = call("list the generations", LOCAL_DEADLINE, client.generations().list_generations(request)).await?;
+        Ok((page.generations, page.next_page_token))
+    })
+    .await
 }
 
 async fn sync_runs(client: &Client, limit: usize) -> Result<Vec<v1::SyncRun>, CliError> {
-    let mut found = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListSyncRunsRequest { page_size: page_size(limit), page_token: page_token.clone() };
-        let mut service = client.sync();
-        let page = call("list the sync runs", LOCAL_DEADLINE, service.list_sync_runs(request)).await?;
-        found.extend(page.sync_runs);
-        if found.len() >= limit || page.next_page_token.is_empty() {
-            return Ok(found);
-        }
-        page_token = another(&page_token, page.next_page_token)?;
-    }
+    pages_up_to(limit, async |page_token| {
+        let request = v1::ListSyncRunsRequest { page_size: page_size(limit), page_token };
+        let page = call("list the sync runs", LOCAL_DEADLINE, client.sync().list_sync_runs(request)).await?;
+        Ok((page.sync_runs, page.next_page_token))
+    })
+    .await
 }
 
 fn page_size(limit: usize) -> i32 {
     i32::try_from(limit.min(LARGEST_PAGE)).unwrap_or(0)
-}
-
-fn another(this: &str, next: String) -> Result<String, CliError> {
-    if this == next { Err(CliError::Nonsense { problem: "a page of jobs leads to itself" }) } else { Ok(next) }
 }

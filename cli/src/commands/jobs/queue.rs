@@ -1,7 +1,7 @@
 //! `paintbox jobs --queue`: what waits, in the order of turns, and whether anything is begun.
 
 use super::Arguments;
-use crate::client::{Client, LOCAL_DEADLINE, call};
+use crate::client::{Client, LOCAL_DEADLINE, call, every_page};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{JobJson, QueueJson};
@@ -53,22 +53,17 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, session: &mut Se
 }
 
 async fn waiting(client: &Client) -> Result<Vec<v1::Generation>, CliError> {
-    let mut found = Vec::new();
-    let mut page_token = String::new();
-    loop {
+    every_page(async |page_token| {
         let request = v1::ListGenerationsRequest {
             page_size: super::page_size(usize::MAX),
-            page_token: page_token.clone(),
+            page_token,
             filter: "state:queued".to_owned(),
             show_deleted: false,
         };
         let page = call("list the queue", LOCAL_DEADLINE, client.generations().list_generations(request)).await?;
-        found.extend(page.generations);
-        if page.next_page_token.is_empty() {
-            return Ok(found);
-        }
-        page_token = super::another(&page_token, page.next_page_token)?;
-    }
+        Ok((page.generations, page.next_page_token))
+    })
+    .await
 }
 
 fn words(queue: &v1::GenerationQueue) -> String {
