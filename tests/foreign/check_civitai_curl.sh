@@ -2,34 +2,15 @@
 # The fake hub as curl sees it, along the way that CivitAI documents: list a creator, follow the pages, download with a
 # token, go on after a break. Called by run.sh with the fake hub's endpoints in FAKE_HUB (one line of JSON).
 set -uo pipefail
+# shellcheck source=curl.sh
+. "$(dirname "$0")/curl.sh"
 
 field() { python3 -c 'import json,os,sys; print(json.loads(os.environ["FAKE_HUB"])[sys.argv[1]])' "$1"; }
-# What `python3 -c` sees as `d`, the JSON on standard input.
-json() { python3 -c "import json,sys; d = json.load(sys.stdin); print($1)"; }
 
 civitai=$(field civitai)
 token=$(field civitai_token)
 creator=$(field creator)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0
-failed=0
-name="curl $(curl --version | awk 'NR == 1 { print $2 }')"
 
-check() {
-  local what=$1
-  shift
-  if "$@" > "$work/log" 2>&1; then
-    passed=$((passed + 1))
-    echo "passed  $name: $what"
-  else
-    failed=$((failed + 1))
-    echo "FAILED  $name: $what"
-    sed 's/^/        /' "$work/log"
-  fi
-}
-
-equal() { [ "$1" = "$2" ] || { echo "got      $1"; echo "expected $2"; return 1; }; }
 sha256() { if command -v sha256sum > /dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d' ' -f1 | tr a-f A-F; }
 get() { curl -sS --fail "$@"; }
 status() { curl -s -o "$work/body" -w '%{http_code}' "$@"; }

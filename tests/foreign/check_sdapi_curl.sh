@@ -6,36 +6,17 @@
 # BASE_URL is such as http://127.0.0.1:7780. The token comes by the environment and reaches curl in a file, where no list of
 # processes shows it. Ends with `result PASSED FAILED`.
 set -uo pipefail
+# shellcheck source=curl.sh
+. "$(dirname "$0")/curl.sh"
 
 base=$1
 fixtures=$(cd "$(dirname "$0")/../fixtures/frontends" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0
-failed=0
-name="curl $(curl --version | awk 'NR == 1 { print $2 }')"
 
 (umask 077 && printf 'user = "paintbox:%s"\n' "$PAINTBOX_TOKEN" > "$work/basic")
-# What `python3 -c` sees as `d`, the JSON on standard input.
-json() { python3 -c "import base64,json,sys; d = json.load(sys.stdin); print($1)"; }
 call() { curl -sS --config "$work/basic" "$@"; }
 get() { call --fail "$base/sdapi/v1/$1"; }
 post() { call --fail -H 'Content-Type: application/json' --data-binary "$2" "$base/sdapi/v1/$1"; }
 refused() { call -o "$work/body" -w '%{http_code}' -H 'Content-Type: application/json' --data-binary "$2" "$base/sdapi/v1/$1"; }
-equal() { [ "$1" = "$2" ] || { echo "got      $1"; echo "expected $2"; return 1; }; }
-
-check() {
-  local what=$1
-  shift
-  if "$@" > "$work/log" 2>&1; then
-    passed=$((passed + 1))
-    echo "passed  $name: $what"
-  else
-    failed=$((failed + 1))
-    echo "FAILED  $name: $what"
-    sed 's/^/        /' "$work/log"
-  fi
-}
 
 menus_are_filled() {
   local list
