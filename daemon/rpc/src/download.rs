@@ -61,24 +61,18 @@ impl DownloadService for Api {
         let events = self.sync.watch_download(id, after).await.map_err(|error| status(&error))?;
         // Progress is told of the row that was told last; who goes on behind an earlier event knows one already.
         let mut last = self.sync.download(id).await.map_err(|error| status(&error))?;
-        let epoch = self.facts.epoch.clone();
-        let message = move |sequence, event| v1::DownloadEvent { sequence, epoch: epoch.clone(), event: Some(event) };
-        let beat = message.clone();
-        let messages = events.map(move |result| match result {
+        let events = events.map(move |result| match result {
             Ok((sequence, DownloadEvent::State(record))) => {
                 last = *record;
-                Ok(message(sequence, Event::Download(download(&last, None))))
+                Ok((sequence, Event::Download(download(&last, None))))
             }
             Ok((sequence, DownloadEvent::Progress(progress))) => {
-                Ok(message(sequence, Event::Download(download(&last, Some(progress)))))
+                Ok((sequence, Event::Download(download(&last, Some(progress)))))
             }
             Err(error) => Err(status(&error)),
         });
-        let events = watching::with_heartbeats(
-            messages,
-            |event| event.sequence,
-            move |sequence| beat(sequence, Event::Heartbeat(v1::Heartbeat {})),
-        );
+        let message = |sequence, epoch, event| v1::DownloadEvent { sequence, epoch, event: Some(event) };
+        let events = watching::told(events, self.facts.epoch.clone(), Event::Heartbeat(v1::Heartbeat {}), message);
         Ok(Response::new(bounded(events, self.shutdown.clone())))
     }
 

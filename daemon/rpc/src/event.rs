@@ -202,16 +202,8 @@ impl EventService for Api {
         let v1::WatchEventsRequest { topics: asked, after_sequence, epoch } = request.into_inner();
         let after = Watch { after_sequence, epoch }.after(&self.facts.epoch)?;
         let events = self.all_events(topics(&asked)?, after);
-        let epoch = self.facts.epoch.clone();
-        let message = move |sequence, event| v1::Event { sequence, epoch: epoch.clone(), event: Some(event) };
-        let beat = message.clone();
-        let messages =
-            futures::StreamExt::map(events, move |result| result.map(|(sequence, event)| message(sequence, event)));
-        let events = watching::with_heartbeats(
-            messages,
-            |event| event.sequence,
-            move |sequence| beat(sequence, Event::Heartbeat(v1::Heartbeat {})),
-        );
+        let message = |sequence, epoch, event| v1::Event { sequence, epoch, event: Some(event) };
+        let events = watching::told(events, self.facts.epoch.clone(), Event::Heartbeat(v1::Heartbeat {}), message);
         Ok(Response::new(bounded(events, self.shutdown.clone())))
     }
 }

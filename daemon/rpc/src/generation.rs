@@ -2,17 +2,19 @@
 
 use crate::caller::Caller;
 use crate::convert::{time, timestamp};
+use crate::leaving::Leaving;
 use crate::names;
 use crate::names::parse_job;
 use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::spec::{spec, spec_message};
+use crate::states;
 use crate::status::{error_message, invalid, status};
 use crate::watching::{self, Watch};
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{GenerationQuery, GenerationRecord, by_client};
 use paintbox_domain::generation::{JobState, PaintPreview, Progress};
 use paintbox_generation::{
-    Ask, GenerationEvent, Generations, HistoryFilter, QueueState, preview_jpeg, spec_from_json, warnings_from_json,
+    Ask, GenerationEvent, HistoryFilter, QueueState, preview_jpeg, spec_from_json, warnings_from_json,
 };
 use paintbox_proto::v1;
 use paintbox_proto::v1::generation_event::Event;
@@ -35,23 +37,12 @@ pub(crate) fn progress_message(progress: Progress) -> v1::GenerationProgress {
     }
 }
 
-fn state(state: JobState) -> v1::generation::State {
-    use v1::generation::State;
-    match state {
-        JobState::Queued => State::Queued,
-        JobState::Running => State::Running,
-        JobState::Succeeded => State::Succeeded,
-        JobState::Failed => State::Failed,
-        JobState::Cancelled => State::Cancelled,
-    }
-}
-
 /// What the row tells.
 pub(crate) fn generation_message(record: &GenerationRecord) -> v1::Generation {
     let fits = record.images.iter().map(|image| image.parameters_text.len()).sum::<usize>() <= LARGEST_TEXTS_BYTES;
     v1::Generation {
         name: format!("generations/{}", record.uid),
-        state: state(record.state).into(),
+        state: states::of_generation(record.state).into(),
         spec: spec_from_json(&record.spec_json).ok().map(spec_message),
         images: record
             .images
@@ -89,31 +80,6 @@ fn preview_message(preview: &PaintPreview) -> Option<v1::GenerationPreview> {
         height: preview.height,
         jpeg: preview_jpeg(preview, LARGEST_PREVIEW_BYTES)?,
     })
-}
-
-/// Cancels a generation when the call that asked for it is dropped before its end.
-struct CancelOnDisconnect {
-    generations: Generations,
-    uid: Option<String>,
-}
-
-impl CancelOnDisconnect {
-    fn disarm(mut self) {
-        self.uid = None;
-    }
-}
-
-impl Drop for CancelOnDisconnect {
-    fn drop(&mut self) {
-        if let Some(uid) = self.uid.take() {
-            let generations = self.generations.clone();
-            tokio::spawn(async move {
-                if let Err(error) = generations.cancel(&uid).await {
-                    tracing::warn!(%error, uid, "cannot cancel a generation whose caller left");
-                }
-            });
-        }
-    }
 }
 
 /// What CreateGeneration and GenerateImages are asked alike.
@@ -172,11 +138,8 @@ impl Api {
         after: Option<u64>,
     ) -> Result<impl Stream<Item = Result<v1::GenerationEvent, Status>> + Send + use<>, Status> {
         let events = self.generations.watch(uid, previews, after).await.map_err(|error| status(&error))?;
-        let epoch = self.facts.epoch.clone();
-        let message = move |sequence, event| v1::GenerationEvent { sequence, epoch: epoch.clone(), event: Some(event) };
-        let beat = message.clone();
-        let messages = events.filter_map(move |result| {
-            let event = match result {
+        let events = events.filter_map(|result| {
+            std::future::ready(match result {
                 Ok((sequence, GenerationEvent::State(record))) => {
                     Some(Ok((sequence, Event::Generation(generation_message(&record)))))
                 }
@@ -188,15 +151,10 @@ impl Api {
                     preview_message(&preview).map(|preview| Ok((sequence, Event::Preview(preview))))
                 }
                 Err(error) => Some(Err(status(&error))),
-            };
-            let event = event.map(|event| event.map(|(sequence, event)| message(sequence, event)));
-            std::future::ready(event)
+            })
         });
-        Ok(watching::with_heartbeats(
-            messages,
-            |event| event.sequence,
-            move |sequence| beat(sequence, Event::Heartbeat(v1::Heartbeat {})),
-        ))
+        let message = |sequence, epoch, event| v1::GenerationEvent { sequence, epoch, event: Some(event) };
+        Ok(watching::told(events, self.facts.epoch.clone(), Event::Heartbeat(v1::Heartbeat {}), message))
     }
 }
 
@@ -355,15 +313,14 @@ impl GenerationService for Api {
         let v1::GenerateImagesRequest { spec, request_id, client, priority, expire_time, .. } = request;
         let asked = Asked { spec, request_id, client, priority, expire_time, is_tied };
         let record = self.create(&extensions, asked).await?;
-        let guard =
-            CancelOnDisconnect { generations: self.generations.clone(), uid: is_tied.then(|| record.uid.clone()) };
+        let mut leaving = Leaving::of(&self.generations, is_tied.then(|| record.uid.clone()));
         let events = self.events(&record.uid, previews, None).await?;
         let guarded = async_stream::stream! {
             for await message in events {
                 yield message;
             }
             // The stream came to its own end, so nobody left early.
-            guard.disarm();
+            leaving.is_excused();
         };
         Ok(Response::new(bounded(guarded, self.shutdown.clone())))
     }

@@ -18,6 +18,7 @@ mod engine;
 mod event;
 mod follow;
 mod generation;
+mod leaving;
 mod library;
 mod listen;
 mod names;

@@ -35,6 +35,16 @@ pub(crate) fn of_file(state: FileState) -> v1::model_file::State {
     }
 }
 
+pub(crate) fn of_generation(state: JobState) -> v1::generation::State {
+    match state {
+        JobState::Queued => v1::generation::State::Queued,
+        JobState::Running => v1::generation::State::Running,
+        JobState::Succeeded => v1::generation::State::Succeeded,
+        JobState::Failed => v1::generation::State::Failed,
+        JobState::Cancelled => v1::generation::State::Cancelled,
+    }
+}
+
 pub(crate) fn of_sync_run(state: JobState) -> v1::sync_run::State {
     match state {
         JobState::Queued => v1::sync_run::State::Queued,

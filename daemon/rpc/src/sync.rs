@@ -109,18 +109,12 @@ impl SyncService for Api {
         let v1::WatchSyncRunRequest { name, after_sequence, epoch } = request.into_inner();
         let after = Watch { after_sequence, epoch }.after(&self.facts.epoch)?;
         let events = self.sync.watch(parse_job("syncRuns", &name)?, after).await.map_err(|error| status(&error))?;
-        let epoch = self.facts.epoch.clone();
-        let message = move |sequence, event| v1::SyncEvent { sequence, epoch: epoch.clone(), event: Some(event) };
-        let beat = message.clone();
-        let messages = events.map(move |result| match result {
-            Ok((sequence, change)) => Ok(message(sequence, event(&change))),
+        let events = events.map(|result| match result {
+            Ok((sequence, change)) => Ok((sequence, event(&change))),
             Err(error) => Err(status(&error)),
         });
-        let events = watching::with_heartbeats(
-            messages,
-            |event| event.sequence,
-            move |sequence| beat(sequence, Event::Heartbeat(v1::Heartbeat {})),
-        );
+        let message = |sequence, epoch, event| v1::SyncEvent { sequence, epoch, event: Some(event) };
+        let events = watching::told(events, self.facts.epoch.clone(), Event::Heartbeat(v1::Heartbeat {}), message);
         Ok(Response::new(bounded(events, self.shutdown.clone())))
     }
 }

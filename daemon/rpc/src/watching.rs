@@ -37,8 +37,19 @@ pub(crate) fn request_id(given: String) -> Result<Option<String>, Status> {
     Ok(Some(given).filter(|id| !id.is_empty()))
 }
 
+/// What happens as messages of `epoch`, with signs of life; `message` puts one together from its number, epoch and event.
+pub(crate) fn told<E: Clone + Send + 'static, M: Send + 'static>(
+    events: impl Stream<Item = Result<(u64, E), Status>> + Send + 'static,
+    epoch: String,
+    heartbeat: E,
+    message: impl Fn(u64, String, E) -> M + Send + 'static,
+) -> impl Stream<Item = Result<M, Status>> + Send + 'static {
+    let events = with_heartbeats(events, |(sequence, _)| *sequence, move |last| (last, heartbeat.clone()));
+    events.map(move |told| told.map(|(sequence, event)| message(sequence, epoch.clone(), event)))
+}
+
 /// The stream, with `beat` of the last event's sequence number whenever nothing happened for a while.
-pub(crate) fn with_heartbeats<T: Send + 'static>(
+fn with_heartbeats<T: Send + 'static>(
     events: impl Stream<Item = Result<T, Status>> + Send + 'static,
     sequence: impl Fn(&T) -> u64 + Send + 'static,
     beat: impl Fn(u64) -> T + Send + 'static,

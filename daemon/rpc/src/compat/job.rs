@@ -3,12 +3,13 @@
 use super::Compat;
 use super::caller::CallerId;
 use super::problem::Problem;
+use crate::leaving::Leaving;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::GenerationRecord;
 use paintbox_domain::generation::{GenerationSpec, JobState};
 use paintbox_domain::{ErrorClass, Failure, reason};
-use paintbox_generation::{Ask, GenerationError, GenerationEvent, Generations};
+use paintbox_generation::{Ask, GenerationError, GenerationEvent};
 use tokio_util::sync::CancellationToken;
 
 /// A longer key is no key.
@@ -20,31 +21,6 @@ pub(super) struct Job {
     events: BoxStream<'static, Result<GenerationEvent, GenerationError>>,
     leaving: Leaving,
     shutdown: CancellationToken,
-}
-
-/// Cancels what was asked for when nobody waits for it any more.
-struct Leaving {
-    generations: Generations,
-    uid: Option<String>,
-}
-
-impl Leaving {
-    /// From now on whoever leaves may.
-    fn is_excused(&mut self) {
-        self.uid = None;
-    }
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        let Some(uid) = self.uid.take() else { return };
-        let generations = self.generations.clone();
-        tokio::spawn(async move {
-            if let Err(error) = generations.cancel(&uid).await {
-                tracing::warn!(%error, uid, "cannot cancel a generation whose caller left");
-            }
-        });
-    }
 }
 
 impl Compat {
@@ -70,7 +46,7 @@ impl Compat {
             ..Ask::default()
         };
         let record = self.generations.create(&ask).await?;
-        let leaving = Leaving { generations: self.generations.clone(), uid: is_tied.then(|| record.uid.clone()) };
+        let leaving = Leaving::of(&self.generations, is_tied.then(|| record.uid.clone()));
         let events = self.generations.watch(&record.uid, with_previews, None).await?;
         let events = events.map(|event| event.map(|(_, event)| event)).boxed();
         Ok(Job { uid: record.uid, events, leaving, shutdown: self.shutdown.clone() })
