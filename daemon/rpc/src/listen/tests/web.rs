@@ -277,6 +277,9 @@ async fn no_token_and_no_code_is_ever_logged() {
         let log = Arc::clone(&log);
         move || Shared(Arc::clone(&log))
     };
+    // While there is one dispatcher alone, tracing asks the thread that first reaches a place in the code whether it is
+    // heard, for all threads and for good; and another test's thread says no. With two, every dispatcher is asked.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(writer);
     let _guard = tracing::subscriber::set_default(subscriber.finish());
     let stage = Stage::new().await;
