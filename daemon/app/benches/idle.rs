@@ -41,7 +41,7 @@ fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new()?;
     let home = root.path().join("home");
     runtime.block_on(fill(&home, wanted.follows, PREPARATION + Duration::from_secs(wanted.seconds)))?;
-    let daemon = Daemon::start(&home, CONFIGURATION)?;
+    let daemon = Daemon::start(&home, CONFIGURATION, &[])?;
     if wanted.files > 0 {
         let models = root.path().join("models");
         make(&models, wanted.files)?;

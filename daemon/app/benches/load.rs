@@ -1,7 +1,7 @@
 //! How many reads of the catalogue a daemon answers while it paints, and what that costs the painting.
 //!
 //! `cargo bench -p paintbox-app --bench load [-- --models N] [--connections N] [--in-flight N] [--rate N] [--seconds N]
-//! [--rounds N]`, on Linux. The real daemon paints with the tiny model of the tests, over its socket, from begin to end of
+//! [--rounds N] [--painters N]`, on Linux. The real daemon paints with the tiny model of the tests, over its socket, from begin to end of
 //! each measurement; in every round it is left alone first and then read from: of a hundred reads 40 are GetModel with
 //! everything, 20 GetModel in the BASIC view, 20 ResolveModel in the BASIC view, and 20 SearchModels for the ten newest of a
 //! kind. `--rate` holds the reads of all connections together to so many a second; 0 is as fast as they are answered. Who
@@ -50,15 +50,20 @@ async fn main() -> Result<(), Failure> {
     let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{}", wanted.models));
     fill(&home, wanted.models).await?;
     println!("{} models; load {}", wanted.models, load()?.trim());
-    let daemon = Daemon::start(&home, CONFIGURATION)?;
-    let painting = Painting::with_tiny_model(daemon.client().await?).await?;
+    let painters = (wanted.painters > 0).then(|| ("RAYON_NUM_THREADS", wanted.painters.to_string()));
+    let daemon = Daemon::start(&home, CONFIGURATION, painters.as_slice())?;
     if wanted.watchers > 0 || wanted.queued > 0 {
+        let painting = Painting::with_tiny_model(daemon.client().await?).await?;
         return watching::measure(&daemon, &painting, wanted.watchers, wanted.queued, wanted.seconds).await;
     }
 
     let mut reading = Reading::prepare(&daemon, wanted.connections, wanted.models).await?;
     let alone = reading.run(&wanted.reads(), || false).await?;
     println!("reads while nothing is painted: {}", alone.told());
+    if wanted.rounds == 0 {
+        return Ok(());
+    }
+    let painting = Painting::with_tiny_model(daemon.client().await?).await?;
     let mut pairs = Vec::new();
     for round in 1..=wanted.rounds {
         let quiet = painting.steps_alone(wanted.length()).await?;
@@ -91,6 +96,7 @@ struct Wanted {
     rate: u64,
     seconds: u64,
     rounds: u64,
+    painters: u64,
     watchers: u64,
     queued: u64,
 }
@@ -104,6 +110,7 @@ impl Wanted {
             rate: 8_000,
             seconds: 15,
             rounds: 5,
+            painters: 1,
             watchers: 0,
             queued: 0,
         };
@@ -118,6 +125,7 @@ impl Wanted {
                 "--rate" => &mut wanted.rate,
                 "--seconds" => &mut wanted.seconds,
                 "--rounds" => &mut wanted.rounds,
+                "--painters" => &mut wanted.painters,
                 "--watchers" => &mut wanted.watchers,
                 "--queued" => &mut wanted.queued,
                 other => return Err(format!("{other} is not understood; see the head of benches/load.rs").into()),

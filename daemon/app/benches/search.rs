@@ -52,7 +52,7 @@ async fn main() -> Result<(), Failure> {
     println!("{} models, {:.1} GB; load {}", wanted.models, size as f64 / 1e9, load()?.trim());
 
     let started = Instant::now();
-    let daemon = Daemon::start(&home, "[catalogue]\nbackups = 0\n")?;
+    let daemon = Daemon::start(&home, "[catalogue]\nbackups = 0\n", &[])?;
     let mut questions = Questions::new(daemon.client().await?, wanted.models);
     questions.answered().await?;
     println!("start to the first answer {:>28.0} ms", started.elapsed().as_secs_f64() * 1e3);

@@ -8,14 +8,16 @@ use paintbox_proto::v1::library_service_client::LibraryServiceClient;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
-/// Large enough that a step is work for every processor.
-const SIDE: u32 = 256;
+/// Large enough that a step is work for every processor that paints.
+const SIDE: u32 = 128;
 /// Steps of the generation that tells how many are needed for a measurement.
-const TRIAL_STEPS: u32 = 30;
+const TRIAL_STEPS: u32 = 10;
 const MOST_STEPS: u32 = 1_000;
+/// How long reading the model's files may take.
+const READING: Duration = Duration::from_secs(60);
 
 /// A model that can be painted with, and the connection to paint over.
 pub(crate) struct Painting {
@@ -37,6 +39,7 @@ impl Painting {
         }
         let mut looks = libraries.scan_libraries(v1::ScanLibrariesRequest::default()).await?.into_inner();
         while looks.message().await?.is_some() {}
+        until_read(&mut libraries, &path).await?;
         let model = format!("path:{}", folder.join("tiny-emoji.safetensors").display());
         let mut painting = Self { channel, model, step_ms: f64::NAN };
         // The first loads the model.
@@ -108,5 +111,21 @@ impl Painting {
         };
         let ms = (end.seconds - start.seconds) as f64 * 1e3 + f64::from(end.nanos - start.nanos) / 1e6;
         Ok(ms / f64::from(steps))
+    }
+}
+
+/// Waits until every file of a library was read: by its digest alone a file can be painted with.
+async fn until_read(libraries: &mut LibraryServiceClient<Channel>, path: &str) -> Result<(), Failure> {
+    let asked = Instant::now();
+    loop {
+        let listed = libraries.list_libraries(v1::ListLibrariesRequest::default()).await?.into_inner().libraries;
+        let library = listed.iter().find(|library| library.path == path).ok_or("the library is not listed")?;
+        if library.files > 0 && library.read_files + library.refused_files >= library.files {
+            return Ok(());
+        }
+        if asked.elapsed() > READING {
+            return Err("the files of the library are not read".into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -18,12 +18,14 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one on a home, with a configuration that leaves out what is not measured, such as a daily backup.
-    pub(crate) fn start(home: &Path, configuration: &str) -> Result<Self, Failure> {
+    /// Starts one on a home, with a configuration that leaves out what is not measured, such as a daily backup, and with
+    /// nothing but `environment` in its environment.
+    pub(crate) fn start(home: &Path, configuration: &str, environment: &[(&str, String)]) -> Result<Self, Failure> {
         std::fs::write(home.join("config.toml"), configuration)?;
         let process = Command::new(env!("CARGO_BIN_EXE_paintboxd"))
             .arg("run")
             .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .env("PAINTBOX_HOME", home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
