@@ -188,6 +188,9 @@ pub(crate) async fn by_id(
 ) -> Result<HashMap<i64, ArtifactRecord>, CatalogueError> {
     let failed = could_not("read artifacts");
     let ids = codec::id_list(ids);
+    if ids == "[]" {
+        return Ok(HashMap::new());
+    }
     let rows: Vec<ArtifactRow> =
         sqlx::query_as(ARTIFACTS_BY_ID).bind(&ids).fetch_all(&mut *connection).await.map_err(&failed)?;
     let mut records = HashMap::with_capacity(rows.len());
@@ -214,7 +217,8 @@ impl Catalogue {
     /// When the catalogue cannot be read.
     pub async fn artifact(&self, sha256: &Sha256) -> Result<Option<ArtifactRecord>, CatalogueError> {
         let attempt = "read an artifact";
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let row: Option<ArtifactRow> = sqlx::query_as(ARTIFACT_BY_SHA256)
             .bind(&sha256.as_bytes()[..])
             .fetch_optional(&mut *tx)

@@ -8,6 +8,7 @@ use crate::records::PreviewRecord;
 use crate::statements::statements;
 use paintbox_domain::hub::PreviewMedia;
 use paintbox_domain::{Failure, Sha256, Timestamp};
+use serde::Deserialize;
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashMap;
 
@@ -65,6 +66,21 @@ pub struct StoredPreview {
     pub blurhash: String,
 }
 
+/// Preview rows `p` as one JSON array of [`PreviewRow`]: of a version, those that the hub lists come first, in its order.
+macro_rules! previews_json {
+    () => {
+        "json_group_array(json_object(\
+            'preview_id', p.preview_id, 'version_id', p.version_id, 'external_id', p.external_id, 'url', p.url, \
+            'media', p.media, 'width', p.width, 'height', p.height, 'nsfw_level', p.nsfw_level, 'blurhash', p.blurhash, \
+            'generation', p.generation, 'failure_json', p.failure_json, 'gone_ms', p.gone_ms, \
+            'original', hex((SELECT sha256 FROM asset WHERE asset_id = p.original_asset_id)), \
+            'thumbnail', hex((SELECT sha256 FROM asset WHERE asset_id = p.thumbnail_asset_id)), \
+            'small_thumbnail', hex((SELECT sha256 FROM asset WHERE asset_id = p.small_thumbnail_asset_id))) \
+            ORDER BY p.gone_ms IS NOT NULL, p.position, p.preview_id)"
+    };
+}
+pub(crate) use previews_json;
+
 statements! {
     INSERT_ASSET = "
         INSERT INTO asset (sha256, media_type, size_bytes, width, height, origin, created_ms)
@@ -80,16 +96,6 @@ statements! {
     /// What a hub said first of how a picture was made is kept.
     SET_GENERATION_DATA = "UPDATE preview SET generation = coalesce(generation, ?2) WHERE preview_id = ?1";
     SET_PREVIEW_FAILURE = "UPDATE preview SET failure_json = ?2 WHERE preview_id = ?1";
-    PREVIEWS_OF_VERSIONS = "
-        SELECT p.preview_id, p.version_id, p.external_id, p.url, p.media, p.width, p.height, p.nsfw_level, p.blurhash,
-               p.generation, o.sha256 AS original, t.sha256 AS thumbnail, s.sha256 AS small_thumbnail, p.failure_json,
-               p.gone_ms
-        FROM preview p
-        LEFT JOIN asset o ON o.asset_id = p.original_asset_id
-        LEFT JOIN asset t ON t.asset_id = p.thumbnail_asset_id
-        LEFT JOIN asset s ON s.asset_id = p.small_thumbnail_asset_id
-        WHERE p.version_id IN (SELECT value FROM json_each(?1))
-        ORDER BY p.version_id, p.gone_ms IS NOT NULL, p.position, p.preview_id";
 }
 
 #[derive(FromRow)]
@@ -102,8 +108,8 @@ struct AssetRow {
     origin: String,
 }
 
-#[derive(FromRow)]
-struct PreviewRow {
+#[derive(Deserialize)]
+pub(crate) struct PreviewRow {
     preview_id: i64,
     version_id: i64,
     external_id: Option<String>,
@@ -114,8 +120,11 @@ struct PreviewRow {
     nsfw_level: i64,
     blurhash: Option<String>,
     generation: Option<String>,
+    #[serde(deserialize_with = "codec::hex")]
     original: Option<Vec<u8>>,
+    #[serde(deserialize_with = "codec::hex")]
     thumbnail: Option<Vec<u8>>,
+    #[serde(deserialize_with = "codec::hex")]
     small_thumbnail: Option<Vec<u8>>,
     failure_json: Option<String>,
     gone_ms: Option<i64>,
@@ -162,15 +171,8 @@ pub(crate) async fn record(
         .map_err(could_not("record an image"))
 }
 
-pub(crate) async fn previews_of_versions(
-    connection: &mut SqliteConnection,
-    version_ids: &str,
-) -> Result<HashMap<i64, Vec<PreviewRecord>>, CatalogueError> {
-    let rows: Vec<PreviewRow> = sqlx::query_as(PREVIEWS_OF_VERSIONS)
-        .bind(version_ids)
-        .fetch_all(connection)
-        .await
-        .map_err(could_not("read previews"))?;
+/// The previews of each version.
+pub(crate) fn by_version(rows: Vec<PreviewRow>) -> Result<HashMap<i64, Vec<PreviewRecord>>, CatalogueError> {
     let mut previews: HashMap<i64, Vec<PreviewRecord>> = HashMap::new();
     for row in rows {
         previews.entry(row.version_id).or_default().push(row.record()?);

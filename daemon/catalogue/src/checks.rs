@@ -184,7 +184,8 @@ impl Catalogue {
     /// When the catalogue cannot be read.
     pub async fn models_of_follow(&self, follow: FollowId) -> Result<Vec<ModelRecord>, CatalogueError> {
         let attempt = "read a follow's models";
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let ids: Vec<i64> = sqlx::query_scalar(MODELS_OF_FOLLOW)
             .bind(follow.0)
             .fetch_all(&mut *tx)

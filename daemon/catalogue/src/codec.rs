@@ -3,7 +3,9 @@
 
 use crate::error::CatalogueError;
 use paintbox_domain::{ErrorClass, Failure, Hub, ModelRef, Timestamp};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -107,6 +109,15 @@ pub(crate) fn bytes(what: &'static str, hex: &str) -> Result<Vec<u8>, CatalogueE
 /// SQLite's truth within JSON.
 pub(crate) fn truth<'a, D: Deserializer<'a>>(number: D) -> Result<bool, D::Error> {
     i64::deserialize(number).map(|number| number != 0)
+}
+
+/// Bytes within JSON, as SQLite's `hex` writes them, which of NULL makes no text at all.
+pub(crate) fn hex<'a, D: Deserializer<'a>>(text: D) -> Result<Option<Vec<u8>>, D::Error> {
+    let text: Cow<'a, str> = Deserialize::deserialize(text)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    bytes("bytes", &text).map(Some).map_err(|_| D::Error::custom("no hexadecimal digits"))
 }
 
 /// What stands for a hub on the pages of files that no hub lists.

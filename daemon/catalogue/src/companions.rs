@@ -175,7 +175,8 @@ impl Catalogue {
     pub async fn companions(&self, id: ModelId, limit: u32) -> Result<Vec<Companions>, CatalogueError> {
         let attempt = "look for what goes with a model";
         let failed = could_not(attempt);
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let kind: Option<String> =
             sqlx::query_scalar(KIND).bind(id.0).fetch_optional(&mut *tx).await.map_err(&failed)?;
         let Some(kind) = kind else {

@@ -2,12 +2,12 @@
 
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
-use crate::ids::ModelId;
+use crate::ids::{ModelId, VersionId};
 use crate::libraries::claims;
 use crate::open::Catalogue;
 use crate::records::{ModelDetail, ModelRecord, ModelSummary};
 use crate::statements::statements;
-use crate::versions;
+use crate::versions::{self, Parts};
 use paintbox_domain::hub::ModelState;
 use paintbox_domain::{Architecture, Hub, ModelKind, Timestamp};
 use serde::Deserialize;
@@ -36,15 +36,11 @@ macro_rules! local_weights {
 }
 pub(crate) use local_weights;
 
-statements! {
-    MODEL_RECORDS = "
-        SELECT model_id, hub, external_id, name, kind, kind_label, creator, nsfw_level, licence, state, published_ms,
-               updated_ms, first_seen_ms, gone_ms, access_granted,
-               (SELECT json_group_array(t.name) FROM model_tag mt JOIN tag t USING (tag_id)
-                WHERE mt.model_id = model.model_id) AS tags
-        FROM model WHERE model_id IN (SELECT value FROM json_each(?1)) ORDER BY model_id";
-    MODEL_SUMMARY = concat!(
-        "SELECT m.model_id, m.hub, m.external_id, m.name, m.kind, m.kind_label, m.creator, m.nsfw_level, m.downloads, \
+/// The columns of [`TaggedRow`] for a model row `m`.
+macro_rules! summary_columns {
+    () => {
+        concat!(
+            "m.model_id, m.hub, m.external_id, m.name, m.kind, m.kind_label, m.creator, m.nsfw_level, m.downloads, \
             m.state, m.published_ms, m.gone_ms, \
             (SELECT bv.base_model FROM version bv WHERE bv.model_id = m.model_id AND bv.base_model IS NOT NULL \
              ORDER BY bv.gone_ms IS NOT NULL, bv.position LIMIT 1) AS base_model, \
@@ -58,10 +54,38 @@ statements! {
         local_weights!(),
         ") AS downloaded, \
             (SELECT json_group_array(name) FROM (SELECT t.name FROM model_tag mt JOIN tag t USING (tag_id) \
-             WHERE mt.model_id = m.model_id ORDER BY mt.position)) AS tags FROM model m WHERE m.model_id = ?1"
+             WHERE mt.model_id = m.model_id ORDER BY mt.position)) AS tags"
+        )
+    };
+}
+
+/// The columns of [`PageRow`] for a model row `m`.
+macro_rules! page_columns {
+    () => {
+        concat!(
+            summary_columns!(),
+            ", m.description, m.licence, m.likes, m.first_seen_ms, m.updated_ms, ",
+            versions::parts!()
+        )
+    };
+}
+
+statements! {
+    MODEL_RECORDS = "
+        SELECT model_id, hub, external_id, name, kind, kind_label, creator, nsfw_level, licence, state, published_ms,
+               updated_ms, first_seen_ms, gone_ms, access_granted,
+               (SELECT json_group_array(t.name) FROM model_tag mt JOIN tag t USING (tag_id)
+                WHERE mt.model_id = model.model_id) AS tags
+        FROM model WHERE model_id IN (SELECT value FROM json_each(?1)) ORDER BY model_id";
+    SUMMARY_BY_NAME =
+        concat!("SELECT ", summary_columns!(), " FROM model m WHERE m.hub = ?1 AND m.external_id = ?2");
+    SUMMARY_WITH_VERSION = concat!(
+        "SELECT ",
+        summary_columns!(),
+        ", (SELECT external_id FROM version WHERE version_id = ?2) AS version FROM model m WHERE m.model_id = ?1"
     );
-    MODEL_REST = "
-        SELECT description, licence, likes, first_seen_ms, updated_ms FROM model WHERE model_id = ?1";
+    PAGE = concat!("SELECT ", page_columns!(), " FROM model m WHERE m.model_id = ?1");
+    PAGE_BY_NAME = concat!("SELECT ", page_columns!(), " FROM model m WHERE m.hub = ?1 AND m.external_id = ?2");
     /// Nothing is renamed onto a model that is known on its own.
     RENAME_MODEL = "
         UPDATE model SET external_id = ?3, list_mark = NULL
@@ -69,6 +93,8 @@ statements! {
             AND NOT EXISTS (SELECT 1 FROM model other WHERE other.hub = ?1 AND other.external_id = ?3)";
     MODEL_ID = "SELECT model_id FROM model WHERE hub = ?1 AND external_id = ?2";
 }
+
+const ATTEMPT: &str = "read a model";
 
 #[derive(FromRow)]
 struct RecordRow {
@@ -117,12 +143,49 @@ struct TaggedRow {
 }
 
 #[derive(FromRow)]
-struct RestRow {
+struct WithVersion {
+    #[sqlx(flatten)]
+    tagged: TaggedRow,
+    version: Option<String>,
+}
+
+/// Everything of a model but the content of its files.
+#[derive(FromRow)]
+struct PageRow {
+    #[sqlx(flatten)]
+    tagged: TaggedRow,
     description: Option<String>,
     licence: Option<String>,
     likes: Option<i64>,
     first_seen_ms: i64,
     updated_ms: Option<i64>,
+    #[sqlx(flatten)]
+    parts: Parts,
+}
+
+impl TaggedRow {
+    fn summary(self) -> Result<ModelSummary, CatalogueError> {
+        self.summary.summary(codec::texts("a model's tags", &self.tags)?)
+    }
+}
+
+impl PageRow {
+    /// What of its files is here is read after the page, and may be a moment newer.
+    async fn detail(self, connection: &mut SqliteConnection) -> Result<ModelDetail, CatalogueError> {
+        let summary = self.tagged.summary()?;
+        let versions = versions::of_parts(&mut *connection, vec![self.parts]).await?.remove(&summary.id);
+        Ok(ModelDetail {
+            gone_at: summary.gone_at,
+            identity: claims::of_page(connection, summary.hub, &summary.external_id).await?,
+            summary,
+            description: self.description,
+            licence: self.licence,
+            likes: self.likes.map(codec::counted),
+            first_seen_at: Timestamp::from_unix_ms(self.first_seen_ms),
+            updated_at: codec::time(self.updated_ms),
+            versions: versions.unwrap_or_default(),
+        })
+    }
 }
 
 impl SummaryRow {
@@ -209,42 +272,69 @@ impl Catalogue {
     /// # Errors
     /// `MODEL_NOT_FOUND`; when the catalogue cannot be read.
     pub async fn model(&self, id: ModelId) -> Result<ModelDetail, CatalogueError> {
-        let attempt = "read a model";
-        let failed = could_not(attempt);
-        let mut tx = self.read(attempt).await?;
-        let row: Option<TaggedRow> =
-            sqlx::query_as(MODEL_SUMMARY).bind(id.0).fetch_optional(&mut *tx).await.map_err(&failed)?;
-        let Some(row) = row else {
-            return Err(CatalogueError::ModelNotFound { reference: format!("row {id}") });
-        };
-        let rest: RestRow = sqlx::query_as(MODEL_REST).bind(id.0).fetch_one(&mut *tx).await.map_err(&failed)?;
-        let versions = versions::of_models(&mut tx, [id.0]).await?.remove(&id).unwrap_or_default();
-        let summary = row.summary.summary(codec::texts("a model's tags", &row.tags)?)?;
-        Ok(ModelDetail {
-            gone_at: summary.gone_at,
-            identity: claims::of_page(&mut tx, summary.hub, &summary.external_id).await?,
-            summary,
-            description: rest.description,
-            licence: rest.licence,
-            likes: rest.likes.map(codec::counted),
-            first_seen_at: Timestamp::from_unix_ms(rest.first_seen_ms),
-            updated_at: codec::time(rest.updated_ms),
-            versions,
-        })
+        let mut reader = self.reader(ATTEMPT).await?;
+        let row = sqlx::query_as(PAGE).bind(id.0).fetch_optional(&mut *reader).await.map_err(could_not(ATTEMPT))?;
+        let row: PageRow = row.ok_or_else(|| CatalogueError::ModelNotFound { reference: format!("row {id}") })?;
+        row.detail(&mut reader).await
     }
 
-    /// What a list shows of a model.
+    /// The same of the model with this id on its hub, if there is one; without a hub, of a library's file.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn model_by_name(
+        &self,
+        hub: Option<Hub>,
+        external_id: &str,
+    ) -> Result<Option<ModelDetail>, CatalogueError> {
+        let mut reader = self.reader(ATTEMPT).await?;
+        let row: Option<PageRow> = sqlx::query_as(PAGE_BY_NAME)
+            .bind(hub.map_or(codec::LOCAL, Hub::as_str))
+            .bind(external_id)
+            .fetch_optional(&mut *reader)
+            .await
+            .map_err(could_not(ATTEMPT))?;
+        match row {
+            Some(row) => row.detail(&mut reader).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What a list shows of the model with this id on its hub, if there is one; without a hub, of a library's file.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn model_summary_by_name(
+        &self,
+        hub: Option<Hub>,
+        external_id: &str,
+    ) -> Result<Option<ModelSummary>, CatalogueError> {
+        let row: Option<TaggedRow> = sqlx::query_as(SUMMARY_BY_NAME)
+            .bind(hub.map_or(codec::LOCAL, Hub::as_str))
+            .bind(external_id)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(could_not(ATTEMPT))?;
+        row.map(TaggedRow::summary).transpose()
+    }
+
+    /// What a list shows of a model, and its hub's id of one of its versions.
     ///
     /// # Errors
     /// `MODEL_NOT_FOUND`; when the catalogue cannot be read.
-    pub async fn model_summary(&self, id: ModelId) -> Result<ModelSummary, CatalogueError> {
-        let row: Option<TaggedRow> = sqlx::query_as(MODEL_SUMMARY)
+    pub async fn model_summary_with_version(
+        &self,
+        id: ModelId,
+        version: Option<VersionId>,
+    ) -> Result<(ModelSummary, Option<String>), CatalogueError> {
+        let row = sqlx::query_as(SUMMARY_WITH_VERSION)
             .bind(id.0)
+            .bind(version.map(|version| version.0))
             .fetch_optional(&self.readers)
             .await
-            .map_err(could_not("read a model"))?;
-        let row = row.ok_or_else(|| CatalogueError::ModelNotFound { reference: format!("row {id}") })?;
-        row.summary.summary(codec::texts("a model's tags", &row.tags)?)
+            .map_err(could_not(ATTEMPT))?;
+        let row: WithVersion = row.ok_or_else(|| CatalogueError::ModelNotFound { reference: format!("row {id}") })?;
+        Ok((row.tagged.summary()?, row.version))
     }
 
     /// The model with this id on its hub, exactly as the hub spells it.
@@ -256,8 +346,8 @@ impl Catalogue {
         hub: impl Into<Option<Hub>>,
         external_id: &str,
     ) -> Result<Option<ModelId>, CatalogueError> {
-        let mut tx = self.read("find a model").await?;
-        find_model(&mut tx, hub.into(), external_id).await
+        let mut reader = self.reader("find a model").await?;
+        find_model(&mut reader, hub.into(), external_id).await
     }
 
     /// Records that the hub calls a model by another id now, so that it stays the model that is known. False when the

@@ -145,7 +145,8 @@ impl Catalogue {
         let attempt = "look for content that lies at several places";
         let failed = could_not(attempt);
         let after = page::keys::<2>(QUERY, page_token)?;
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let mut several: Vec<SeveralRow> = sqlx::query_as(SEVERAL_PLACES).fetch_all(&mut *tx).await.map_err(&failed)?;
         let unread: i64 = sqlx::query_scalar(UNREAD_FILES).fetch_one(&mut *tx).await.map_err(&failed)?;
         let all = several.len();

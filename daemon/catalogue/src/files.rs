@@ -10,16 +10,28 @@ use crate::records::{FileRecord, FileState};
 use crate::statements::statements;
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::{Failure, FileFormat, Sha256, Timestamp, reason};
-use sqlx::{FromRow, SqliteConnection};
+use serde::Deserialize;
+use sqlx::SqliteConnection;
 use std::collections::HashMap;
 
+/// File rows `f` as one JSON array of [`FileRow`]: of a version, those that the hub lists come first, in its order.
+macro_rules! files_json {
+    () => {
+        "json_group_array(json_object(\
+            'file_id', f.file_id, 'version_id', f.version_id, 'external_id', f.external_id, 'name', f.name, \
+            'size_bytes', f.size_bytes, 'size_exact', f.size_exact, 'sha256', hex(f.sha256), 'blake3', hex(f.blake3), \
+            'git_sha1', hex(f.git_sha1), 'auto_v3', f.auto_v3, 'kind_label', f.kind_label, 'format', f.format, \
+            'precision', f.precision, 'is_primary', f.is_primary, 'locator', f.locator, 'artifact_id', f.artifact_id, \
+            'verified', f.verified, 'fetched_ms', f.fetched_ms, 'fetched_licence', f.fetched_licence, \
+            'failure_json', f.failure_json, 'gone_ms', f.gone_ms, 'replaced_ms', f.replaced_ms, \
+            'removed_ms', f.removed_ms, 'library_file_id', f.library_file_id) \
+            ORDER BY f.gone_ms IS NOT NULL OR f.replaced_ms IS NOT NULL, f.position, f.file_id)"
+    };
+}
+pub(crate) use files_json;
+
 statements! {
-    FILES_OF_VERSIONS = "
-        SELECT file_id, version_id, external_id, name, size_bytes, size_exact, sha256, blake3, git_sha1, auto_v3, kind_label,
-               format, precision, is_primary, locator, artifact_id, verified, fetched_ms, fetched_licence,
-               failure_json, gone_ms, replaced_ms, removed_ms, library_file_id
-        FROM file WHERE version_id IN (SELECT value FROM json_each(?1))
-        ORDER BY version_id, gone_ms IS NOT NULL OR replaced_ms IS NOT NULL, position, file_id";
+    FILES_OF_VERSION = concat!("SELECT ", files_json!(), " FROM file f WHERE f.version_id = ?1");
     FILE_VERSION = "SELECT version_id FROM file WHERE file_id = ?1";
     LINK_FILE = "
         UPDATE file SET artifact_id = ?2, verified = ?3, fetched_ms = ?4, failure_json = NULL, removed_ms = NULL,
@@ -35,24 +47,30 @@ statements! {
     SET_FILE_FAILURE = "UPDATE file SET failure_json = ?2 WHERE file_id = ?1";
 }
 
-#[derive(FromRow)]
-struct FileRow {
+#[derive(Deserialize)]
+pub(crate) struct FileRow {
     file_id: i64,
     version_id: i64,
     external_id: String,
     name: String,
     size_bytes: Option<i64>,
+    #[serde(deserialize_with = "codec::truth")]
     size_exact: bool,
+    #[serde(deserialize_with = "codec::hex")]
     sha256: Option<Vec<u8>>,
+    #[serde(deserialize_with = "codec::hex")]
     blake3: Option<Vec<u8>>,
+    #[serde(deserialize_with = "codec::hex")]
     git_sha1: Option<Vec<u8>>,
     auto_v3: Option<String>,
     kind_label: Option<String>,
     format: String,
     precision: Option<String>,
+    #[serde(deserialize_with = "codec::truth")]
     is_primary: bool,
     locator: String,
     artifact_id: Option<i64>,
+    #[serde(deserialize_with = "codec::truth")]
     verified: bool,
     fetched_ms: Option<i64>,
     fetched_licence: Option<String>,
@@ -141,16 +159,11 @@ fn state(
     }
 }
 
-/// The files of each version: those that the hub lists first, in its order.
-pub(crate) async fn of_versions(
+/// The files of each version, with what is here of them.
+pub(crate) async fn by_version(
     connection: &mut SqliteConnection,
-    version_ids: &str,
+    rows: Vec<FileRow>,
 ) -> Result<HashMap<i64, Vec<FileRecord>>, CatalogueError> {
-    let rows: Vec<FileRow> = sqlx::query_as(FILES_OF_VERSIONS)
-        .bind(version_ids)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(could_not("read files"))?;
     let artifacts = artifacts::by_id(&mut *connection, rows.iter().filter_map(|row| row.artifact_id)).await?;
     let is_unread = |row: &&FileRow| row.artifact_id.is_none();
     let unread = rows.iter().filter(is_unread).filter_map(|row| row.library_file_id);
@@ -259,11 +272,14 @@ impl Catalogue {
     /// Every file row of the version that has this one.
     async fn files_beside(&self, file: FileId) -> Result<Vec<FileRecord>, CatalogueError> {
         let attempt = "read a file";
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let version: Option<i64> =
             sqlx::query_scalar(FILE_VERSION).bind(file.0).fetch_optional(&mut *tx).await.map_err(could_not(attempt))?;
         let version = version.ok_or_else(|| no_such_row(file))?;
-        let mut files = of_versions(&mut tx, &codec::id_list([version])).await?;
+        let rows: String =
+            sqlx::query_scalar(FILES_OF_VERSION).bind(version).fetch_one(&mut *tx).await.map_err(could_not(attempt))?;
+        let mut files = by_version(&mut tx, codec::list("files", &rows)?).await?;
         Ok(files.remove(&version).unwrap_or_default())
     }
 }

@@ -346,7 +346,7 @@ impl Catalogue {
     /// # Errors
     /// `JOB_NOT_FOUND`; when the catalogue cannot be read.
     pub async fn generation(&self, uid: &str) -> Result<GenerationRecord, CatalogueError> {
-        by_uid(&mut *self.read("read a generation").await?, uid).await
+        by_uid(&mut *self.reader("read a generation").await?, uid).await
     }
 
     /// Takes a generation out of the queue. None when it is no longer queued: somebody took or cancelled it first.

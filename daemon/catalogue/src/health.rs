@@ -98,7 +98,8 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read at all.
     pub async fn check_integrity(&self) -> Result<Vec<String>, CatalogueError> {
-        let mut tx = self.read("be checked").await?;
+        let mut reader = self.reader("be checked").await?;
+        let mut tx = reader.snapshot("be checked").await?;
         problems(&mut tx, CheckDepth::Full).await
     }
 }
@@ -154,7 +155,7 @@ mod tests {
             (0..300).map(|number| model(&number.to_string(), &format!("Model {number}"))).collect();
         for round in 0..4 {
             let mut readers = Vec::new();
-            while readers.len() < catalogue.readers.options().get_max_connections() as usize {
+            while readers.len() < catalogue.readers.options().0 {
                 let mut reader = catalogue.readers.acquire().await.unwrap();
                 sqlx::query("SELECT count(*) FROM model_search").fetch_one(&mut *reader).await.unwrap();
                 readers.push(reader);

@@ -49,6 +49,7 @@ mod page;
 mod policy_json;
 mod portable;
 mod pulls;
+mod readers;
 mod records;
 mod removals;
 mod resolve;

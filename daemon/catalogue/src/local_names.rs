@@ -25,7 +25,8 @@ impl Catalogue {
     /// When the catalogue cannot be read.
     pub async fn local_names(&self, kind: ModelKind) -> Result<BTreeSet<(String, Sha256)>, CatalogueError> {
         let attempt = "read the names of files";
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let rows: Vec<(Vec<u8>, Vec<u8>)> =
             sqlx::query_as(NAMES_OF_KIND).bind(kind.as_str()).fetch_all(&mut *tx).await.map_err(could_not(attempt))?;
         let mut names = BTreeSet::new();

@@ -8,13 +8,13 @@ use crate::error::{CatalogueError, could_not};
 use crate::evidence::tags::TagIds;
 use crate::journal::Journal;
 use crate::migrate::{self, Layout, MIGRATIONS};
+use crate::readers::{Reader, Readers};
 use crate::search::{Memory, Rest};
 use crate::statements::statements;
 use crate::still::Still;
 use crate::{backups, install};
 use paintbox_domain::{Clock, Timestamp, crash};
 use sqlx::migrate::Migrator;
-use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
@@ -27,9 +27,9 @@ use std::time::Duration;
 const WANTED_SQLITE: (&str, (u32, u32, u32)) = ("3.51.3", (3, 51, 3));
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const READERS: u32 = 4;
+const READERS: usize = 4;
 /// As many as there may be cores for. They are apart from the readers, so that what one search read is there for the next.
-const SEARCHERS: u32 = 2;
+const SEARCHERS: usize = 2;
 /// KiB of pages that a connection keeps, as SQLite writes it. An import comes back to the same pages of the indexes; what
 /// searches come back to most is kept in memory in a form of its own, and the system has the file's pages anyway.
 const WRITER_CACHE: &str = "-65536";
@@ -55,8 +55,8 @@ statements! {
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     pub(crate) writer: SqlitePool,
-    pub(crate) readers: SqlitePool,
-    searchers: SqlitePool,
+    pub(crate) readers: Readers,
+    searchers: Readers,
     clock: Arc<dyn Clock>,
     path: Arc<PathBuf>,
     pub(crate) aside: Arc<Aside>,
@@ -150,14 +150,11 @@ impl Catalogue {
 
         // Readers open once the layout stands, so that none of them prepares against an older one.
         let reading = |connections, cache| {
-            let options =
-                shared.clone().create_if_missing(false).pragma("query_only", "on").pragma("cache_size", cache);
-            (SqlitePoolOptions::new().test_before_acquire(false).max_connections(connections), options)
+            let options = shared.clone().create_if_missing(false).pragma("query_only", "on");
+            Readers::new(connections, options.pragma("cache_size", cache))
         };
-        let (pool, options) = reading(READERS, READER_CACHE);
-        let readers = pool.connect_with(options).await.map_err(opening)?;
-        let (pool, options) = reading(SEARCHERS, SEARCHER_CACHE);
-        let searchers = pool.connect_lazy_with(options);
+        let (readers, searchers) = (reading(READERS, READER_CACHE), reading(SEARCHERS, SEARCHER_CACHE));
+        drop(readers.acquire().await.map_err(opening)?);
         let aside = Arc::new(Aside::new(beside.clone(), shared.clone(), was_left_open, clock.now()));
         let checkpoints =
             SqlitePoolOptions::new().max_connections(1).connect_lazy_with(shared.create_if_missing(false));
@@ -243,13 +240,13 @@ impl Catalogue {
         Ok(done.rows_affected())
     }
 
-    /// A transaction over one consistent state, for answers that take several statements.
-    pub(crate) async fn read(&self, attempt: &'static str) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
-        self.readers.begin().await.map_err(could_not(attempt))
+    /// A connection for several statements; see [`Reader::snapshot`].
+    pub(crate) async fn reader(&self, attempt: &'static str) -> Result<Reader, CatalogueError> {
+        self.readers.acquire().await.map_err(could_not(attempt))
     }
 
     /// A connection for a search, whose statements need not see the same state; see [`crate::search::columns`].
-    pub(crate) async fn searcher(&self, attempt: &'static str) -> Result<PoolConnection<Sqlite>, CatalogueError> {
+    pub(crate) async fn searcher(&self, attempt: &'static str) -> Result<Reader, CatalogueError> {
         self.searchers.acquire().await.map_err(could_not(attempt))
     }
 }
@@ -306,6 +303,7 @@ mod tests {
     use super::*;
     use crate::testing::{clock_at, model, opened};
     use paintbox_domain::{Classify, ErrorClass, reason};
+    use sqlx::{Connection, SqliteConnection};
 
     #[test]
     fn release_numbers_compare_as_numbers() {
@@ -317,7 +315,9 @@ mod tests {
     #[tokio::test]
     async fn pragmas_are_what_the_design_asks_for() {
         let (catalogue, _home) = opened().await;
-        for (pool, query_only) in [(&catalogue.writer, 0), (&catalogue.readers, 1)] {
+        let writer = catalogue.writer.acquire().await.unwrap().detach();
+        let reader = SqliteConnection::connect_with(catalogue.readers.options().1).await.unwrap();
+        for (mut connection, query_only) in [(writer, 0), (reader, 1)] {
             for (pragma, wanted) in [
                 ("PRAGMA foreign_keys", 1),
                 ("PRAGMA synchronous", 2),
@@ -329,10 +329,10 @@ mod tests {
                 ("PRAGMA wal_autocheckpoint", 16_384),
                 ("PRAGMA query_only", query_only),
             ] {
-                let found: i64 = sqlx::query_scalar(pragma).fetch_one(pool).await.unwrap();
+                let found: i64 = sqlx::query_scalar(pragma).fetch_one(&mut connection).await.unwrap();
                 assert_eq!(found, wanted, "{pragma}");
             }
-            let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await.unwrap();
+            let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await.unwrap();
             assert_eq!(journal, "wal");
         }
     }

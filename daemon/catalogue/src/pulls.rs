@@ -106,7 +106,8 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn pulls(&self) -> Result<Vec<Pull>, CatalogueError> {
-        let mut tx = self.read("read pulls").await?;
+        let mut reader = self.reader("read pulls").await?;
+        let mut tx = reader.snapshot("read pulls").await?;
         load(&mut tx, None).await
     }
 }

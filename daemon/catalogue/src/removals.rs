@@ -379,7 +379,8 @@ impl Catalogue {
     /// # Errors
     /// `REMOVAL_NOT_FOUND`; when the catalogue cannot be read.
     pub async fn removal(&self, id: RemovalId) -> Result<RemovalRecord, CatalogueError> {
-        let mut tx = self.read("read a removal").await?;
+        let mut reader = self.reader("read a removal").await?;
+        let mut tx = reader.snapshot("read a removal").await?;
         removal(&mut tx, id).await
     }
 
@@ -398,7 +399,8 @@ impl Catalogue {
             if ended { ("all removals", ALL_REMOVALS) } else { ("open removals", OPEN_REMOVALS) };
         let size = page::size(page_size);
         let [before] = page::keys(listing, page_token)?.unwrap_or([i64::MAX]);
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let mut rows: Vec<RemovalRow> = sqlx::query_as(statement)
             .bind(before)
             .bind(codec::position(size + 1))
@@ -417,7 +419,8 @@ impl Catalogue {
     /// When the catalogue cannot be read.
     pub async fn expired_removals(&self) -> Result<Vec<RemovalRecord>, CatalogueError> {
         let attempt = "read which removals have expired";
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let rows: Vec<RemovalRow> = sqlx::query_as(EXPIRED_REMOVALS)
             .bind(self.now().unix_ms())
             .fetch_all(&mut *tx)

@@ -44,7 +44,10 @@ macro_rules! files_by_content {
 statements! {
     MODEL_IGNORING_CASE = "
         SELECT model_id FROM model WHERE hub = ?1 AND external_id = ?2 COLLATE NOCASE ORDER BY model_id LIMIT 2";
-    VERSION_OF_MODEL = "SELECT version_id FROM version WHERE model_id = ?1 AND external_id = ?2";
+    /// The model with the id ?1, and its version with the id ?2.
+    CIVITAI_MODEL = "
+        SELECT m.model_id, (SELECT v.version_id FROM version v WHERE v.model_id = m.model_id AND v.external_id = ?2)
+        FROM model m WHERE m.hub = 'civitai' AND m.external_id = ?1";
     /// ?3 is ?2 with a character behind every hexadecimal digit, to end the range of what begins with ?2.
     COMMIT_OF_MODEL = "
         SELECT version_id FROM version WHERE model_id = ?1 AND external_id >= ?2 AND external_id < ?3 LIMIT 2";
@@ -140,7 +143,11 @@ impl Catalogue {
     /// `MODEL_NOT_FOUND`, `VERSION_NOT_FOUND`, `FILE_NOT_FOUND`, `AMBIGUOUS_NAME`; when the catalogue cannot be
     /// read.
     pub async fn resolve(&self, reference: &ModelRef) -> Result<Resolved, CatalogueError> {
-        let mut tx = self.read(ATTEMPT).await?;
+        let mut reader = self.reader(ATTEMPT).await?;
+        if let ModelRef::Civitai { model, version } = reference {
+            return civitai(&mut reader, reference, *model, *version).await;
+        }
+        let mut tx = reader.snapshot(ATTEMPT).await?;
         match reference {
             ModelRef::Civitai { model, version } => civitai(&mut tx, reference, *model, *version).await,
             ModelRef::CivitaiVersion { version } => {
@@ -178,20 +185,18 @@ async fn civitai(
     model: u64,
     version: Option<u64>,
 ) -> Result<Resolved, CatalogueError> {
-    let id = find_model(&mut *connection, Some(Hub::Civitai), &model.to_string()).await?;
-    let id = id.ok_or_else(|| not_found(reference))?;
-    let Some(version) = version else { return Ok(Resolved { model: id, version: None, file: None }) };
-    let row: Option<i64> = sqlx::query_scalar(VERSION_OF_MODEL)
-        .bind(id.0)
-        .bind(version.to_string())
+    let row: Option<(i64, Option<i64>)> = sqlx::query_as(CIVITAI_MODEL)
+        .bind(model.to_string())
+        .bind(version.map(|version| version.to_string()))
         .fetch_optional(connection)
         .await
         .map_err(could_not(ATTEMPT))?;
-    match row {
-        Some(row) => Ok(Resolved { model: id, version: Some(VersionId(row)), file: None }),
-        None => {
+    let (id, found) = row.ok_or_else(|| not_found(reference))?;
+    match (version, found) {
+        (Some(version), None) => {
             Err(CatalogueError::VersionNotFound { model: format!("civitai:{model}"), version: version.to_string() })
         }
+        (_, found) => Ok(Resolved { model: ModelId(id), version: found.map(VersionId), file: None }),
     }
 }
 

@@ -205,7 +205,8 @@ impl Catalogue {
     pub async fn stats(&self, store: &Path) -> Result<Stats, CatalogueError> {
         let attempt = "count what is here";
         let failed = could_not(attempt);
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let content: Vec<ContentRow> = sqlx::query_as(CONTENT).fetch_all(&mut *tx).await.map_err(&failed)?;
         let mut stats = Stats::of_content(content);
         stats.places = places(&mut tx, store).await.map_err(&failed)?;

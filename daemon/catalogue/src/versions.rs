@@ -1,4 +1,5 @@
-//! Versions with their files and previews, loaded for many models at once in a fixed number of statements.
+//! Versions with their files and previews, many models' at once or one's, in one statement that makes one row of each
+//! model: a row takes longer to be handed over than to be read.
 
 use crate::error::{CatalogueError, could_not};
 use crate::ids::{ModelId, VersionId};
@@ -7,23 +8,49 @@ use crate::statements::statements;
 use crate::{assets, codec, files};
 use paintbox_domain::Timestamp;
 use paintbox_domain::hub::EarlyAccess;
+use serde::Deserialize;
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashMap;
 
+/// The columns of [`Parts`] for a model row `m`. Of its versions, those that the hub lists come first, in its order, then
+/// those that it no longer lists, newest first.
+macro_rules! parts {
+    () => {
+        concat!(
+            "(SELECT json_group_array(json_object(\
+                'version_id', v.version_id, 'model_id', v.model_id, 'external_id', v.external_id, 'name', v.name, \
+                'base_model', v.base_model, 'trained_words', v.trained_words, 'published_ms', v.published_ms, \
+                'early_access', v.early_access, 'early_access_until_ms', v.early_access_until_ms, \
+                'was_early_access', v.was_early_access, 'nsfw_level', v.nsfw_level, \
+                'download_allowed', v.download_allowed, 'first_seen_ms', v.first_seen_ms, 'gone_ms', v.gone_ms, \
+                'hub', m.hub, 'model_external_id', m.external_id) \
+                ORDER BY v.gone_ms IS NOT NULL, \
+                    iif(v.gone_ms IS NULL, v.position, -coalesce(v.published_ms, v.first_seen_ms)), v.version_id) \
+             FROM version v WHERE v.model_id = m.model_id) AS versions, (SELECT ",
+            $crate::files::files_json!(),
+            " FROM version v CROSS JOIN file f ON f.version_id = v.version_id WHERE v.model_id = m.model_id) AS files, (SELECT ",
+            $crate::assets::previews_json!(),
+            " FROM version v CROSS JOIN preview p ON p.version_id = v.version_id WHERE v.model_id = m.model_id) AS previews"
+        )
+    };
+}
+pub(crate) use parts;
+
 statements! {
-    /// Those that the hub lists in its order, then those it no longer lists, newest first.
-    VERSIONS_OF_MODELS = "
-        SELECT v.version_id, v.model_id, v.external_id, v.name, v.base_model, v.trained_words, v.published_ms,
-               v.early_access, v.early_access_until_ms, v.was_early_access, v.nsfw_level, v.download_allowed,
-               v.first_seen_ms, v.gone_ms,
-               m.hub, m.external_id AS model_external_id
-        FROM version v JOIN model m USING (model_id)
-        WHERE v.model_id IN (SELECT value FROM json_each(?1))
-        ORDER BY v.model_id, v.gone_ms IS NOT NULL,
-                 iif(v.gone_ms IS NULL, v.position, -coalesce(v.published_ms, v.first_seen_ms)), v.version_id";
+    PARTS_OF_MODELS = concat!(
+        "SELECT ", parts!(), " FROM model m WHERE m.model_id IN (SELECT value FROM json_each(?1))"
+    );
 }
 
+/// What belongs to a model, as JSON arrays.
 #[derive(FromRow)]
+pub(crate) struct Parts {
+    versions: String,
+    files: String,
+    previews: String,
+}
+
+#[derive(Deserialize)]
 struct VersionRow {
     version_id: i64,
     model_id: i64,
@@ -32,10 +59,13 @@ struct VersionRow {
     base_model: Option<String>,
     trained_words: String,
     published_ms: Option<i64>,
+    #[serde(deserialize_with = "codec::truth")]
     early_access: bool,
     early_access_until_ms: Option<i64>,
+    #[serde(deserialize_with = "codec::truth")]
     was_early_access: bool,
     nsfw_level: i64,
+    #[serde(deserialize_with = "codec::truth")]
     download_allowed: bool,
     first_seen_ms: i64,
     gone_ms: Option<i64>,
@@ -48,14 +78,27 @@ pub(crate) async fn of_models(
     connection: &mut SqliteConnection,
     model_ids: impl IntoIterator<Item = i64>,
 ) -> Result<HashMap<ModelId, Vec<VersionRecord>>, CatalogueError> {
-    let rows: Vec<VersionRow> = sqlx::query_as(VERSIONS_OF_MODELS)
+    let parts: Vec<Parts> = sqlx::query_as(PARTS_OF_MODELS)
         .bind(codec::id_list(model_ids))
         .fetch_all(&mut *connection)
         .await
         .map_err(could_not("read versions"))?;
-    let version_ids = codec::id_list(rows.iter().map(|row| row.version_id));
-    let mut files = files::of_versions(&mut *connection, &version_ids).await?;
-    let mut previews = assets::previews_of_versions(connection, &version_ids).await?;
+    of_parts(connection, parts).await
+}
+
+/// The same of what was read already.
+pub(crate) async fn of_parts(
+    connection: &mut SqliteConnection,
+    parts: Vec<Parts>,
+) -> Result<HashMap<ModelId, Vec<VersionRecord>>, CatalogueError> {
+    let (mut rows, mut file_rows, mut previews): (Vec<VersionRow>, Vec<_>, Vec<_>) = Default::default();
+    for parts in parts {
+        rows.extend(codec::list::<VersionRow>("versions", &parts.versions)?);
+        file_rows.extend(codec::list("files", &parts.files)?);
+        previews.extend(codec::list("previews", &parts.previews)?);
+    }
+    let mut files = files::by_version(connection, file_rows).await?;
+    let mut previews = assets::by_version(previews)?;
     let mut versions: HashMap<ModelId, Vec<VersionRecord>> = HashMap::new();
     for row in rows {
         let hub = codec::origin(&row.hub)?;

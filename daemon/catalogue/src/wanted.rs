@@ -118,7 +118,8 @@ impl Catalogue {
             Scope::Pulls(_) => Some(&[]),
         };
         let follows = self.interests(only).await?;
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
 
         let followed: Vec<(i64, i64)> = match scope {
             Scope::Pulls(_) => Vec::new(),
@@ -213,7 +214,8 @@ impl Catalogue {
         models: &[ModelId],
         interest: &FollowInterest,
     ) -> Result<Vec<WantedModel>, CatalogueError> {
-        let mut tx = self.read("read what would be wanted").await?;
+        let mut reader = self.reader("read what would be wanted").await?;
+        let mut tx = reader.snapshot("read what would be wanted").await?;
         let records = detail::model_records(&mut tx, models.iter().copied()).await?;
         let mut versions = versions::of_models(&mut tx, models.iter().map(|id| id.0)).await?;
         Ok(records

@@ -92,12 +92,19 @@ impl CatalogueService for Api {
 
     async fn get_model(&self, request: Request<v1::GetModelRequest>) -> Result<Response<v1::Model>, Status> {
         let request = request.into_inner();
-        let id = self.model_by_name(&request.name).await?;
-        if request.read_time.is_none() && is_basic(request.view)? {
-            let summary = self.catalogue.model_summary(id).await.map_err(|error| status(&error))?;
-            return Ok(Response::new(model_summary(&summary)));
+        if let Some(at) = request.read_time {
+            let id = self.model_by_name(&request.name).await?;
+            return Ok(Response::new(model_detail(&self.model_at(id, &at).await?)));
         }
-        Ok(Response::new(model_detail(&self.detail(id, request.read_time.as_ref()).await?)))
+        let (hub, external_id) = names::parse_model(&request.name)?;
+        let model = if is_basic(request.view)? {
+            let found = self.catalogue.model_summary_by_name(hub, &external_id).await;
+            found.map_err(|error| status(&error))?.as_ref().map(model_summary)
+        } else {
+            let found = self.catalogue.model_by_name(hub, &external_id).await;
+            found.map_err(|error| status(&error))?.as_ref().map(model_detail)
+        };
+        model.map(Response::new).ok_or_else(|| no_such_model(hub, &external_id))
     }
 
     async fn resolve_model(
@@ -107,15 +114,23 @@ impl CatalogueService for Api {
         let request = request.into_inner();
         let reference: ModelRef = request.reference.parse().map_err(|error| status(&error))?;
         let resolved = self.catalogue.resolve(&reference).await.map_err(|error| status(&error))?;
-        let detail = self.detail(resolved.model, request.read_time.as_ref()).await?;
-        let shows_basics = request.read_time.is_none() && is_basic(request.view)?;
-        let model = if shows_basics { model_summary(&detail.summary) } else { model_detail(&detail) };
-        let version = detail.versions.iter().find(|version| Some(version.id) == resolved.version);
-        let version_name = version.map(|version| names::version(&model.name, &version.external_id));
-        let file = resolved.file.zip(version_name.as_deref()).map(|(file, version)| names::file(version, file.get()));
+        let (model, external_id) = if request.read_time.is_none() && is_basic(request.view)? {
+            let read = self.catalogue.model_summary_with_version(resolved.model, resolved.version).await;
+            let (summary, version) = read.map_err(|error| status(&error))?;
+            (model_summary(&summary), version)
+        } else {
+            let detail = match request.read_time {
+                Some(at) => self.model_at(resolved.model, &at).await?,
+                None => self.catalogue.model(resolved.model).await.map_err(|error| status(&error))?,
+            };
+            let version = detail.versions.iter().find(|version| Some(version.id) == resolved.version);
+            (model_detail(&detail), version.map(|version| version.external_id.clone()))
+        };
+        let version = external_id.map(|external_id| names::version(&model.name, &external_id));
+        let file = resolved.file.zip(version.as_deref()).map(|(file, version)| names::file(version, file.get()));
         Ok(Response::new(v1::ResolveModelResponse {
             model: Some(model),
-            version: version_name.unwrap_or_default(),
+            version: version.unwrap_or_default(),
             file: file.unwrap_or_default(),
         }))
     }
@@ -144,18 +159,17 @@ impl Api {
     pub(crate) async fn model_by_name(&self, name: &str) -> Result<ModelId, Status> {
         let (hub, external_id) = names::parse_model(name)?;
         let found = self.catalogue.find_model(hub, &external_id).await.map_err(|error| status(&error))?;
-        let reference = || format!("{}:{external_id}", hub.map_or("local", Hub::as_str));
-        found.ok_or_else(|| status(&CatalogueError::ModelNotFound { reference: reference() }))
+        found.ok_or_else(|| no_such_model(hub, &external_id))
     }
 
-    /// The model as it is known, or as it was known at a time.
-    async fn detail(&self, id: ModelId, at: Option<&prost_types::Timestamp>) -> Result<ModelDetail, Status> {
-        match at {
-            None => self.catalogue.model(id).await.map_err(|error| status(&error)),
-            Some(at) => {
-                let ms = at.seconds.saturating_mul(1000).saturating_add(i64::from(at.nanos) / 1_000_000);
-                self.sync.model_at(id, Timestamp::from_unix_ms(ms)).await.map_err(|error| status(&error))
-            }
-        }
+    /// The model as it was known at a time.
+    async fn model_at(&self, id: ModelId, at: &prost_types::Timestamp) -> Result<ModelDetail, Status> {
+        let ms = at.seconds.saturating_mul(1000).saturating_add(i64::from(at.nanos) / 1_000_000);
+        self.sync.model_at(id, Timestamp::from_unix_ms(ms)).await.map_err(|error| status(&error))
     }
+}
+
+fn no_such_model(hub: Option<Hub>, external_id: &str) -> Status {
+    let reference = format!("{}:{external_id}", hub.map_or("local", Hub::as_str));
+    status(&CatalogueError::ModelNotFound { reference })
 }

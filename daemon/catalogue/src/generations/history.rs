@@ -65,7 +65,8 @@ impl Catalogue {
         let listing = format!("generations {} {}", query.with_deleted, query.filter);
         let [mut before] = page::keys(&listing, query.page_token.as_deref())?.unwrap_or([i64::MAX]);
         let size = page::size(query.page_size);
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let (mut found, mut bytes) = (Vec::new(), 0);
         loop {
             let batch = BATCH.max(size + 1);

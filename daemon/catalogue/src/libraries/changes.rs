@@ -226,7 +226,8 @@ impl Catalogue {
         looks: &[FileLook],
     ) -> Result<Vec<(LibraryFileId, FileLook)>, CatalogueError> {
         let attempt = "look for files that were seen before";
-        let mut tx = self.read(attempt).await?;
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
         let mut found = Vec::new();
         for looks in looks.chunks(ROWS) {
             let mut asked = Statement::new(FILES_BY_INODE);
