@@ -44,7 +44,7 @@ const NOW_MS: i64 = 1_795_000_000_000;
 /// A catalogue that is kept for this benchmark alone, which backs nothing up and asks nobody.
 const CONFIGURATION: &str = "[catalogue]\nbackups = 0\n[sync]\nautomatic = false\n[libraries]\nidentify = false\n[generation]\nmax_queued = 1000\n";
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let wanted = Wanted::read()?;
     let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{}", wanted.models));

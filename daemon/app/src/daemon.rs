@@ -31,6 +31,9 @@ const USER_AGENT: &str = concat!("paintbox/", env!("CARGO_PKG_VERSION"));
 /// After this long an orderly end is given up; everything durable is consistent at any moment.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 
+/// More threads than these would wait for the catalogue's few readers.
+const MOST_SERVING: usize = 4;
+
 /// Runs until a signal or `StopDaemon`.
 pub(crate) fn run() -> Result<(), StartError> {
     let config = Config::load()?;
@@ -38,7 +41,11 @@ pub(crate) fn run() -> Result<(), StartError> {
     let _lock = config.home.lock()?;
     let _log = logging::start(&config.home.logs, &config.log_filter)?;
     open_files::allow_many();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(serving_threads())
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
     let result = runtime.block_on(live(&config));
     // Threads that are still busy are not waited for: the limit above has passed for them.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -46,6 +53,12 @@ pub(crate) fn run() -> Result<(), StartError> {
         tracing::error!(reason = error.reason(), "ended badly: {error}");
     }
     result
+}
+
+/// Half of the processors serve, one at least and [`MOST_SERVING`] at most. What takes long is done elsewhere, and each
+/// thread more wakes and is woken more often, at the expense of what is painted on the same processors.
+fn serving_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).clamp(1, MOST_SERVING))
 }
 
 /// Puts a backup in the place of the catalogue that nobody has open, such as one that is too damaged for a daemon to start;

@@ -86,6 +86,11 @@ pub(crate) fn id_list(ids: impl IntoIterator<Item = i64>) -> String {
     list
 }
 
+/// Texts and numbers in one parameter.
+pub(crate) fn json(values: &impl Serialize) -> String {
+    serde_json::to_string(values).expect("texts and numbers always have a JSON form")
+}
+
 pub(crate) fn text_list(texts: &[String]) -> String {
     serde_json::Value::from(texts.to_vec()).to_string()
 }
@@ -122,6 +127,11 @@ pub(crate) fn hex<'a, D: Deserializer<'a>>(text: D) -> Result<Option<Vec<u8>>, D
 
 /// What stands for a hub on the pages of files that no hub lists.
 pub(crate) const LOCAL: &str = "local";
+
+/// How a hub is stored; none for the page of a library's file.
+pub(crate) fn hub(hub: Option<Hub>) -> &'static str {
+    hub.map_or(LOCAL, Hub::as_str)
+}
 
 /// The hub that a model is on; none for the page of a library's file.
 pub(crate) fn origin(text: &str) -> Result<Option<Hub>, CatalogueError> {

@@ -2,16 +2,20 @@
 
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
+use crate::gathered::Answer;
 use crate::ids::{ModelId, VersionId};
-use crate::libraries::claims;
+use crate::libraries::claims::{self, LocalIdentity};
 use crate::open::Catalogue;
-use crate::records::{ModelDetail, ModelRecord, ModelSummary};
+use crate::records::{ModelDetail, ModelRecord, ModelSummary, VersionRecord};
+use crate::search::Memory;
+use crate::search::card::{self, LineRow};
 use crate::statements::statements;
 use crate::versions::{self, Parts};
 use paintbox_domain::hub::ModelState;
 use paintbox_domain::{Architecture, Hub, ModelKind, Timestamp};
 use serde::Deserialize;
 use sqlx::{FromRow, SqliteConnection};
+use std::sync::Arc;
 
 /// That an artifact row `la`, to which a file row `lf` points, is weights that are on this machine and are not others than
 /// the hub lists.
@@ -36,34 +40,11 @@ macro_rules! local_weights {
 }
 pub(crate) use local_weights;
 
-/// The columns of [`TaggedRow`] for a model row `m`.
-macro_rules! summary_columns {
-    () => {
-        concat!(
-            "m.model_id, m.hub, m.external_id, m.name, m.kind, m.kind_label, m.creator, m.nsfw_level, m.downloads, \
-            m.state, m.published_ms, m.gone_ms, \
-            (SELECT bv.base_model FROM version bv WHERE bv.model_id = m.model_id AND bv.base_model IS NOT NULL \
-             ORDER BY bv.gone_ms IS NOT NULL, bv.position LIMIT 1) AS base_model, \
-            iif(m.hub = 'local', (SELECT nullif(lf.architecture, 'unknown') FROM library_file lf \
-                WHERE lf.library_file_id = CAST(m.external_id AS INTEGER)), (SELECT la.architecture ",
-        local_weights!(),
-        " AND la.architecture <> 'unknown' \
-             ORDER BY lf.is_primary DESC, lv.gone_ms IS NOT NULL, lf.replaced_ms IS NOT NULL, lv.position, lf.position, \
-                lf.file_id LIMIT 1)) AS architecture, \
-            m.hub = 'local' OR EXISTS (SELECT 1 ",
-        local_weights!(),
-        ") AS downloaded, \
-            (SELECT json_group_array(name) FROM (SELECT t.name FROM model_tag mt JOIN tag t USING (tag_id) \
-             WHERE mt.model_id = m.model_id ORDER BY mt.position)) AS tags"
-        )
-    };
-}
-
 /// The columns of [`PageRow`] for a model row `m`.
 macro_rules! page_columns {
     () => {
         concat!(
-            summary_columns!(),
+            card::line_columns!(),
             ", m.description, m.licence, m.likes, m.first_seen_ms, m.updated_ms, ",
             versions::parts!()
         )
@@ -77,15 +58,25 @@ statements! {
                (SELECT json_group_array(t.name) FROM model_tag mt JOIN tag t USING (tag_id)
                 WHERE mt.model_id = model.model_id) AS tags
         FROM model WHERE model_id IN (SELECT value FROM json_each(?1)) ORDER BY model_id";
-    SUMMARY_BY_NAME =
-        concat!("SELECT ", summary_columns!(), " FROM model m WHERE m.hub = ?1 AND m.external_id = ?2");
-    SUMMARY_WITH_VERSION = concat!(
+    LINE_WITH_VERSION = concat!(
         "SELECT ",
-        summary_columns!(),
+        card::line_columns!(),
         ", (SELECT external_id FROM version WHERE version_id = ?2) AS version FROM model m WHERE m.model_id = ?1"
     );
     PAGE = concat!("SELECT ", page_columns!(), " FROM model m WHERE m.model_id = ?1");
-    PAGE_BY_NAME = concat!("SELECT ", page_columns!(), " FROM model m WHERE m.hub = ?1 AND m.external_id = ?2");
+    /// ?1: a JSON array of hub and id.
+    PAGES = concat!(
+        "SELECT q.key AS place, ",
+        page_columns!(),
+        " FROM json_each(?1) q CROSS JOIN model m ON m.hub = q.value ->> 0 AND m.external_id = q.value ->> 1"
+    );
+    /// ?1: a JSON array of hub, id, and a version's id, which may be NULL.
+    LINES = concat!(
+        "SELECT q.key AS place, ",
+        card::line_columns!(),
+        ", EXISTS (SELECT 1 FROM version v WHERE v.model_id = m.model_id AND v.external_id = q.value ->> 2) AS has_version \
+         FROM json_each(?1) q CROSS JOIN model m ON m.hub = q.value ->> 0 AND m.external_id = q.value ->> 1"
+    );
     /// Nothing is renamed onto a model that is known on its own.
     RENAME_MODEL = "
         UPDATE model SET external_id = ?3, list_mark = NULL
@@ -116,7 +107,8 @@ struct RecordRow {
     tags: String,
 }
 
-#[derive(FromRow, Deserialize)]
+/// A line as a card holds it; the order of its members is stored.
+#[derive(Deserialize)]
 pub(crate) struct SummaryRow {
     pub(crate) model_id: i64,
     hub: String,
@@ -136,16 +128,9 @@ pub(crate) struct SummaryRow {
 }
 
 #[derive(FromRow)]
-struct TaggedRow {
-    #[sqlx(flatten)]
-    summary: SummaryRow,
-    tags: String,
-}
-
-#[derive(FromRow)]
 struct WithVersion {
     #[sqlx(flatten)]
-    tagged: TaggedRow,
+    line: LineRow,
     version: Option<String>,
 }
 
@@ -153,39 +138,143 @@ struct WithVersion {
 #[derive(FromRow)]
 struct PageRow {
     #[sqlx(flatten)]
-    tagged: TaggedRow,
+    line: LineRow,
+    #[sqlx(flatten)]
+    parts: Parts,
+    #[sqlx(flatten)]
+    rest: RestRow,
+}
+
+#[derive(FromRow)]
+struct RestRow {
     description: Option<String>,
     licence: Option<String>,
     likes: Option<i64>,
     first_seen_ms: i64,
     updated_ms: Option<i64>,
-    #[sqlx(flatten)]
-    parts: Parts,
-}
-
-impl TaggedRow {
-    fn summary(self) -> Result<ModelSummary, CatalogueError> {
-        self.summary.summary(codec::texts("a model's tags", &self.tags)?)
-    }
 }
 
 impl PageRow {
-    /// What of its files is here is read after the page, and may be a moment newer.
-    async fn detail(self, connection: &mut SqliteConnection) -> Result<ModelDetail, CatalogueError> {
-        let summary = self.tagged.summary()?;
-        let versions = versions::of_parts(&mut *connection, vec![self.parts]).await?.remove(&summary.id);
-        Ok(ModelDetail {
+    fn parted(self) -> (LineRow, (Parts, RestRow)) {
+        (self.line, (self.parts, self.rest))
+    }
+}
+
+impl RestRow {
+    fn detail(
+        self,
+        summary: ModelSummary,
+        identity: Option<LocalIdentity>,
+        versions: Vec<VersionRecord>,
+    ) -> ModelDetail {
+        ModelDetail {
             gone_at: summary.gone_at,
-            identity: claims::of_page(connection, summary.hub, &summary.external_id).await?,
             summary,
             description: self.description,
             licence: self.licence,
             likes: self.likes.map(codec::counted),
             first_seen_at: Timestamp::from_unix_ms(self.first_seen_ms),
             updated_at: codec::time(self.updated_ms),
-            versions: versions.unwrap_or_default(),
-        })
+            identity,
+            versions,
+        }
     }
+}
+
+/// A row that answers a question of several.
+#[derive(FromRow)]
+struct Placed<T> {
+    place: i64,
+    #[sqlx(flatten)]
+    row: T,
+}
+
+#[derive(FromRow)]
+struct OneLine {
+    #[sqlx(flatten)]
+    line: LineRow,
+    has_version: bool,
+}
+
+/// Everything known of models, by hub and id.
+pub(crate) struct Pages(pub(crate) Arc<Memory>);
+
+impl Answer for Pages {
+    const ATTEMPT: &'static str = ATTEMPT;
+    type Question = (Option<Hub>, String);
+    type Answer = ModelDetail;
+
+    async fn answer(
+        &self,
+        connection: &mut SqliteConnection,
+        questions: &[Self::Question],
+    ) -> Result<Vec<Option<ModelDetail>>, CatalogueError> {
+        let names: Vec<_> = questions.iter().map(|(hub, id)| (codec::hub(*hub), id)).collect();
+        let rows: Vec<Placed<PageRow>> = sqlx::query_as(PAGES)
+            .bind(codec::json(&names))
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(could_not(ATTEMPT))?;
+        let (places, rows): (Vec<i64>, Vec<PageRow>) = rows.into_iter().map(|row| (row.place, row.row)).unzip();
+        let details = details(connection, rows, &self.0).await?;
+        Ok(in_place(questions.len(), places.into_iter().zip(details)))
+    }
+}
+
+/// What a list shows of models, and whether they have a version with an id.
+pub(crate) struct Lines(pub(crate) Arc<Memory>);
+
+impl Answer for Lines {
+    const ATTEMPT: &'static str = ATTEMPT;
+    type Question = (Option<Hub>, String, Option<String>);
+    type Answer = (ModelSummary, bool);
+
+    async fn answer(
+        &self,
+        connection: &mut SqliteConnection,
+        questions: &[Self::Question],
+    ) -> Result<Vec<Option<Self::Answer>>, CatalogueError> {
+        let names: Vec<_> = questions.iter().map(|(hub, id, version)| (codec::hub(*hub), id, version)).collect();
+        let rows: Vec<Placed<OneLine>> = sqlx::query_as(LINES)
+            .bind(codec::json(&names))
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(could_not(ATTEMPT))?;
+        let known: Vec<(i64, bool)> = rows.iter().map(|row| (row.place, row.row.has_version)).collect();
+        let rows: Vec<LineRow> = rows.into_iter().map(|row| row.row.line).collect();
+        let lines = card::of_rows(connection, &rows, &self.0.tag_names).await?;
+        let lines = known.into_iter().zip(lines).map(|((place, has_version), line)| (place, (line, has_version)));
+        Ok(in_place(questions.len(), lines))
+    }
+}
+
+fn in_place<T>(questions: usize, answers: impl IntoIterator<Item = (i64, T)>) -> Vec<Option<T>> {
+    let mut places: Vec<Option<T>> = std::iter::repeat_with(|| None).take(questions).collect();
+    for (place, answer) in answers {
+        if let Some(at) = usize::try_from(place).ok().and_then(|place| places.get_mut(place)) {
+            *at = Some(answer);
+        }
+    }
+    places
+}
+
+/// The pages of different models. What of their files is here is read after them, and may be a moment newer.
+async fn details(
+    connection: &mut SqliteConnection,
+    rows: Vec<PageRow>,
+    memory: &Memory,
+) -> Result<Vec<ModelDetail>, CatalogueError> {
+    let (lines, rest): (Vec<_>, Vec<_>) = rows.into_iter().map(PageRow::parted).unzip();
+    let (parts, rest): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
+    let summaries = card::of_rows(&mut *connection, &lines, &memory.tag_names).await?;
+    let mut versions = versions::of_parts(&mut *connection, parts).await?;
+    let mut details = Vec::with_capacity(summaries.len());
+    for (summary, rest) in summaries.into_iter().zip(rest) {
+        let identity = claims::of_page(&mut *connection, summary.hub, &summary.external_id).await?;
+        let versions = versions.remove(&summary.id).unwrap_or_default();
+        details.push(rest.detail(summary, identity, versions));
+    }
+    Ok(details)
 }
 
 impl SummaryRow {
@@ -258,7 +347,7 @@ pub(crate) async fn find_model(
     external_id: &str,
 ) -> Result<Option<ModelId>, CatalogueError> {
     let id: Option<i64> = sqlx::query_scalar(MODEL_ID)
-        .bind(hub.map_or(codec::LOCAL, Hub::as_str))
+        .bind(codec::hub(hub))
         .bind(external_id)
         .fetch_optional(connection)
         .await
@@ -274,8 +363,8 @@ impl Catalogue {
     pub async fn model(&self, id: ModelId) -> Result<ModelDetail, CatalogueError> {
         let mut reader = self.reader(ATTEMPT).await?;
         let row = sqlx::query_as(PAGE).bind(id.0).fetch_optional(&mut *reader).await.map_err(could_not(ATTEMPT))?;
-        let row: PageRow = row.ok_or_else(|| CatalogueError::ModelNotFound { reference: format!("row {id}") })?;
-        row.detail(&mut reader).await
+        let details = details(&mut reader, Vec::from_iter(row), &self.search_memory).await?;
+        details.into_iter().next().ok_or_else(|| CatalogueError::ModelNotFound { reference: format!("row {id}") })
     }
 
     /// The same of the model with this id on its hub, if there is one; without a hub, of a library's file.
@@ -287,17 +376,7 @@ impl Catalogue {
         hub: Option<Hub>,
         external_id: &str,
     ) -> Result<Option<ModelDetail>, CatalogueError> {
-        let mut reader = self.reader(ATTEMPT).await?;
-        let row: Option<PageRow> = sqlx::query_as(PAGE_BY_NAME)
-            .bind(hub.map_or(codec::LOCAL, Hub::as_str))
-            .bind(external_id)
-            .fetch_optional(&mut *reader)
-            .await
-            .map_err(could_not(ATTEMPT))?;
-        match row {
-            Some(row) => row.detail(&mut reader).await.map(Some),
-            None => Ok(None),
-        }
+        self.pages.ask((hub, external_id.to_owned())).await
     }
 
     /// What a list shows of the model with this id on its hub, if there is one; without a hub, of a library's file.
@@ -309,13 +388,7 @@ impl Catalogue {
         hub: Option<Hub>,
         external_id: &str,
     ) -> Result<Option<ModelSummary>, CatalogueError> {
-        let row: Option<TaggedRow> = sqlx::query_as(SUMMARY_BY_NAME)
-            .bind(hub.map_or(codec::LOCAL, Hub::as_str))
-            .bind(external_id)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(could_not(ATTEMPT))?;
-        row.map(TaggedRow::summary).transpose()
+        Ok(self.lines.ask((hub, external_id.to_owned(), None)).await?.map(|(summary, _)| summary))
     }
 
     /// What a list shows of a model, and its hub's id of one of its versions.
@@ -327,14 +400,17 @@ impl Catalogue {
         id: ModelId,
         version: Option<VersionId>,
     ) -> Result<(ModelSummary, Option<String>), CatalogueError> {
-        let row = sqlx::query_as(SUMMARY_WITH_VERSION)
+        let mut reader = self.reader(ATTEMPT).await?;
+        let row: Option<WithVersion> = sqlx::query_as(LINE_WITH_VERSION)
             .bind(id.0)
             .bind(version.map(|version| version.0))
-            .fetch_optional(&self.readers)
+            .fetch_optional(&mut *reader)
             .await
             .map_err(could_not(ATTEMPT))?;
-        let row: WithVersion = row.ok_or_else(|| CatalogueError::ModelNotFound { reference: format!("row {id}") })?;
-        Ok((row.tagged.summary()?, row.version))
+        let unknown = || CatalogueError::ModelNotFound { reference: format!("row {id}") };
+        let WithVersion { line, version } = row.ok_or_else(unknown)?;
+        let summaries = card::of_rows(&mut reader, &[line], &self.search_memory.tag_names).await?;
+        Ok((summaries.into_iter().next().ok_or_else(unknown)?, version))
     }
 
     /// The model with this id on its hub, exactly as the hub spells it.

@@ -33,6 +33,7 @@ mod files;
 pub mod filter;
 mod follows;
 mod garbage;
+mod gathered;
 mod generations;
 mod health;
 mod history;
@@ -113,7 +114,7 @@ pub use open::Catalogue;
 pub use pulls::Pull;
 pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary, PreviewRecord, VersionRecord};
 pub use removals::{RemovalPage, RemovalRecord, RemovalState, RemovedBytes, RemovedFile, RemovedPlace};
-pub use resolve::Resolved;
+pub use resolve::{Resolved, ResolvedLine};
 pub use search::{
     Condition, Facet, FacetCounts, Fact, Filter, Label, Number, Place, SearchOrder, SearchPage, SearchQuery, SortKey,
 };

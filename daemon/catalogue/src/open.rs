@@ -4,8 +4,10 @@
 use crate::aside::Aside;
 use crate::beside::{self, Beside, blocking};
 use crate::checkpoint::Checkpoints;
+use crate::detail::{Lines, Pages};
 use crate::error::{CatalogueError, could_not};
 use crate::evidence::tags::TagIds;
+use crate::gathered::Gathered;
 use crate::journal::Journal;
 use crate::migrate::{self, Layout, MIGRATIONS};
 use crate::readers::{Reader, Readers};
@@ -57,6 +59,8 @@ pub struct Catalogue {
     pub(crate) writer: SqlitePool,
     pub(crate) readers: Readers,
     searchers: Readers,
+    pub(crate) pages: Arc<Gathered<Pages>>,
+    pub(crate) lines: Arc<Gathered<Lines>>,
     clock: Arc<dyn Clock>,
     path: Arc<PathBuf>,
     pub(crate) aside: Arc<Aside>,
@@ -158,9 +162,12 @@ impl Catalogue {
         let aside = Arc::new(Aside::new(beside.clone(), shared.clone(), was_left_open, clock.now()));
         let checkpoints =
             SqlitePoolOptions::new().max_connections(1).connect_lazy_with(shared.create_if_missing(false));
+        let search_memory: Arc<Memory> = Arc::default();
         tracing::debug!(path = %path.display(), sqlite = found, "catalogue open");
         Ok(Self {
             writer,
+            pages: Arc::new(Gathered::new(readers.clone(), Pages(Arc::clone(&search_memory)))),
+            lines: Arc::new(Gathered::new(readers.clone(), Lines(Arc::clone(&search_memory)))),
             readers,
             searchers,
             clock,
@@ -168,7 +175,7 @@ impl Catalogue {
             aside,
             tags: Arc::default(),
             checkpoints: Checkpoints::new(checkpoints),
-            search_memory: Arc::default(),
+            search_memory,
             search_rest: Arc::default(),
             journal: Journal::default(),
             writes: Arc::default(),

@@ -153,3 +153,70 @@ impl<'c> Executor<'c> for &'c Readers {
         Box::pin(async move { self.acquire().await?.describe(sql).await })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::opened;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    async fn numbers(connection: &mut SqliteConnection, up_to: i64) -> sqlx::Result<Vec<i64>> {
+        let count = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) SELECT i FROM n";
+        sqlx::query_scalar(count).bind(up_to).fetch_all(connection).await
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_was_left_in_the_middle_reads_on_for_the_next() {
+        let (catalogue, _home) = opened().await;
+        for _ in 0..20 {
+            let mut reader = catalogue.readers.acquire().await.unwrap();
+            {
+                let mut left = pin!(numbers(&mut reader, 100_000));
+                assert!(matches!(futures::poll!(&mut left), Poll::Pending));
+            }
+            drop(reader);
+            let mut reader = catalogue.readers.acquire().await.unwrap();
+            assert_eq!(numbers(&mut reader, 3).await.unwrap(), [1, 2, 3]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_stays_what_it_was_and_ends_when_it_is_let_go() {
+        let (catalogue, _home) = opened().await;
+        let count = "SELECT count(*) FROM tag";
+        let mut reader = catalogue.readers.acquire().await.unwrap();
+        let mut snapshot = reader.snapshot("look").await.unwrap();
+        let before: i64 = sqlx::query_scalar(count).fetch_one(&mut *snapshot).await.unwrap();
+        sqlx::query("INSERT INTO tag (name) VALUES ('new')").execute(&catalogue.writer).await.unwrap();
+        let still: i64 = sqlx::query_scalar(count).fetch_one(&mut *snapshot).await.unwrap();
+        assert_eq!((before, still), (0, 0));
+        drop(snapshot);
+        let after: i64 = sqlx::query_scalar(count).fetch_one(&mut *reader).await.unwrap();
+        assert_eq!(after, 1);
+    }
+
+    #[tokio::test]
+    async fn one_more_than_there_are_waits_for_its_turn() {
+        let (catalogue, _home) = opened().await;
+        let (most, _) = catalogue.readers.options();
+        let mut out = Vec::new();
+        for _ in 0..most {
+            out.push(catalogue.readers.acquire().await.unwrap());
+        }
+        let mut next = pin!(catalogue.readers.acquire());
+        assert!(matches!(futures::poll!(&mut next), Poll::Pending));
+        drop(out.pop());
+        drop(next.await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_closed_when_nobody_has_read_for_a_while() {
+        let (catalogue, _home) = opened().await;
+        drop(catalogue.readers.acquire().await.unwrap());
+        assert_eq!(lock(&catalogue.readers.idle).len(), 1);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(lock(&catalogue.readers.idle).len(), 0);
+        drop(catalogue.readers.acquire().await.unwrap());
+    }
+}

@@ -5,6 +5,7 @@ use crate::detail::find_model;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::{FileId, ModelId, VersionId};
 use crate::open::Catalogue;
+use crate::records::ModelSummary;
 use crate::statements::statements;
 use crate::words;
 use paintbox_domain::{Hub, ModelRef, Sha256};
@@ -171,6 +172,38 @@ impl Catalogue {
             ModelRef::Path(path) => by_path(&mut tx, path).await?.ok_or_else(|| not_found(reference)),
             ModelRef::Local(file) => by_library_file(&mut tx, *file).await?.ok_or_else(|| not_found(reference)),
             ModelRef::Name(name) => by_name(&mut tx, name).await,
+        }
+    }
+}
+
+/// What a reference names, and what a list shows of that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResolvedLine {
+    pub summary: ModelSummary,
+    /// Its hub's id; none when the model as a whole is named.
+    pub version: Option<String>,
+    /// None unless a single file is named, by path or digest.
+    pub file: Option<FileId>,
+}
+
+impl Catalogue {
+    /// The same, with what a list shows of the model.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub async fn resolve_line(&self, reference: &ModelRef) -> Result<ResolvedLine, CatalogueError> {
+        let ModelRef::Civitai { model, version } = reference else {
+            let Resolved { model, version, file } = self.resolve(reference).await?;
+            let (summary, version) = self.model_summary_with_version(model, version).await?;
+            return Ok(ResolvedLine { summary, version, file });
+        };
+        let version = version.map(|version| version.to_string());
+        let found = self.lines.ask((Some(Hub::Civitai), model.to_string(), version.clone())).await?;
+        match (found.ok_or_else(|| not_found(reference))?, version) {
+            ((_, false), Some(version)) => {
+                Err(CatalogueError::VersionNotFound { model: format!("civitai:{model}"), version })
+            }
+            ((summary, _), version) => Ok(ResolvedLine { summary, version, file: None }),
         }
     }
 }

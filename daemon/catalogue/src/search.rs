@@ -53,7 +53,7 @@ use test::{Sets, Source, Test};
 
 pub(crate) const ATTEMPT: &str = "search models";
 /// Models that are looked at at once, without asking another thread to do it.
-const FEW: usize = 4_096;
+const FEW: usize = 32_768;
 
 /// What to look for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -134,7 +134,7 @@ impl Question {
     /// Looks at all rows that can be meant, which takes a millisecond or some. Unless there are few, that is done away
     /// from the threads that serve requests, by two at once.
     async fn answer(self) -> Result<Answer, CatalogueError> {
-        if self.test.most() <= FEW {
+        if self.test.most().min(self.columns.rows()) <= FEW {
             return Ok(self.sum(self.part(0, 1)));
         }
         let question = Arc::new(self);

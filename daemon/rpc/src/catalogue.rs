@@ -113,21 +113,20 @@ impl CatalogueService for Api {
     ) -> Result<Response<v1::ResolveModelResponse>, Status> {
         let request = request.into_inner();
         let reference: ModelRef = request.reference.parse().map_err(|error| status(&error))?;
-        let resolved = self.catalogue.resolve(&reference).await.map_err(|error| status(&error))?;
-        let (model, external_id) = if request.read_time.is_none() && is_basic(request.view)? {
-            let read = self.catalogue.model_summary_with_version(resolved.model, resolved.version).await;
-            let (summary, version) = read.map_err(|error| status(&error))?;
-            (model_summary(&summary), version)
+        let (model, version, file) = if request.read_time.is_none() && is_basic(request.view)? {
+            let line = self.catalogue.resolve_line(&reference).await.map_err(|error| status(&error))?;
+            (model_summary(&line.summary), line.version, line.file)
         } else {
+            let resolved = self.catalogue.resolve(&reference).await.map_err(|error| status(&error))?;
             let detail = match request.read_time {
                 Some(at) => self.model_at(resolved.model, &at).await?,
                 None => self.catalogue.model(resolved.model).await.map_err(|error| status(&error))?,
             };
             let version = detail.versions.iter().find(|version| Some(version.id) == resolved.version);
-            (model_detail(&detail), version.map(|version| version.external_id.clone()))
+            (model_detail(&detail), version.map(|version| version.external_id.clone()), resolved.file)
         };
-        let version = external_id.map(|external_id| names::version(&model.name, &external_id));
-        let file = resolved.file.zip(version.as_deref()).map(|(file, version)| names::file(version, file.get()));
+        let version = version.map(|external_id| names::version(&model.name, &external_id));
+        let file = file.zip(version.as_deref()).map(|(file, version)| names::file(version, file.get()));
         Ok(Response::new(v1::ResolveModelResponse {
             model: Some(model),
             version: version.unwrap_or_default(),

@@ -11,8 +11,26 @@ use crate::error::{CatalogueError, could_not};
 use crate::evidence::rows::{given, run, statements as many};
 use crate::records::ModelSummary;
 use crate::statements::statements;
-use sqlx::SqliteConnection;
+use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The columns of [`LineRow`] for a model row `m`. What is not ready is read from the tables.
+macro_rules! line_columns {
+    () => {
+        "m.model_id, m.downloads, (SELECT c.card FROM search_card c WHERE c.model_id = m.model_id \
+            AND NOT EXISTS (SELECT 1 FROM search_dirty d WHERE d.model_id = m.model_id)) AS card"
+    };
+}
+pub(crate) use line_columns;
+
+/// A model's line as it is read together with other things.
+#[derive(FromRow)]
+pub(crate) struct LineRow {
+    pub(crate) model_id: i64,
+    downloads: Option<i64>,
+    card: Option<String>,
+}
 
 statements! {
     // In one answer, because handing over a row costs as much as looking it up.
@@ -77,20 +95,49 @@ pub(crate) async fn lines(
     names: &TagNames,
 ) -> Result<Vec<ModelSummary>, CatalogueError> {
     let mut cards = read(connection, models).await?;
-    // After an upgrade, which leaves making them to the background.
-    let missing: Vec<i64> = models.iter().copied().filter(|id| !cards.contains_key(id)).collect();
-    if !missing.is_empty() {
-        let facts = facts::of(connection, &codec::id_list(missing), super::ATTEMPT).await?;
-        cards.extend(parsed(&facts.iter().map(text).collect::<Vec<_>>().join(","))?);
-    }
+    let missing = models.iter().copied().filter(|id| !cards.contains_key(id));
+    cards.extend(from_tables(connection, &codec::id_list(missing)).await?);
     let names = names.of(connection, cards.values().flat_map(|(_, tags)| tags).copied()).await?;
     let line = |(mut row, tags): Card| {
         if let Some(downloads) = usize::try_from(row.model_id).ok().and_then(|id| columns.downloads(id)) {
             row.downloads = downloads;
         }
-        row.summary(tags.iter().filter_map(|id| names.get(id)).map(ToString::to_string).collect())
+        row.summary(named(&tags, &names))
     };
     models.iter().filter_map(|id| cards.remove(id)).map(line).collect()
+}
+
+/// The lines of different models, in this order.
+pub(crate) async fn of_rows(
+    connection: &mut SqliteConnection,
+    rows: &[LineRow],
+    names: &TagNames,
+) -> Result<Vec<ModelSummary>, CatalogueError> {
+    let ready: Vec<&str> = rows.iter().filter_map(|row| row.card.as_deref()).collect();
+    let mut cards = parsed(&ready.join(","))?;
+    let missing = rows.iter().map(|row| row.model_id).filter(|id| !cards.contains_key(id));
+    cards.extend(from_tables(connection, &codec::id_list(missing)).await?);
+    let names = names.of(connection, cards.values().flat_map(|(_, tags)| tags).copied()).await?;
+    let lost = |row: &LineRow| CatalogueError::ModelNotFound { reference: format!("row {}", row.model_id) };
+    let line = |row: &LineRow| {
+        let (mut summary, tags) = cards.remove(&row.model_id).ok_or_else(|| lost(row))?;
+        summary.downloads = row.downloads;
+        summary.summary(named(&tags, &names))
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Cards that are not ready, as after an upgrade, which leaves making them to the background.
+async fn from_tables(connection: &mut SqliteConnection, models: &str) -> Result<HashMap<i64, Card>, CatalogueError> {
+    if models == "[]" {
+        return Ok(HashMap::new());
+    }
+    let facts = facts::of(connection, models, super::ATTEMPT).await?;
+    parsed(&facts.iter().map(text).collect::<Vec<_>>().join(","))
+}
+
+fn named(tags: &[i64], names: &HashMap<i64, Arc<str>>) -> Vec<String> {
+    tags.iter().filter_map(|id| names.get(id)).map(ToString::to_string).collect()
 }
 
 async fn read(connection: &mut SqliteConnection, models: &[i64]) -> Result<HashMap<i64, Card>, CatalogueError> {

@@ -55,6 +55,11 @@ impl Columns {
         &self.segments
     }
 
+    /// How many rows there may be.
+    pub(crate) fn rows(&self) -> usize {
+        self.segments.len() * SEGMENT_ROWS
+    }
+
     /// How often a model was downloaded, if its row can tell.
     pub(crate) fn downloads(&self, id: usize) -> Option<Option<i64>> {
         let segment = self.segments.get(id / SEGMENT_ROWS)?;

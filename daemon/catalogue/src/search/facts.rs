@@ -73,7 +73,7 @@ type Version<'a> = (bool, i64, bool, &'a str);
 /// Weights that are on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Weights<'a> {
-    /// By which the main ones come first: those of `MODEL_SUMMARY`'s order.
+    /// By which the main ones come first: primary files, then what the hub still lists, in its order.
     order: [i64; 6],
     /// The same of the same content.
     pub(crate) content: &'a str,

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     kept: Mutex<Kept>,
-    pub(super) tag_names: TagNames,
+    pub(crate) tag_names: TagNames,
     searches: Arc<Still>,
 }
 

@@ -99,8 +99,9 @@ pub(crate) struct First {
     found: Vec<Place>,
 }
 
-/// Places between two reductions, beside those that are wanted.
-const SPARE: usize = 4_096;
+/// Places between two reductions, beside those that are wanted: together less than 64 KiB, since the allocator of glibc
+/// goes through all that is free whenever as much is given back (`FASTBIN_CONSOLIDATION_THRESHOLD`, malloc.c).
+const SPARE: usize = 2_048;
 
 impl First {
     /// The `wanted` places behind `after`.
