@@ -1,6 +1,17 @@
 -- What the migrations add up to; not run by anything. A test compares it, and writes it anew with
 -- PAINTBOX_WRITE_SCHEMA=1 cargo test -p paintbox-catalogue schema
 
+CREATE TABLE answered_request (
+    request_id     TEXT    NOT NULL PRIMARY KEY,
+    -- Of the method and everything in the request but its id.
+    request_digest BLOB    NOT NULL,
+    -- The answer's message. NULL while it is worked on, and of what a kill of the daemon broke off.
+    answer         BLOB,
+    asked_ms       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX answered_request_by_time ON answered_request (asked_ms);
+
 CREATE TABLE artifact (
     artifact_id  INTEGER PRIMARY KEY,
     sha256       BLOB    NOT NULL UNIQUE CHECK (length(sha256) = 32),

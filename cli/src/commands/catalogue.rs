@@ -66,7 +66,7 @@ pub(crate) async fn run(action: &Action, session: &mut Session) -> Result<Exit, 
         Action::Backup => {
             let client = session.connect().await?;
             let mut service = client.catalogue_care();
-            let asked = call("make a backup", FILE_DEADLINE, service.create_backup(v1::CreateBackupRequest {}));
+            let asked = call("make a backup", FILE_DEADLINE, service.create_backup(v1::CreateBackupRequest::default()));
             let backup = spin(session.watched(), "copying the catalogue", asked).await?;
             if session.json {
                 session.out.json(&BackupJson::from(&backup))?;

@@ -105,7 +105,7 @@ impl Wish<'_> {
             let asked = call("change the follow", LIST_DEADLINE, follows.update_follow(request));
             return spin(watched, "asking the hub what there is", asked).await;
         }
-        let request = v1::CreateFollowRequest { target: text, policy, validate_only };
+        let request = v1::CreateFollowRequest { target: text, policy, validate_only, ..Default::default() };
         let asked = call("look up what is to be followed", LIST_DEADLINE, follows.create_follow(request));
         spin(watched, "asking the hub what there is", asked).await
     }

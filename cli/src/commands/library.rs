@@ -71,7 +71,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
             let paths = folders.iter().map(|folder| straight(folder)).collect::<Result<Vec<_>, _>>()?;
             let client = session.connect().await?;
             for path in paths {
-                let request = v1::CreateLibraryRequest { path };
+                let request = v1::CreateLibraryRequest { path, ..Default::default() };
                 let mut service = client.libraries();
                 let asked = call("adopt the folder", DISK_DEADLINE, service.create_library(request));
                 let library = spin(session.watched(), "looking at the folder", asked).await?;

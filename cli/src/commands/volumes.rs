@@ -137,6 +137,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
                 kinds: add.kinds.clone(),
                 everything_else: add.everything_else,
                 keep_free_bytes: add.keep_free.and_then(|KeepFree(bytes)| bytes),
+                ..Default::default()
             };
             let client = session.connect().await?;
             let mut service = client.store();

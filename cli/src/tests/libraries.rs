@@ -109,7 +109,7 @@ on a hub  97
     assert_eq!(
         asked[2..],
         [
-            r#"CreateLibraryRequest { path: "/mnt/b" }"#.to_owned(),
+            r#"CreateLibraryRequest { path: "/mnt/b", request_id: "" }"#.to_owned(),
             r#"ScanLibrariesRequest { names: ["libraries/2"] }"#.to_owned(),
         ]
     );

@@ -113,7 +113,7 @@ kept free  50.0 GB
     assert_eq!(
         bench.world().asked,
         [
-            r#"CreateVolumeRequest { label: "fast", path: "/mnt/fast", kinds: ["lora", "vae"], everything_else: true, keep_free_bytes: Some(50000000000) }"#
+            r#"CreateVolumeRequest { label: "fast", path: "/mnt/fast", kinds: ["lora", "vae"], everything_else: true, keep_free_bytes: Some(50000000000), request_id: "" }"#
         ]
     );
     let added = bench.json(&["volumes", "add", "slow", "/mnt/slow"]).await.object();

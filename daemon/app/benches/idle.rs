@@ -115,7 +115,7 @@ fn make(models: &Path, files: u64) -> Result<(), Failure> {
 async fn add_library(daemon: &Daemon, models: &Path) -> Result<(), Failure> {
     let mut libraries = LibraryServiceClient::new(daemon.client().await?);
     let path = models.canonicalize()?.to_string_lossy().into_owned();
-    libraries.create_library(CreateLibraryRequest { path }).await?;
+    libraries.create_library(CreateLibraryRequest { path, ..Default::default() }).await?;
     let mut scan = libraries.scan_libraries(ScanLibrariesRequest::default()).await?.into_inner();
     while scan.message().await?.is_some() {}
     Ok(())

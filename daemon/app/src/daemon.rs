@@ -151,6 +151,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
         facts: Arc::new(facts(config, started_at, device)),
         access,
         listeners: listeners.facts(),
+        answering: paintbox_rpc::Answering::default(),
         stop: stop.clone(),
         shutdown: shutdown.clone(),
     };

@@ -53,6 +53,7 @@ mod pulls;
 mod readers;
 mod records;
 mod removals;
+mod requests;
 mod resolve;
 #[cfg(test)]
 mod round_trip;
@@ -114,6 +115,7 @@ pub use open::Catalogue;
 pub use pulls::Pull;
 pub use records::{FileRecord, FileState, ModelDetail, ModelRecord, ModelSummary, PreviewRecord, VersionRecord};
 pub use removals::{RemovalPage, RemovalRecord, RemovalState, RemovedBytes, RemovedFile, RemovedPlace};
+pub use requests::{Asked, IdentifiedRequest};
 pub use resolve::{Resolved, ResolvedLine};
 pub use search::{
     Condition, Facet, FacetCounts, Fact, Filter, Label, Number, Place, SearchOrder, SearchPage, SearchQuery, SortKey,

@@ -62,6 +62,7 @@ async fn every_statement_prepares_against_the_schema() {
         crate::at_rest::STATEMENTS,
         crate::garbage::STATEMENTS,
         crate::removals::STATEMENTS,
+        crate::requests::STATEMENTS,
         crate::volumes::STATEMENTS,
         crate::libraries::STATEMENTS,
         crate::libraries::changes::STATEMENTS,

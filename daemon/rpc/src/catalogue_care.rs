@@ -4,6 +4,8 @@
 //! start installs it. So nothing is exchanged under parts that remember what was there before.
 
 use crate::convert::timestamp;
+use crate::fit;
+use crate::once::Identified;
 use crate::paging::Page;
 use crate::server::{Api, StreamOf, bounded, lost};
 use crate::status::{invalid, status};
@@ -97,9 +99,17 @@ impl CatalogueCareService for Api {
         Ok(Response::new(v1::ListBackupsResponse { backups, folder, next_page_token }))
     }
 
-    async fn create_backup(&self, _request: Request<v1::CreateBackupRequest>) -> Result<Response<v1::Backup>, Status> {
-        let made = self.catalogue.back_up(self.store.kept_free_bytes()).await.map_err(|error| status(&error))?;
-        Ok(Response::new(backup(&made)))
+    async fn create_backup(&self, request: Request<v1::CreateBackupRequest>) -> Result<Response<v1::Backup>, Status> {
+        let v1::CreateBackupRequest { request_id } = request.into_inner();
+        let (catalogue, kept_free_bytes) = (self.catalogue.clone(), self.store.kept_free_bytes());
+        let make = async move {
+            let made = catalogue.back_up(kept_free_bytes).await;
+            made.map(|made| backup(&made)).map_err(|error| status(&error))
+        };
+        let asked = v1::CreateBackupRequest::default();
+        let request = Identified { kind: "backup", id: request_id, request: asked };
+        // There is no such thing as the same backup: after a kill the repetition makes one.
+        Ok(Response::new(self.once(request, make, std::future::ready(None)).await?))
     }
 
     async fn restore_backup(

@@ -1,17 +1,22 @@
 //! `FollowService`.
 
 use crate::convert::timestamp;
+use crate::once::Identified;
 use crate::paging::Page;
 use crate::policy;
-use crate::server::{Api, lost};
+use crate::server::Api;
 use crate::states;
-use crate::status::{error_message, status};
+use crate::status::{error_message, invalid, status};
+use crate::watching;
 use paintbox_catalogue::Follow;
 use paintbox_domain::follow::{FollowPolicy, FollowTarget};
 use paintbox_proto::v1;
 use paintbox_proto::v1::follow_service_server::FollowService;
 use paintbox_sync::BackfillPreview;
 use tonic::{Request, Response, Status};
+
+/// No creator, tag or search has a longer name.
+const LONGEST_TARGET: usize = 4096;
 
 impl Api {
     pub(crate) fn follow_message(&self, follow: &Follow) -> v1::Follow {
@@ -29,6 +34,14 @@ impl Api {
             failure: follow.failure.as_ref().map(error_message),
             backfill_preview: None,
         }
+    }
+
+    /// A follow that has just begun, with what its backfill would fetch.
+    async fn followed(&self, follow: &Follow) -> Result<v1::Follow, Status> {
+        let preview = self.sync.preview_update(&follow.name, &follow.policy).await.map_err(|error| status(&error))?;
+        let mut message = self.follow_message(follow);
+        message.backfill_preview = Some(preview_message(preview));
+        Ok(message)
     }
 
     fn policy(&self, message: Option<&v1::FollowPolicy>) -> Result<FollowPolicy, Status> {
@@ -57,18 +70,21 @@ pub(crate) fn without_collection(name: &str) -> &str {
 #[tonic::async_trait]
 impl FollowService for Api {
     async fn create_follow(&self, request: Request<v1::CreateFollowRequest>) -> Result<Response<v1::Follow>, Status> {
-        let request = request.into_inner();
+        let mut request = request.into_inner();
+        if request.target.len() > LONGEST_TARGET {
+            return Err(invalid("target", format!("it is longer than {LONGEST_TARGET} bytes")));
+        }
         let target: FollowTarget = request.target.parse().map_err(|error| status(&error))?;
         let policy = self.policy(request.policy.as_ref())?;
-        let sync = self.sync.clone();
         if request.validate_only {
+            watching::request_id(request.request_id)?;
             if let Ok(follow) = self.catalogue.follow(&target.to_string()).await
                 && follow.target == target
             {
                 let (target, name) = (target.to_string(), follow.name);
                 return Err(status(&paintbox_catalogue::CatalogueError::FollowExists { target, name }));
             }
-            let preview = sync.preview_follow(&target, &policy).await.map_err(|error| status(&error))?;
+            let preview = self.sync.preview_follow(&target, &policy).await.map_err(|error| status(&error))?;
             return Ok(Response::new(v1::Follow {
                 target: target.to_string(),
                 hub: target.hub().to_string(),
@@ -77,13 +93,18 @@ impl FollowService for Api {
                 ..v1::Follow::default()
             }));
         }
-        // On a task of its own: a caller that leaves while the list is read must not leave half a follow.
-        let started = tokio::spawn(async move { sync.follow(&target, &policy).await });
-        let follow = started.await.map_err(|_| lost())?.map_err(|error| status(&error))?;
-        let preview = self.sync.preview_update(&follow.name, &follow.policy).await.map_err(|error| status(&error))?;
-        let mut message = self.follow_message(&follow);
-        message.backfill_preview = Some(preview_message(preview));
-        Ok(Response::new(message))
+        let id = std::mem::take(&mut request.request_id);
+        let (api, there, wanted) = (self.clone(), self.clone(), target.clone());
+        let make = async move {
+            let follow = api.sync.follow(&target, &policy).await.map_err(|error| status(&error))?;
+            api.followed(&follow).await
+        };
+        let made = async move {
+            let known =
+                there.catalogue.follow(&wanted.to_string()).await.ok().filter(|known| known.target == wanted)?;
+            there.followed(&known).await.ok()
+        };
+        Ok(Response::new(self.once(Identified { kind: "follow", id, request }, make, made).await?))
     }
 
     async fn update_follow(&self, request: Request<v1::UpdateFollowRequest>) -> Result<Response<v1::Follow>, Status> {

@@ -2,6 +2,7 @@
 
 use crate::convert::timestamp;
 use crate::names::parse_number;
+use crate::once::Identified;
 use crate::paging::Page;
 use crate::server::{Api, StreamOf, bounded};
 use crate::states;
@@ -12,7 +13,7 @@ use paintbox_domain::reason;
 use paintbox_proto::v1;
 use paintbox_proto::v1::library_service_server::LibraryService;
 use paintbox_sync::{Library, ScanEvent, Scanned};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tonic::{Request, Response, Status};
 
 fn name(id: LibraryId) -> String {
@@ -76,8 +77,19 @@ impl LibraryService for Api {
         &self,
         request: Request<v1::CreateLibraryRequest>,
     ) -> Result<Response<v1::Library>, Status> {
-        let added = self.sync.add_library(Path::new(&request.into_inner().path)).await;
-        Ok(Response::new(library(&added.map_err(|error| status(&error))?)))
+        let v1::CreateLibraryRequest { path, request_id } = request.into_inner();
+        let asked = v1::CreateLibraryRequest { path: path.clone(), ..Default::default() };
+        let (sync, there, place) = (self.sync.clone(), self.sync.clone(), PathBuf::from(&path));
+        let make = async move {
+            let added = sync.add_library(Path::new(&path)).await;
+            added.map(|added| library(&added)).map_err(|error| status(&error))
+        };
+        let made = async move {
+            let known = there.libraries().await.ok()?;
+            known.iter().find(|known| known.record.path == place).map(library)
+        };
+        let request = Identified { kind: "library", id: request_id, request: asked };
+        Ok(Response::new(self.once(request, make, made).await?))
     }
 
     async fn delete_library(

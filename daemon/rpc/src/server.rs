@@ -4,6 +4,7 @@ use crate::access::Access;
 use crate::compat;
 use crate::daemon::{CredentialStore, DaemonFacts};
 use crate::listen::{Behind, ListenerFacts, Listeners, assets, keep_to_the_protocol};
+use crate::once::Answering;
 use crate::status::{failure_status, invalid};
 use axum::Router;
 use futures::{Stream, StreamExt as _};
@@ -54,6 +55,8 @@ pub struct Api {
     pub access: Access,
     /// Where it listens.
     pub listeners: ListenerFacts,
+    /// What is being created for requests that have an id.
+    pub answering: Answering,
     /// Cancelled by `StopDaemon`.
     pub stop: CancellationToken,
     /// Cancelled when streams must end.

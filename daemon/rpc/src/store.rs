@@ -3,6 +3,7 @@
 use crate::convert::timestamp;
 use crate::names::{parse_number, parse_volume};
 use crate::paging::Page;
+use crate::once::Identified;
 use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::states;
 use crate::status::{error_message, invalid, status};
@@ -133,14 +134,24 @@ impl StoreService for Api {
     }
 
     async fn create_volume(&self, request: Request<v1::CreateVolumeRequest>) -> Result<Response<v1::Volume>, Status> {
-        let request = request.into_inner();
+        let mut request = request.into_inner();
         let rules = VolumeRules {
             kinds: kinds(&request.kinds)?,
             everything_else: request.everything_else,
             keep_free_bytes: request.keep_free_bytes,
         };
-        let created = self.sync.create_volume(&request.label, Path::new(&request.path), rules).await;
-        Ok(Response::new(volume(&created.map_err(|error| status(&error))?)))
+        let id = std::mem::take(&mut request.request_id);
+        let asked = request.clone();
+        let (sync, there, wanted) = (self.sync.clone(), self.sync.clone(), request.clone());
+        let make = async move {
+            let created = sync.create_volume(&request.label, Path::new(&request.path), rules).await;
+            created.map(|created| volume(&created)).map_err(|error| status(&error))
+        };
+        let made = async move {
+            let is_it = |known: &&Volume| known.label == wanted.label && known.path == Path::new(&wanted.path);
+            there.volumes().await.ok()?.iter().find(is_it).map(volume)
+        };
+        Ok(Response::new(self.once(Identified { kind: "volume", id, request: asked }, make, made).await?))
     }
 
     async fn update_volume(&self, request: Request<v1::UpdateVolumeRequest>) -> Result<Response<v1::Volume>, Status> {

@@ -18,6 +18,7 @@ mod keeping;
 mod library;
 mod main_line;
 mod other_programs;
+mod once;
 mod queue;
 mod recipes;
 mod requests;

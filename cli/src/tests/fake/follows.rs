@@ -8,7 +8,7 @@ use tonic::{Code, Request, Response};
 impl v1::follow_service_server::FollowService for Fake {
     async fn create_follow(&self, request: Request<v1::CreateFollowRequest>) -> Answer<v1::Follow> {
         self.note(request.get_ref());
-        let v1::CreateFollowRequest { target, policy, validate_only } = request.into_inner();
+        let v1::CreateFollowRequest { target, policy, validate_only, .. } = request.into_inner();
         let Some((hub, creator)) = target.split_once(':') else {
             return Err(refusal(Code::InvalidArgument, "INVALID_REFERENCE", "`x` cannot be followed: it names no hub"));
         };

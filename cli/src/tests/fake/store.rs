@@ -30,7 +30,7 @@ impl v1::store_service_server::StoreService for Fake {
 
     async fn create_volume(&self, request: Request<v1::CreateVolumeRequest>) -> Answer<v1::Volume> {
         self.note(request.get_ref());
-        let v1::CreateVolumeRequest { label, path, kinds, everything_else, keep_free_bytes } = request.into_inner();
+        let v1::CreateVolumeRequest { label, path, kinds, everything_else, keep_free_bytes, .. } = request.into_inner();
         if label == "home" {
             return Err(unhinted(Code::AlreadyExists, "VOLUME_EXISTS", "there is a volume home"));
         }

@@ -33,7 +33,7 @@ impl Painting {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model").canonicalize()?;
         let path = folder.display().to_string();
         let mut libraries = LibraryServiceClient::new(channel.clone());
-        match libraries.create_library(v1::CreateLibraryRequest { path: path.clone() }).await {
+        match libraries.create_library(v1::CreateLibraryRequest { path: path.clone(), ..Default::default() }).await {
             Err(status) if status.code() != tonic::Code::AlreadyExists => return Err(status.into()),
             _ => {}
         }
