@@ -30,7 +30,15 @@ struct List {
     /// At most this many, 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
+    /// Only downloads of which this is true, such as 'state:failed' or 'size>2GB created>2026-11'; see below
+    #[arg(long, value_name = "FILTER", default_value = "", hide_default_value = true)]
+    filter: String,
 }
+
+pub(crate) const FILTERS: &str = "\
+Filters: state, reason, hub, kind, version, file, size, failures, created and ended, as in
+  state:failed size>2GB created>2026-11-01 -hub:hf file:emoji*
+An asterisk at the end of a text stands for any rest; words alone are looked for in the names of models and files.";
 
 #[derive(Debug, Subcommand)]
 enum Action {
@@ -123,7 +131,7 @@ fn tell(download: &v1::Download, session: &mut Session) -> Result<(), CliError> 
 
 async fn list(list: &List, client: &Client, session: &mut Session) -> Result<Exit, CliError> {
     let limit = if list.limit == 0 { usize::MAX } else { list.limit };
-    let (mut downloads, paused) = fetch(client, list.history, limit).await?;
+    let (mut downloads, paused) = fetch(client, list, limit).await?;
     downloads.truncate(limit);
     if session.json {
         for download in &downloads {
@@ -132,7 +140,13 @@ async fn list(list: &List, client: &Client, session: &mut Session) -> Result<Exi
         return Ok(Exit::Done);
     }
     if downloads.is_empty() {
-        session.note(if list.history { "Nothing was downloaded yet." } else { "Nothing is to be downloaded." })?;
+        session.note(if !list.filter.is_empty() {
+            "No such downloads."
+        } else if list.history {
+            "Nothing was downloaded yet."
+        } else {
+            "Nothing is to be downloaded."
+        })?;
     } else {
         let rows: Vec<Vec<String>> = downloads.iter().map(|download| row(download, session)).collect();
         let titles = [
@@ -152,11 +166,12 @@ async fn list(list: &List, client: &Client, session: &mut Session) -> Result<Exi
     Ok(Exit::Done)
 }
 
-async fn fetch(client: &Client, ended: bool, limit: usize) -> Result<(Vec<v1::Download>, bool), CliError> {
+async fn fetch(client: &Client, list: &List, limit: usize) -> Result<(Vec<v1::Download>, bool), CliError> {
     let mut paused = false;
     let found = pages_up_to(limit, async |page_token| {
         let page_size = i32::try_from(limit.min(LARGEST_PAGE)).unwrap_or(0);
-        let request = v1::ListDownloadsRequest { ended, page_size, page_token };
+        let filter = list.filter.clone();
+        let request = v1::ListDownloadsRequest { ended: list.history, page_size, page_token, filter };
         let page = call("list the downloads", LOCAL_DEADLINE, client.downloads().list_downloads(request)).await?;
         paused = page.paused;
         Ok((page.downloads, page.next_page_token))

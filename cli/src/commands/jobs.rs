@@ -19,27 +19,34 @@ pub(crate) struct Arguments {
     /// At most this many, 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
-    /// Only generations of which this is true, such as 'state:failed' or 'prompt:fox created>2026-11'; see below
+    /// Only generations of which this is true, such as 'state:failed' or 'prompt:fox created>2026-11'; with --syncs, sync
+    /// runs; see below
     #[arg(long, value_name = "FILTER")]
     filter: Option<String>,
+    /// Only sync runs
+    #[arg(long, conflicts_with = "deleted")]
+    syncs: bool,
     /// Also generations that were deleted and can be had back
     #[arg(long)]
     deleted: bool,
     /// What waits, in the order in which it has its turn
-    #[arg(long, conflicts_with_all = ["filter", "deleted"])]
+    #[arg(long, conflicts_with_all = ["filter", "syncs", "deleted"])]
     queue: bool,
     /// Begin no further generation until --resume; what is being painted goes on
-    #[arg(long, conflicts_with_all = ["filter", "deleted", "queue", "resume"])]
+    #[arg(long, conflicts_with_all = ["filter", "syncs", "deleted", "queue", "resume"])]
     pause: bool,
     /// Go on
-    #[arg(long, conflicts_with_all = ["filter", "deleted", "queue"])]
+    #[arg(long, conflicts_with_all = ["filter", "syncs", "deleted", "queue"])]
     resume: bool,
 }
 
 pub(crate) const FILTERS: &str = "\
 Filters: state, prompt, model, client, reason, seed, priority, created and ended, as in
   state:succeeded prompt:\"red fox\" created>2026-11-01 (seed:7 OR priority>0) -model:civitai:1
-An asterisk at the end of model, client or reason stands for any rest; words alone are looked for in the prompts.";
+An asterisk at the end of model, client or reason stands for any rest; words alone are looked for in the prompts.
+With --syncs: state, reason, planned, fetched, failed, bytes, created and ended, as in
+  state:succeeded failed>0 created>2026-11-01
+and words alone are looked for in what was asked for.";
 
 /// A generation or a sync run.
 pub(crate) enum Job {
@@ -53,10 +60,12 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
         return queue::run(arguments, &client, session).await;
     }
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
-    let mut jobs: Vec<Job> =
-        generations(&client, arguments, limit).await?.into_iter().map(|g| Job::Generation(Box::new(g))).collect();
-    if arguments.filter.is_none() && !arguments.deleted {
-        jobs.extend(sync_runs(&client, limit).await?.into_iter().map(|run| Job::SyncRun(Box::new(run))));
+    let mut jobs: Vec<Job> = Vec::new();
+    if !arguments.syncs {
+        jobs.extend(generations(&client, arguments, limit).await?.into_iter().map(|g| Job::Generation(Box::new(g))));
+    }
+    if arguments.syncs || (arguments.filter.is_none() && !arguments.deleted) {
+        jobs.extend(sync_runs(&client, arguments, limit).await?.into_iter().map(|run| Job::SyncRun(Box::new(run))));
     }
     // The sort is stable, so jobs of one moment keep the daemon's order.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.created()));
@@ -138,9 +147,10 @@ async fn generations(client: &Client, arguments: &Arguments, limit: usize) -> Re
     .await
 }
 
-async fn sync_runs(client: &Client, limit: usize) -> Result<Vec<v1::SyncRun>, CliError> {
+async fn sync_runs(client: &Client, arguments: &Arguments, limit: usize) -> Result<Vec<v1::SyncRun>, CliError> {
     pages_up_to(limit, async |page_token| {
-        let request = v1::ListSyncRunsRequest { page_size: page_size(limit), page_token };
+        let filter = arguments.filter.clone().unwrap_or_default();
+        let request = v1::ListSyncRunsRequest { page_size: page_size(limit), page_token, filter };
         let page = call("list the sync runs", LOCAL_DEADLINE, client.sync().list_sync_runs(request)).await?;
         Ok((page.sync_runs, page.next_page_token))
     })

@@ -82,6 +82,7 @@ pub(crate) enum Verb {
     /// Make a picture larger
     Upscale(upscale::Arguments),
     /// List downloads; pause, resume, cancel or reorder them
+    #[command(after_help = downloads::FILTERS)]
     Downloads(downloads::Arguments),
     /// List the folders that files lie in; add, change or forget one
     Volumes(volumes::Arguments),

@@ -382,6 +382,10 @@ async fn jobs_are_newest_first_across_kinds() {
     );
     assert_eq!(jobs[2]["error"]["reason"], "INTERRUPTED");
     assert_eq!(bench.json(&["jobs", "--limit", "1"]).await.objects().len(), 1);
+    let runs = bench.json(&["jobs", "--syncs", "--filter", "state:succeeded"]).await.objects();
+    assert_eq!((runs.len(), &runs[0]["kind"]), (1, &json!("sync")));
+    let asked = bench.world().asked.last().cloned().unwrap();
+    assert!(asked.starts_with("ListSyncRunsRequest") && asked.contains("\"state:succeeded\""), "{asked}");
     let text = bench.run(&["jobs"]).await.out;
     assert!(text.contains("“red heart” with civitai:1") && text.contains("1 minute ago"), "{text}");
 }

@@ -17,6 +17,8 @@ NO  STATE                                            SIZE  FILE                O
 ";
     assert_eq!((ended.out.as_str(), ended.code), (wanted, 0));
     assert_eq!(ended.notes, "All downloads are paused; `paintbox downloads resume --all` lets them go on.\n");
+    bench.run(&["downloads", "--filter", "state:failed"]).await;
+    assert!(bench.world().asked.last().unwrap().contains("filter: \"state:failed\""), "{:?}", bench.world().asked);
     let history = bench.run(&["downloads", "--history"]).await.out;
     assert!(history.contains("3  done 2 hours ago  6.46 GB  file-3.safetensors"), "{history}");
 }

@@ -5,6 +5,7 @@ use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::ModelId;
 use crate::open::Catalogue;
+use crate::page;
 use crate::statements::statements;
 use paintbox_domain::{ModelKind, ModelRef, Timestamp};
 use sqlx::FromRow;
@@ -37,6 +38,23 @@ pub struct Companions {
     pub total: u64,
     /// Those that were detected to fit before those of which a label says so; what was used or came last first.
     pub files: Vec<Companion>,
+}
+
+/// Which of the files that go with a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CompanionQuery {
+    /// Files of each kind on a page.
+    pub page_size: u32,
+    pub page_token: Option<String>,
+}
+
+/// One page of what goes with a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompanionPage {
+    /// Kinds of which there is something on this page.
+    pub kinds: Vec<Companions>,
+    /// None on the last page.
+    pub next_page_token: Option<String>,
 }
 
 /// Files here of the kinds ?2 with a page for one of the base models ?3, of which, or of the model ?4 itself, nothing was
@@ -167,14 +185,18 @@ impl FittingRow {
 }
 
 impl Catalogue {
-    /// What of everything that is here goes with a model, at most `limit` files of each kind. Empty for kinds that go with
-    /// nothing, such as upscalers.
+    /// What of everything that is here goes with a model. Empty for kinds that go with nothing, such as upscalers. A page
+    /// is a place in an order by last use, so that one file which is used meanwhile may come twice.
     ///
     /// # Errors
-    /// `MODEL_NOT_FOUND`; when the catalogue cannot be read.
-    pub async fn companions(&self, id: ModelId, limit: u32) -> Result<Vec<Companions>, CatalogueError> {
+    /// `MODEL_NOT_FOUND`; `PAGE_TOKEN_INVALID`; when the catalogue cannot be read.
+    pub async fn companions(&self, id: ModelId, query: &CompanionQuery) -> Result<CompanionPage, CatalogueError> {
         let attempt = "look for what goes with a model";
         let failed = could_not(attempt);
+        let listing = format!("companions {id}");
+        let [told] = page::keys(&listing, query.page_token.as_deref())?.unwrap_or([0]);
+        let told = u32::try_from(told).map_err(|_| CatalogueError::PageTokenInvalid)?;
+        let limit = told.saturating_add(query.page_size);
         let mut reader = self.reader(attempt).await?;
         let mut tx = reader.snapshot(attempt).await?;
         let kind: Option<String> =
@@ -184,7 +206,7 @@ impl Catalogue {
         };
         let partners = partners(ModelKind::from_name(&kind).unwrap_or(ModelKind::Unknown));
         if partners.is_empty() {
-            return Ok(Vec::new());
+            return Ok(CompanionPage { kinds: Vec::new(), next_page_token: None });
         }
         let partners = codec::text_list(&partners.iter().map(|kind| kind.as_str().to_owned()).collect::<Vec<_>>());
         let detected: Option<String> =
@@ -207,7 +229,14 @@ impl Catalogue {
             .fetch_all(&mut *tx)
             .await
             .map_err(&failed)?;
-        put_together(fitting, labelled, limit)
+        let mut kinds = put_together(fitting, labelled, limit)?;
+        let more = kinds.iter().any(|of| of.total > u64::from(limit));
+        for of in &mut kinds {
+            of.files.drain(..of.files.len().min(told as usize));
+        }
+        kinds.retain(|of| !of.files.is_empty());
+        let next_page_token = more.then(|| page::token(&listing, [i64::from(limit)]));
+        Ok(CompanionPage { kinds, next_page_token })
     }
 }
 

@@ -7,9 +7,12 @@
 
 mod lex;
 mod parse;
+mod rows;
 mod values;
 
 pub use lex::Operator;
+pub(crate) use rows::Holds;
+pub use rows::{Field, Filtered, RowFilter};
 pub(crate) use values::{bytes, count};
 pub use values::{one_of, seconds, within};
 

@@ -84,12 +84,12 @@ pub use backups::{Backup, BackupKind};
 pub use care::{BackupDone, CatalogueCare, CatalogueHealth};
 pub use check::{CatalogueCheck, CheckDepth};
 pub use checks::{FollowCheck, ListRead};
-pub use companions::{Companion, Companions};
+pub use companions::{Companion, CompanionPage, CompanionQuery, Companions};
 pub use downloads::{DownloadEnd, DownloadFilter, DownloadPage, DownloadQuery, DownloadRecord, NewDownload};
 pub use duplicates::{Duplicate, DuplicatePage, DuplicatePlace};
 pub use error::CatalogueError;
 pub use export::ExportPieces;
-pub use filter::FilterProblem;
+pub use filter::{FilterProblem, RowFilter};
 pub use follows::{Follow, FollowState};
 pub use garbage::{OpenDownloadFile, UnusedPicture};
 pub use generations::{
@@ -121,7 +121,7 @@ pub use search::{
     Condition, Facet, FacetCounts, Fact, Filter, Label, Number, Place, SearchOrder, SearchPage, SearchQuery, SortKey,
 };
 pub use stats::{HubModels, NamedShare, PlaceShare, Share, Stats};
-pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunRecord, SyncRunUpdate};
+pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunQuery, SyncRunRecord, SyncRunUpdate};
 pub use updates::{ModelUpdate, NewerVersion, UpdatePage};
 pub use volumes::{Held, NewVolume, VolumeRecord, VolumeRules};
 pub use wanted::{Extent, FollowInterest, Scope, WantedModel, WantedVersion};

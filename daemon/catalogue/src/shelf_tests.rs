@@ -4,14 +4,22 @@ use crate::libraries::changes::{InspectedFile, LibraryChanges, Placed, PlacedPat
 use crate::libraries::content::ReadFile;
 use crate::libraries::page::LocalPage;
 use crate::testing::{clock_at, commit, model, new_artifact, opened, opened_with, repo, sha, version};
-use crate::{Catalogue, Companions, LibraryFileId, LibraryRecord, ModelId, ModelUpdate, NewArtifact, NewVolume, Stats};
+use crate::{
+    Catalogue, CompanionQuery, Companions, LibraryFileId, LibraryRecord, ModelId, ModelUpdate, NewArtifact, NewVolume,
+    Stats,
+};
 use paintbox_domain::hub::{EarlyAccess, HubModel, HubVersion};
 use paintbox_domain::{
-    Architecture, Blake3, Classify as _, Failure, FileFormat, FileLook, ModelKind, Sha256, Timestamp, reason,
+    Architecture, Blake3, Classify as _, Failure, FileFormat, FileLook, Hub, ModelKind, Sha256, Timestamp, reason,
 };
 use std::path::Path;
 
 const STORE: &str = "/home/painter/store";
+
+/// The first page of what goes with a model.
+async fn some(catalogue: &Catalogue, id: ModelId, page_size: u32) -> Vec<Companions> {
+    catalogue.companions(id, &CompanionQuery { page_size, page_token: None }).await.unwrap().kinds
+}
 
 async fn library(catalogue: &Catalogue) -> LibraryRecord {
     let id = catalogue.add_library(Path::new("/models"), "plain", 1, 7).await.unwrap().unwrap();
@@ -305,16 +313,25 @@ async fn what_was_detected_decides_what_goes_together_and_labels_only_where_noth
     put(&catalogue, &library, &["own.safetensors"], inspected(1, ModelKind::Lora, Architecture::Sdxl)).await;
 
     let id = checkpoint.unwrap();
-    let found = catalogue.companions(id, 10).await.unwrap();
+    let found = some(&catalogue, id, 10).await;
     let loras = ["local:1", "civitai:7@70", "civitai:2@20", "civitai:4@40 by label"].map(str::to_owned).to_vec();
     let wanted = [(ModelKind::Lora, 4, loras), (ModelKind::Vae, 1, vec!["civitai:5@50".to_owned()])];
     assert_eq!(goes_with(&found), wanted);
-    let few = catalogue.companions(id, 1).await.unwrap();
+    let few = some(&catalogue, id, 1).await;
     assert_eq!(goes_with(&few)[0], (ModelKind::Lora, 4, vec!["local:1".to_owned()]), "the count is of all");
+    let mut query = CompanionQuery { page_size: 3, page_token: None };
+    let first = catalogue.companions(id, &query).await.unwrap();
+    query.page_token = first.next_page_token;
+    let last = catalogue.companions(id, &query).await.unwrap();
+    let loras: Vec<String> =
+        [&first.kinds, &last.kinds].into_iter().flat_map(|kinds| goes_with(kinds)[0].2.clone()).collect();
+    assert_eq!((&loras, last.kinds.len(), last.next_page_token), (&wanted[0].2, 1, None));
+    let other = catalogue.find_model(Hub::Civitai, "2").await.unwrap().unwrap();
+    assert_eq!(catalogue.companions(other, &query).await.unwrap_err().reason(), reason::PAGE_TOKEN_INVALID);
 
     let of = async |reference: &str| {
         let resolved = catalogue.resolve(&reference.parse().unwrap()).await.unwrap();
-        goes_with(&catalogue.companions(resolved.model, 10).await.unwrap())
+        goes_with(&some(&catalogue, resolved.model, 10).await)
     };
     let with_checkpoint = vec![(ModelKind::Checkpoint, 1, vec!["civitai:1@10".to_owned()])];
     assert_eq!(of("local:1").await, with_checkpoint);
@@ -322,6 +339,6 @@ async fn what_was_detected_decides_what_goes_together_and_labels_only_where_noth
     assert!(of("civitai:3").await.is_empty(), "what was detected counts, not the label");
     assert_eq!(of("civitai:4").await, [(ModelKind::Checkpoint, 1, vec!["civitai:1@10 by label".to_owned()])]);
     assert!(of("civitai:6").await.is_empty(), "an upscaler goes with everything, and with nothing");
-    let unknown = catalogue.companions(ModelId(999), 10).await.unwrap_err();
+    let unknown = catalogue.companions(ModelId(999), &CompanionQuery::default()).await.unwrap_err();
     assert_eq!(unknown.reason(), reason::MODEL_NOT_FOUND);
 }

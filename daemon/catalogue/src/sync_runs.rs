@@ -2,6 +2,7 @@
 
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
+use crate::filter::{Field, Filtered, Holds, RowFilter};
 use crate::journal::Happening;
 use crate::open::Catalogue;
 use crate::page;
@@ -66,6 +67,46 @@ pub struct SyncRunRecord {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+}
+
+impl Filtered for SyncRunRecord {
+    const EXAMPLE: &'static str = "state:failed created>2026-01";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field {
+            names: &["state"],
+            holds: Holds::Name {
+                all: || JobState::ALL.iter().map(|state| state.as_str()).collect(),
+                of: |run| run.state.as_str(),
+            },
+        },
+        Field {
+            names: &["reason"],
+            holds: Holds::Text(|run| run.failure.as_ref().map(|failure| failure.reason.clone())),
+        },
+        Field { names: &["planned"], holds: Holds::Count(|run| run.counts.planned.into()) },
+        Field { names: &["fetched"], holds: Holds::Count(|run| run.counts.fetched.into()) },
+        Field { names: &["failed"], holds: Holds::Count(|run| run.counts.failed.into()) },
+        Field { names: &["bytes"], holds: Holds::Bytes(|run| Some(run.counts.bytes)) },
+        Field { names: &["created", "create_time"], holds: Holds::Time(|run| Some(run.created_at)) },
+        Field { names: &["ended", "end_time"], holds: Holds::Time(|run| run.ended_at) },
+    ];
+
+    /// The follows and references that it was asked for.
+    fn texts(&self) -> String {
+        self.scope_json.clone()
+    }
+}
+
+/// Rows that are looked at together when most of them may not be wanted.
+const BATCH: usize = 200;
+
+/// Which sync runs to list.
+#[derive(Debug, Default)]
+pub struct SyncRunQuery {
+    pub filter: RowFilter<SyncRunRecord>,
+    /// 0 means 50; more than 500 means 500.
+    pub page_size: u32,
+    pub page_token: Option<String>,
 }
 
 /// One page of sync runs.
@@ -237,25 +278,45 @@ impl Catalogue {
         row.ok_or_else(|| not_found(uid))?.record()
     }
 
-    /// Sync runs, newest first. A `page_size` of 0 means 50, more than 500 means 500.
+    /// Sync runs that pass, newest first.
     ///
     /// # Errors
-    /// `PAGE_TOKEN_INVALID`; when the catalogue cannot be read.
-    pub async fn sync_runs(&self, page_size: u32, page_token: Option<&str>) -> Result<SyncRunPage, CatalogueError> {
-        const LISTING: &str = "sync runs";
-        let [before] = page::keys(LISTING, page_token)?.unwrap_or([i64::MAX]);
-        let size = page::size(page_size);
-        let mut rows: Vec<SyncRunRow> = sqlx::query_as(SYNC_RUNS)
-            .bind(before)
-            .bind(codec::position(size + 1))
-            .fetch_all(&self.readers)
-            .await
-            .map_err(could_not("read sync runs"))?;
-        let more = rows.len() > size;
-        rows.truncate(size);
-        let next_page_token = rows.last().filter(|_| more).map(|last| page::token(LISTING, [last.sync_run_id]));
-        let sync_runs = rows.into_iter().map(SyncRunRow::record).collect::<Result<_, _>>()?;
-        Ok(SyncRunPage { sync_runs, next_page_token })
+    /// `PAGE_TOKEN_INVALID` when the token is from a listing with another filter; when the catalogue cannot be read.
+    pub async fn sync_runs(&self, query: &SyncRunQuery) -> Result<SyncRunPage, CatalogueError> {
+        let attempt = "read sync runs";
+        let listing = format!("sync runs {}", query.filter.text());
+        let [mut before] = page::keys(&listing, query.page_token.as_deref())?.unwrap_or([i64::MAX]);
+        let size = page::size(query.page_size);
+        let batch = BATCH.max(size + 1);
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
+        let mut found = Vec::new();
+        loop {
+            let rows: Vec<SyncRunRow> = sqlx::query_as(SYNC_RUNS)
+                .bind(before)
+                .bind(codec::position(batch))
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(could_not(attempt))?;
+            let is_last = rows.len() < batch;
+            for row in rows {
+                let id = row.sync_run_id;
+                let record = row.record()?;
+                if query.filter.passes(&record) {
+                    if found.len() == size {
+                        return Ok(SyncRunPage {
+                            sync_runs: found,
+                            next_page_token: Some(page::token(&listing, [before])),
+                        });
+                    }
+                    found.push(record);
+                }
+                before = id;
+            }
+            if is_last {
+                return Ok(SyncRunPage { sync_runs: found, next_page_token: None });
+            }
+        }
     }
 }
 
@@ -306,10 +367,49 @@ mod tests {
         for uid in ["a", "b", "c"] {
             catalogue.create_sync_run(&run(uid, None, "{}")).await.unwrap();
         }
-        let first = catalogue.sync_runs(2, None).await.unwrap();
+        let mut query = SyncRunQuery { page_size: 2, ..SyncRunQuery::default() };
+        let first = catalogue.sync_runs(&query).await.unwrap();
         assert_eq!(first.sync_runs.iter().map(|run| run.uid.as_str()).collect::<Vec<_>>(), ["c", "b"]);
-        let second = catalogue.sync_runs(2, first.next_page_token.as_deref()).await.unwrap();
+        query.page_token = first.next_page_token;
+        let second = catalogue.sync_runs(&query).await.unwrap();
         assert_eq!((second.sync_runs[0].uid.as_str(), second.next_page_token), ("a", None));
-        assert_eq!(catalogue.sync_runs(2, Some("00")).await.unwrap_err().reason(), reason::PAGE_TOKEN_INVALID);
+        query.page_token = Some("00".into());
+        assert_eq!(catalogue.sync_runs(&query).await.unwrap_err().reason(), reason::PAGE_TOKEN_INVALID);
+    }
+
+    #[tokio::test]
+    async fn runs_are_found_by_what_is_on_record_of_them() {
+        let (catalogue, _home) = opened().await;
+        for (uid, scope) in [("a", r#"{"follows":["civitai:konan"]}"#), ("b", "{}"), ("c", "{}")] {
+            catalogue.create_sync_run(&run(uid, None, scope)).await.unwrap();
+        }
+        let counts = SyncCounts { failed: 2, bytes: 3_000_000, ..SyncCounts::default() };
+        let failure = Some(Failure::new(ErrorClass::Exhausted, reason::DISK_FULL, "no space"));
+        catalogue.update_sync_run("b", &SyncRunUpdate { state: JobState::Failed, counts, failure }).await.unwrap();
+        for (filter, wanted) in [
+            ("", "c b a"),
+            ("state:failed", "b"),
+            ("state:queued", "c a"),
+            ("reason:disk_full failed>1 bytes>=3MB", "b"),
+            ("ended:1970", "b"),
+            ("created:1970 -state:failed", "c a"),
+            ("konan", "a"),
+        ] {
+            let mut query = SyncRunQuery { filter: RowFilter::parse(filter).unwrap(), page_size: 1, page_token: None };
+            let mut found = Vec::new();
+            loop {
+                let page = catalogue.sync_runs(&query).await.unwrap();
+                found.extend(page.sync_runs.into_iter().map(|run| run.uid));
+                query.page_token = page.next_page_token;
+                if query.page_token.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found.join(" "), wanted, "{filter}");
+        }
+        let first = catalogue.sync_runs(&SyncRunQuery { page_size: 1, ..SyncRunQuery::default() }).await.unwrap();
+        let filter = RowFilter::parse("state:queued").unwrap();
+        let other = SyncRunQuery { filter, page_size: 1, page_token: first.next_page_token };
+        assert_eq!(catalogue.sync_runs(&other).await.unwrap_err().reason(), reason::PAGE_TOKEN_INVALID);
     }
 }

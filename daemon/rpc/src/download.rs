@@ -7,7 +7,7 @@ use crate::states;
 use crate::status::{error_message, status};
 use crate::watching::{self, Watch};
 use futures::StreamExt as _;
-use paintbox_catalogue::{DownloadFilter, DownloadId, DownloadRecord};
+use paintbox_catalogue::{DownloadFilter, DownloadId, DownloadQuery, DownloadRecord, RowFilter};
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::reason;
 use paintbox_domain::transfer::TransferProgress;
@@ -81,12 +81,12 @@ impl DownloadService for Api {
         request: Request<v1::ListDownloadsRequest>,
     ) -> Result<Response<v1::ListDownloadsResponse>, Status> {
         let request = request.into_inner();
-        let filter = if request.ended { DownloadFilter::Ended } else { DownloadFilter::Open };
-        let token = Some(request.page_token).filter(|token| !token.is_empty());
-        let listed = self.sync.downloads(filter, page_size(request.page_size)?, token).await;
-        let (page, progress) = listed.map_err(|error| status(&error))?;
-        let downloads =
-            page.downloads.iter().map(|record| download(record, progress.get(&record.id).copied())).collect();
+        let mut query = DownloadQuery {
+            filter: if request.ended { DownloadFilter::Ended } else { DownloadFilter::Open },
+            passing: RowFilter::parse(&request.filter).map_err(|problem| status(&problem))?,
+            page_size: page_size(request.page_size)?,
+            page_token: Some(request.page_token).filter(|token| !token.is_empty()),
+        };
         let paused = self.sync.downloads_are_paused().await.map_err(|error| status(&error))?;
         let next_page_token = page.next_page_token.unwrap_or_default();
         Ok(Response::new(v1::ListDownloadsResponse { downloads, next_page_token, paused }))

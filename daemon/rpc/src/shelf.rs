@@ -4,7 +4,8 @@ use crate::convert::timestamp;
 use crate::server::{Api, page_size};
 use crate::status::{invalid, status};
 use paintbox_catalogue::{
-    Companion, Companions, Duplicate, HubModels, ModelUpdate, NamedShare, NewerVersion, PlaceShare, Share,
+    Companion, CompanionQuery, Companions, Duplicate, DuplicatePlace, HubModels, ModelUpdate, NamedShare, NewerVersion,
+    PlaceShare, Share,
 };
 use paintbox_proto::v1;
 use paintbox_proto::v1::shelf_service_server::ShelfService;
@@ -168,13 +169,25 @@ impl ShelfService for Api {
         request: Request<v1::ListCompanionsRequest>,
     ) -> Result<Response<v1::ListCompanionsResponse>, Status> {
         let request = request.into_inner();
-        let limit = match u32::try_from(request.page_size) {
+        let page_size = match u32::try_from(request.page_size) {
             Ok(0) => USUAL_COMPANIONS,
             Ok(size) => size.min(MOST_COMPANIONS),
             Err(_) => return Err(invalid("page_size", format!("{} is negative", request.page_size))),
         };
         let id = self.model_by_name(&request.name).await?;
-        let found = self.catalogue.companions(id, limit).await.map_err(|error| status(&error))?;
-        Ok(Response::new(v1::ListCompanionsResponse { kinds: found.iter().map(companions).collect() }))
+        let page_token = token(&request.page_token).map(str::to_owned);
+        let mut query = CompanionQuery { page_size, page_token };
+        let mut size = fit::PageSize::new(page_size);
+        loop {
+            query.page_size = size.entries();
+            let page = self.catalogue.companions(id, &query).await.map_err(|error| status(&error))?;
+            let answer = v1::ListCompanionsResponse {
+                kinds: page.kinds.iter().map(companions).collect(),
+                next_page_token: page.next_page_token.unwrap_or_default(),
+            };
+            if size.fits(&answer) {
+                return Ok(Response::new(answer));
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::status::{error_message, status};
 use crate::watching::{self, Watch};
 use futures::StreamExt as _;
 use paintbox_proto::v1;
+use paintbox_catalogue::{RowFilter, SyncRunQuery};
 use paintbox_proto::v1::sync_event::Event;
 use paintbox_proto::v1::sync_service_server::SyncService;
 use paintbox_sync::{Operation, SyncEvent, SyncRequest};
@@ -85,12 +86,23 @@ impl SyncService for Api {
         request: Request<v1::ListSyncRunsRequest>,
     ) -> Result<Response<v1::ListSyncRunsResponse>, Status> {
         let request = request.into_inner();
-        let token = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
-        let page = self.sync.list_runs(page_size(request.page_size)?, token).await.map_err(|error| status(&error))?;
-        Ok(Response::new(v1::ListSyncRunsResponse {
-            sync_runs: page.sync_runs.iter().map(sync_run).collect(),
-            next_page_token: page.next_page_token.unwrap_or_default(),
-        }))
+        let mut query = SyncRunQuery {
+            filter: RowFilter::parse(&request.filter).map_err(|problem| status(&problem))?,
+            page_size: page_size(request.page_size)?,
+            page_token: Some(request.page_token).filter(|token| !token.is_empty()),
+        };
+        let mut size = fit::PageSize::new(query.page_size);
+        loop {
+            query.page_size = size.entries();
+            let page = self.sync.list_runs(&query).await.map_err(|error| status(&error))?;
+            let answer = v1::ListSyncRunsResponse {
+                sync_runs: page.sync_runs.iter().map(sync_run).collect(),
+                next_page_token: page.next_page_token.unwrap_or_default(),
+            };
+            if size.fits(&answer) {
+                return Ok(Response::new(answer));
+            }
+        }
     }
 
     async fn cancel_sync_run(

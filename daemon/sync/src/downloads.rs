@@ -10,8 +10,8 @@ use crate::throttle::Throttles;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use paintbox_catalogue::{
-    DownloadFilter, DownloadId, DownloadPage, DownloadQuery, DownloadRecord, Extent, Follow, FollowId, Happening,
-    JobKind, NewDownload, Scope, Watched,
+    DownloadId, DownloadPage, DownloadQuery, DownloadRecord, Extent, Follow, FollowId, Happening, JobKind, NewDownload,
+    Scope, Watched,
 };
 use paintbox_domain::transfer::TransferProgress;
 use paintbox_domain::{DownloadState, DownloadStep, Failure, Hub};
@@ -319,12 +319,9 @@ impl Sync {
     /// `PAGE_TOKEN_INVALID`; when the catalogue cannot be read.
     pub async fn downloads(
         &self,
-        filter: DownloadFilter,
-        page_size: u32,
-        page_token: Option<String>,
+        query: &DownloadQuery,
     ) -> Result<(DownloadPage, HashMap<DownloadId, TransferProgress>), SyncError> {
-        let query = DownloadQuery { filter, page_size, page_token };
-        let page = self.inner.parts.catalogue.downloads(&query).await?;
+        let page = self.inner.parts.catalogue.downloads(query).await?;
         Ok((page, self.progress_of_downloads()))
     }
 

@@ -3,7 +3,7 @@
 use crate::error::SyncError;
 use crate::service::Sync;
 use crate::settle::blocking;
-use paintbox_catalogue::{DownloadFilter, FileId, RemovalId, RemovalPage, RemovalRecord, RemovalState};
+use paintbox_catalogue::{FileId, RemovalId, RemovalPage, RemovalRecord, RemovalState};
 use paintbox_domain::ModelRef;
 use std::path::PathBuf;
 
@@ -51,7 +51,7 @@ impl Sync {
         let catalogue = &self.inner.parts.catalogue;
         let mut page_token = None;
         loop {
-            let query = paintbox_catalogue::DownloadQuery { filter: DownloadFilter::Open, page_size: 500, page_token };
+            let query = paintbox_catalogue::DownloadQuery { page_size: 500, page_token, ..Default::default() };
             let page = catalogue.downloads(&query).await?;
             for download in page.downloads.iter().filter(|download| files.contains(&download.file)) {
                 self.cancel_download(download.id).await?;

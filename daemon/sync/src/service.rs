@@ -12,7 +12,7 @@ use crate::schedule;
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{
     Extent, Follow, FollowId, Happening, JobKind, NewSyncRun, ObservationId, PullId, Scope, SyncCounts, SyncRunPage,
-    SyncRunRecord, SyncRunUpdate, Watched,
+    SyncRunQuery, SyncRunRecord, SyncRunUpdate, Watched,
 };
 use paintbox_domain::generation::JobState;
 use paintbox_domain::hub::ModelState;
@@ -338,8 +338,8 @@ impl Sync {
     ///
     /// # Errors
     /// When the catalogue fails or the token is not of this listing.
-    pub async fn list_runs(&self, page_size: u32, page_token: Option<&str>) -> Result<SyncRunPage, SyncError> {
-        Ok(self.inner.parts.catalogue.sync_runs(page_size, page_token).await?)
+    pub async fn list_runs(&self, query: &SyncRunQuery) -> Result<SyncRunPage, SyncError> {
+        Ok(self.inner.parts.catalogue.sync_runs(query).await?)
     }
 
     /// Stops a run after the bytes in flight. A run that has ended stays as it is.

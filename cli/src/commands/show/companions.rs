@@ -11,7 +11,7 @@ use paintbox_proto::v1;
 const TOLD: i32 = 5;
 
 pub(super) async fn ask(client: &Client, name: &str) -> Result<Vec<v1::Companions>, CliError> {
-    let request = v1::ListCompanionsRequest { name: name.to_owned(), page_size: TOLD };
+    let request = v1::ListCompanionsRequest { name: name.to_owned(), page_size: TOLD, ..Default::default() };
     let mut shelf = client.shelf();
     Ok(call("say what goes with it", DISK_DEADLINE, shelf.list_companions(request)).await?.kinds)
 }

@@ -45,6 +45,6 @@ impl v1::shelf_service_server::ShelfService for Fake {
     }
 
     async fn list_companions(&self, _: Request<v1::ListCompanionsRequest>) -> Answer<v1::ListCompanionsResponse> {
-        answer(v1::ListCompanionsResponse { kinds: self.world().shelf.companions.clone() })
+        answer(v1::ListCompanionsResponse { kinds: self.world().shelf.companions.clone(), ..Default::default() })
     }
 }

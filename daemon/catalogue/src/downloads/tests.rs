@@ -201,7 +201,7 @@ async fn lists_show_what_is_to_come_in_order_and_what_was_latest_first() {
     for (filter, wanted) in
         [(DownloadFilter::Open, vec![ids[3], ids[2], ids[1], ids[0]]), (DownloadFilter::Ended, vec![ids[4], ids[5]])]
     {
-        let mut query = DownloadQuery { filter, page_size: 1, page_token: None };
+        let mut query = DownloadQuery { filter, page_size: 1, ..DownloadQuery::default() };
         let mut found = Vec::new();
         loop {
             let page = home.catalogue.downloads(&query).await.unwrap();

@@ -42,7 +42,12 @@ impl World {
 
     /// Runs of this world's sync, the automatic ones included.
     async fn runs(&self) -> usize {
-        self.sync.list_runs(100, None).await.unwrap().sync_runs.len()
+        self.sync
+            .list_runs(&paintbox_catalogue::SyncRunQuery { page_size: 100, ..Default::default() })
+            .await
+            .unwrap()
+            .sync_runs
+            .len()
     }
 }
 

@@ -4,7 +4,7 @@ use super::{World, contents, digest, everything, large_weights, weights};
 use crate::{DownloadLimits, Sync, SyncEvent, SyncRequest};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use paintbox_catalogue::{DownloadFilter, DownloadRecord, SyncRunRecord};
+use paintbox_catalogue::{DownloadFilter, DownloadQuery, DownloadRecord, SyncRunRecord};
 use paintbox_domain::generation::JobState;
 use paintbox_domain::{DownloadState, reason};
 use paintbox_testkit::{FakeCivitaiModel, FakeFile, FakeVersion, Fault, FaultRule, Server, wait_for};
@@ -55,7 +55,7 @@ impl World {
     }
 
     async fn open_downloads(&self) -> Vec<DownloadRecord> {
-        self.sync.downloads(DownloadFilter::Open, 0, None).await.unwrap().0.downloads
+        self.sync.downloads(&DownloadQuery::default()).await.unwrap().0.downloads
     }
 
     async fn states(&self) -> Vec<DownloadState> {
@@ -78,7 +78,7 @@ impl World {
     /// Waits until a download has something to lose.
     async fn some_bytes(&self) {
         wait_for("some bytes", A_WHILE, async || {
-            let (_, progress) = self.sync.downloads(DownloadFilter::Open, 0, None).await.unwrap();
+            let (_, progress) = self.sync.downloads(&DownloadQuery::default()).await.unwrap();
             progress.values().any(|progress| progress.bytes_done >= 1 << 20)
         })
         .await;
@@ -293,6 +293,12 @@ async fn what_was_named_before_a_kill_is_put_on_record_and_not_fetched_again() {
     assert_eq!((run.counts.fetched, run.counts.already_had), (1, 1));
     assert_eq!(world.ranges_asked(), ["all"]);
     assert_eq!(std::fs::read(damaged).unwrap(), weights(2));
-    let records = world.sync.downloads(DownloadFilter::Ended, 0, None).await.unwrap().0.downloads;
+    let records = world
+        .sync
+        .downloads(&DownloadQuery { filter: DownloadFilter::Ended, ..DownloadQuery::default() })
+        .await
+        .unwrap()
+        .0
+        .downloads;
     assert!(records.iter().all(|download| download.state == DownloadState::Done));
 }

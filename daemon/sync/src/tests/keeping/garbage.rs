@@ -80,7 +80,7 @@ async fn what_is_being_fetched_is_not_garbage() {
     })
     .await;
     assert!(world.garbage(GarbageClass::ALL).await.is_empty());
-    let downloads = world.sync.downloads(paintbox_catalogue::DownloadFilter::Open, 0, None).await.unwrap().0.downloads;
+    let downloads = world.sync.downloads(&paintbox_catalogue::DownloadQuery::default()).await.unwrap().0.downloads;
     world.sync.pause_download(downloads[0].id).await.unwrap();
     assert!(world.garbage(GarbageClass::ALL).await.is_empty(), "a paused download goes on some day");
     world.sync.cancel_download(downloads[0].id).await.unwrap();

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::tests::large_weights;
-use paintbox_catalogue::{DownloadFilter, FileState, VolumeRules};
-use paintbox_domain::ModelKind;
+use paintbox_catalogue::{DownloadQuery, FileState, VolumeRules};
+use paintbox_domain::{ErrorClass, ModelKind};
 use paintbox_testkit::{FakeCivitaiModel, FakeFile, FakeVersion, Fault, Server, wait_for};
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ async fn a_download_whose_disk_is_taken_away_goes_on_when_it_is_back() {
     world.hub.faults().once(Server::CivitaiStorage, "", slow);
     let run = world.sync.start(&SyncRequest::default()).await.unwrap();
     wait_for("some bytes", Duration::from_secs(20), async || {
-        let (_, progress) = world.sync.downloads(DownloadFilter::Open, 0, None).await.unwrap();
+        let (_, progress) = world.sync.downloads(&DownloadQuery::default()).await.unwrap();
         progress.values().any(|progress| progress.bytes_done >= 1 << 20)
     })
     .await;
