@@ -2,6 +2,8 @@
 
 mod between;
 mod headers;
+mod leaving;
+mod step_generator;
 mod waiting;
 
 use super::*;
@@ -16,93 +18,9 @@ use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
 use paintbox_domain::{Architecture, Blake3, Classify as _, ErrorClass, Failure, FileFormat, Hub, ModelKind, reason};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
+use step_generator::{LOOKS_BETWEEN_STEPS, StepGenerator, Steps};
 use tempfile::TempDir;
-use tokio::sync::Notify;
-
-/// Takes each step only when the test sends a permit; a closed channel permits everything.
-struct StepGenerator {
-    permits: mpsc::Receiver<()>,
-    asked: Arc<Mutex<Vec<PaintRequest>>>,
-    evicted: Arc<Notify>,
-}
-
-impl Generator for StepGenerator {
-    fn inspector(&self) -> Arc<dyn Inspector> {
-        Arc::new(headers::NobodyAsks)
-    }
-
-    fn upscale(
-        &mut self,
-        image: &PaintedImage,
-        upscale: &Upscale<ModelFile>,
-        _control: &dyn Control,
-    ) -> Result<PaintedImage, Failure> {
-        let scale = upscale.scale.unwrap_or(4.0) as u32;
-        let (width, height) = (scale * image.width, scale * image.height);
-        Ok(PaintedImage { seed: image.seed, width, height, rgb: vec![100; (3 * width * height) as usize] })
-    }
-
-    fn check(&mut self, control: &dyn Control) -> Result<Vec<EngineCheck>, Failure> {
-        // As long as nothing is permitted, until the caller has gone.
-        while let Err(mpsc::RecvTimeoutError::Timeout) = self.permits.recv_timeout(Duration::from_millis(1)) {
-            if control.cancellation().is_wanted() {
-                self.evicted.notify_one();
-                return Err(Failure::new(ErrorClass::Cancelled, reason::CANCELLED, "cancelled"));
-            }
-        }
-        Ok(Vec::new())
-    }
-
-    fn bench(&mut self, request: &PaintRequest, _control: &dyn Control) -> Result<EngineBench, Failure> {
-        self.asked.lock().unwrap().push(request.clone());
-        panic!("asked to");
-    }
-
-    fn evict(&mut self) {
-        self.evicted.notify_one();
-    }
-
-    fn paint(&mut self, request: &PaintRequest, control: &dyn Control) -> Result<Painting, Failure> {
-        self.asked.lock().unwrap().push(request.clone());
-        assert!(request.prompt != "panic", "asked to");
-        let total_steps = request.steps.unwrap_or(4);
-        for step in 1..=total_steps {
-            // A step may wait for its permit for ever; the wish to cancel is seen all the same.
-            loop {
-                if control.cancellation().is_wanted() {
-                    return Err(Failure::new(ErrorClass::Cancelled, reason::CANCELLED, "cancelled"));
-                }
-                match self.permits.recv_timeout(Duration::from_millis(1)) {
-                    Err(mpsc::RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                }
-            }
-            if control.wants_preview() {
-                control.preview(PaintPreview { image_index: 0, step, width: 2, height: 1, rgb: vec![9; 6] });
-            }
-            control.progress(Progress { phase: Phase::Sampling, step, total_steps, image_index: 0, image_count: 1 });
-        }
-        let settings = PaintSettings {
-            architecture: Architecture::Sd1,
-            steps: total_steps,
-            guidance_scale: 7.0,
-            image_guidance_scale: None,
-            sampler: Sampler::Euler,
-            schedule: Schedule::Normal,
-            width: 8,
-            height: 8,
-            clip_skip: 1,
-            strength: None,
-            noise: request.noise,
-            guidance_rescale: 0.0,
-            hires: None,
-        };
-        let images = (0..u64::from(request.count))
-            .map(|k| PaintedImage { seed: request.seed + k, width: 8, height: 8, rgb: vec![200; 192] })
-            .collect();
-        Ok(Painting { settings, embeddings: Vec::new(), images, warnings: vec!["all of it is flat".to_owned()] })
-    }
-}
+use tokio::sync::{Notify, watch};
 
 struct Bench {
     generations: Generations,
@@ -112,6 +30,7 @@ struct Bench {
     permits: Option<mpsc::Sender<()>>,
     asked: Arc<Mutex<Vec<PaintRequest>>>,
     evicted: Arc<Notify>,
+    steps: watch::Sender<Steps>,
     _home: TempDir,
 }
 
@@ -217,7 +136,13 @@ async fn bench_with(max_queued: u32, keep_warm: Option<Duration>, interruption: 
     let (sender, permits) = mpsc::channel();
     let asked = Arc::default();
     let evicted = Arc::default();
-    let generator = Box::new(StepGenerator { permits, asked: Arc::clone(&asked), evicted: Arc::clone(&evicted) });
+    let steps = watch::Sender::new(Steps::default());
+    let generator = Box::new(StepGenerator {
+        permits,
+        asked: Arc::clone(&asked),
+        evicted: Arc::clone(&evicted),
+        steps: steps.clone(),
+    });
     let generations = Generations::start(GenerationParts {
         catalogue: catalogue.clone(),
         store: store.clone(),
@@ -227,7 +152,7 @@ async fn bench_with(max_queued: u32, keep_warm: Option<Duration>, interruption: 
         retention: Retention { keep: None, trash: Duration::from_secs(60) },
         keep_warm,
     });
-    Bench { evicted, generations, catalogue, store, clock, permits: Some(sender), asked, _home: home }
+    Bench { evicted, steps, generations, catalogue, store, clock, permits: Some(sender), asked, _home: home }
 }
 
 fn spec() -> GenerationSpec {
