@@ -95,9 +95,10 @@ impl Classify for StoreError {
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorClass::Precondition,
                 // A path that leads nowhere is what somebody asked for, or what they did to a folder of ours.
-                io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
-                    ErrorClass::Precondition
-                }
+                io::ErrorKind::NotADirectory
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::InvalidFilename
+                | io::ErrorKind::InvalidInput => ErrorClass::Precondition,
                 _ => ErrorClass::Internal,
             },
             Self::DiskFull { .. } => ErrorClass::Exhausted,

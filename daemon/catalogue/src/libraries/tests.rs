@@ -248,3 +248,13 @@ async fn a_library_that_is_forgotten_takes_its_pages_along_and_nothing_else() {
     assert_eq!(catalogue.library(models.id).await.unwrap_err().reason(), reason::LIBRARY_NOT_FOUND);
     assert_eq!(catalogue.libraries().await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_folder_is_one_library_and_what_is_forgotten_takes_no_changes() {
+    let (catalogue, _home) = opened().await;
+    let known = library(&catalogue, "/models").await;
+    assert_eq!(catalogue.add_library(Path::new("/models"), "plain", 1, 7).await.unwrap(), None);
+    catalogue.delete_library(known.id).await.unwrap();
+    let error = catalogue.record_library_changes(&known, &LibraryChanges::default()).await.unwrap_err();
+    assert_eq!(error.reason(), reason::LIBRARY_NOT_FOUND);
+}

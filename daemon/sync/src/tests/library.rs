@@ -234,3 +234,28 @@ async fn what_is_being_written_is_not_read_until_it_rests() {
     world.clock.advance(Duration::from_secs(4));
     assert_eq!(world.scan_and_read(library).await, 1);
 }
+
+#[tokio::test]
+async fn a_folder_becomes_a_library_once_however_many_ask_at_the_same_time() {
+    let world = World::new().await;
+    std::fs::create_dir_all(world.models()).unwrap();
+    let path = world.models();
+    let added = futures::future::join_all((0..8).map(|_| world.sync.add_library(&path))).await;
+    assert_eq!(added.iter().filter(|added| added.is_ok()).count(), 1);
+    for error in added.into_iter().filter_map(Result::err) {
+        assert_eq!(error.reason(), reason::LIBRARY_EXISTS, "{error}");
+    }
+    assert_eq!(world.catalogue.libraries().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_library_that_is_forgotten_while_it_is_looked_at_is_said_to_be_no_more() {
+    let world = World::new().await;
+    world.put("loras/mine.safetensors", &weights(2));
+    let library = world.adopt().await;
+    let record = world.record(library).await;
+    world.sync.remove_library(library).await.unwrap();
+    let error = world.sync.scan_library(&record, &|_| {}).await.unwrap_err();
+    assert_eq!((error.reason(), error.class()), (reason::LIBRARY_NOT_FOUND, paintbox_domain::ErrorClass::NotFound));
+    assert!(world.names().await.is_empty(), "nothing is left of it");
+}

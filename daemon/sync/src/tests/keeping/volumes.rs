@@ -160,3 +160,17 @@ async fn labels_and_folders_that_would_do_harm_are_refused() {
     let home = world.sync.delete_volume("home", true).await.unwrap_err();
     assert_eq!(home.reason(), reason::INVALID_ARGUMENT);
 }
+
+#[tokio::test]
+async fn a_volume_below_a_file_is_the_callers_mistake() {
+    let world = World::new().await;
+    let file = world.disk("file");
+    std::fs::write(&file, "no folder").unwrap();
+    for path in [file.join("below"), file.join("far/below"), file.clone()] {
+        let error = world.sync.create_volume("disk", &path, loras()).await.unwrap_err();
+        let told = (error.class(), error.reason());
+        assert_eq!(told, (ErrorClass::Precondition, reason::STORE_FAILED), "{}: {error}", path.display());
+    }
+    assert_eq!(world.sync.volumes().await.unwrap().len(), 1, "the home's own alone");
+    assert_eq!(std::fs::read(&file).unwrap(), b"no folder");
+}
