@@ -39,6 +39,16 @@ async fn main() -> anyhow::Result<()> {
     for (method, asked) in &report.methods {
         println!("  {method:26} {:>7} answered {:>7} refused {:>4} left", asked.answered, asked.refused, asked.left);
     }
+    println!("codes:");
+    for (code, times) in &report.codes {
+        println!("  {times:>8} {code}");
+    }
+    println!("how it went:");
+    for moment in &report.moments {
+        let memory = moment.resident_bytes.map_or_else(|| "?".to_owned(), |bytes| format!("{}", bytes >> 20));
+        println!("  {:>8} requests after {:>6.0} s, {memory:>5} MiB", moment.requests, moment.elapsed.as_secs_f64());
+    }
+    println!("reasons:");
     for (reason, times) in &report.reasons {
         println!("  {times:>8} {reason}");
     }

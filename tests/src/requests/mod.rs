@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::Bytes;
@@ -40,6 +40,8 @@ const MOST_ANSWERS: usize = 20;
 const LARGEST_MESSAGE_BYTES: usize = 1 << 20;
 /// One answer in so many is searched for names to ask with.
 const REMEMBERED_ONE_IN: usize = 8;
+/// How often a run looks at how it goes.
+const MOMENTS: u64 = 20;
 /// Different findings of which a report has an example.
 const MOST_FINDINGS: usize = 200;
 
@@ -87,8 +89,22 @@ pub struct Report {
     pub methods: BTreeMap<String, Asked>,
     /// Reasons with how often they came.
     pub reasons: BTreeMap<String, u64>,
+    /// gRPC's codes with how often they came.
+    pub codes: BTreeMap<String, u64>,
+    /// How it went, at even distances.
+    pub moments: Vec<Moment>,
     /// Everything that must not be, each with its first example.
     pub findings: BTreeMap<String, String>,
+}
+
+/// The daemon after some of the requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub requests: u64,
+    /// Since the first one.
+    pub elapsed: Duration,
+    /// What it holds in memory, where the system says.
+    pub resident_bytes: Option<u64>,
 }
 
 /// What came of one method's requests.
@@ -116,6 +132,8 @@ pub async fn run(installed: &Installation, plan: Plan) -> anyhow::Result<Report>
         turns: turns(&methods),
         contract,
         next: AtomicU64::new(0),
+        begun: Instant::now(),
+        daemon: daemon.process.id(),
         plan,
         report: Mutex::default(),
     });
@@ -131,6 +149,7 @@ pub async fn run(installed: &Installation, plan: Plan) -> anyhow::Result<Report>
     while let Some(ended) = tasks.join_next().await {
         ended.context("a task that asks has ended badly")?;
     }
+    asking.look(plan.requests);
     daemon.stop(installed).await?;
     let mut report = std::mem::take(&mut *asking.report.lock().unwrap_or_else(PoisonError::into_inner));
     let errors = std::fs::read_to_string(&daemon.errors)?;
@@ -269,6 +288,9 @@ struct Asking {
     /// Each method with where its share of the turns ends.
     turns: Vec<(MethodDescriptor, PathAndQuery, usize)>,
     next: AtomicU64,
+    begun: Instant,
+    /// Its process.
+    daemon: u32,
     plan: Plan,
     report: Mutex<Report>,
 }
@@ -286,6 +308,9 @@ impl Asking {
             if index >= self.plan.requests {
                 return;
             }
+            if index.is_multiple_of((self.plan.requests / MOMENTS).max(1)) {
+                self.look(index);
+            }
             let mut random = Random::of(self.plan.seed, index);
             let turn = random.below(self.turns.last().map_or(0, |(.., end)| *end));
             let Some((method, path, _)) = self.turns.iter().find(|(.., end)| turn < *end) else { return };
@@ -295,6 +320,17 @@ impl Asking {
             let outcome = Self::send(&mut client, method, path.clone(), messages.clone()).await;
             self.record(index, method, &messages, outcome, &mut random);
         }
+    }
+
+    /// Notes how the daemon is after so many requests.
+    fn look(&self, requests: u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon)).ok();
+        let kib = status.and_then(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        let moment = Moment { requests, elapsed: self.begun.elapsed(), resident_bytes: kib.map(|kib| kib << 10) };
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).moments.push(moment);
     }
 
     async fn send(
@@ -328,10 +364,12 @@ impl Asking {
     fn record(&self, index: u64, method: &MethodDescriptor, messages: &[Bytes], outcome: Outcome, random: &mut Random) {
         let mut findings = Vec::new();
         let mut reasons = Vec::new();
+        let mut code = None;
         let mut asked = Asked::default();
         match outcome {
             Outcome::Answered(answers) => {
                 asked.answered = 1;
+                code = Some(Code::Ok);
                 for answer in &answers {
                     match DynamicMessage::decode(method.output(), answer.clone()) {
                         Err(error) => findings.push((format!("an answer that is not one: {error}"), String::new())),
@@ -342,6 +380,7 @@ impl Asking {
             }
             Outcome::Refused(status) => {
                 asked.refused = 1;
+                code = Some(status.code());
                 let (found, reason) = self.judged(method, &status);
                 reasons.extend(reason);
                 findings.extend(found.map(|what| (what, format!("{:?} {}", status.code(), status.message()))));
@@ -356,6 +395,9 @@ impl Asking {
         method_so_far.answered += asked.answered;
         method_so_far.refused += asked.refused;
         method_so_far.left += asked.left;
+        if let Some(code) = code {
+            *report.codes.entry(format!("{code:?}")).or_default() += 1;
+        }
         for reason in reasons {
             *report.reasons.entry(reason).or_default() += 1;
         }
