@@ -173,7 +173,7 @@ impl World {
     }
 
     /// Nothing is painted before [`Self::permit`].
-    pub(super) async fn held() -> Self {
+    pub(crate) async fn held() -> Self {
         let home = tempfile::tempdir().unwrap();
         let catalogue = Catalogue::open(&home.path().join("catalogue.db"), Arc::new(ManualClock::default())).await;
         let catalogue = catalogue.unwrap();
@@ -218,7 +218,7 @@ impl World {
         add(&self.compat.catalogue, self._home.path(), digest, name, ModelKind::Checkpoint).await;
     }
 
-    pub(super) fn permit(&self, steps: usize) {
+    pub(crate) fn permit(&self, steps: usize) {
         for _ in 0..steps {
             self.permits.as_ref().unwrap().send(()).unwrap();
         }
