@@ -5,6 +5,7 @@ mod companions;
 mod history;
 mod page;
 mod picture;
+mod rest;
 
 use crate::client::{Client, HUB_DEADLINE, call};
 use crate::error::CliError;
@@ -103,6 +104,7 @@ async fn resolve_at(
 ) -> Result<(v1::Model, String), CliError> {
     let request = v1::ResolveModelRequest { reference: reference.to_owned(), read_time, ..Default::default() };
     let resolved = call("find the model", HUB_DEADLINE, client.catalogue().resolve_model(request)).await?;
-    let model = resolved.model.ok_or(CliError::Nonsense { problem: "it found a model and did not send it" })?;
+    let mut model = resolved.model.ok_or(CliError::Nonsense { problem: "it found a model and did not send it" })?;
+    rest::ask(client, &mut model, read_time).await?;
     Ok((model, resolved.version))
 }

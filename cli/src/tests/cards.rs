@@ -25,6 +25,25 @@ async fn a_model_is_shown_as_it_was_known_then() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_into_one_message_is_shown_all_the_same() {
+    let bench = Bench::new().await;
+    let mut large = model(1);
+    let numbered = |number: usize| format!("models/civitai-1/versions/{number}");
+    large.versions = (0..9).map(|number| v1::ModelVersion { name: numbered(number), ..Default::default() }).collect();
+    let file = |number: usize| v1::ModelFile { file_name: format!("{number}.bin"), ..Default::default() };
+    large.versions[7].files = (0..7).map(file).collect();
+    large.versions[8].previews = vec![v1::Preview::default(); 11];
+    bench.world().models = vec![large];
+    let shown = bench.json(&["show", "civitai:1"]).await.object();
+    let versions = shown["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 9);
+    let names: Vec<_> =
+        versions[7]["files"].as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["0.bin", "1.bin", "2.bin", "3.bin", "4.bin", "5.bin", "6.bin"]);
+    assert_eq!(versions[8]["previews"].as_array().unwrap().len(), 11);
+}
+
+#[tokio::test]
 async fn a_time_before_anything_was_known_is_an_error_of_its_own() {
     let bench = Bench::new().await;
     bench.world().models = vec![model(1)];

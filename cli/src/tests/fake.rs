@@ -7,6 +7,7 @@ mod downloads;
 mod engine;
 mod follows;
 mod libraries;
+mod models;
 mod shelf;
 mod store;
 
@@ -203,7 +204,8 @@ impl v1::sync_service_server::SyncService for Fake {
         }
     }
 
-    async fn list_sync_runs(&self, _: Request<v1::ListSyncRunsRequest>) -> Answer<v1::ListSyncRunsResponse> {
+    async fn list_sync_runs(&self, request: Request<v1::ListSyncRunsRequest>) -> Answer<v1::ListSyncRunsResponse> {
+        self.note(request.get_ref());
         answer(v1::ListSyncRunsResponse {
             sync_runs: vec![sync_run(v1::sync_run::State::Succeeded, 0)],
             ..Default::default()
@@ -266,69 +268,6 @@ fn sync_run(state: v1::sync_run::State, failed: u32) -> v1::SyncRun {
         create_time: time(-3600),
         end_time: if state == v1::sync_run::State::Running { None } else { time(-3500) },
         ..Default::default()
-    }
-}
-
-#[tonic::async_trait]
-impl v1::catalogue_service_server::CatalogueService for Fake {
-    async fn search_models(&self, request: Request<v1::SearchModelsRequest>) -> Answer<v1::SearchModelsResponse> {
-        self.note(request.get_ref());
-        let v1::SearchModelsRequest { page_size, page_token, query, facets, filter, as_written, .. } =
-            request.into_inner();
-        if filter == "kin:lora" {
-            return Err(refusal(Code::InvalidArgument, "FILTER_INVALID", "the filter cannot be read at character 1"));
-        }
-        if query == "loop" {
-            let next_page_token = "again".to_owned();
-            return answer(v1::SearchModelsResponse { next_page_token, ..Default::default() });
-        }
-        let at: usize = page_token.parse().unwrap_or(0);
-        let world = self.world();
-        // Never more than two a page, whatever was asked for.
-        let size = usize::try_from(page_size).unwrap().clamp(1, 2);
-        let models: Vec<_> = world.models.iter().skip(at).take(size).cloned().collect();
-        let next = at + models.len();
-        let next_page_token = if next < world.models.len() { next.to_string() } else { String::new() };
-        let values = [("lora", 1_200), ("a\u{1b}[2J", 3)]
-            .map(|(value, models)| v1::FacetValue { value: value.to_owned(), models });
-        let facets = facets.into_iter().map(|facet| v1::FacetCounts { facet, values: values.to_vec() }).collect();
-        let total_size = world.models.len() as i64;
-        answer(v1::SearchModelsResponse {
-            models,
-            next_page_token,
-            total_size,
-            facets,
-            partial: query == "new",
-            corrected_query: if query == "draem" && !as_written { "dream\u{1b}[2J".to_owned() } else { String::new() },
-        })
-    }
-
-    async fn get_model(&self, _: Request<v1::GetModelRequest>) -> Answer<v1::Model> {
-        Err(Status::unimplemented("the command line resolves references instead"))
-    }
-
-    async fn resolve_model(&self, request: Request<v1::ResolveModelRequest>) -> Answer<v1::ResolveModelResponse> {
-        self.note(request.get_ref());
-        let v1::ResolveModelRequest { reference, read_time, .. } = request.into_inner();
-        if read_time.is_some_and(|time| time.seconds < NOW_SECONDS - 30 * 86_400) {
-            return Err(unhinted(Code::NotFound, "NOT_KNOWN_YET", "nothing was known of civitai:1 at that time"));
-        }
-        let world = self.world();
-        let (model, version) = reference.split_once('@').unwrap_or((&reference, ""));
-        let Some(found) = world.models.iter().find(|candidate| candidate.r#ref == model) else {
-            return Err(refusal(Code::NotFound, "MODEL_NOT_FOUND", "no model of that reference is in the catalogue"));
-        };
-        let version = found.versions.iter().find(|v| !version.is_empty() && v.r#ref.ends_with(version));
-        let version = version.map(|version| version.name.clone()).unwrap_or_default();
-        answer(v1::ResolveModelResponse { model: Some(found.clone()), version, file: String::new() })
-    }
-
-    async fn list_model_history(
-        &self,
-        request: Request<v1::ListModelHistoryRequest>,
-    ) -> Answer<v1::ListModelHistoryResponse> {
-        self.note(request.get_ref());
-        answer(v1::ListModelHistoryResponse { changes: self.world().changes.clone(), ..Default::default() })
     }
 }
 

@@ -124,6 +124,7 @@ fn duplicate(number: u64) -> v1::Duplicate {
         kind: "checkpoint".into(),
         model: format!("civitai:{number}"),
         display_name: format!("Model {number}"),
+        place_count: 3,
         places: vec![
             place("/mnt/a", 1, true),
             v1::DuplicatePlace { away: true, ..place("/home/store", 2, false) },

@@ -3,6 +3,7 @@
 
 use crate::error::{CatalogueError, could_not};
 use crate::ids::{ModelId, VersionId};
+use crate::open::Catalogue;
 use crate::records::VersionRecord;
 use crate::statements::statements;
 use crate::{assets, codec, files};
@@ -12,10 +13,13 @@ use serde::Deserialize;
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashMap;
 
-/// The columns of [`Parts`] for a model row `m`. Of its versions, those that the hub lists come first, in its order, then
-/// those that it no longer lists, newest first.
+/// The columns of [`Parts`] for a model row `m`, of all its version rows `v` or of those that are named. Of versions, those
+/// that the hub lists come first, in its order, then those that it no longer lists, newest first.
 macro_rules! parts {
     () => {
+        $crate::versions::parts!("v.model_id = m.model_id")
+    };
+    ($named:literal) => {
         concat!(
             "(SELECT json_group_array(json_object(\
                 'version_id', v.version_id, 'model_id', v.model_id, 'external_id', v.external_id, 'name', v.name, \
@@ -26,11 +30,17 @@ macro_rules! parts {
                 'hub', m.hub, 'model_external_id', m.external_id) \
                 ORDER BY v.gone_ms IS NOT NULL, \
                     iif(v.gone_ms IS NULL, v.position, -coalesce(v.published_ms, v.first_seen_ms)), v.version_id) \
-             FROM version v WHERE v.model_id = m.model_id) AS versions, (SELECT ",
+             FROM version v WHERE ",
+            $named,
+            ") AS versions, (SELECT ",
             $crate::files::files_json!(),
-            " FROM version v CROSS JOIN file f ON f.version_id = v.version_id WHERE v.model_id = m.model_id) AS files, (SELECT ",
+            " FROM version v CROSS JOIN file f ON f.version_id = v.version_id WHERE ",
+            $named,
+            ") AS files, (SELECT ",
             $crate::assets::previews_json!(),
-            " FROM version v CROSS JOIN preview p ON p.version_id = v.version_id WHERE v.model_id = m.model_id) AS previews"
+            " FROM version v CROSS JOIN preview p ON p.version_id = v.version_id WHERE ",
+            $named,
+            ") AS previews"
         )
     };
 }
@@ -39,6 +49,9 @@ pub(crate) use parts;
 statements! {
     PARTS_OF_MODELS = concat!(
         "SELECT ", parts!(), " FROM model m WHERE m.model_id IN (SELECT value FROM json_each(?1))"
+    );
+    PARTS_OF_VERSION = concat!(
+        "SELECT ", parts!("v.model_id = m.model_id AND v.external_id = ?2"), " FROM model m WHERE m.model_id = ?1"
     );
 }
 
@@ -122,4 +135,41 @@ pub(crate) async fn of_parts(
         });
     }
     Ok(versions)
+}
+
+impl Catalogue {
+    /// A version of a model by its id on the hub, with its files and previews.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn version(&self, model: ModelId, external_id: &str) -> Result<Option<VersionRecord>, CatalogueError> {
+        let attempt = "read a version";
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
+        let parts: Vec<Parts> = sqlx::query_as(PARTS_OF_VERSION)
+            .bind(model.0)
+            .bind(external_id)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(could_not(attempt))?;
+        let versions = of_parts(&mut tx, parts).await?.remove(&model);
+        Ok(versions.unwrap_or_default().pop())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{model, opened, version};
+
+    #[tokio::test]
+    async fn a_version_is_read_alone_as_it_is_among_the_others() {
+        let (catalogue, _home) = opened().await;
+        let mut given = model("1", "Ink");
+        given.versions = vec![version("20"), version("10")];
+        let id = catalogue.record_models(&[given], None).await.unwrap()[0];
+        let all = catalogue.model(id).await.unwrap().versions;
+        assert!(!all[1].files.is_empty() && !all[1].previews.is_empty());
+        assert_eq!(catalogue.version(id, "10").await.unwrap().as_ref(), Some(&all[1]));
+        assert_eq!(catalogue.version(id, "30").await.unwrap(), None);
+    }
 }

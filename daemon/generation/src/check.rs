@@ -11,7 +11,7 @@ pub const LARGEST_COUNT: u32 = 64;
 /// Sampler steps; the training schedule has no more.
 pub const LARGEST_STEPS: u32 = 1000;
 /// A prompt longer than this is a mistake.
-pub const LONGEST_PROMPT_BYTES: usize = 100_000;
+pub const LONGEST_PROMPT_BYTES: usize = 64 << 10;
 /// A picture's longer side; memory may allow less.
 pub const LARGEST_SIDE_PIXELS: u32 = 16_384;
 

@@ -1,6 +1,7 @@
 //! `GetModelCapabilities` of the `GenerationService`: what a model can be asked for, or without one, what there is to ask for
 //! at all.
 
+use crate::fit;
 use crate::server::Api;
 use crate::status::{error_message, status};
 use paintbox_domain::generation::{
@@ -14,12 +15,15 @@ use paintbox_generation::{
 use paintbox_proto::v1;
 use tonic::Status;
 
+/// Of the files of one kind that go with a model.
+const FILES_ROOM: usize = 256 << 10;
+
 impl Api {
     pub(crate) async fn capabilities(&self, model: &str) -> Result<v1::ModelCapabilities, Status> {
         let failed = |error: GenerationError| status(&error as &dyn Classify);
         let mut message = everything();
         let upscalers = self.generations.files_here(ModelKind::Upscaler).await.map_err(failed)?;
-        message.upscalers = upscalers.into_iter().map(file).collect();
+        message.upscalers = fit::first(&upscalers, FILES_ROOM, file);
         if model.trim().is_empty() {
             return Ok(message);
         }
@@ -27,8 +31,8 @@ impl Api {
             self.generations.capabilities(model).await.map_err(failed)?;
         message.model = name;
         message.sha256 = sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
-        message.loras = Some(adapters(loras));
-        message.control_nets = Some(adapters(control_nets));
+        message.loras = Some(adapters(&loras));
+        message.control_nets = Some(adapters(&control_nets));
         of_model(&mut message, capabilities);
         Ok(message)
     }
@@ -86,21 +90,22 @@ fn of_model(message: &mut v1::ModelCapabilities, of: Capabilities) {
         .collect();
 }
 
-fn adapters(adapters: AdaptersHere) -> v1::FittingAdapters {
+fn adapters(adapters: &AdaptersHere) -> v1::FittingAdapters {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let fitting = fit::first(&adapters.fitting, FILES_ROOM, file);
     v1::FittingAdapters {
-        fitting: adapters.fitting.into_iter().map(file).collect(),
+        unread_count: count(adapters.not_looked_at + adapters.fitting.len() - fitting.len()),
+        fitting,
         unfit_count: count(adapters.others),
-        unread_count: count(adapters.not_looked_at),
     }
 }
 
-fn file(file: FileHere) -> v1::UsableFile {
+fn file(file: &FileHere) -> v1::UsableFile {
     v1::UsableFile {
         reference: file.reference(),
         architecture: file.architecture.to_string(),
-        name: file.name,
-        file_name: file.file_name,
+        name: fit::name(&file.name),
+        file_name: fit::name(&file.file_name),
     }
 }
 

@@ -39,7 +39,7 @@ impl Api {
             },
             check_time: Some(timestamp(check.at)),
             sound: check.is_sound(),
-            problems: check.problems.clone(),
+            problems: check.problems.iter().map(|problem| fit::name(problem)).collect(),
             problem_count: u32::try_from(check.problem_count).unwrap_or(u32::MAX),
             path: self.catalogue.path().display().to_string(),
             newest_backup: newest.map(Backup::name).unwrap_or_default(),
@@ -94,8 +94,7 @@ impl CatalogueCareService for Api {
         let page = Page::read("backups", page_size, &page_token)?;
         let backups = self.catalogue.backups().await.map_err(|error| status(&error))?;
         let folder = self.catalogue.backup_folder().display().to_string();
-        let (backups, next_page_token) = page.of(&backups, Backup::name);
-        let backups = backups.iter().map(backup).collect();
+        let (backups, next_page_token) = page.of(&backups, Backup::name, backup);
         Ok(Response::new(v1::ListBackupsResponse { backups, folder, next_page_token }))
     }
 

@@ -1,15 +1,31 @@
 //! Rows → messages.
 
+use crate::fit;
 use crate::names;
 use crate::states;
 use crate::status::{error_message, invalid};
 use paintbox_catalogue::{
-    FileRecord, LocalIdentity, ModelDetail, ModelSummary, PreviewRecord, SyncCounts, SyncRunRecord, VersionRecord,
+    FileId, FileRecord, LocalIdentity, ModelDetail, ModelSummary, PreviewRecord, SyncCounts, SyncRunRecord, VersionId,
+    VersionRecord,
 };
 use paintbox_domain::hub::FileSize;
 use paintbox_domain::{Hub, Timestamp};
 use paintbox_proto::v1;
+use std::path::PathBuf;
 use tonic::Status;
+
+const LONGEST_DESCRIPTION: usize = 256 << 10;
+const LONGEST_LICENCE: usize = 16 << 10;
+/// JSON is told as a whole or not at all.
+const LONGEST_GENERATION_DATA: usize = 64 << 10;
+/// A blur of nine by nine components has 166 characters (github woltapp/blurhash, Algorithm.md).
+const LONGEST_BLURHASH: usize = 256;
+/// What a version has beside it, as its page and lists of versions show it.
+const MOST_FILES: usize = 100;
+const FILES_ROOM: usize = 128 << 10;
+const MOST_PREVIEWS: usize = 20;
+const PREVIEWS_ROOM: usize = 96 << 10;
+const PATHS_ROOM: usize = 16 << 10;
 
 /// From 1970 to the end of the year 9999.
 const MOST_SECONDS: u64 = 253_402_300_800;
@@ -38,16 +54,16 @@ pub(crate) fn model_summary(summary: &ModelSummary) -> v1::Model {
     v1::Model {
         name: names::model(summary.hub, &summary.external_id),
         r#ref: summary.reference.to_string(),
-        display_name: summary.name.clone(),
+        display_name: fit::name(&summary.name),
         hub: summary.hub.map_or("local", Hub::as_str).to_owned(),
         kind: summary.kind.to_string(),
-        kind_label: summary.kind_label.clone().unwrap_or_default(),
-        base_model: summary.base_model.clone().unwrap_or_default(),
+        kind_label: summary.kind_label.as_deref().map(fit::name).unwrap_or_default(),
+        base_model: summary.base_model.as_deref().map(fit::name).unwrap_or_default(),
         architecture: summary.architecture.map(|architecture| architecture.to_string()).unwrap_or_default(),
-        creator: summary.creator.clone().unwrap_or_default(),
+        creator: summary.creator.as_deref().map(fit::name).unwrap_or_default(),
         downloaded: summary.downloaded,
         nsfw_level: summary.nsfw_level,
-        tags: summary.tags.clone(),
+        tags: fit::words(&summary.tags),
         published_time: summary.published_at.map(timestamp),
         downloads: summary.downloads,
         state: states::of_model(summary.state).into(),
@@ -56,18 +72,29 @@ pub(crate) fn model_summary(summary: &ModelSummary) -> v1::Model {
     }
 }
 
-pub(crate) fn model_detail(detail: &ModelDetail) -> v1::Model {
+/// What of a model somebody asked for by name, and gets in any case.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Named {
+    pub(crate) version: Option<VersionId>,
+    pub(crate) file: Option<FileId>,
+}
+
+pub(crate) fn model_detail(detail: &ModelDetail, named: Named) -> v1::Model {
     let mut model = model_summary(&detail.summary);
-    model.description = detail.description.clone().unwrap_or_default();
-    model.licence = detail.licence.clone().unwrap_or_default();
-    model.versions = detail.versions.iter().map(|version| self::version(&model.name, version)).collect();
+    model.description = fit::cut(detail.description.as_deref().unwrap_or_default(), LONGEST_DESCRIPTION);
+    model.licence = fit::cut(detail.licence.as_deref().unwrap_or_default(), LONGEST_LICENCE);
     model.identity = detail.identity.as_ref().map(identity);
+    model.version_count = fit::count(detail.versions.len());
+    let room = fit::ROOM.saturating_sub(fit::size(&model));
+    let is_named = detail.versions.iter().position(|version| Some(version.id) == named.version);
+    let message = |version: &VersionRecord| self::version(&model.name, version, named.file);
+    model.versions = fit::entries(&detail.versions, room, usize::MAX, is_named, message);
     model
 }
 
 fn identity(identity: &LocalIdentity) -> v1::LocalIdentity {
     let (claimed_ref, claimed_by) = match &identity.claimed {
-        Some((reference, said_by)) => (reference.to_string(), said_by.clone()),
+        Some((reference, said_by)) => (reference.to_string(), fit::name(said_by)),
         None => Default::default(),
     };
     v1::LocalIdentity {
@@ -78,38 +105,43 @@ fn identity(identity: &LocalIdentity) -> v1::LocalIdentity {
     }
 }
 
-fn version(model: &str, version: &VersionRecord) -> v1::ModelVersion {
+/// A version of the model of that name, with the first of its files and previews.
+pub(crate) fn version(model: &str, version: &VersionRecord, named: Option<FileId>) -> v1::ModelVersion {
     let name = names::version(model, &version.external_id);
+    let is_named = version.files.iter().position(|file| Some(file.id) == named);
+    let file = |file: &FileRecord| self::file(&name, file);
     v1::ModelVersion {
         r#ref: version.reference.to_string(),
-        display_name: version.name.clone(),
-        base_model: version.base_model.clone().unwrap_or_default(),
-        trained_words: version.trained_words.clone(),
+        display_name: fit::name(&version.name),
+        base_model: version.base_model.as_deref().map(fit::name).unwrap_or_default(),
+        trained_words: fit::words(&version.trained_words),
         published_time: version.published_at.map(timestamp),
         early_access_until: version
             .early_access
             .map(|early_access| early_access.until.map(timestamp).unwrap_or_default()),
-        files: version.files.iter().map(|file| self::file(&name, file)).collect(),
-        previews: version.previews.iter().map(preview).collect(),
+        files: fit::entries(&version.files, FILES_ROOM, MOST_FILES, is_named, file),
+        previews: fit::entries(&version.previews, PREVIEWS_ROOM, MOST_PREVIEWS, None, preview),
+        file_count: fit::count(version.files.len()),
+        preview_count: fit::count(version.previews.len()),
         nsfw_level: version.nsfw_level,
         gone_time: version.gone_at.map(timestamp),
         name,
     }
 }
 
-fn file(version: &str, file: &FileRecord) -> v1::ModelFile {
+pub(crate) fn file(version: &str, file: &FileRecord) -> v1::ModelFile {
     let (artifact, unread) = (file.artifact.as_ref(), file.unread.as_ref());
     let paths = artifact.map(|artifact| &artifact.paths).or(unread.map(|unread| &unread.paths));
     let listed_size = file.size.map_or(0, FileSize::bytes);
     let digest = file.sha256.or(artifact.map(|artifact| artifact.sha256));
     v1::ModelFile {
         name: names::file(version, file.id.get()),
-        file_name: file.name.clone(),
+        file_name: fit::name(&file.name),
         size_bytes: artifact.map_or(listed_size, |artifact| artifact.size_bytes),
         sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
         format: file.format.to_string(),
         state: states::of_file(file.state).into(),
-        paths: paths.into_iter().flatten().map(|path| path.display().to_string()).collect(),
+        paths: paths.map(|paths| self::paths(paths)).unwrap_or_default(),
         failure: file.failure.as_ref().map(error_message),
         architecture: artifact
             .map(|artifact| artifact.architecture)
@@ -127,15 +159,27 @@ fn file(version: &str, file: &FileRecord) -> v1::ModelFile {
     }
 }
 
-fn preview(preview: &PreviewRecord) -> v1::Preview {
+/// As many as there is room for.
+fn paths(paths: &[PathBuf]) -> Vec<String> {
+    let mut room = PATHS_ROOM;
+    let told = paths.iter().map(|path| path.display().to_string()).take_while(|path| {
+        let left = room.checked_sub(path.len());
+        room = left.unwrap_or_default();
+        left.is_some()
+    });
+    told.collect()
+}
+
+pub(crate) fn preview(preview: &PreviewRecord) -> v1::Preview {
+    let told = |text: &Option<String>, longest: usize| text.clone().filter(|text| text.len() <= longest);
     v1::Preview {
         thumbnail: preview.thumbnail.map(|digest| names::asset(&digest)).unwrap_or_default(),
         asset: preview.original.map(|digest| names::asset(&digest)).unwrap_or_default(),
         width: preview.width.unwrap_or_default(),
         height: preview.height.unwrap_or_default(),
         nsfw_level: preview.nsfw_level,
-        blurhash: preview.blurhash.clone().unwrap_or_default(),
-        generation_json: preview.generation.clone().unwrap_or_default(),
+        blurhash: told(&preview.blurhash, LONGEST_BLURHASH).unwrap_or_default(),
+        generation_json: told(&preview.generation, LONGEST_GENERATION_DATA).unwrap_or_default(),
         small_thumbnail: preview.small_thumbnail.map(|digest| names::asset(&digest)).unwrap_or_default(),
     }
 }

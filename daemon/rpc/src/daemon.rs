@@ -1,6 +1,7 @@
 //! `DaemonService`.
 
 use crate::convert::timestamp;
+use crate::fit;
 use crate::server::Api;
 use crate::states;
 use crate::status::{failure_status, invalid, status};
@@ -59,6 +60,15 @@ impl Api {
     }
 }
 
+/// A hub's token, as people paste it. It travels in a header, which takes no other characters.
+fn hub_token(text: &str) -> Result<Secret, Status> {
+    let token = Secret::new(text).ok_or_else(|| invalid("token", "the token is empty"))?;
+    if !text.trim().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(invalid("token", "it holds characters that no token has"));
+    }
+    Ok(token)
+}
+
 #[tonic::async_trait]
 impl DaemonService for Api {
     async fn get_server_info(
@@ -98,7 +108,7 @@ impl DaemonService for Api {
                         state: states::of_hub(health.state).into(),
                         retry_time: health.retry_at.map(timestamp),
                         since_time: health.since.map(timestamp),
-                        problem: health.problem.unwrap_or_default(),
+                        problem: fit::name(&health.problem.unwrap_or_default()),
                         requests: health.requests,
                     }
                 })
@@ -123,10 +133,7 @@ impl DaemonService for Api {
     ) -> Result<Response<v1::HubCredential>, Status> {
         let request = request.into_inner();
         let hub = hub(&request.hub)?;
-        let token = Secret::new(&request.token).ok_or_else(|| invalid("token", "the token is empty"))?;
-        if !request.token.trim().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(invalid("token", "it holds characters that no token has"));
-        }
+        let token = hub_token(&request.token)?;
         let before = self.credentials.current(hub);
         let account = match self.sync.check_token(hub, token.clone()).await {
             Ok(account) => account,
@@ -136,7 +143,7 @@ impl DaemonService for Api {
             }
         };
         self.credentials.save(hub, &token).map_err(|failure| failure_status(&failure))?;
-        Ok(Response::new(v1::HubCredential { hub: hub.to_string(), account }))
+        Ok(Response::new(v1::HubCredential { hub: hub.to_string(), account: fit::name(&account) }))
     }
 
     async fn delete_hub_credential(
@@ -147,5 +154,21 @@ impl DaemonService for Api {
         self.credentials.remove(hub).map_err(|failure| failure_status(&failure))?;
         self.sync.set_token(hub, self.credentials.current(hub));
         Ok(Response::new(v1::HubCredential { hub: hub.to_string(), account: String::new() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Code;
+
+    #[test]
+    fn a_token_that_can_be_none_is_the_callers_mistake() {
+        assert_eq!(hub_token(" hf_aB3-_.~\n").unwrap().expose(), "hf_aB3-_.~");
+        for wrong in ["", " \n", "a b", "a\nb", "a\0", "t\u{f6}ken", "\u{202e}abc"] {
+            let refused = hub_token(wrong).unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument, "{wrong:?}");
+            assert!(wrong.trim().is_empty() || !refused.message().contains(wrong.trim()), "a token is never told");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `DownloadService`.
 
 use crate::convert::timestamp;
+use crate::fit;
 use crate::names::parse_number;
 use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::states;
@@ -23,8 +24,8 @@ pub(crate) fn download(record: &DownloadRecord, progress: Option<TransferProgres
     v1::Download {
         name: format!("downloads/{}", record.id),
         version: record.version.to_string(),
-        model_name: record.model_name.clone(),
-        file: record.file_name.clone(),
+        model_name: fit::name(&record.model_name),
+        file: fit::name(&record.file_name),
         state: states::of_download(progress.map_or(record.state, |progress| progress.state)).into(),
         bytes_done: progress.map_or(0, |progress| progress.bytes_done),
         size_bytes: progress.and_then(|progress| progress.bytes_total).unwrap_or(listed),
@@ -88,8 +89,18 @@ impl DownloadService for Api {
             page_token: Some(request.page_token).filter(|token| !token.is_empty()),
         };
         let paused = self.sync.downloads_are_paused().await.map_err(|error| status(&error))?;
-        let next_page_token = page.next_page_token.unwrap_or_default();
-        Ok(Response::new(v1::ListDownloadsResponse { downloads, next_page_token, paused }))
+        let mut size = fit::PageSize::new(query.page_size);
+        loop {
+            query.page_size = size.entries();
+            let (page, progress) = self.sync.downloads(&query).await.map_err(|error| status(&error))?;
+            let message = |record: &DownloadRecord| download(record, progress.get(&record.id).copied());
+            let downloads = page.downloads.iter().map(message).collect();
+            let next_page_token = page.next_page_token.unwrap_or_default();
+            let answer = v1::ListDownloadsResponse { downloads, next_page_token, paused };
+            if size.fits(&answer) {
+                return Ok(Response::new(answer));
+            }
+        }
     }
 
     async fn get_download(&self, request: Request<v1::GetDownloadRequest>) -> Result<Response<v1::Download>, Status> {

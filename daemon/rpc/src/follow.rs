@@ -6,7 +6,7 @@ use crate::paging::Page;
 use crate::policy;
 use crate::server::Api;
 use crate::states;
-use crate::status::{error_message, invalid, status};
+use crate::status::{error_message, status};
 use crate::watching;
 use paintbox_catalogue::Follow;
 use paintbox_domain::follow::{FollowPolicy, FollowTarget};
@@ -14,9 +14,6 @@ use paintbox_proto::v1;
 use paintbox_proto::v1::follow_service_server::FollowService;
 use paintbox_sync::BackfillPreview;
 use tonic::{Request, Response, Status};
-
-/// No creator, tag or search has a longer name.
-const LONGEST_TARGET: usize = 4096;
 
 impl Api {
     pub(crate) fn follow_message(&self, follow: &Follow) -> v1::Follow {
@@ -71,9 +68,6 @@ pub(crate) fn without_collection(name: &str) -> &str {
 impl FollowService for Api {
     async fn create_follow(&self, request: Request<v1::CreateFollowRequest>) -> Result<Response<v1::Follow>, Status> {
         let mut request = request.into_inner();
-        if request.target.len() > LONGEST_TARGET {
-            return Err(invalid("target", format!("it is longer than {LONGEST_TARGET} bytes")));
-        }
         let target: FollowTarget = request.target.parse().map_err(|error| status(&error))?;
         let policy = self.policy(request.policy.as_ref())?;
         if request.validate_only {
@@ -138,8 +132,8 @@ impl FollowService for Api {
         let request = request.into_inner();
         let page = Page::read("follows", request.page_size, &request.page_token)?;
         let follows = self.catalogue.follows().await.map_err(|error| status(&error))?;
-        let (follows, next_page_token) = page.of(&follows, |follow| follow.id.to_string());
-        let follows = follows.iter().map(|follow| self.follow_message(follow)).collect();
+        let (follows, next_page_token) =
+            page.of(&follows, |follow| follow.id.to_string(), |follow| self.follow_message(follow));
         Ok(Response::new(v1::ListFollowsResponse { follows, next_page_token }))
     }
 

@@ -68,8 +68,7 @@ impl LibraryService for Api {
         let v1::ListLibrariesRequest { page_size, page_token } = request.into_inner();
         let page = Page::read("libraries", page_size, &page_token)?;
         let libraries = self.sync.libraries().await.map_err(|error| status(&error))?;
-        let (libraries, next_page_token) = page.of(&libraries, |library| library.record.id.to_string());
-        let libraries = libraries.iter().map(library).collect();
+        let (libraries, next_page_token) = page.of(&libraries, |library| library.record.id.to_string(), library);
         Ok(Response::new(v1::ListLibrariesResponse { libraries, next_page_token }))
     }
 

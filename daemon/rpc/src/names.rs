@@ -41,6 +41,12 @@ pub(crate) fn parse_model(name: &str) -> Result<(Option<Hub>, String), Status> {
     parsed.ok_or_else(|| bad("model", name, reason::MODEL_NOT_FOUND))
 }
 
+/// The model's name and the version's external id of `models/…/versions/…`.
+pub(crate) fn parse_version(name: &str) -> Result<(&str, &str), Status> {
+    let parts = name.split_once("/versions/").filter(|(_, version)| !version.is_empty());
+    parts.ok_or_else(|| bad("version", name, reason::VERSION_NOT_FOUND))
+}
+
 pub(crate) fn parse_asset(name: &str) -> Result<Sha256, Status> {
     name.strip_prefix("assets/")
         .and_then(|digest| digest.parse().ok())

@@ -1,10 +1,12 @@
 //! Pages (AIP-158) of lists that are short enough to be read as a whole, such as volumes. Lists of any length are paged
 //! by the catalogue.
 
+use crate::fit;
 use crate::server::page_size;
 use crate::status::status;
 use paintbox_catalogue::CatalogueError;
 use paintbox_domain::digest::to_hex;
+use prost::Message;
 use tonic::Status;
 
 /// Longer tokens were not made here.
@@ -36,9 +38,14 @@ impl Page {
         Ok(Self { listing: listing.to_owned(), size, after })
     }
 
-    /// The entries of the page, and the token of the next one. An entry that came or went meanwhile makes no other one
-    /// come twice or be left out.
-    pub(crate) fn of<'a, T>(&self, entries: &'a [T], key: impl Fn(&T) -> String) -> (&'a [T], String) {
+    /// The entries of the page as messages, and the token of the next one. An entry that came or went meanwhile makes no other
+    /// one come twice or be left out. A page has one entry at least, and no more than fit into an answer.
+    pub(crate) fn of<T, M: Message>(
+        &self,
+        entries: &[T],
+        key: impl Fn(&T) -> String,
+        message: impl Fn(&T) -> M,
+    ) -> (Vec<M>, String) {
         let start = match &self.after {
             None => 0,
             Some((place, last)) => match entries.iter().position(|entry| key(entry) == *last) {
@@ -47,14 +54,15 @@ impl Page {
                 None => (*place).min(entries.len()),
             },
         };
-        let end = start.saturating_add(self.size).min(entries.len());
+        let messages = fit::entries(&entries[start..], fit::ROOM, self.size, Some(0), message);
+        let end = start + messages.len();
         let next = match entries[start..end].last() {
             Some(last) if end < entries.len() => {
                 to_hex(format!("{}\n{}\n{}", self.listing, end - 1, key(last)).as_bytes())
             }
             _ => String::new(),
         };
-        (&entries[start..end], next)
+        (messages, next)
     }
 }
 
@@ -71,24 +79,40 @@ fn read(listing: &str, token: &str) -> Option<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use paintbox_proto::v1::FacetValue;
     use tonic_types::StatusExt as _;
 
-    fn page<'a>(entries: &'a [&'a str], size: i32, token: &str) -> (&'a [&'a str], String) {
-        Page::read("letters", size, token).unwrap().of(entries, ToString::to_string)
+    fn page(entries: &[&str], size: i32, token: &str) -> (String, String) {
+        let value = |entry: &&str| FacetValue { value: (*entry).to_owned(), models: 1 };
+        let (messages, next) =
+            Page::read("letters", size, token).unwrap().of(entries, |entry| entry[..1].to_owned(), value);
+        (messages.into_iter().map(|message| message.value).collect(), next)
     }
 
     #[test]
     fn pages_follow_each_other_whatever_comes_and_goes() {
         let (first, token) = page(&["a", "b", "c", "d", "e"], 2, "");
-        assert_eq!(first, ["a", "b"]);
+        assert_eq!(first, "ab");
         let (second, _) = page(&["a", "b", "c", "d", "e"], 2, &token);
-        assert_eq!(second, ["c", "d"]);
+        assert_eq!(second, "cd");
         let (came, _) = page(&["x", "a", "b", "c"], 2, &token);
-        assert_eq!(came, ["c"]);
+        assert_eq!(came, "c");
         let (gone, last) = page(&["a", "c", "d"], 2, &token);
-        assert_eq!((gone, last.as_str()), (["c", "d"].as_slice(), ""));
+        assert_eq!((gone.as_str(), last.as_str()), ("cd", ""));
         let (nothing, last) = page(&[], 2, &token);
-        assert_eq!((nothing.len(), last.as_str()), (0, ""));
+        assert_eq!((nothing.as_str(), last.as_str()), ("", ""));
+    }
+
+    #[test]
+    fn a_page_ends_where_a_message_has_no_more_room() {
+        let long = ["a", "b", "c"].map(|letter| letter.repeat(500 << 10));
+        let entries: Vec<&str> = long.iter().map(String::as_str).collect();
+        let (first, token) = page(&entries, 3, "");
+        assert_eq!(first.len(), 500 << 10);
+        let (second, token) = page(&entries, 3, &token);
+        assert!(second.starts_with('b') && !token.is_empty());
+        let (third, last) = page(&entries, 3, &token);
+        assert_eq!((third.as_bytes()[0], last.as_str()), (b'c', ""));
     }
 
     #[test]

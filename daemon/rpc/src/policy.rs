@@ -5,13 +5,21 @@ use jiff::civil::Date;
 use paintbox_domain::follow::{Backfill, EarlyAccessPolicy, FollowPolicy, Maturity, QuietHours};
 use paintbox_domain::{FileFormat, ModelKind, Timestamp};
 use paintbox_proto::v1;
+use prost::Message as _;
 use tonic::Status;
+
+/// Of all its lists together; every list of follows shows them.
+const LARGEST_POLICY_BYTES: usize = 64 << 10;
 
 /// The policy that `message` asks for, completed by `defaults`.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` with the field that cannot be read.
 pub fn read(message: &v1::FollowPolicy, defaults: &FollowPolicy) -> Result<FollowPolicy, Status> {
+    let bytes = message.encoded_len();
+    if bytes > LARGEST_POLICY_BYTES {
+        return Err(invalid("policy", format!("{bytes} bytes are more than {LARGEST_POLICY_BYTES}")));
+    }
     Ok(FollowPolicy {
         backfill: match message.backfill.trim() {
             "" => defaults.backfill,
@@ -161,7 +169,6 @@ fn date(time: Timestamp) -> String {
 mod tests {
     use super::*;
     use paintbox_domain::reason;
-    use prost::Message as _;
     use tonic_types::StatusExt as _;
 
     #[test]

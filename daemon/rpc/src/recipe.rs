@@ -1,13 +1,18 @@
 //! `ReadRecipe` of the `GenerationService`: a recipe from a caller's bytes or a hub's picture, and what of it is here.
 
 use crate::asset::LARGEST_PICTURE_BYTES;
+use crate::fit;
 use crate::server::{Api, lost};
 use crate::spec::spec_message;
 use crate::status::{invalid, status};
-use paintbox_generation::{LikeModel, LikePlan, LikeState, Recipe};
+use paintbox_generation::{LONGEST_PROMPT_BYTES, LikeModel, LikePlan, LikeState, Recipe};
 use paintbox_proto::v1;
 use paintbox_proto::v1::read_recipe_request::Source;
+use prost::Message as _;
 use tonic::{Status, Streaming};
+
+/// No generation has use for more.
+const MOST_LORAS: usize = 128;
 
 impl Api {
     pub(crate) async fn recipe(
@@ -51,40 +56,47 @@ async fn collected(mut parts: Streaming<v1::ReadRecipeRequest>) -> Result<Given,
 }
 
 fn response(plan: LikePlan) -> v1::ReadRecipeResponse {
-    let remark = |remark: paintbox_generation::Remark| v1::RecipeRemark {
-        field: remark.field,
-        given: remark.given,
-        problem: remark.problem,
+    let remark = |remark: &paintbox_generation::Remark| v1::RecipeRemark {
+        field: fit::name(&remark.field),
+        given: fit::name(&remark.given),
+        problem: fit::name(&remark.problem),
     };
+    let mut spec = spec_message(plan.spec);
+    let second = spec.hires.iter_mut().flat_map(|hires| [&mut hires.prompt, &mut hires.negative_prompt]).flatten();
+    for prompt in [&mut spec.prompt, &mut spec.negative_prompt].into_iter().chain(second) {
+        prompt.truncate(prompt.floor_char_boundary(LONGEST_PROMPT_BYTES));
+    }
+    spec.loras.truncate(MOST_LORAS);
+    let room = fit::ROOM.saturating_sub(spec.encoded_len());
     v1::ReadRecipeResponse {
-        spec: Some(spec_message(plan.spec)),
-        models: plan.models.into_iter().map(model).collect(),
-        remarks: plan.remarks.into_iter().map(remark).collect(),
-        program: plan.program.unwrap_or_default(),
+        spec: Some(spec),
+        models: fit::first(&plan.models, room / 2, model),
+        remarks: fit::first(&plan.remarks, room / 3, remark),
+        program: fit::name(&plan.program.unwrap_or_default()),
     }
 }
 
-fn model(model: LikeModel) -> v1::RecipeModel {
+fn model(model: &LikeModel) -> v1::RecipeModel {
     let LikeModel { role, resource, weight, state } = model;
     let mut message = v1::RecipeModel {
         role: role.as_str().to_owned(),
-        name: resource.name,
-        weight,
-        digests: resource.digests,
+        name: fit::name(&resource.name),
+        weight: *weight,
+        digests: fit::words(&resource.digests),
         ..v1::RecipeModel::default()
     };
     let state = match state {
         LikeState::Here { reference, by } => {
-            message.reference = reference;
+            message.reference.clone_from(reference);
             by.as_str().clone_into(&mut message.found_by);
             "here"
         }
         LikeState::Missing { pull } => {
-            message.pull = pull.unwrap_or_default();
+            message.pull = fit::name(pull.as_deref().unwrap_or_default());
             "missing"
         }
         LikeState::Away { volume } => {
-            message.volume = volume;
+            message.volume.clone_from(volume);
             "away"
         }
     };

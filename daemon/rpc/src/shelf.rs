@@ -1,6 +1,7 @@
 //! `ShelfService`.
 
 use crate::convert::timestamp;
+use crate::fit;
 use crate::server::{Api, page_size};
 use crate::status::{invalid, status};
 use paintbox_catalogue::{
@@ -15,8 +16,13 @@ use tonic::{Request, Response, Status};
 const USUAL_COMPANIONS: u32 = 10;
 const MOST_COMPANIONS: u32 = 500;
 
+/// Of the places of one content.
+const PLACES_ROOM: usize = 128 << 10;
+/// Of the places of everything.
+const STATS_ROOM: usize = 512 << 10;
+
 fn share(name: &str, share: Share) -> v1::Share {
-    v1::Share { name: name.to_owned(), files: share.files, file_bytes: share.bytes }
+    v1::Share { name: fit::name(name), files: share.files, file_bytes: share.bytes }
 }
 
 fn shares(named: &[NamedShare]) -> Vec<v1::Share> {
@@ -45,32 +51,33 @@ fn hub(hub: &HubModels) -> v1::HubShare {
 }
 
 fn duplicate(duplicate: &Duplicate) -> v1::Duplicate {
-    let places = duplicate.places.iter().map(|place| v1::DuplicatePlace {
+    let place = |place: &DuplicatePlace| v1::DuplicatePlace {
         path: place.path.display().to_string(),
         file: place.file,
         in_library: place.in_library,
         away: place.away,
-    });
+    };
     v1::Duplicate {
         sha256: duplicate.sha256.to_string(),
         size_bytes: duplicate.size_bytes,
         spare_bytes: duplicate.spare_bytes,
         kind: duplicate.kind.to_string(),
         model: duplicate.model.as_ref().map(ToString::to_string).unwrap_or_default(),
-        display_name: duplicate.name.clone(),
-        places: places.collect(),
+        display_name: fit::name(&duplicate.name),
+        places: fit::first(&duplicate.places, PLACES_ROOM, place),
+        place_count: fit::count(duplicate.places.len()),
     }
 }
 
 fn update(update: &ModelUpdate) -> v1::ModelUpdate {
     v1::ModelUpdate {
         model: update.model.to_string(),
-        display_name: update.name.clone(),
+        display_name: fit::name(&update.name),
         kind: update.kind.to_string(),
-        creator: update.creator.clone().unwrap_or_default(),
+        creator: update.creator.as_deref().map(fit::name).unwrap_or_default(),
         have: update.have.to_string(),
-        have_display_name: update.have_name.clone(),
-        have_base_model: update.have_base_model.clone().unwrap_or_default(),
+        have_display_name: fit::name(&update.have_name),
+        have_base_model: update.have_base_model.as_deref().map(fit::name).unwrap_or_default(),
         have_published_time: update.have_published_at.map(timestamp),
         seen_time: Some(timestamp(update.last_seen_at)),
         newer: update.newer.iter().map(newer).collect(),
@@ -81,8 +88,8 @@ fn newer(version: &NewerVersion) -> v1::NewerVersion {
     let until = version.early_access.map(|early_access| early_access.until.map(timestamp).unwrap_or_default());
     v1::NewerVersion {
         version: version.version.to_string(),
-        display_name: version.name.clone(),
-        base_model: version.base_model.clone().unwrap_or_default(),
+        display_name: fit::name(&version.name),
+        base_model: version.base_model.as_deref().map(fit::name).unwrap_or_default(),
         same_base_model: version.same_base_model,
         published_time: version.published_at.map(timestamp),
         size_bytes: version.size_bytes.unwrap_or_default(),
@@ -102,8 +109,8 @@ fn companions(companions: &Companions) -> v1::Companions {
 fn companion(companion: &Companion) -> v1::Companion {
     v1::Companion {
         version: companion.version.to_string(),
-        display_name: companion.name.clone(),
-        base_model: companion.base_model.clone().unwrap_or_default(),
+        display_name: fit::name(&companion.name),
+        base_model: companion.base_model.as_deref().map(fit::name).unwrap_or_default(),
         by_label: companion.by_label,
         use_time: Some(timestamp(companion.used_at)),
     }
@@ -125,7 +132,7 @@ impl ShelfService for Api {
             kinds: shares(&stats.kinds),
             architectures: shares(&stats.architectures),
             precisions: shares(&stats.precisions),
-            places: stats.places.iter().map(place).collect(),
+            places: fit::first(&stats.places, STATS_ROOM, place),
             hubs: stats.hubs.iter().map(hub).collect(),
             creators: shares(&stats.creators),
             pictures: shares(&stats.pictures),
@@ -138,16 +145,22 @@ impl ShelfService for Api {
         request: Request<v1::ListDuplicatesRequest>,
     ) -> Result<Response<v1::ListDuplicatesResponse>, Status> {
         let request = request.into_inner();
-        let found = self.catalogue.duplicates(page_size(request.page_size)?, token(&request.page_token)).await;
-        let page = found.map_err(|error| status(&error))?;
-        Ok(Response::new(v1::ListDuplicatesResponse {
-            duplicates: page.duplicates.iter().map(duplicate).collect(),
-            next_page_token: page.next_page_token.unwrap_or_default(),
-            contents: page.contents,
-            spare_bytes: page.spare_bytes,
-            linked_contents: page.linked_contents,
-            unread_files: page.unread_files,
-        }))
+        let mut size = fit::PageSize::new(page_size(request.page_size)?);
+        loop {
+            let found = self.catalogue.duplicates(size.entries(), token(&request.page_token)).await;
+            let page = found.map_err(|error| status(&error))?;
+            let answer = v1::ListDuplicatesResponse {
+                duplicates: page.duplicates.iter().map(duplicate).collect(),
+                next_page_token: page.next_page_token.unwrap_or_default(),
+                contents: page.contents,
+                spare_bytes: page.spare_bytes,
+                linked_contents: page.linked_contents,
+                unread_files: page.unread_files,
+            };
+            if size.fits(&answer) {
+                return Ok(Response::new(answer));
+            }
+        }
     }
 
     async fn list_updates(
@@ -155,13 +168,19 @@ impl ShelfService for Api {
         request: Request<v1::ListUpdatesRequest>,
     ) -> Result<Response<v1::ListUpdatesResponse>, Status> {
         let request = request.into_inner();
-        let found = self.catalogue.updates(page_size(request.page_size)?, token(&request.page_token)).await;
-        let page = found.map_err(|error| status(&error))?;
-        Ok(Response::new(v1::ListUpdatesResponse {
-            models: page.models.iter().map(update).collect(),
-            next_page_token: page.next_page_token.unwrap_or_default(),
-            total_models: page.total_models,
-        }))
+        let mut size = fit::PageSize::new(page_size(request.page_size)?);
+        loop {
+            let found = self.catalogue.updates(size.entries(), token(&request.page_token)).await;
+            let page = found.map_err(|error| status(&error))?;
+            let answer = v1::ListUpdatesResponse {
+                models: page.models.iter().map(update).collect(),
+                next_page_token: page.next_page_token.unwrap_or_default(),
+                total_models: page.total_models,
+            };
+            if size.fits(&answer) {
+                return Ok(Response::new(answer));
+            }
+        }
     }
 
     async fn list_companions(

@@ -9,6 +9,7 @@ use paintbox_domain::generation::{
 };
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_proto::v1;
+use prost::Message as _;
 use tonic::Status;
 
 fn unsupported(field: &'static str, given: &str, known: &[&str]) -> Status {
@@ -17,8 +18,15 @@ fn unsupported(field: &'static str, given: &str, known: &[&str]) -> Status {
     failure_status(&failure.with("field", field).with("given", given))
 }
 
+const LARGEST_SPEC_BYTES: usize = 512 << 10;
+
 pub(crate) fn spec(message: Option<v1::GenerationSpec>) -> Result<GenerationSpec, Status> {
     let message = message.ok_or_else(|| invalid("spec", "there is no specification"))?;
+    // It comes back with its generation, in a message that has more to say.
+    let bytes = message.encoded_len();
+    if bytes > LARGEST_SPEC_BYTES {
+        return Err(invalid("spec", format!("{bytes} bytes are more than {LARGEST_SPEC_BYTES}")));
+    }
     let (sampler, schedule) = sampling(&message.sampler, &message.schedule)?;
     let format = match message.format.as_str() {
         "" => None,

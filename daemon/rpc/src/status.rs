@@ -56,9 +56,9 @@ fn code(class: ErrorClass) -> Code {
 pub(crate) fn error_message(failure: &Failure) -> v1::Error {
     v1::Error {
         reason: failure.reason.clone(),
-        message: failure.message.clone(),
-        hint: failure.hint.clone().unwrap_or_default(),
-        metadata: failure.metadata.iter().cloned().collect(),
+        message: cut(&failure.message).to_owned(),
+        hint: cut(failure.hint.as_deref().unwrap_or_default()).to_owned(),
+        metadata: failure.metadata.iter().map(|(key, value)| (key.clone(), cut(value).to_owned())).collect(),
     }
 }
 

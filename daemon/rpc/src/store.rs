@@ -1,9 +1,10 @@
 //! `StoreService`.
 
 use crate::convert::timestamp;
+use crate::fit;
 use crate::names::{parse_number, parse_volume};
-use crate::paging::Page;
 use crate::once::Identified;
+use crate::paging::Page;
 use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::states;
 use crate::status::{error_message, invalid, status};
@@ -44,8 +45,9 @@ fn kinds(names: &[String]) -> Result<Vec<ModelKind>, Status> {
     Ok(kinds)
 }
 
-/// Removed files that are told by name, one removal at a time and in a list: no message may be larger than a megabyte.
+/// Removed files that are told by name, one removal at a time and in a list.
 const MOST_FILES: usize = 1000;
+const REMOVED_ROOM: usize = 512 << 10;
 const MOST_FILES_IN_A_LIST: usize = 100;
 const LARGEST_LIST: u32 = 50;
 
@@ -54,7 +56,7 @@ fn removal(removal: &RemovalRecord, is_done: bool, most_files: usize) -> v1::Rem
         name: if is_done { format!("removals/{}", removal.id) } else { String::new() },
         reference: removal.reference.clone(),
         state: if is_done { states::of_removal(removal.state) } else { v1::removal::State::Unspecified }.into(),
-        files: removal.files.iter().take(most_files).map(removed_file).collect(),
+        files: fit::entries(&removal.files, REMOVED_ROOM, most_files, None, removed_file),
         file_count: u32::try_from(removal.files.len()).unwrap_or(u32::MAX),
         size_bytes: removal.trashed_bytes(),
         create_time: Some(timestamp(removal.created_at)).filter(|_| is_done),
@@ -66,7 +68,7 @@ fn removal(removal: &RemovalRecord, is_done: bool, most_files: usize) -> v1::Rem
 fn removed_file(file: &RemovedFile) -> v1::RemovedFile {
     v1::RemovedFile {
         version: file.version.to_string(),
-        file: file.name.clone(),
+        file: fit::name(&file.name),
         size_bytes: file.size_bytes,
         bytes: file.bytes.as_str().to_owned(),
     }
@@ -75,7 +77,7 @@ fn removed_file(file: &RemovedFile) -> v1::RemovedFile {
 fn finding(finding: &Finding) -> v1::VerifyFinding {
     v1::VerifyFinding {
         version: finding.version.as_ref().map(ToString::to_string).unwrap_or_default(),
-        file: finding.file.clone(),
+        file: fit::name(&finding.file),
         path: finding.path.display().to_string(),
         problem: finding.problem.as_str().to_owned(),
         error: finding.failure.as_ref().map(error_message),
@@ -128,8 +130,7 @@ impl StoreService for Api {
         let v1::ListVolumesRequest { page_size, page_token } = request.into_inner();
         let page = Page::read("volumes", page_size, &page_token)?;
         let volumes = self.sync.volumes().await.map_err(|error| status(&error))?;
-        let (volumes, next_page_token) = page.of(&volumes, |volume| volume.label.clone());
-        let volumes = volumes.iter().map(volume).collect();
+        let (volumes, next_page_token) = page.of(&volumes, |volume| volume.label.clone(), volume);
         Ok(Response::new(v1::ListVolumesResponse { volumes, next_page_token }))
     }
 
@@ -240,11 +241,17 @@ impl StoreService for Api {
     ) -> Result<Response<v1::ListRemovalsResponse>, Status> {
         let request = request.into_inner();
         let token = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
-        let page = self.sync.removals(request.ended, page_size(request.page_size)?.min(LARGEST_LIST), token).await;
-        let page = page.map_err(|error| status(&error))?;
-        let removals = page.removals.iter().map(|record| removal(record, true, MOST_FILES_IN_A_LIST)).collect();
-        let next_page_token = page.next_page_token.unwrap_or_default();
-        Ok(Response::new(v1::ListRemovalsResponse { removals, next_page_token }))
+        let mut size = fit::PageSize::new(page_size(request.page_size)?.min(LARGEST_LIST));
+        loop {
+            let page =
+                self.sync.removals(request.ended, size.entries(), token).await.map_err(|error| status(&error))?;
+            let removals = page.removals.iter().map(|record| removal(record, true, MOST_FILES_IN_A_LIST)).collect();
+            let answer =
+                v1::ListRemovalsResponse { removals, next_page_token: page.next_page_token.unwrap_or_default() };
+            if size.fits(&answer) {
+                return Ok(Response::new(answer));
+            }
+        }
     }
 
     async fn undo_removal(&self, request: Request<v1::UndoRemovalRequest>) -> Result<Response<v1::Removal>, Status> {

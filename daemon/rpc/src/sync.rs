@@ -1,29 +1,33 @@
 //! `SyncService`.
 
 use crate::convert::sync_run;
+use crate::fit;
 use crate::follow::without_collection;
 use crate::names::parse_job;
 use crate::server::{Api, StreamOf, bounded, page_size};
 use crate::status::{error_message, status};
 use crate::watching::{self, Watch};
 use futures::StreamExt as _;
-use paintbox_proto::v1;
 use paintbox_catalogue::{RowFilter, SyncRunQuery};
+use paintbox_proto::v1;
 use paintbox_proto::v1::sync_event::Event;
 use paintbox_proto::v1::sync_service_server::SyncService;
 use paintbox_sync::{Operation, SyncEvent, SyncRequest};
 use tonic::{Request, Response, Status};
+
+/// Of a picture's address, and of a reason in words.
+const LONGEST_ADDRESS: usize = 4 << 10;
 
 fn operation(operation: &Operation) -> v1::PlanOperation {
     v1::PlanOperation {
         op: operation.kind.as_str().to_owned(),
         follow: operation.follow.clone().unwrap_or_default(),
         version: operation.version.to_string(),
-        file: operation.file.clone(),
+        file: fit::cut(&operation.file, LONGEST_ADDRESS),
         size_bytes: operation.size_bytes,
         reason: operation.reason.to_owned(),
-        detail: operation.detail.clone(),
-        model_name: operation.model_name.clone(),
+        detail: fit::cut(&operation.detail, LONGEST_ADDRESS),
+        model_name: fit::name(&operation.model_name),
     }
 }
 
@@ -32,14 +36,14 @@ fn event(event: &SyncEvent) -> Event {
         SyncEvent::Run(run) => Event::Run(sync_run(run)),
         SyncEvent::Progress(progress) => Event::Progress(v1::FileProgress {
             version: progress.version.clone(),
-            file: progress.file.clone(),
+            file: fit::name(&progress.file),
             bytes_done: progress.bytes_done,
             bytes_total: progress.bytes_total.unwrap_or_default(),
             phase: progress.phase.as_str().to_owned(),
         }),
         SyncEvent::Failed(failed) => Event::FileFailed(v1::FileFailed {
             version: failed.version.clone(),
-            file: failed.file.clone(),
+            file: fit::name(&failed.file),
             failure: Some(error_message(&failed.failure)),
         }),
     }

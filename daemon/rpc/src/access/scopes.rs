@@ -23,7 +23,19 @@ const METHODS: &[(&str, Scope, &[&str])] = &[
     ),
     ("paintbox.v1.AssetService", Scope::Read, &["GetAsset", "ReadAsset"]),
     ("paintbox.v1.AssetService", Scope::Generate, &["UploadAsset", "UploadAssetParts"]),
-    ("paintbox.v1.CatalogueService", Scope::Read, &["SearchModels", "GetModel", "ResolveModel", "ListModelHistory"]),
+    (
+        "paintbox.v1.CatalogueService",
+        Scope::Read,
+        &[
+            "SearchModels",
+            "GetModel",
+            "ListModelVersions",
+            "ListModelFiles",
+            "ListPreviews",
+            "ResolveModel",
+            "ListModelHistory",
+        ],
+    ),
     ("paintbox.v1.CatalogueCareService", Scope::Read, &["ListBackups"]),
     (
         "paintbox.v1.CatalogueCareService",
