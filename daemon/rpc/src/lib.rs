@@ -19,6 +19,7 @@ mod event;
 mod fit;
 mod follow;
 mod generation;
+mod health;
 mod leaving;
 mod library;
 mod listen;

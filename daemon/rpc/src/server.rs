@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::compat;
 use crate::daemon::{CredentialStore, DaemonFacts};
+use crate::health::Health;
 use crate::listen::{Behind, ListenerFacts, Listeners, assets, keep_to_the_protocol};
 use crate::once::Answering;
 use crate::status::{failure_status, invalid};
@@ -68,20 +69,28 @@ pub struct Api {
 /// # Errors
 /// When the services cannot be set up.
 pub async fn serve(listeners: Listeners, api: Api) -> Result<(), Failure> {
+    let mut health = Health::new();
+    let shutdown = api.shutdown.clone();
+    let ending = CancellationToken::new();
     let behind = Behind {
         access: api.access.clone(),
-        ending: api.shutdown.clone(),
-        trusted: grpc_routes(&api, true).await?,
-        grpc: grpc_routes(&api, false).await?,
+        ending: ending.clone(),
+        trusted: grpc_routes(&api, &mut health, true).await?,
+        grpc: grpc_routes(&api, &mut health, false).await?,
         http: assets::routes(api.clone()).merge(compat::routes(api)),
     };
-    listeners.serve(behind).await;
+    // Whoever watches the health is told of the end before their stream meets it.
+    let told = async {
+        shutdown.cancelled().await;
+        health.ends().await;
+        ending.cancel();
+    };
+    tokio::join!(listeners.serve(behind), told);
     Ok(())
 }
 
 /// Every service of the API and health, behind what the protocol asks of all of them.
-async fn grpc_routes(api: &Api, with_reflection: bool) -> Result<Router, Failure> {
-    let (health_reporter, health) = tonic_health::server::health_reporter();
+async fn grpc_routes(api: &Api, health: &mut Health, with_reflection: bool) -> Result<Router, Failure> {
     let mut routes = Routes::builder();
     macro_rules! add {
         ($service:expr) => {
@@ -94,7 +103,7 @@ async fn grpc_routes(api: &Api, with_reflection: bool) -> Result<Router, Failure
     }
     macro_rules! service {
         ($server:ident) => {{
-            health_reporter.set_serving::<$server<Api>>().await;
+            health.serves::<$server<Api>>().await;
             add!($server::new(api.clone()));
         }};
     }
@@ -112,7 +121,7 @@ async fn grpc_routes(api: &Api, with_reflection: bool) -> Result<Router, Failure
     service!(EventServiceServer);
     service!(AssetServiceServer);
     service!(DaemonServiceServer);
-    add!(health);
+    add!(health.service());
     if with_reflection {
         let failed = |error: tonic_reflection::server::Error| {
             let message = format!("cannot serve reflection: {}", message_with_causes(&error));

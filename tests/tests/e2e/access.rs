@@ -40,7 +40,7 @@ async fn try_both(address: &str, token: &str) -> (Result<String, Status>, Result
     (asked.map(|answer| answer.into_inner().version), refused.await.map(|_| ()))
 }
 
-fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 

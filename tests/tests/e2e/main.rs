@@ -11,6 +11,7 @@ mod engine;
 mod evidence;
 mod following;
 mod grpc;
+mod health;
 mod hub_down;
 mod hugging_face;
 mod interruption;
