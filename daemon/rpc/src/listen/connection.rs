@@ -2,9 +2,10 @@
 //!
 //! Every bound that HTTP/2 has is set, whatever the library's defaults are: streams, the sizes of frames and of
 //! headers, what is buffered either way, and pings for peers that went silent. A peer that does not read holds up its
-//! own connection and what that may buffer, and nobody else.
+//! own connection and what that may buffer, and nobody else; and not for long, if it reads nothing at all (`patience`).
 
 use super::door::Door;
+use super::patience::Patient;
 use super::socket::{Socket, SocketFile};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -12,14 +13,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -37,8 +35,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// Streams that a client took back before they were looked at (CVE-2023-44487), and that broke the rules.
 const MOST_RESETS: usize = 64;
-/// HTTP/2's greeting (RFC 9113 §3.4); HTTP/1 sends as much in any request.
-const GREETING_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 /// How long to wait when the system has no more files to give.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -103,13 +99,14 @@ pub(super) async fn accept_tcp(
         };
         // Answers are small and wanted now; without this they only are a little later.
         drop(stream.set_nodelay(true));
-        let within = door.limits().greeting;
+        // As long as HTTP/2 gives a peer that does not answer its pings: it is asked after one silence and has another.
+        let (greeting, reading) = (door.limits().greeting, door.limits().silence * 2);
         match tls.cloned() {
-            None => begin(door, std::future::ready(Ok(Greeted::new(stream, within)))),
+            None => begin(door, std::future::ready(Ok(Patient::new(stream, greeting, reading)))),
             Some(tls) => begin(door, async move {
-                let shaken = tokio::time::timeout(within, tls.accept(stream)).await;
+                let shaken = tokio::time::timeout(greeting, tls.accept(stream)).await;
                 let stream = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-                Ok(Greeted::new(stream, within))
+                Ok(Patient::new(stream, greeting, reading))
             }),
         }
     }
@@ -188,58 +185,4 @@ fn builder(door: &Door) -> auto::Builder<TokioExecutor> {
         .max_headers(MOST_HEADERS_OF_HTTP1)
         .max_buf_size(LONGEST_HEADERS_OF_HTTP1_BYTES);
     builder
-}
-
-/// A connection that has a bounded time for its first bytes. hyper waits for them for ever.
-#[derive(Debug)]
-struct Greeted<IO> {
-    io: IO,
-    missing_bytes: usize,
-    deadline: Pin<Box<Sleep>>,
-}
-
-impl<IO> Greeted<IO> {
-    fn new(io: IO, within: Duration) -> Self {
-        Self { io, missing_bytes: GREETING_BYTES, deadline: Box::pin(tokio::time::sleep(within)) }
-    }
-}
-
-impl<IO: AsyncRead + Unpin> AsyncRead for Greeted<IO> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = to.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, to);
-        if self.missing_bytes > 0 {
-            self.missing_bytes = self.missing_bytes.saturating_sub(to.filled().len() - before);
-            if self.missing_bytes > 0 && read.is_pending() && self.deadline.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-        }
-        read
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Greeted<IO> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
 }

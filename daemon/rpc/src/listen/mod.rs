@@ -21,6 +21,7 @@ mod connection;
 mod door;
 mod gate;
 mod options;
+mod patience;
 mod refusal;
 mod socket;
 #[cfg(test)]
@@ -127,7 +128,8 @@ pub(crate) struct Limits {
     pub(crate) calls: usize,
     /// Until a TCP connection has said what it speaks, TLS included, and for each head of HTTP/1.
     pub(crate) greeting: Duration,
-    /// A peer that is silent is asked whether it is still there, and has as long again to answer.
+    /// A peer that is silent is asked whether it is still there, and has as long again to answer. HTTP/1 has no way to ask: a
+    /// peer that takes nothing of what is sent has both times together.
     pub(crate) silence: Duration,
     /// How long connections may go on once the daemon is ending.
     pub(crate) drain: Duration,

@@ -247,3 +247,33 @@ async fn who_says_nothing_is_not_waited_for() {
     let answer = exchange(stage.web, b"GET / HTTP/1.1\r\nhost: never-ends").await;
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_reader_over_http1_that_takes_nothing_is_not_served_for_ever() {
+    let stage = Stage::within(Limits { silence: Duration::from_millis(20), ..Limits::USUAL }, None).await;
+    let token = stage.token(Scope::Read).await;
+    let body = String::from_utf8(framed(&[])).unwrap();
+    let request = format!(
+        "POST {ENDLESS} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/grpc-web+proto\r\ncontent-length: {}\r\n\r\n{body}",
+        stage.web,
+        body.len()
+    );
+    let mut stuck = TcpStream::connect(stage.web).await.unwrap();
+    stuck.write_all(request.as_bytes()).await.unwrap();
+    // The stream has begun; nothing more of it is read.
+    let mut head = [0; 12];
+    stuck.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    let given_up = async {
+        while stage.connections(ListenerKind::Web) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_up).await.expect("nobody gives it up");
+    drop(stuck);
+    // What was buffered for it is all that was ever made.
+    let made = stage.pieces.load(Ordering::Relaxed);
+    assert_eq!(stage.web("GET", "/", &[], "").await.status, 200, "the listener goes on");
+    assert_eq!(stage.pieces.load(Ordering::Relaxed), made);
+}

@@ -7,7 +7,9 @@ mod tls;
 mod uid;
 mod web;
 
-use super::{Behind, Limits, ListenOptions, Listeners, TlsPem, keep_to_the_protocol};
+use super::{
+    Behind, Limits, ListenOptions, ListenerFacts, ListenerKind, Listeners, Listening, TlsPem, keep_to_the_protocol,
+};
 use crate::access::{Access, TokenFile};
 use crate::caller::{Caller, Scope};
 use axum::body::{Body, Bytes};
@@ -72,6 +74,7 @@ struct Stage {
     access: Access,
     tcp: SocketAddr,
     web: SocketAddr,
+    facts: ListenerFacts,
     ending: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
     /// Pieces that were taken from the endless stream.
@@ -102,6 +105,7 @@ impl Stage {
             text.rsplit("//").next().unwrap().parse().unwrap()
         };
         let (tcp, web) = (address(1), address(2));
+        let facts = listeners.facts();
         let ending = CancellationToken::new();
         let pieces = Arc::new(AtomicUsize::new(0));
         let grpc = scripted(Arc::clone(&pieces));
@@ -113,7 +117,7 @@ impl Stage {
             .route("/sdapi/v1/txt2img", post(who));
         let behind = Behind { access: access.clone(), ending: ending.clone(), trusted: grpc.clone(), grpc, http };
         let serving = tokio::spawn(listeners.serve(behind));
-        Self { folder, clock, file, access, tcp, web, ending, serving, pieces }
+        Self { folder, clock, file, access, tcp, web, facts, ending, serving, pieces }
     }
 
     async fn token(&self, scope: Scope) -> String {
@@ -124,6 +128,11 @@ impl Stage {
     /// A call over TCP with a token, to its end.
     async fn call(&self, path: &str, token: &str) -> Answer {
         h2(self.tcp, grpc(path, &bearer(token))).await
+    }
+
+    /// Of one kind of listener, how many are open.
+    fn connections(&self, kind: ListenerKind) -> u32 {
+        self.facts.iter().filter(|listening| listening.kind == kind).map(Listening::connections).sum()
     }
 
     fn web_authority(&self) -> String {
