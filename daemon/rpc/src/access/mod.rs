@@ -37,8 +37,40 @@ pub struct Access {
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) caller: Caller,
-    /// Cancelled when what they showed is taken away: streams end. None for what cannot be.
-    pub(crate) ended: Option<CancellationToken>,
+    /// When what they showed is taken away. None for what cannot be.
+    pub(crate) until: Option<Lease>,
+}
+
+/// For how long a caller may be answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease {
+    /// Cancelled when it is over: streams end.
+    pub(crate) over: CancellationToken,
+    why: fn() -> Failure,
+}
+
+impl Lease {
+    fn of_token(over: CancellationToken) -> Self {
+        let why = || {
+            Failure::new(ErrorClass::Unauthenticated, reason::TOKEN_INVALID, "the client's token was deleted")
+                .with_hint("`paintbox token create LABEL` makes another")
+        };
+        Self { over, why }
+    }
+
+    fn of_session(over: CancellationToken) -> Self {
+        Self { over, why: session_is_over }
+    }
+
+    /// What to tell whoever it ends for.
+    pub(crate) fn why(&self) -> Failure {
+        (self.why)()
+    }
+}
+
+fn session_is_over() -> Failure {
+    Failure::new(ErrorClass::Unauthenticated, reason::SESSION_EXPIRED, "this browser's session is over")
+        .with_hint("`paintbox web` opens the page anew")
 }
 
 impl Access {
@@ -61,9 +93,6 @@ impl Access {
 
     /// Who shows this cookie.
     pub(crate) fn by_session(&self, cookie: &str) -> Result<Admitted, Failure> {
-        self.sessions.check(cookie).ok_or_else(|| {
-            Failure::new(ErrorClass::Unauthenticated, reason::SESSION_EXPIRED, "this browser's session is over")
-                .with_hint("`paintbox web` opens the page anew")
-        })
+        self.sessions.check(cookie).ok_or_else(session_is_over)
     }
 }

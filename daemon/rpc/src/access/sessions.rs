@@ -1,11 +1,12 @@
 //! Browsers: a one-time code becomes a cookie, and the cookie becomes a caller. Memory alone; nothing outlives the daemon.
 
-use super::Admitted;
 use super::secrets::{digest, fresh, same};
+use super::{Admitted, Lease};
 use crate::caller::{Caller, Scope};
 use paintbox_domain::{Clock, ErrorClass, Failure, Sha256, Timestamp, reason};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Long enough for a browser that has to start first.
@@ -21,6 +22,8 @@ const MOST_SESSIONS: usize = 32;
 pub(crate) struct Sessions {
     clock: Arc<dyn Clock>,
     held: Mutex<Held>,
+    /// Told of every new session, which may be the next to end.
+    begun: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +49,7 @@ struct Session {
 
 impl Sessions {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, held: Mutex::default() }
+        Self { clock, held: Mutex::default(), begun: Notify::new() }
     }
 
     /// A code for one browser, and until when it is good.
@@ -81,6 +84,7 @@ impl Sessions {
         }
         let (scope, expires_at) = (code.scope, self.clock.now().plus(SESSION_LIFE));
         held.sessions.push(Session { sha256: digest(&cookie), scope, expires_at, ended: CancellationToken::new() });
+        self.begun.notify_one();
         Ok((cookie, Caller::web_session(scope)))
     }
 
@@ -91,7 +95,7 @@ impl Sessions {
             true => Some(session),
             false => found,
         })?;
-        Some(Admitted { caller: Caller::web_session(found.scope), ended: Some(found.ended.clone()) })
+        Some(Admitted { caller: Caller::web_session(found.scope), until: Some(Lease::of_session(found.ended.clone())) })
     }
 
     /// Signs one browser out.
@@ -105,6 +109,23 @@ impl Sessions {
         let mut held = self.held();
         held.codes.clear();
         held.end_where(|_| true)
+    }
+
+    /// Ends every session at its time, and its streams with it, for as long as this runs. At the latest after `look`, since
+    /// a clock may be set, and a machine that slept does not count the hours.
+    pub(crate) async fn keep_time(&self, look: Duration) {
+        loop {
+            let begun = self.begun.notified();
+            let next = self.held().sessions.iter().map(|session| session.expires_at).min();
+            match next {
+                None => begun.await,
+                Some(next) => {
+                    let left = next.since(self.clock.now());
+                    // Whatever comes first, what is over ends when it is looked at.
+                    drop(tokio::time::timeout(left.min(look), begun).await);
+                }
+            }
+        }
     }
 
     /// What is left after everything whose time is over.

@@ -1,7 +1,7 @@
 //! Client tokens: made, shown once, checked, taken away.
 
-use super::Admitted;
 use super::secrets::{TOKEN_PREFIX, digest, fresh, same};
+use super::{Admitted, Lease};
 use crate::caller::{Caller, Scope};
 use paintbox_domain::{Clock, ErrorClass, Failure, Sha256, Timestamp, reason};
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,7 @@ impl Tokens {
             false => found,
         })?;
         found.last_used_at = Some(now);
-        let admitted = Admitted { caller: found.caller.clone(), ended: Some(found.ended.clone()) };
+        let admitted = Admitted { caller: found.caller.clone(), until: Some(Lease::of_token(found.ended.clone())) };
         let is_due = now.since(held.uses_kept_at) >= USES_ARE_KEPT_EVERY;
         if is_due {
             held.uses_kept_at = now;

@@ -92,7 +92,7 @@ impl Door {
                 let caller = &admitted.caller;
                 tracing::trace!(caller = caller.id(), label = caller.label(), path = request.uri().path(), "call");
                 request.extensions_mut().insert(admitted.caller);
-                request.extensions_mut().insert(Until { revoked: admitted.ended, ending: self.ending.clone() });
+                request.extensions_mut().insert(Until { lease: admitted.until, ending: self.ending.clone() });
                 self.pass(request, &form).await
             }
             Verdict::Answer(response) => response,

@@ -36,7 +36,7 @@ impl Gate {
     pub(super) fn judge<'a>(&'a self, access: &Access, request: &Request<Body>) -> (Verdict, Option<Cors<'a>>) {
         let verdict = match self {
             Self::Web(web) => return web.judge(access, request),
-            Self::Socket(caller) => Ok(Admitted { caller: caller.clone(), ended: None }),
+            Self::Socket(caller) => Ok(Admitted { caller: caller.clone(), until: None }),
             Self::Token => by_token_alone(access, request),
         };
         (verdict.map_or_else(Verdict::Refuse, |admitted| Verdict::Pass(Some(admitted))), None)

@@ -131,6 +131,8 @@ pub(crate) struct Limits {
     /// A peer that is silent is asked whether it is still there, and has as long again to answer. HTTP/1 has no way to ask: a
     /// peer that takes nothing of what is sent has both times together.
     pub(crate) silence: Duration,
+    /// How long a clock that was set, or a machine that slept, may hide that a session's time is over.
+    pub(crate) look: Duration,
     /// How long connections may go on once the daemon is ending.
     pub(crate) drain: Duration,
 }
@@ -144,6 +146,7 @@ impl Limits {
         calls: 4096,
         greeting: Duration::from_secs(10),
         silence: Duration::from_secs(20),
+        look: Duration::from_secs(5),
         drain: Duration::from_secs(5),
     };
 }
@@ -245,7 +248,11 @@ impl Listeners {
             at_socket.drain().await;
             drop(file);
         };
-        tokio::join!(over_socket, over_tcp, over_web);
+        let served = async { tokio::join!(over_socket, over_tcp, over_web) };
+        tokio::select! {
+            _ = served => {}
+            () = access.sessions.keep_time(limits.look) => {}
+        }
         access.tokens.keep_uses().await;
     }
 }

@@ -5,6 +5,7 @@
 //! of their own, or are cut when their time is over.
 
 use super::call::{explained, trailers};
+use crate::access::Lease;
 use crate::status::failure_status;
 use axum::body::{Body, Bytes};
 use http_body::Frame;
@@ -17,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 /// An extension of a request: until when its sender may be answered.
 #[derive(Debug, Clone)]
 pub(super) struct Until {
-    /// Cancelled when a token is deleted or a browser signs out; none for callers that have nothing to lose.
-    pub(super) revoked: Option<CancellationToken>,
+    /// Until a token is deleted, or a session is over; none for callers that have nothing to lose.
+    pub(super) lease: Option<Lease>,
     /// Cancelled when the daemon ends.
     pub(super) ending: CancellationToken,
 }
@@ -43,8 +44,8 @@ impl Bounded {
         if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Some(too_late());
         }
-        let is_revoked = self.until.as_ref().and_then(|until| until.revoked.as_ref());
-        is_revoked.is_some_and(CancellationToken::is_cancelled).then(revoked)
+        let lease = self.until.as_ref().and_then(|until| until.lease.as_ref());
+        lease.filter(|lease| lease.over.is_cancelled()).map(Lease::why)
     }
 
     fn end(&mut self, failure: &Failure) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
@@ -92,26 +93,30 @@ async fn end_of(until: Option<Until>, deadline: Option<Instant>) -> Failure {
             None => std::future::pending().await,
         }
     };
-    let cancelled = async |token: Option<CancellationToken>| match token {
-        Some(token) => token.cancelled_owned().await,
-        None => std::future::pending().await,
+    let (lease, ending) = until.map_or((None, None), |until| (until.lease, Some(until.ending)));
+    let taken = async {
+        match lease {
+            Some(lease) => {
+                lease.over.cancelled().await;
+                lease.why()
+            }
+            None => std::future::pending().await,
+        }
     };
-    let (taken, ending) = until.map_or((None, None), |until| (until.revoked, Some(until.ending)));
+    let ended = async {
+        match ending {
+            Some(ending) => ending.cancelled().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         () = late => too_late(),
-        () = cancelled(taken) => revoked(),
-        () = cancelled(ending) => {
-            Failure::new(ErrorClass::Unavailable, reason::SHUTTING_DOWN, "the daemon is ending")
-        }
+        failure = taken => failure,
+        () = ended => Failure::new(ErrorClass::Unavailable, reason::SHUTTING_DOWN, "the daemon is ending"),
     }
 }
 
 pub(super) fn too_late() -> Failure {
     Failure::new(ErrorClass::DeadlineExceeded, reason::DEADLINE_EXCEEDED, "the deadline that the caller set has passed")
-}
-
-fn revoked() -> Failure {
-    let message = "the client's token was deleted, or the browser signed out";
-    Failure::new(ErrorClass::Unauthenticated, reason::TOKEN_INVALID, message)
 }

@@ -195,6 +195,39 @@ async fn a_session_is_our_own_pages_and_ends() {
 }
 
 #[tokio::test]
+async fn a_session_ends_at_its_time_and_its_streams_with_it() {
+    let stage = Stage::within(Limits { look: Duration::from_millis(5), ..Limits::USUAL }, None).await;
+    let cookie = stage.sign_in(Scope::Read).await;
+    let of_page = [("cookie", cookie), ("origin", format!("http://{}", stage.web))];
+    let call = |path: &str| {
+        let mut request = grpc(path, &of_page);
+        *request.uri_mut() = format!("http://{}{path}", stage.web).parse().unwrap();
+        request
+    };
+    let mut sender = connect_h2(stage.web).await;
+    let watch = sender.send_request(call(WATCH)).await.unwrap();
+    let mut events = watch.into_body();
+    assert!(events.frame().await.unwrap().unwrap().is_data(), "it has begun");
+    stage.clock.advance(crate::access::SESSION_LIFE - Duration::from_millis(1));
+    assert_eq!(ask(&mut sender, call(STATUS)).await.caller(), "web-session", "not before its time");
+    // Nobody asks for anything any more: the stream ends by itself.
+    stage.clock.advance(Duration::from_millis(1));
+    let rest = tokio::time::timeout(PATIENCE, events.collect()).await.expect("the stream outlives its session");
+    let status = Status::from_header_map(rest.unwrap().trailers().unwrap()).unwrap();
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((status.code(), &*info.reason), (Code::Unauthenticated, "SESSION_EXPIRED"));
+    assert_eq!(ask(&mut sender, call(STATUS)).await.reason(), "SESSION_EXPIRED");
+    // Signing out ends them too.
+    let cookie = stage.sign_in(Scope::Read).await;
+    let own = format!("http://{}", stage.web);
+    let mut request = grpc(WATCH, &[("cookie", cookie.clone()), ("origin", own.clone())]);
+    *request.uri_mut() = format!("http://{}{WATCH}", stage.web).parse().unwrap();
+    let watch = sender.send_request(request).await.unwrap();
+    assert_eq!(stage.web("DELETE", "/session", &[("cookie", &cookie), ("origin", &own)], "").await.status, 204);
+    assert_eq!(finish(watch).await.reason(), "SESSION_EXPIRED");
+}
+
+#[tokio::test]
 async fn a_page_that_the_configuration_names_may_read_answers() {
     let stage = Stage::new().await;
     let token = authorization(&stage.token(Scope::Generate).await);
