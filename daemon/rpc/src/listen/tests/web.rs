@@ -17,7 +17,7 @@ async fn after_dns_rebinding_the_host_is_the_attackers_and_nothing_answers() {
     let token = authorization(&stage.token(Scope::Admin).await);
     let port = stage.web.port();
     for host in ["evil.example", &format!("evil.example:{port}"), "127.0.0.1", &format!("127.0.0.1:{}", port ^ 1), ""] {
-        for path in ["/", "/session.js", "/assets/x", "/v1/models", STATUS] {
+        for path in ["/", "/session.js", "/icon.svg", "/assets/x", "/v1/models", STATUS] {
             let answer = http1(stage.web, "GET", path, &[("host", host), ("authorization", &token)], "").await;
             assert_eq!((answer.status, &*answer.reason()), (403, "HOST_FORBIDDEN"), "{host} {path}");
         }
@@ -288,12 +288,19 @@ async fn grpc_web_is_answered_as_grpc_web() {
 #[tokio::test]
 async fn every_answer_tells_browsers_to_make_nothing_of_it() {
     let stage = Stage::new().await;
-    for path in ["/", "/session.js", "/session", "/nothing", "/../etc/passwd"] {
+    for path in ["/", "/session.js", "/page.css", "/icon.svg", "/session", "/nothing", "/../etc/passwd"] {
         let answer = stage.web("GET", path, &[], "").await;
         assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
         assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
     }
     let page = stage.web("GET", "/", &[], "").await;
+    // Whatever the page is made of is there, for a browser that is not signed in too.
+    let text = String::from_utf8(page.body.clone()).unwrap();
+    let parts: Vec<&str> = text.split(['"']).filter(|part| part.starts_with('/')).collect();
+    assert_eq!(parts, ["/icon.svg", "/page.css", "/session.js"]);
+    for path in parts {
+        assert_eq!(stage.web("GET", path, &[], "").await.status, 200, "{path}");
+    }
     assert!(page.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
     let visit = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
     assert_eq!(stage.web("GET", "/", &visit, "").await.status, 200, "a link leads to the page");

@@ -70,7 +70,7 @@ enum Place {
 impl Place {
     fn of(method: &Method, path: &str) -> Self {
         match path {
-            "/" | "/session.js" => Self::Page,
+            _ if page::PATHS.contains(&path) => Self::Page,
             "/session" if *method == Method::POST => Self::SignIn,
             "/session" => Self::Session,
             _ if path.starts_with("/assets/") => Self::Asset,
@@ -233,6 +233,8 @@ pub(super) fn routes(access: &Access, web: &Arc<Web>, http: Router, grpc: Router
     Router::new()
         .route("/", get(page::page))
         .route("/session.js", get(page::script))
+        .route("/page.css", get(page::style))
+        .route("/icon.svg", get(page::icon))
         .route("/session", post(session::sign_in).get(session::show).delete(session::sign_out))
         .with_state(State { access: access.clone(), web: Arc::clone(web) })
         .merge(http)
