@@ -1,5 +1,6 @@
 //! Requests' bodies, as large as pictures make them and no larger.
 
+use super::aside::aside;
 use super::fields::Fields;
 use super::problem::Problem;
 use crate::asset::LARGEST_PICTURE_BYTES;
@@ -32,7 +33,8 @@ pub(super) async fn json(request: Request) -> Result<Fields, Problem> {
     if !media_type(&request).is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
         return Err(Problem::wrong_media_type("application/json"));
     }
-    Fields::read(&whole(request.into_body()).await?)
+    let bytes = whole(request.into_body()).await?;
+    aside(move || Fields::read(&bytes)).await?
 }
 
 /// `multipart/form-data`.

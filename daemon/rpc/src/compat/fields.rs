@@ -3,23 +3,24 @@
 
 use super::problem::Problem;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
-/// An object's values.
+/// An object's values, which cost nothing to hand on.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Fields(Map<String, Value>);
+pub(super) struct Fields(Arc<Map<String, Value>>);
 
 impl Fields {
     /// A JSON object.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Problem> {
         match serde_json::from_slice(bytes) {
-            Ok(Value::Object(map)) => Ok(Self(map)),
+            Ok(Value::Object(map)) => Ok(map.into()),
             Ok(_) => Err(Problem::invalid("body", "it is JSON, but no object")),
             Err(error) => Err(Problem::invalid("body", format!("it is no JSON: {error}"))),
         }
     }
 
     pub(super) fn put(&mut self, name: String, text: String) {
-        self.0.insert(name, Value::String(text));
+        Arc::make_mut(&mut self.0).insert(name, Value::String(text));
     }
 
     /// Anything but null.
@@ -99,7 +100,7 @@ impl Fields {
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>, Problem> {
         match self.value(name) {
             None => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(Self(map.clone()))),
+            Some(Value::Object(map)) => Ok(Some(map.clone().into())),
             Some(other) => Err(wrong(name, other, "an object")),
         }
     }
@@ -124,7 +125,7 @@ impl Fields {
 
 impl From<Map<String, Value>> for Fields {
     fn from(map: Map<String, Value>) -> Self {
-        Self(map)
+        Self(Arc::new(map))
     }
 }
 

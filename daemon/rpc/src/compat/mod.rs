@@ -10,6 +10,7 @@
 //! request with the same key waits for the same pictures, now or later.
 
 mod a1111;
+mod aside;
 mod body;
 mod caller;
 mod fields;

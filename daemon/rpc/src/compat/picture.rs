@@ -1,6 +1,8 @@
 //! Pictures in requests and answers: base64, with limits on what is decoded.
 
 use super::Compat;
+use super::aside::aside;
+use super::fields::Fields;
 use super::problem::Problem;
 use crate::asset::{LARGEST_PICTURE_BYTES, keep_picture};
 use base64::Engine as _;
@@ -22,6 +24,16 @@ const MOST_TIMES_AS_LARGE: f64 = 2.0;
 
 pub(super) fn to_base64(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
+}
+
+/// The bytes of a picture that a request has in base64, alone or as a data URL, where `pick` finds it.
+pub(super) async fn decoded(
+    fields: &Fields,
+    field: &'static str,
+    pick: impl for<'a> FnOnce(&'a Fields) -> Result<Option<&'a str>, Problem> + Send + 'static,
+) -> Result<Option<Vec<u8>>, Problem> {
+    let fields = fields.clone();
+    aside(move || pick(&fields)?.map(|text| from_base64(field, text)).transpose()).await?
 }
 
 /// The bytes of a picture in base64, alone or as a data URL. Addresses are not fetched.
@@ -57,9 +69,7 @@ pub(super) fn from_base64(field: &str, text: &str) -> Result<Vec<u8>, Problem> {
 
 /// A picture at a size of so many pixels.
 pub(super) async fn fit(picture: Vec<u8>, size: (u32, u32), how: Fit) -> Result<Vec<u8>, Problem> {
-    let fitted = tokio::task::spawn_blocking(move || fitted(&picture, size, how)).await;
-    let lost = |_| Failure::new(ErrorClass::Internal, reason::INTERNAL, "the work ended without an answer");
-    Ok(fitted.map_err(lost)??)
+    Ok(aside(move || fitted(&picture, size, how)).await??)
 }
 
 /// The size in a picture's own proportions that a model can paint: its own, or so much smaller that the model knows it.
@@ -84,22 +94,21 @@ impl Compat {
         })
     }
 
-    /// The bytes of a picture that is kept.
-    pub(super) async fn bytes_of(&self, sha256: Sha256) -> Result<Vec<u8>, Problem> {
+    /// A picture that is kept, in base64.
+    pub(super) async fn base64_of(&self, sha256: Sha256) -> Result<String, Problem> {
         let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = aside(move || {
             let mut bytes = Vec::new();
             let mut blob = store.open_blob(&sha256).map_err(|error| Failure::of(&error))?;
             match blob.read_to_end(&mut bytes) {
-                Ok(_) => Ok(bytes),
+                Ok(_) => Ok(to_base64(&bytes)),
                 Err(error) => {
                     let message = format!("the image asset {sha256} cannot be read: {error}");
                     Err(Failure::new(ErrorClass::Internal, reason::STORE_FAILED, message))
                 }
             }
         });
-        let lost = |_| Failure::new(ErrorClass::Internal, reason::INTERNAL, "the work ended without an answer");
-        Ok(read.await.map_err(lost)??)
+        Ok(read.await??)
     }
 }
 

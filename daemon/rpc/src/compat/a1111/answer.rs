@@ -4,7 +4,6 @@
 use super::asked::Asked;
 use crate::compat::Compat;
 use crate::compat::fields::Fields;
-use crate::compat::picture::to_base64;
 use crate::compat::problem::Problem;
 use jiff::tz::TimeZone;
 use paintbox_catalogue::GenerationRecord;
@@ -95,7 +94,7 @@ impl Answer {
         let mut images = Vec::new();
         if self.sends_images {
             for image in &record.images {
-                images.push(to_base64(&compat.bytes_of(image.asset).await?));
+                images.push(compat.base64_of(image.asset).await?);
             }
         }
         let info = info(record, self.batch_size, self.remarks).to_string();

@@ -6,7 +6,7 @@
 
 use crate::compat::Compat;
 use crate::compat::fields::Fields;
-use crate::compat::picture::{fit, from_base64};
+use crate::compat::picture::{decoded, fit};
 use crate::compat::problem::Problem;
 use paintbox_domain::ModelKind;
 use paintbox_domain::generation::{Canny, ControlNetUse, GenerationSpec};
@@ -67,7 +67,7 @@ async fn control(compat: &Compat, unit: &Fields, spec: &GenerationSpec) -> Resul
     {
         return Err(Problem::unsupported("control_mode", "it is not Balanced"));
     }
-    let picture = from_base64("image", image(unit)?)?;
+    let picture = decoded(unit, "image", |unit| image(unit).map(Some)).await?.unwrap_or_default();
     let picture = match unit.value("resize_mode") {
         None => picture,
         Some(mode) if mode == "Crop and Resize" || mode == 1 => picture,

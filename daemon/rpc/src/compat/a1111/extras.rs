@@ -4,7 +4,7 @@
 use super::hires::upscaler;
 use crate::compat::Compat;
 use crate::compat::fields::Fields;
-use crate::compat::picture::from_base64;
+use crate::compat::picture::{decoded, from_base64};
 use crate::compat::problem::Problem;
 use paintbox_domain::generation::{GenerationSpec, HiresUpscaler, Upscale, Upscaler};
 use paintbox_generation::{parameters, parameters_of};
@@ -23,8 +23,8 @@ pub(super) async fn read(compat: &Compat, fields: &Fields) -> Result<GenerationS
             ));
         }
     }
-    let picture = from_base64("image", fields.text("image")?.unwrap_or_default())?;
-    let kept = compat.keep("image", picture).await?;
+    let picture = decoded(fields, "image", |fields| Ok(Some(fields.text("image")?.unwrap_or_default()))).await?;
+    let kept = compat.keep("image", picture.unwrap_or_default()).await?;
     let scale = match fields.whole("resize_mode")?.unwrap_or(0) {
         0 => fields.number("upscaling_resize")?.unwrap_or(USUAL_SCALE),
         1 => {

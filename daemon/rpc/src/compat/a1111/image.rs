@@ -6,7 +6,7 @@
 use super::asked::Asked;
 use crate::compat::Compat;
 use crate::compat::fields::Fields;
-use crate::compat::picture::{close_to, fit, from_base64};
+use crate::compat::picture::{close_to, decoded, fit};
 use crate::compat::problem::Problem;
 use paintbox_domain::generation::{InpaintUse, MaskedContent, NetworkInputs};
 use paintbox_generation::Fit;
@@ -18,12 +18,7 @@ const LARGEST_BLUR: u32 = 64;
 
 /// Adds them to what is asked for.
 pub(super) async fn read(compat: &Compat, fields: &Fields, asked: &mut Asked) -> Result<(), Problem> {
-    let text = match fields.texts("init_images")?[..] {
-        [one] => one,
-        [] => return Err(Problem::invalid("init_images", "Init image not found")),
-        _ => return Err(Problem::unsupported("init_images", "one picture is painted over at a time")),
-    };
-    let picture = from_base64("init_images", text)?;
+    let picture = decoded(fields, "init_images", only).await?.unwrap_or_default();
     let kept = compat.keep("init_images", picture.clone()).await?;
     let given = (kept.width, kept.height);
     let known = compat.generations.model_defaults(&asked.spec.model).await?;
@@ -33,7 +28,7 @@ pub(super) async fn read(compat: &Compat, fields: &Fields, asked: &mut Asked) ->
         (None, None) => own,
         (width, height) => (width.unwrap_or(usual.0), height.unwrap_or(usual.1)),
     };
-    let mask = fields.word("mask")?;
+    let mask = decoded(fields, "mask", |fields| fields.word("mask")).await?;
     // A part is cut out of the picture as it is, and painted at the size that was asked for.
     let is_part = mask.is_some() && fields.flag("inpaint_full_res")?.unwrap_or(true);
     let canvas = if is_part { given } else { size };
@@ -65,10 +60,19 @@ pub(super) async fn read(compat: &Compat, fields: &Fields, asked: &mut Asked) ->
         ));
     }
     if let Some(mask) = mask {
-        let mask = compat.keep("mask", fit(from_base64("mask", mask)?, canvas, how).await?).await?;
+        let mask = compat.keep("mask", fit(mask, canvas, how).await?).await?;
         spec.inpaint = Some(InpaintUse { mask: mask.sha256, only_masked: is_part, ..inpaint(fields, is_part)? });
     }
     Ok(())
+}
+
+/// The one picture that is painted over.
+fn only(fields: &Fields) -> Result<Option<&str>, Problem> {
+    match fields.texts("init_images")?[..] {
+        [one] => Ok(Some(one)),
+        [] => Err(Problem::invalid("init_images", "Init image not found")),
+        _ => Err(Problem::unsupported("init_images", "one picture is painted over at a time")),
+    }
 }
 
 fn inpaint(fields: &Fields, is_part: bool) -> Result<InpaintUse, Problem> {

@@ -24,6 +24,7 @@ mod progress;
 mod tests;
 
 use super::Compat;
+use super::aside;
 use super::body;
 use super::caller::CallerId;
 use super::problem::Problem;
@@ -88,7 +89,7 @@ async fn text_to_image(State(compat): State<Compat>, caller: CallerId, request: 
     let fields = body::json(request).await?;
     let asked = Asked::read(&compat, &caller, &fields).await?;
     let answer = Answer::new(&asked, &fields, false);
-    Ok(axum::Json(painted(&compat, &caller, asked, answer, "txt2img").await?).into_response())
+    Ok(painted(&compat, &caller, asked, answer, "txt2img").await?)
 }
 
 async fn image_to_image(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
@@ -96,7 +97,7 @@ async fn image_to_image(State(compat): State<Compat>, caller: CallerId, request:
     let mut asked = Asked::read(&compat, &caller, &fields).await?;
     image::read(&compat, &fields, &mut asked).await?;
     let answer = Answer::new(&asked, &fields, fields.flag("include_init_images")?.unwrap_or(false));
-    Ok(axum::Json(painted(&compat, &caller, asked, answer, "img2img").await?).into_response())
+    Ok(painted(&compat, &caller, asked, answer, "img2img").await?)
 }
 
 async fn painted(
@@ -105,9 +106,9 @@ async fn painted(
     asked: Asked,
     answer: Answer,
     job: &'static str,
-) -> Result<Value, Problem> {
+) -> Result<Response, Problem> {
     let record = finished(compat, caller, &asked.spec, job).await?;
-    answer.whole(compat, &record).await
+    aside::json(answer.whole(compat, &record).await?).await
 }
 
 /// Asks the queue and waits, seen by the caller's progress and within reach of its interruptions.
@@ -133,14 +134,15 @@ async fn enlarge(State(compat): State<Compat>, caller: CallerId, request: Reques
     let record = finished(&compat, &caller, &spec, "extras").await?;
     let image =
         match record.images.first().filter(|_| fields.flag("show_extras_results").is_ok_and(|on| on != Some(false))) {
-            Some(image) => Some(super::picture::to_base64(&compat.bytes_of(image.asset).await?)),
+            Some(image) => Some(compat.base64_of(image.asset).await?),
             None => None,
         };
-    Ok(axum::Json(json!({ "html_info": "", "image": image })).into_response())
+    Ok(aside::json(json!({ "html_info": "", "image": image })).await?)
 }
 
 async fn png_info(request: Request) -> Result<Response, Refused> {
-    Ok(axum::Json(extras::png_info(&body::json(request).await?)?).into_response())
+    let fields = body::json(request).await?;
+    Ok(axum::Json(aside::aside(move || extras::png_info(&fields)).await??).into_response())
 }
 
 async fn get_options(State(compat): State<Compat>, caller: CallerId) -> Result<Response, Refused> {

@@ -334,6 +334,35 @@ async fn progress_and_interruptions_are_of_ones_own_pictures() {
     assert_eq!(world.history().await[0].state, JobState::Cancelled);
 }
 
+/// With one thread for work on pictures, which somebody else holds.
+#[test]
+fn a_large_request_keeps_nobody_else_waiting() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let world = World::new().await;
+        let (free, held) = std::sync::mpsc::channel::<()>();
+        let holding = tokio::task::spawn_blocking(move || held.recv());
+        let done = std::cell::Cell::new(false);
+        let large = async {
+            let image = base64(&picture(512, 512, 255));
+            let told = world.post("/sdapi/v1/png-info", json!({ "image": image })).await;
+            done.set(true);
+            told.status
+        };
+        let others = async {
+            for _ in 0..50 {
+                assert_eq!(world.get("/sdapi/v1/progress").await.status, 200);
+                tokio::task::yield_now().await;
+            }
+            assert!(!done.get(), "it was read on the thread that answers everybody");
+            free.send(()).unwrap();
+        };
+        let (status, ()) = tokio::join!(large, others);
+        assert_eq!(status, 200);
+        holding.await.unwrap().unwrap();
+    });
+}
+
 #[tokio::test]
 async fn finished_pictures_become_larger_and_say_how_they_were_made() {
     let world = World::new().await;

@@ -2,7 +2,6 @@
 
 use super::wanted::Quality;
 use crate::compat::Compat;
-use crate::compat::picture::to_base64;
 use crate::compat::problem::Problem;
 use paintbox_catalogue::{GenerationImage, GenerationRecord};
 use paintbox_domain::generation::PictureFormat;
@@ -22,9 +21,8 @@ impl Answer {
     pub(super) async fn whole(&self, compat: &Compat, record: &GenerationRecord) -> Result<Value, Problem> {
         let mut data = Vec::with_capacity(record.images.len());
         for image in &record.images {
-            let bytes = compat.bytes_of(image.asset).await?;
             // The seed is not OpenAI's, and what nobody knows nobody reads.
-            data.push(json!({ "b64_json": to_base64(&bytes), "seed": image.seed }));
+            data.push(json!({ "b64_json": compat.base64_of(image.asset).await?, "seed": image.seed }));
         }
         Ok(json!({
             "created": seconds(record),
@@ -37,13 +35,13 @@ impl Answer {
         }))
     }
 
-    /// What an event says beside its picture (`types/image_gen_*_event.py`, `types/image_edit_*_event.py`).
-    pub(super) fn event(&self, what: &str, record: &GenerationRecord, picture: &[u8]) -> (String, Value) {
+    /// What an event says beside its picture in base64 (`types/image_gen_*_event.py`, `types/image_edit_*_event.py`).
+    pub(super) fn event(&self, what: &str, record: &GenerationRecord, picture: &str) -> (String, Value) {
         let kind = format!("{}.{what}", if self.is_edit { "image_edit" } else { "image_generation" });
         let size = self.size.map_or_else(|| "auto".to_owned(), |(width, height)| format!("{width}x{height}"));
         let event = json!({
             "type": kind,
-            "b64_json": to_base64(picture),
+            "b64_json": picture,
             "background": "opaque",
             "created_at": seconds(record),
             "output_format": self.format.as_str(),

@@ -20,6 +20,7 @@ mod tests;
 mod wanted;
 
 use super::Compat;
+use super::aside;
 use super::body::{self, LARGEST_FORM_BYTES};
 use super::caller::CallerId;
 use super::job::Job;
@@ -110,7 +111,7 @@ async fn respond(compat: Compat, caller: &CallerId, wanted: Wanted, key: Option<
         Some(partials) => Ok(stream::respond(compat, job, answer, partials)),
         None => {
             let record = job.finished(|_| {}).await?;
-            Ok(axum::Json(answer.whole(&compat, &record).await?).into_response())
+            aside::json(answer.whole(&compat, &record).await?).await
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::answer::{Answer, size_of, usage};
 use crate::compat::Compat;
 use crate::compat::job::{Job, succeeded};
+use crate::compat::picture::to_base64;
 use crate::compat::problem::Problem;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
@@ -46,13 +47,13 @@ fn data(
                         Err(problem) => yield Err(problem),
                         Ok(done) => {
                             for image in &done.images {
-                                match compat.bytes_of(image.asset).await {
+                                match compat.base64_of(image.asset).await {
                                     Err(problem) => {
                                         yield Err(problem);
                                         return;
                                     }
-                                    Ok(bytes) => {
-                                        let (kind, mut event) = answer.event("completed", &done, &bytes);
+                                    Ok(picture) => {
+                                        let (kind, mut event) = answer.event("completed", &done, &picture);
                                         event["size"] = size_of(image).into();
                                         event["usage"] = usage();
                                         event["seed"] = image.seed.into();
@@ -69,7 +70,7 @@ fn data(
                 Ok(GenerationEvent::Preview(preview)) => {
                     let Some(number) = looks.due(preview.image_index, preview.step) else { continue };
                     if let (Some(record), Some(bytes)) = (&record, preview_as(&preview, answer.format)) {
-                        let (kind, mut event) = answer.event("partial_image", record, &bytes);
+                        let (kind, mut event) = answer.event("partial_image", record, &to_base64(&bytes));
                         event["partial_image_index"] = number.into();
                         yield Ok((kind, event));
                     }
