@@ -52,6 +52,8 @@ pub(super) struct Active {
     /// Such as `txt2img`.
     pub(super) job: &'static str,
     pub(super) since: Instant,
+    /// Its caller does not want the rest of it.
+    pub(super) is_interrupted: bool,
     /// The latest look at the picture.
     pub(super) preview: Option<Arc<PaintPreview>>,
 }
@@ -87,9 +89,21 @@ impl Callers {
         self.all().get(caller).map(|remembered| remembered.active.clone()).unwrap_or_default()
     }
 
+    /// Notes that the caller does not want the rest of what it waits for, of at most so many; which those are.
+    pub(super) fn interrupt(&self, caller: &CallerId, most: usize) -> Vec<String> {
+        let mut all = self.all();
+        let active = all.get_mut(caller).map(|remembered| &mut remembered.active).into_iter().flatten().take(most);
+        active
+            .map(|active| {
+                active.is_interrupted = true;
+                active.uid.clone()
+            })
+            .collect()
+    }
+
     /// Remembers that the caller waits for a generation, as long as what is returned lives.
     pub(super) fn waits(self: &Arc<Self>, caller: &CallerId, uid: &str, job: &'static str) -> Waiting {
-        let active = Active { uid: uid.to_owned(), job, since: Instant::now(), preview: None };
+        let active = Active { uid: uid.to_owned(), job, since: Instant::now(), is_interrupted: false, preview: None };
         self.with(caller, |remembered| remembered.active.push(active));
         Waiting { callers: Arc::clone(self), caller: caller.clone(), uid: uid.to_owned() }
     }
@@ -104,6 +118,12 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// Whether its caller said so.
+    pub(super) fn is_interrupted(&self) -> bool {
+        let active = self.callers.active(&self.caller);
+        active.iter().any(|active| active.uid == self.uid && active.is_interrupted)
+    }
+
     pub(super) fn sees(&self, preview: Arc<PaintPreview>) {
         self.callers.with(&self.caller, |remembered| {
             if let Some(active) = remembered.active.iter_mut().find(|active| active.uid == self.uid) {

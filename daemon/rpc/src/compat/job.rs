@@ -94,11 +94,13 @@ impl Job {
         }
     }
 
-    /// Waits for its end.
-    pub(super) async fn finished(
-        self,
-        mut on_event: impl FnMut(&GenerationEvent),
-    ) -> Result<GenerationRecord, Problem> {
+    /// Waits for its end, and for it to be a good one.
+    pub(super) async fn finished(self) -> Result<GenerationRecord, Problem> {
+        succeeded(self.ended(|_| {}).await?)
+    }
+
+    /// Waits for its end, whichever it is.
+    pub(super) async fn ended(self, mut on_event: impl FnMut(&GenerationEvent)) -> Result<GenerationRecord, Problem> {
         let mut events = std::pin::pin!(self.events());
         while let Some(event) = events.next().await {
             let event = event?;
@@ -106,7 +108,7 @@ impl Job {
             if let GenerationEvent::State(record) = event
                 && record.state.is_terminal()
             {
-                return succeeded(*record);
+                return Ok(*record);
             }
         }
         Err(Failure::new(ErrorClass::Internal, reason::INTERNAL, "the events ended early").into())

@@ -90,6 +90,13 @@ impl Answer {
         Self { remarks: remarks.clone(), sends_images: *sends_images, batch_size: *batch_size, parameters }
     }
 
+    /// Of what was interrupted: what was done by then, which A1111 answers with as well (`modules/processing.py`,
+    /// `process_images_inner`).
+    pub(super) fn interrupted(mut self) -> Self {
+        self.remarks.push("it was interrupted before all pictures were done".to_owned());
+        self
+    }
+
     pub(super) async fn whole(self, compat: &Compat, record: &GenerationRecord) -> Result<Value, Problem> {
         let mut images = Vec::new();
         if self.sends_images {
@@ -119,7 +126,7 @@ fn info(record: &GenerationRecord, batch_size: u32, mut remarks: Vec<String>) ->
         "all_prompts": vec![&spec.prompt; count],
         "negative_prompt": spec.negative_prompt,
         "all_negative_prompts": vec![&spec.negative_prompt; count],
-        "seed": seeds.first(),
+        "seed": seeds.first().copied().or(spec.seed),
         "all_seeds": seeds,
         "subseed": subseed,
         "all_subseeds": vec![subseed.clone(); count],

@@ -9,6 +9,9 @@
 //!   itself lets pass unnoticed, such as styles, is ignored with a remark in `info`. Fields of no A1111 are neither read nor
 //!   repeated: SillyTavern sends the address and password of the server along.
 //! - One checkpoint is the caller's current one: that of its options, else the first by name.
+//! - What its caller interrupts or skips is answered with 200 and the pictures that were done by then, as there; but one that
+//!   is not done is not decoded for it, so that where A1111 sends a half-painted picture, none comes. What somebody else
+//!   cancels is 409, because its caller wants to know.
 //! - No grid is added to the pictures, and pictures are always kept as any other generation's.
 
 mod answer;
@@ -27,6 +30,7 @@ use super::Compat;
 use super::aside;
 use super::body;
 use super::caller::CallerId;
+use super::job::succeeded;
 use super::problem::Problem;
 use answer::Answer;
 use asked::Asked;
@@ -37,7 +41,7 @@ use axum::routing::{get, post};
 use http::{Method, Uri};
 use paintbox_catalogue::GenerationRecord;
 use paintbox_domain::ErrorClass;
-use paintbox_domain::generation::GenerationSpec;
+use paintbox_domain::generation::{GenerationSpec, JobState};
 use paintbox_generation::GenerationEvent;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -107,31 +111,39 @@ async fn painted(
     answer: Answer,
     job: &'static str,
 ) -> Result<Response, Problem> {
-    let record = finished(compat, caller, &asked.spec, job).await?;
-    aside::json(answer.whole(compat, &record).await?).await
+    let (record, is_interrupted) = ended(compat, caller, &asked.spec, job).await?;
+    let whole = if is_interrupted && record.state == JobState::Cancelled {
+        answer.interrupted().whole(compat, &record).await?
+    } else {
+        answer.whole(compat, &succeeded(record)?).await?
+    };
+    aside::json(whole).await
 }
 
-/// Asks the queue and waits, seen by the caller's progress and within reach of its interruptions.
-async fn finished(
+/// Asks the queue and waits, seen by the caller's progress and within reach of its interruptions: how it ended, and whether
+/// the caller interrupted it.
+async fn ended(
     compat: &Compat,
     caller: &CallerId,
     spec: &GenerationSpec,
     name: &'static str,
-) -> Result<GenerationRecord, Problem> {
+) -> Result<(GenerationRecord, bool), Problem> {
     let job = compat.ask(caller, spec, None, true).await?;
     let waiting = compat.callers.waits(caller, &job.uid, name);
-    job.finished(|event| {
+    let see = |event: &GenerationEvent| {
         if let GenerationEvent::Preview(preview) = event {
             waiting.sees(Arc::clone(preview));
         }
-    })
-    .await
+    };
+    let record = job.ended(see).await?;
+    Ok((record, waiting.is_interrupted()))
 }
 
 async fn enlarge(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
     let fields = body::json(request).await?;
     let spec = extras::read(&compat, &fields).await?;
-    let record = finished(&compat, &caller, &spec, "extras").await?;
+    let (record, _) = ended(&compat, &caller, &spec, "extras").await?;
+    let record = succeeded(record)?;
     let image =
         match record.images.first().filter(|_| fields.flag("show_extras_results").is_ok_and(|on| on != Some(false))) {
             Some(image) => Some(compat.base64_of(image.asset).await?),

@@ -23,7 +23,7 @@ pub(super) fn of(compat: &Compat, caller: &CallerId, with_picture: bool) -> Valu
         "eta_relative": left,
         "state": {
             "skipped": false,
-            "interrupted": false,
+            "interrupted": active.iter().any(|one| one.is_interrupted),
             "stopping_generation": false,
             "job": first.map_or("", |one| one.job),
             "job_count": active.len(),
@@ -47,8 +47,8 @@ fn fraction(progress: Progress) -> f64 {
 
 /// Stops what a caller waits for: all of it, or only what is the furthest.
 pub(super) async fn stop(compat: &Compat, caller: &CallerId, most: usize) -> Result<(), Problem> {
-    for active in compat.callers.active(caller).into_iter().take(most) {
-        compat.generations.cancel(&active.uid).await?;
+    for uid in compat.callers.interrupt(caller, most) {
+        compat.generations.cancel(&uid).await?;
     }
     Ok(())
 }

@@ -328,10 +328,34 @@ async fn progress_and_interruptions_are_of_ones_own_pictures() {
         assert_eq!(world.post("/sdapi/v1/interrupt", Value::Null).await.json(), json!({}));
     };
     let (answered, ()) = tokio::join!(waiting, watching);
-    let (status, reason, _) = refused(&answered);
-    assert_eq!((status, reason.as_str()), (409, reason::CANCELLED));
+    let answer = answered.json();
+    assert_eq!((answered.status.as_u16(), &answer["images"]), (200, &json!([])), "as A1111 says it");
+    let info: Value = serde_json::from_str(answer["info"].as_str().unwrap()).unwrap();
+    assert!(info["seed"].is_number() && info["infotexts"] == json!([]), "{info}");
+    assert!(
+        info["remarks"].as_array().unwrap().iter().any(|one| one.as_str().unwrap().contains("interrupted")),
+        "{info}"
+    );
     assert_eq!(world.get("/sdapi/v1/progress").await.json()["state"]["job_count"], 0);
     assert_eq!(world.history().await[0].state, JobState::Cancelled);
+}
+
+#[tokio::test]
+async fn what_somebody_else_cancels_is_an_error() {
+    let world = World::held().await;
+    let waiting = world.post(TEXT, json!({"prompt": "a fox"}));
+    let cancelling = async {
+        let uid = loop {
+            match world.history().await.first() {
+                Some(record) => break record.uid.clone(),
+                None => tokio::task::yield_now().await,
+            }
+        };
+        world.compat.generations.cancel(&uid).await.unwrap();
+    };
+    let (answered, ()) = tokio::join!(waiting, cancelling);
+    let (status, reason, _) = refused(&answered);
+    assert_eq!((status, reason.as_str()), (409, reason::CANCELLED));
 }
 
 /// With one thread for work on pictures, which somebody else holds.

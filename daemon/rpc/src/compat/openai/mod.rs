@@ -110,7 +110,7 @@ async fn respond(compat: Compat, caller: &CallerId, wanted: Wanted, key: Option<
     match stream {
         Some(partials) => Ok(stream::respond(compat, job, answer, partials)),
         None => {
-            let record = job.finished(|_| {}).await?;
+            let record = job.finished().await?;
             aside::json(answer.whole(&compat, &record).await?).await
         }
     }
