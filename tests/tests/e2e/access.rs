@@ -2,14 +2,20 @@
 //! What listeners refuse in bytes is shown in `daemon/rpc/src/listen/tests`.
 
 use crate::{error, installation_with, json, ok};
+use hyper_util::rt::TokioIo;
 use paintbox_proto::v1;
 use paintbox_proto::v1::asset_service_client::AssetServiceClient;
 use paintbox_proto::v1::daemon_service_client::DaemonServiceClient;
 use paintbox_tests::Installation;
+use rustls::pki_types::{CertificateDer, ServerName};
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::metadata::MetadataValue;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
@@ -51,7 +57,7 @@ pub(crate) async fn http(address: &str, request: &str, headers: &[(&str, &str)],
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
@@ -209,4 +215,85 @@ async fn an_address_of_other_machines_without_tls_is_refused_at_the_start() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains("[listen]"), "{wrong}: {said}");
     }
+}
+
+/// A connection over TLS, whose other side shows one of these certificates for `localhost`.
+async fn encrypted(
+    address: &str,
+    trusted: &CertificateDer<'static>,
+    protocol: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let stream = TcpStream::connect(address).await?;
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+async fn encrypted_channel(
+    address: &str,
+    trusted: &CertificateDer<'static>,
+) -> Result<Channel, tonic::transport::Error> {
+    let (address, trusted) = (address.to_owned(), trusted.clone());
+    // The scheme is the channel's affair, and this one does not know that its connection is encrypted.
+    let connect = tower::service_fn(move |_| {
+        let (address, trusted) = (address.clone(), trusted.clone());
+        async move { encrypted(&address, &trusted, b"h2").await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://localhost").connect_with_connector(connect).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn with_a_certificate_in_its_configuration_the_daemon_speaks_tls_and_wants_a_token_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = format!("[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+    let (_hub, installed) = installation_with(&format!("{BOTH}{tls}")).await;
+    let token = ok(&installed, &["token", "create", "another machine", "--scope", "read"]).remove(0);
+    let token = token["token"].as_str().unwrap().to_owned();
+    let status = ok(&installed, &["daemon", "status"]).remove(0);
+    let listeners: Vec<_> =
+        status["listeners"].as_array().unwrap().iter().map(|one| (&one["kind"], &one["tls"])).collect();
+    assert_eq!(serde_json::json!(listeners), serde_json::json!([["socket", false], ["tcp", true], ["web", true]]));
+    let tcp = address(&installed, "tcp");
+
+    let trusted = made.cert.der();
+    let channel = encrypted_channel(&tcp, trusted).await.unwrap();
+    let mut daemon = DaemonServiceClient::new(channel);
+    let answer = daemon.get_server_info(with_token(v1::GetServerInfoRequest {}, &token)).await.unwrap();
+    assert_eq!(answer.into_inner().version, env!("CARGO_PKG_VERSION"));
+    let refused = daemon.get_server_info(v1::GetServerInfoRequest {}).await.unwrap_err();
+    assert_eq!((refused.code(), &*reason(&refused)), (Code::Unauthenticated, "TOKEN_REQUIRED"));
+
+    // In the clear nothing is understood, with a token or without.
+    let plain = Endpoint::from_shared(format!("http://{tcp}")).unwrap().connect_lazy();
+    let refused =
+        DaemonServiceClient::new(plain).get_server_info(with_token(v1::GetServerInfoRequest {}, &token)).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.get_details_error_info().is_none(), "the daemon answered in the clear: {refused:?}");
+    // Nor is any other certificate taken for the daemon's.
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let error = encrypted(&tcp, other.cert.der(), b"h2").await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+
+    // The web listener too: its page is https, and so is what `paintbox web` prints.
+    let link = ok(&installed, &["web"]).remove(0)["address"].as_str().unwrap().to_owned();
+    let web = link.strip_prefix("https://").unwrap().split('/').next().unwrap().to_owned();
+    let mut stream = encrypted(&web, trusted, b"http/1.1").await.unwrap();
+    let request = format!("GET / HTTP/1.1\r\nhost: {web}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("<title>Paintbox</title>"), "{page}");
+    let mut clear = TcpStream::connect(&web).await.unwrap();
+    clear.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    drop(clear.read_to_end(&mut answer).await);
+    assert!(!answer.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&answer));
 }
