@@ -2,7 +2,8 @@
 # Clients that nobody here wrote, against the fake hub: what they accept is what Paintbox's tests may rely on.
 #
 # Needs Rust, curl, Python 3 with venv, and Node.js with npm. What Python and Node need is kept in FOREIGN_CACHE (by default
-# below the target folder), so that only the first run downloads anything.
+# below the target folder), so that only the first run downloads anything. The browser is this machine's (browser/browser.sh);
+# where there is none, that part is left out and said to be.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -100,5 +101,15 @@ for at in "unix:$(field socket)" "$(field tcp)"; do
   run node "$here/check_node.mjs" "$packages" "$root/proto" "$at" "$(field model)"
 done
 
-echo "foreign clients: $passed passed, $failed failed"
+left_out=
+if browser=$("$here/browser/browser.sh" 2> "$work/no-browser"); then
+  "$here/browser/build.sh" "$packages" "$work/page"
+  PAINTBOX_TOKEN=$token PAINTBOX_HOME=$(field home) \
+    run node "$here/check_browser.mjs" "$packages" "$work/page" "$browser" "$web" "$(field program)" "$(field model)"
+else
+  left_out=", the browser left out"
+  echo "LEFT OUT  the browser: $(cat "$work/no-browser")"
+fi
+
+echo "foreign clients: $passed passed, $failed failed$left_out"
 [ "$failed" -eq 0 ]

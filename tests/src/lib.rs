@@ -86,6 +86,12 @@ impl Installation {
         self.home().join("run/paintbox.sock")
     }
 
+    /// The program `paintbox`, which finds this installation by `PAINTBOX_HOME`.
+    #[must_use]
+    pub fn program(&self) -> PathBuf {
+        self.programs.join("paintbox")
+    }
+
     /// A command for `paintbox` or `paintboxd` in this installation's environment and no other.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {

@@ -2,8 +2,8 @@
 //!
 //! A hub on this machine hands out a small real model; everything else is the real thing: the commands below are
 //! run exactly as printed, by the same code that ships. Under the names `paintbox` and `paintboxd` this binary is
-//! those programs. `demo --serve` prints the addresses, a token for them and the model as JSON and waits for its standard
-//! input to end.
+//! those programs. `demo --serve` prints the addresses, a token for them, the model, and where `paintbox` and its home are, as
+//! JSON, and waits for its standard input to end. A page at http://localhost:5173 may call its web listener.
 
 #![expect(clippy::print_stdout, reason = "showing is what a demo is for")]
 #![expect(clippy::disallowed_methods, reason = "a program of its own, which respects NO_COLOR")]
@@ -139,7 +139,8 @@ async fn show() -> Result<()> {
 
 async fn serve() -> Result<()> {
     // Ports that the system chooses.
-    let (_hub, installed) = install("[listen]\ntcp = \"127.0.0.1:0\"\nweb = \"127.0.0.1:0\"\n").await?;
+    let listen = "[listen]\ntcp = \"127.0.0.1:0\"\nweb = \"127.0.0.1:0\"\norigins = [\"http://localhost:5173\"]\n";
+    let (_hub, installed) = install(listen).await?;
     ask(&installed, &["follow", "civitai:tiny_emoji", "--backfill", "all"])?;
     ask(&installed, &["sync", "--wait"])?;
     let model = reference(&installed, "checkpoint", "emoji")?;
@@ -153,7 +154,11 @@ async fn serve() -> Result<()> {
     let made = ask(&installed, &["token", "create", "foreign clients", "--scope", "generate"])?;
     let token = made.first().map(|made| made["token"].clone()).context("no token was made")?;
     let (tcp, web) = (address("tcp")?, address("web")?);
-    println!("{}", serde_json::json!({ "socket": socket, "tcp": tcp, "web": web, "token": token, "model": model }));
+    let (program, home) = (installed.program(), installed.home());
+    let told = serde_json::json!({
+        "socket": socket, "tcp": tcp, "web": web, "token": token, "model": model, "program": program, "home": home,
+    });
+    println!("{told}");
     std::io::stdout().flush()?;
     tokio::task::block_in_place(|| std::io::stdin().read_to_end(&mut Vec::new()))?;
     Ok(())
