@@ -10,6 +10,7 @@ use paintbox_proto::v1::store_service_client::StoreServiceClient;
 use paintbox_testkit::{Fault, Server, wait_for};
 use paintbox_tests::Installation;
 use std::time::Duration;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -73,7 +74,7 @@ async fn the_same_request_gets_the_same_answer_also_from_the_next_daemon() {
     let mut care = CatalogueCareServiceClient::new(channel.clone());
     let backups = care.list_backups(v1::ListBackupsRequest::default()).await.unwrap().into_inner().backups;
     let by_hand: Vec<_> = backups.into_iter().filter(|backup| backup.kind == "manual").collect();
-    assert_eq!(by_hand, [first.3.clone()], "one backup was made");
+    assert_eq!(by_hand, std::slice::from_ref(&first.3), "one backup was made");
     // The same id with another request, or for something else altogether.
     let mut follows = FollowServiceClient::new(channel.clone());
     let other = v1::CreateFollowRequest { target: "hf:tiny-emoji".into(), ..wishes.follow.clone() };
@@ -97,11 +98,12 @@ async fn repetitions_that_come_meanwhile_wait_and_what_a_kill_broke_off_is_found
     let wishes = Wishes::new(&installed);
     ok(&installed, &["follows"]);
     let stalled = hub.faults().always(Server::CivitaiSite, "/api", Fault::Stall);
-    let ask = async |request: v1::CreateFollowRequest| {
-        let channel = channel(&installed).await;
-        tokio::spawn(async move { FollowServiceClient::new(channel).create_follow(request).await })
+    let ask = |mut follows: FollowServiceClient<Channel>| {
+        let request = wishes.follow.clone();
+        tokio::spawn(async move { follows.create_follow(request).await })
     };
-    let (one, two) = (ask(wishes.follow.clone()).await, ask(wishes.follow.clone()).await);
+    let follows = FollowServiceClient::new(channel(&installed).await);
+    let (one, two) = (ask(follows.clone()), ask(follows));
     wait_for("the hub to be asked", Duration::from_secs(30), async || stalled.hits() > 0).await;
     assert!(!one.is_finished() && !two.is_finished());
     let pid = installed.daemon_pid().unwrap();
@@ -112,7 +114,8 @@ async fn repetitions_that_come_meanwhile_wait_and_what_a_kill_broke_off_is_found
     wait_for("the daemon to be gone", Duration::from_secs(30), is_gone).await;
 
     assert_eq!(ok(&installed, &["follows"])[0]["target"], "civitai:tiny_emoji", "it is a follow already");
-    let (one, two) = (ask(wishes.follow.clone()).await, ask(wishes.follow.clone()).await);
+    let follows = FollowServiceClient::new(channel(&installed).await);
+    let (one, two) = (ask(follows.clone()), ask(follows));
     let (one, two) = (one.await.unwrap().unwrap().into_inner(), two.await.unwrap().unwrap().into_inner());
     assert_eq!((one.target.as_str(), &one), ("civitai:tiny_emoji", &two));
 }
