@@ -210,12 +210,14 @@ mod tests {
         drop(next.await.unwrap());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn connections_are_closed_when_nobody_has_read_for_a_while() {
         let (catalogue, _home) = opened().await;
         drop(catalogue.readers.acquire().await.unwrap());
         assert_eq!(lock(&catalogue.readers.idle).len(), 1);
+        tokio::time::pause();
         tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::resume();
         assert_eq!(lock(&catalogue.readers.idle).len(), 0);
         drop(catalogue.readers.acquire().await.unwrap());
     }
