@@ -163,7 +163,8 @@ async fn what_cannot_be_painted_is_refused_and_the_daemon_goes_on() {
     std::fs::write(at("huge.png"), huge_png(16_384)).unwrap();
     std::fs::write(at("cut.safetensors"), &std::fs::read(&lora).unwrap()[..2000]).unwrap();
 
-    let long = "word ".repeat(20_000);
+    // More pieces than are painted, in as much as a prompt may say; and more than it may.
+    let (long, longer) = ("a BREAK ".repeat(8_000), "word ".repeat(14_000));
     let output = at("out.png").display().to_string();
     let huge = at("huge.png").display().to_string();
     let (whole, flux) = (reference("whole.safetensors"), reference("flux-lora.safetensors"));
@@ -179,6 +180,7 @@ async fn what_cannot_be_painted_is_refused_and_the_daemon_goes_on() {
         (paint(&["x", "--model", &whole, "--lora", &cut]), "MALFORMED_FILE"),
         (paint(&["x", "--model", &whole, "--init-image", &huge]), "PREVIEW_REFUSED"),
         (paint(&[&long, "--model", &whole]), "UNSUPPORTED_SETTING"),
+        (paint(&[&longer, "--model", &whole]), "INVALID_ARGUMENT"),
         (
             ["generate", "x", "--model", &whole, "--width", "16384", "--height", "16384", "-o", &output]
                 .map(str::to_owned)
