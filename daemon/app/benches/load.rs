@@ -1,11 +1,14 @@
 //! How many reads of the catalogue a daemon answers while it paints, and what that costs the painting.
 //!
 //! `cargo bench -p paintbox-app --bench load [-- --models N] [--connections N] [--in-flight N] [--rate N] [--seconds N]
-//! [--rounds N] [--painters N]`, on Linux. The real daemon paints with the tiny model of the tests, over its socket, from begin to end of
-//! each measurement; in every round it is left alone first and then read from: of a hundred reads 40 are GetModel with
-//! everything, 20 GetModel in the BASIC view, 20 ResolveModel in the BASIC view, and 20 SearchModels for the ten newest of a
-//! kind. `--rate` holds the reads of all connections together to so many a second; 0 is as fast as they are answered. Who
-//! reads runs on the same processors, which is part of what the painting pays.
+//! [--rounds N] [--painters N]`, on Linux. The real daemon paints with the tiny model of the tests, over its socket, from
+//! begin to end of each measurement; in every round it is left alone first and then read from: of a hundred reads 40 are
+//! GetModel with everything, 20 GetModel in the BASIC view, 20 ResolveModel in the BASIC view, and 20 SearchModels for the
+//! ten newest of a kind; over one connection with fifty under way, as ghz does if not told otherwise (ghz.sh/docs/options).
+//! `--rate` holds the reads of all connections together to so many a second; 0 is as fast as they are answered. Who reads
+//! runs on the same processors, which is part of what the painting pays. `--painters` is how many threads paint
+//! (`RAYON_NUM_THREADS`): one fewer than there are processors leaves the reads a processor, as painting on a GPU does; 0 is
+//! the daemon's own choice.
 //!
 //! `--watchers N --queued N` instead measures memory: so many generations wait, so many streams watch them, and one more
 //! connection asks for streams that it never reads.
@@ -105,8 +108,8 @@ impl Wanted {
     fn read() -> Result<Self, Failure> {
         let mut wanted = Self {
             models: 20_000,
-            connections: 4,
-            in_flight: 8,
+            connections: 1,
+            in_flight: 50,
             rate: 8_000,
             seconds: 15,
             rounds: 5,

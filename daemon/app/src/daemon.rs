@@ -9,7 +9,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::credentials::{CredentialFiles, Credentials};
 use crate::keychain::Keychain;
-use crate::{home::Home, logging, machine, open_files};
+use crate::{home::Home, logging, machine, open_files, priority};
 use paintbox_catalogue::{Catalogue, Recovered};
 use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::Engine;
@@ -43,6 +43,7 @@ pub(crate) fn run() -> Result<(), StartError> {
     open_files::allow_many();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(serving_threads())
+        .on_thread_start(priority::step_back)
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;

@@ -15,6 +15,7 @@ mod logging;
 mod machine;
 mod memory;
 mod open_files;
+mod priority;
 
 use clap::{Parser, Subcommand};
 use paintbox_domain::Classify;
