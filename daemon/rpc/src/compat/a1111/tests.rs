@@ -115,6 +115,27 @@ async fn silly_tavern_paints_and_its_password_is_not_given_back() {
 }
 
 #[tokio::test]
+async fn what_silly_tavern_was_heard_to_say_is_answered() {
+    let world = World::new().await;
+    let heard = fixture("silly-tavern-session.json");
+    for request in heard.as_array().unwrap() {
+        let path = request["path"].as_str().unwrap();
+        match (request["method"].as_str().unwrap(), path) {
+            ("GET", _) => assert_eq!(world.get(path).await.status, StatusCode::OK, "{path}"),
+            (_, TEXT) => {
+                let (images, info) = painted(&world.post(path, request["body"].clone()).await);
+                assert_eq!((images.len(), &info["remarks"]), (1, &json!([])));
+            }
+            _ => assert_eq!(world.post(path, Value::Null).await.status, StatusCode::OK, "{path}"),
+        }
+    }
+    let asked = world.last_asked();
+    assert_eq!((asked.width, asked.height, asked.steps), (Some(512), Some(512), Some(20)));
+    assert_eq!((asked.sampler, asked.hires, asked.clip_skip), (Some(Sampler::Euler), None, None));
+    assert!(asked.prompt.ends_with("a lighthouse at dusk"));
+}
+
+#[tokio::test]
 async fn what_a1111_means_by_its_numbers_is_meant_here() {
     let world = World::new().await;
     let asked = json!({
