@@ -13,7 +13,6 @@ use crate::records::ModelSummary;
 use crate::statements::statements;
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// The columns of [`LineRow`] for a model row `m`. What is not ready is read from the tables.
 macro_rules! line_columns {
@@ -94,17 +93,16 @@ pub(crate) async fn lines(
     columns: &Columns,
     names: &TagNames,
 ) -> Result<Vec<ModelSummary>, CatalogueError> {
-    let mut cards = read(connection, models).await?;
-    let missing = models.iter().copied().filter(|id| !cards.contains_key(id));
-    cards.extend(from_tables(connection, &codec::id_list(missing)).await?);
-    let names = names.of(connection, cards.values().flat_map(|(_, tags)| tags).copied()).await?;
-    let line = |(mut row, tags): Card| {
-        if let Some(downloads) = usize::try_from(row.model_id).ok().and_then(|id| columns.downloads(id)) {
+    let cards = read(connection, models).await?;
+    let mut lines = assembled(connection, models.iter().copied(), cards, names).await?;
+    let line = |id: &i64| {
+        let (mut row, tags) = lines.remove(id)?;
+        if let Some(downloads) = usize::try_from(*id).ok().and_then(|id| columns.downloads(id)) {
             row.downloads = downloads;
         }
-        row.summary(named(&tags, &names))
+        Some(row.summary(tags))
     };
-    models.iter().filter_map(|id| cards.remove(id)).map(line).collect()
+    models.iter().filter_map(line).collect()
 }
 
 /// The lines of different models, in this order.
@@ -114,30 +112,33 @@ pub(crate) async fn of_rows(
     names: &TagNames,
 ) -> Result<Vec<ModelSummary>, CatalogueError> {
     let ready: Vec<&str> = rows.iter().filter_map(|row| row.card.as_deref()).collect();
-    let mut cards = parsed(&ready.join(","))?;
-    let missing = rows.iter().map(|row| row.model_id).filter(|id| !cards.contains_key(id));
-    cards.extend(from_tables(connection, &codec::id_list(missing)).await?);
-    let names = names.of(connection, cards.values().flat_map(|(_, tags)| tags).copied()).await?;
+    let cards = parsed(&ready.join(","))?;
+    let mut lines = assembled(connection, rows.iter().map(|row| row.model_id), cards, names).await?;
     let lost = |row: &LineRow| CatalogueError::ModelNotFound { reference: format!("row {}", row.model_id) };
     let line = |row: &LineRow| {
-        let (mut summary, tags) = cards.remove(&row.model_id).ok_or_else(|| lost(row))?;
+        let (mut summary, tags) = lines.remove(&row.model_id).ok_or_else(|| lost(row))?;
         summary.downloads = row.downloads;
-        summary.summary(named(&tags, &names))
+        summary.summary(tags)
     };
     rows.iter().map(line).collect()
 }
 
-/// Cards that are not ready, as after an upgrade, which leaves making them to the background.
-async fn from_tables(connection: &mut SqliteConnection, models: &str) -> Result<HashMap<i64, Card>, CatalogueError> {
-    if models == "[]" {
-        return Ok(HashMap::new());
+/// These models' cards with the names of their tags. Those that are not ready, as after an upgrade, which leaves making them
+/// to the background, are made from the tables.
+async fn assembled(
+    connection: &mut SqliteConnection,
+    models: impl Iterator<Item = i64>,
+    mut cards: HashMap<i64, Card>,
+    names: &TagNames,
+) -> Result<HashMap<i64, (SummaryRow, Vec<String>)>, CatalogueError> {
+    let missing = codec::id_list(models.filter(|id| !cards.contains_key(id)));
+    if missing != "[]" {
+        let facts = facts::of(connection, &missing, super::ATTEMPT).await?;
+        cards.extend(parsed(&facts.iter().map(text).collect::<Vec<_>>().join(","))?);
     }
-    let facts = facts::of(connection, models, super::ATTEMPT).await?;
-    parsed(&facts.iter().map(text).collect::<Vec<_>>().join(","))
-}
-
-fn named(tags: &[i64], names: &HashMap<i64, Arc<str>>) -> Vec<String> {
-    tags.iter().filter_map(|id| names.get(id)).map(ToString::to_string).collect()
+    let names = names.of(connection, cards.values().flat_map(|(_, tags)| tags).copied()).await?;
+    let named = |tags: Vec<i64>| tags.iter().filter_map(|id| names.get(id)).map(ToString::to_string).collect();
+    Ok(cards.into_iter().map(|(id, (row, tags))| (id, (row, named(tags)))).collect())
 }
 
 async fn read(connection: &mut SqliteConnection, models: &[i64]) -> Result<HashMap<i64, Card>, CatalogueError> {
