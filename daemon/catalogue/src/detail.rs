@@ -395,7 +395,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// `MODEL_NOT_FOUND`; when the catalogue cannot be read.
-    pub async fn model_summary_with_version(
+    pub(crate) async fn model_summary_with_version(
         &self,
         id: ModelId,
         version: Option<VersionId>,

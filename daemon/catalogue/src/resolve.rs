@@ -145,9 +145,6 @@ impl Catalogue {
     /// read.
     pub async fn resolve(&self, reference: &ModelRef) -> Result<Resolved, CatalogueError> {
         let mut reader = self.reader(ATTEMPT).await?;
-        if let ModelRef::Civitai { model, version } = reference {
-            return civitai(&mut reader, reference, *model, *version).await;
-        }
         let mut tx = reader.snapshot(ATTEMPT).await?;
         match reference {
             ModelRef::Civitai { model, version } => civitai(&mut tx, reference, *model, *version).await,
