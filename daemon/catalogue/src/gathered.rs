@@ -70,7 +70,7 @@ async fn reply<A: Answer>(readers: &Readers, answer: &A, asked: impl Iterator<It
     asked.for_each(|(question, reply)| waiting.entry(question).or_default().push(reply));
     let (questions, replies): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
     match read(readers, answer, &questions).await {
-        Ok(answers) => replies.into_iter().zip(answers).for_each(|(replies, answer)| tell::<A>(replies, &answer)),
+        Ok(answers) => replies.into_iter().zip(answers).for_each(|(replies, answer)| tell::<A>(replies, answer)),
         // What cannot be read is the failure of who asked for it.
         Err(_) => {
             for (question, replies) in questions.iter().zip(replies) {
@@ -92,9 +92,13 @@ async fn read<A: Answer>(
     answer.answer(&mut reader, questions).await
 }
 
-/// Who does not wait any more needs no answer.
-fn tell<A: Answer>(replies: Vec<Reply<A>>, answer: &Option<A::Answer>) {
+/// Who does not wait any more needs no answer. Mostly one asked, who gets it as it is.
+fn tell<A: Answer>(mut replies: Vec<Reply<A>>, answer: Option<A::Answer>) {
+    let last = replies.pop();
     replies.into_iter().for_each(|reply| drop(reply.send(Ok(answer.clone()))));
+    if let Some(last) = last {
+        drop(last.send(Ok(answer)));
+    }
 }
 
 #[cfg(test)]
