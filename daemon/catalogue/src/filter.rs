@@ -134,6 +134,20 @@ impl<C: PartialEq> Expression<C> {
 }
 
 impl<C> Expression<C> {
+    /// What is asked of a field whose values have no order.
+    ///
+    /// # Errors
+    /// When the operator compares by order.
+    pub fn unordered(name: &str, operator: Operator, condition: C) -> Result<Self, Wrong> {
+        match operator {
+            Operator::Has | Operator::Equal => Ok(condition.into()),
+            Operator::NotEqual => Ok(Self::Not(Box::new(condition.into()))),
+            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
+                Err(Wrong::Field(format!("`{name}` has no order, so `{}` cannot be asked of it", operator.as_str())))
+            }
+        }
+    }
+
     /// Whether it lets through what `holds` tells of each condition.
     pub fn passes(&self, holds: &impl Fn(&C) -> bool) -> bool {
         match self {

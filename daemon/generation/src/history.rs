@@ -87,13 +87,7 @@ impl Fields for HistoryCondition {
             "ended" | "end_time" => return number(HistoryNumber::Ended, seconds(value), time),
             _ => return Err(Wrong::Field(format!("there is no field `{name}`; there are {}", Self::known()))),
         };
-        match operator {
-            Operator::Has | Operator::Equal => Ok(condition.into()),
-            Operator::NotEqual => Ok(Expression::Not(Box::new(condition.into()))),
-            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
-                Err(Wrong::Field(format!("`{name}` has no order, so `{}` cannot be asked of it", operator.as_str())))
-            }
-        }
+        Expression::unordered(name, operator, condition)
     }
 
     fn words(text: String) -> Self {

@@ -194,13 +194,7 @@ impl<R: Filtered> super::Fields for Condition<R> {
                 return number(Number::Time(of), seconds(value), how);
             }
         };
-        match operator {
-            Operator::Has | Operator::Equal => Ok(condition.into()),
-            Operator::NotEqual => Ok(Expression::Not(Box::new(condition.into()))),
-            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
-                Err(Wrong::Field(format!("`{name}` has no order, so `{}` cannot be asked of it", operator.as_str())))
-            }
-        }
+        Expression::unordered(name, operator, condition)
     }
 
     fn words(text: String) -> Self {

@@ -91,13 +91,7 @@ pub(super) fn condition(name: &str, operator: Operator, value: &str) -> Result<F
         Field::Words(place) => Condition::Words { place: *place, text: value.to_owned() },
         Field::Number(_) => return Err(Wrong::Field(format!("`{name}` is a number"))),
     };
-    match operator {
-        Operator::Has | Operator::Equal => Ok(condition.into()),
-        Operator::NotEqual => Ok(Filter::Not(Box::new(condition.into()))),
-        Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
-            Err(Wrong::Field(format!("`{name}` has no order, so `{}` cannot be asked of it", operator.as_str())))
-        }
-    }
+    Filter::unordered(name, operator, condition)
 }
 
 fn hub(value: &str) -> Result<&'static str, Wrong> {
