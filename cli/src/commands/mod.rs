@@ -20,6 +20,7 @@ mod library;
 mod login;
 mod logout;
 mod logs;
+mod man;
 mod open;
 mod painting;
 mod plan;
@@ -130,6 +131,8 @@ pub(crate) enum Verb {
     Bench(bench::Arguments),
     /// Print a shell's completion script
     Completions(completions::Arguments),
+    /// Write the man pages of all commands into a folder
+    Man(man::Arguments),
 }
 
 impl Verb {
@@ -177,5 +180,6 @@ pub(crate) async fn run(verb: &Verb, session: &mut Session) -> Result<Exit, CliE
         Verb::Doctor(arguments) => doctor::run(arguments, session).await,
         Verb::Bench(arguments) => bench::run(arguments, session).await,
         Verb::Completions(arguments) => completions::run(arguments, session),
+        Verb::Man(arguments) => man::run(arguments, session),
     }
 }

@@ -17,7 +17,7 @@ mod memory;
 mod open_files;
 mod priority;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use paintbox_domain::Classify;
 use std::process::ExitCode;
 
@@ -42,6 +42,9 @@ enum Command {
     },
     /// Read and check the configuration, print it as it is understood, and exit.
     CheckConfig,
+    /// Print the man page.
+    #[command(hide = true)]
+    Man,
 }
 
 /// The daemon's `main`. Exit codes: 0 ended in order, 1 failed, 2 usage, 5 another daemon holds this home.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
             daemon::run()
         }
         Command::RestoreCatalogue { backup } => daemon::restore(&backup).map(|path| logging::say(&path)),
+        Command::Man => man_page().map(|page| logging::say(page.trim_end())),
         Command::CheckConfig => config::Config::load().map(|config| logging::say(&config.describe())),
     };
     match result {
@@ -69,6 +73,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(if matches!(error, StartError::HomeLocked { .. }) { EXIT_ALREADY_RUNNING } else { 1 })
         }
     }
+}
+
+fn man_page() -> Result<String, StartError> {
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
+    rendered.map_err(|source| StartError::Io { action: "write", path: "the man page".into(), source })?;
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
 /// Why the daemon did not start, or ended badly.

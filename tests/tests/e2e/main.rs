@@ -21,6 +21,7 @@ mod library;
 mod main_line;
 mod once;
 mod other_programs;
+mod packaging;
 mod queue;
 mod recipes;
 mod requests;
