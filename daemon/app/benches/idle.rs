@@ -1,22 +1,30 @@
 //! What the daemon costs while nothing is due: its processor time, wake-ups, memory, reads and writes between the checks
 //! of many follows, with a library of many files that nobody touches.
 //!
-//! `cargo bench -p paintbox-app --bench idle [-- --follows N] [--files N] [--seconds N]`, on Linux. The follows are in the
-//! catalogue before the daemon starts, their next checks spread over the hour that begins when the measurement has ended;
-//! no hub is asked anything. The library's files are small and read to their end before the measurement begins.
+//! `cargo bench -p paintbox-app --bench idle [-- --follows N] [--models N] [--files N] [--seconds N]`, on Linux. The follows
+//! are in the catalogue before the daemon starts, their next checks spread over the hour that begins when the measurement
+//! has ended; no hub is asked anything. The library's files are small and read to their end before the measurement begins.
+//! With models the catalogue is kept for the next time, since a million take minutes. What a start costs until the first
+//! answer is told too, and a search is asked for before the daemon is left alone, so that it has something to forget.
 #![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
 #![expect(clippy::disallowed_methods, reason = "it measures a real process in real time")]
 
 #[path = "shared/daemon.rs"]
 mod daemon;
+#[path = "shared/filled.rs"]
+mod filled;
+#[path = "search/world.rs"]
+mod world;
 
 use daemon::Daemon;
 use paintbox_catalogue::Catalogue;
 use paintbox_domain::Timestamp;
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::follow::FollowTarget;
+use paintbox_proto::v1::catalogue_service_client::CatalogueServiceClient;
+use paintbox_proto::v1::daemon_service_client::DaemonServiceClient;
 use paintbox_proto::v1::library_service_client::LibraryServiceClient;
-use paintbox_proto::v1::{CreateLibraryRequest, ScanLibrariesRequest};
+use paintbox_proto::v1::{CreateLibraryRequest, GetServerInfoRequest, ScanLibrariesRequest, SearchModelsRequest};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,9 +47,23 @@ fn main() -> Result<(), Failure> {
     let wanted = Wanted::read()?;
     let root = tempfile::tempdir()?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let home = root.path().join("home");
-    runtime.block_on(fill(&home, wanted.follows, PREPARATION + Duration::from_secs(wanted.seconds)))?;
+    let home = match wanted.models {
+        0 => root.path().join("home"),
+        models => Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("idle-{models}")),
+    };
+    runtime.block_on(fill(&home, &wanted))?;
+    let started = Instant::now();
     let daemon = Daemon::start(&home, CONFIGURATION, &[])?;
+    let listened = started.elapsed();
+    let version = runtime.block_on(answer(&daemon))?;
+    println!(
+        "paintboxd {version}: it listened after {:.0} ms, and had answered after {:.0} ms",
+        listened.as_secs_f64() * 1e3,
+        started.elapsed().as_secs_f64() * 1e3
+    );
+    if wanted.models > 0 {
+        runtime.block_on(search(&daemon))?;
+    }
     if wanted.files > 0 {
         let models = root.path().join("models");
         make(&models, wanted.files)?;
@@ -54,8 +76,8 @@ fn main() -> Result<(), Failure> {
     let (after, took) = (Usage::of(&daemon)?, started.elapsed().as_secs_f64());
     let processor = (after.processor - before.processor).as_secs_f64();
     println!(
-        "{} follows, {} files in a library, nothing due for {took:.0} s, {} threads",
-        wanted.follows, wanted.files, after.threads
+        "{} models, {} follows, {} files in a library, nothing due for {took:.0} s, {} threads",
+        wanted.models, wanted.follows, wanted.files, after.threads
     );
     println!("  processor  {:>8.1} ms, {:.4} % of one", processor * 1e3, 100.0 * processor / took);
     println!("  wake-ups   {:>8.2} a second", after.wake_ups.saturating_sub(before.wake_ups) as f64 / took);
@@ -70,6 +92,7 @@ fn main() -> Result<(), Failure> {
 }
 
 struct Wanted {
+    models: u64,
     follows: u64,
     files: u64,
     seconds: u64,
@@ -77,16 +100,21 @@ struct Wanted {
 
 impl Wanted {
     fn read() -> Result<Self, Failure> {
-        let mut wanted = Self { follows: 500, files: 0, seconds: SECONDS };
+        let mut wanted = Self { models: 0, follows: 500, files: 0, seconds: SECONDS };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let value = match argument.as_str() {
                 // What cargo itself says to a benchmark.
                 "--bench" => continue,
+                "--models" => &mut wanted.models,
                 "--follows" => &mut wanted.follows,
                 "--files" => &mut wanted.files,
                 "--seconds" => &mut wanted.seconds,
-                other => return Err(format!("{other}: only --follows, --files and --seconds N are understood").into()),
+                other => {
+                    return Err(
+                        format!("{other}: only --models, --follows, --files and --seconds N are understood").into()
+                    );
+                }
             };
             *value = arguments.next().ok_or_else(|| format!("{argument} wants a number"))?.parse()?;
         }
@@ -134,17 +162,36 @@ fn settle(daemon: &Daemon) -> Result<(), Failure> {
     Err("the daemon does not come to rest".into())
 }
 
-/// A catalogue with follows that are due one after the other, once `rest` is over.
-async fn fill(root: &Path, follows: u64, rest: Duration) -> Result<(), Failure> {
+/// The version that it says it is.
+async fn answer(daemon: &Daemon) -> Result<String, Failure> {
+    let mut client = DaemonServiceClient::new(daemon.client().await?);
+    Ok(client.get_server_info(GetServerInfoRequest {}).await?.into_inner().version)
+}
+
+async fn search(daemon: &Daemon) -> Result<(), Failure> {
+    let mut client = CatalogueServiceClient::new(daemon.client().await?);
+    let request = SearchModelsRequest { kind: "lora".to_owned(), page_size: 10, ..Default::default() };
+    let started = Instant::now();
+    let found = client.search_models(request).await?.into_inner().models.len();
+    println!("the first search found {found} after {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
+    Ok(())
+}
+
+/// A catalogue with models, and with follows that are due one after the other once the measurement is over.
+async fn fill(root: &Path, wanted: &Wanted) -> Result<(), Failure> {
+    let rest = PREPARATION + Duration::from_secs(wanted.seconds);
     std::fs::create_dir_all(root.join("state"))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let now = Timestamp::from_unix_ms(i64::try_from(now.as_millis())?);
     let catalogue = Catalogue::open(&root.join("state/catalogue.db"), Arc::new(ManualClock::at(now))).await?;
     let mut due = Vec::new();
-    for number in 0..follows {
+    filled::fill(&catalogue, wanted.models).await?;
+    for number in catalogue.follows().await?.len() as u64..wanted.follows {
         let target: FollowTarget = format!("civitai:creator{number}").parse()?;
-        let follow = catalogue.create_follow(&target, &Default::default()).await?;
-        let spread = INTERVAL.mul_f64(number as f64 / follows as f64);
+        catalogue.create_follow(&target, &Default::default()).await?;
+    }
+    for (number, follow) in catalogue.follows().await?.iter().enumerate() {
+        let spread = INTERVAL.mul_f64(number as f64 / wanted.follows.max(1) as f64);
         due.push((follow.id, now.plus(rest + spread)));
     }
     catalogue.schedule_checks(&due).await?;

@@ -17,6 +17,8 @@
 
 #[path = "shared/daemon.rs"]
 mod daemon;
+#[path = "shared/filled.rs"]
+mod filled;
 #[path = "load/painting.rs"]
 mod painting;
 #[path = "load/reading.rs"]
@@ -36,12 +38,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use world::World;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Models of one transaction.
-const PAGE: u64 = 1_000;
 /// Later than everything in the world was published.
 const NOW_MS: i64 = 1_795_000_000_000;
 /// A catalogue that is kept for this benchmark alone, which backs nothing up and asks nobody.
@@ -135,7 +134,7 @@ impl Wanted {
             };
             *value = arguments.next().ok_or_else(|| format!("{argument} wants a number"))?.parse()?;
         }
-        if wanted.models < PAGE || wanted.connections == 0 || wanted.in_flight == 0 || wanted.seconds == 0 {
+        if wanted.models < filled::PAGE || wanted.connections == 0 || wanted.in_flight == 0 || wanted.seconds == 0 {
             return Err("there must be a thousand models, a connection, a read and a second at least".into());
         }
         Ok(wanted)
@@ -160,13 +159,8 @@ async fn fill(home: &Path, models: u64) -> Result<(), Failure> {
     std::fs::create_dir_all(home.join("state"))?;
     let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(NOW_MS)));
     let catalogue = Catalogue::open(&home.join("state/catalogue.db"), clock).await?;
-    let there = catalogue.counts().await?.models;
-    let mut world = World::new();
     let started = Instant::now();
-    for first in (there / PAGE * PAGE..models).step_by(usize::try_from(PAGE)?) {
-        let page: Vec<_> = (first..models.min(first + PAGE)).map(|number| world.model(number)).collect();
-        catalogue.record_models(&page, None).await?;
-    }
+    filled::fill(&catalogue, models).await?;
     println!("the catalogue was ready after {:.0} s", started.elapsed().as_secs_f64());
     catalogue.close().await;
     Ok(())
