@@ -7,6 +7,7 @@ mod access;
 mod bad_input;
 mod canary;
 mod catalogue_safety;
+mod ending;
 mod engine;
 mod evidence;
 mod following;
