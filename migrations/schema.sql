@@ -71,7 +71,7 @@ CREATE TABLE download (
     failure_json   TEXT,
     created_ms     INTEGER NOT NULL,
     started_ms     INTEGER,
-    ended_ms       INTEGER,
+    ended_ms       INTEGER, automatic INTEGER NOT NULL DEFAULT 0 CHECK (automatic IN (0, 1)),
     CHECK ((ended_ms IS NOT NULL) = (state IN ('done', 'cancelled'))),
     CHECK (state <> 'failed' OR due_ms IS NOT NULL)
 ) STRICT;

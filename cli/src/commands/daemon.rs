@@ -174,6 +174,7 @@ fn page(status: &v1::DaemonStatus, listeners: &[v1::Listener], session: &Session
         ("catalogue", catalogue),
         ("store", store),
     ]);
+    rows.extend(status.waits.iter().map(|wait| ("waiting", waiting(wait, session.now))));
     rows.extend(status.catalogue.iter().map(|health| ("backups", backups(health, session.now))));
     rows.extend(status.catalogue.iter().filter_map(damage).map(|damage| ("DAMAGED", damage)));
     let names: Vec<String> = status.hubs.iter().map(|hub| sanitize::line(&hub.hub)).collect();
@@ -183,6 +184,29 @@ fn page(status: &v1::DaemonStatus, listeners: &[v1::Listener], session: &Session
         *value = sanitize::line(value);
     }
     facts(&rows, session.terminal.columns)
+}
+
+/// `downloads of follows, until it is plugged in (since 3 minutes ago)`
+fn waiting(wait: &v1::Wait, now: jiff::Timestamp) -> String {
+    let chore = match wait.chore.as_str() {
+        "looks" => "looks at follows",
+        "downloads" => "downloads of follows",
+        "reading" => "reading new files of libraries",
+        "care" => "checks and backups",
+        other => other,
+    };
+    let until = wait.shortages.iter().map(|shortage| match shortage.as_str() {
+        "battery" => "it is plugged in",
+        "low_power" => "power need not be saved",
+        "heat" => "it has cooled down",
+        "memory" => "there is more memory",
+        "metered_network" => "the network is not metered",
+        "painting" => "nothing is painted",
+        other => other,
+    });
+    let until: Vec<&str> = until.collect();
+    let since = units::relative(wait.since_time.as_ref(), now);
+    format!("{chore}, until {} (since {since})", until.join(" and "))
 }
 
 /// `127.0.0.1:7861, TLS, 2 connections`

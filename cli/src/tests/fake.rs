@@ -58,6 +58,7 @@ pub(super) struct World {
     pub(super) changes: Vec<v1::ModelChange>,
     /// In the place of two hubs that are well.
     pub(super) hubs: Vec<v1::HubStatus>,
+    pub(super) waits: Vec<v1::Wait>,
     pub(super) operations: Vec<v1::PlanOperation>,
     pub(super) access: access::Access,
     pub(super) store: store::Store,
@@ -484,6 +485,7 @@ impl v1::daemon_service_server::DaemonService for Fake {
             hubs,
             sqlite_version: "3.51.3".into(),
             catalogue: self.world().health.clone(),
+            waits: self.world().waits.clone(),
             ..Default::default()
         })
     }

@@ -55,6 +55,32 @@ async fn status_says_how_each_hub_is() {
 }
 
 #[tokio::test]
+async fn status_says_what_waits_and_what_for() {
+    let bench = Bench::new().await;
+    bench.world().waits = vec![
+        v1::Wait {
+            chore: "downloads".into(),
+            shortages: vec!["battery".into(), "metered_network".into()],
+            since_time: time(-180),
+        },
+        // Of a daemon that knows more than this program.
+        v1::Wait { chore: "dusting".into(), shortages: vec!["brooms".into()], since_time: time(-60) },
+    ];
+    let status = bench.json(&["daemon", "status"]).await.object();
+    let first = json!({
+        "chore": "downloads", "shortages": ["battery", "metered_network"], "since_time": "2025-12-31T23:57:00Z"
+    });
+    assert_eq!(status["waits"][0], first);
+    let text = bench.run(&["daemon", "status"]).await.out;
+    for line in [
+        "waiting    downloads of follows, until it is plugged in and the network is not metered (since 3 minutes ago)",
+        "waiting    dusting, until brooms (since 1 minute ago)",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn doctor_warns_of_a_hub_that_is_down_and_says_what_to_do() {
     let bench = Bench::new().await;
     bench.world().hubs = hubs();

@@ -3,8 +3,8 @@
 use crate::StartError;
 use crate::home::Home;
 use paintbox_catalogue::{CatalogueCare, Interruption, QueueLimits};
-use paintbox_domain::Secret;
 use paintbox_domain::follow::FollowPolicy;
+use paintbox_domain::{Secret, Shortage};
 use paintbox_engine::{EngineOptions, FullPrecision};
 use paintbox_generation::Retention;
 use paintbox_rpc::{ListenOptions, TlsPem};
@@ -41,6 +41,7 @@ struct File {
     libraries: LibrariesTable,
     catalogue: CatalogueTable,
     generation: GenerationTable,
+    manners: MannersTable,
     listen: ListenTable,
 }
 
@@ -134,6 +135,33 @@ struct SyncTable {
     interval_minutes: Option<u32>,
 }
 
+/// What the daemon does by itself while the machine is short of something; false: the same as ever.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct MannersTable {
+    mind_battery: Option<bool>,
+    mind_low_power: Option<bool>,
+    mind_heat: Option<bool>,
+    mind_memory: Option<bool>,
+    mind_metered_network: Option<bool>,
+    mind_painting: Option<bool>,
+}
+
+impl MannersTable {
+    /// What is no reason to wait.
+    fn ignored(&self) -> Vec<Shortage> {
+        let minded = |shortage: &Shortage| match shortage {
+            Shortage::Battery => self.mind_battery,
+            Shortage::LowPower => self.mind_low_power,
+            Shortage::Heat => self.mind_heat,
+            Shortage::Memory => self.mind_memory,
+            Shortage::MeteredNetwork => self.mind_metered_network,
+            Shortage::Painting => self.mind_painting,
+        };
+        Shortage::ALL.iter().filter(|shortage| minded(shortage) == Some(false)).copied().collect()
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct GenerationTable {
@@ -216,6 +244,8 @@ pub(crate) struct Config {
     /// How long a model stays in memory when nothing is queued.
     pub(crate) keep_warm: Duration,
     pub(crate) engine: EngineOptions,
+    /// What of it nothing waits for.
+    pub(crate) ignored_shortages: Vec<Shortage>,
     /// Where to listen beside the socket.
     pub(crate) listen: ListenOptions,
 }
@@ -277,6 +307,7 @@ impl Config {
                 },
                 ..EngineOptions::default()
             },
+            ignored_shortages: file.manners.ignored(),
             listen: listen(file.listen, &home.config_file)?,
             home,
         })
@@ -339,6 +370,10 @@ impl Config {
                 "backups         {backups} daily ones of the catalogue, {backup_limit_bytes} bytes together"
             ),
         };
+        let minded = Shortage::ALL.iter().filter(|shortage| !self.ignored_shortages.contains(shortage));
+        let minded: Vec<&str> = minded.map(|shortage| shortage.as_str()).collect();
+        let minded = if minded.is_empty() { "nothing".to_owned() } else { minded.join(", ") };
+        let _ = writeln!(text, "manners         what can wait waits for {minded}");
         let QueueLimits { all, of_one_client } = self.queue_limits;
         let _ = writeln!(text, "queue           at most {all} generations, {of_one_client} of one client");
         let interrupted = match self.interruption {

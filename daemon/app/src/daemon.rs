@@ -9,8 +9,9 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::credentials::{CredentialFiles, Credentials};
 use crate::keychain::Keychain;
+use crate::surroundings::{KeptAwake, Machine};
 use crate::{home::Home, logging, machine, open_files, priority};
-use paintbox_catalogue::{Catalogue, Recovered};
+use paintbox_catalogue::{Catalogue, Interruption, Recovered};
 use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::Engine;
 use paintbox_generation::{GenerationParts, Generations};
@@ -19,7 +20,7 @@ use paintbox_rpc::{Access, Api, CredentialStore, DaemonFacts, Listeners};
 use paintbox_store::Store;
 use paintbox_store::hf_cache::HfCache;
 use paintbox_sync::{Announcer, Parts, Places, Sync};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,13 +80,16 @@ fn part(error: &dyn Classify) -> StartError {
     StartError::Part(Failure::of(error))
 }
 
-async fn live(config: &Config) -> Result<(), StartError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let started_at = clock.now();
-    let catalogue = Catalogue::open(&config.home.catalogue(), clock.clone()).await.map_err(|error| part(&error))?;
+fn fault(what: &str) -> StartError {
+    StartError::Part(Failure::new(paintbox_domain::ErrorClass::Internal, reason::INTERNAL, what))
+}
+
+/// The catalogue, in which nothing is under way.
+async fn opened(path: PathBuf, clock: Arc<dyn Clock>, interruption: Interruption) -> Result<Catalogue, StartError> {
+    let catalogue = Catalogue::open(&path, clock).await.map_err(|error| part(&error))?;
     let why = "the daemon ended while this was running";
     let sync_runs = catalogue.interrupt_sync_runs(why).await.map_err(|error| part(&error))?;
-    let recovered = catalogue.recover_generations(config.interruption, why).await.map_err(|error| part(&error))?;
+    let recovered = catalogue.recover_generations(interruption, why).await.map_err(|error| part(&error))?;
     let Recovered { requeued, failed, cancelled } = recovered;
     if sync_runs + requeued + failed + cancelled > 0 {
         tracing::warn!(
@@ -97,6 +101,15 @@ async fn live(config: &Config) -> Result<(), StartError> {
              generations wait again, failed, or were cancelled because their callers are gone"
         );
     }
+    Ok(catalogue)
+}
+
+async fn live(config: &Config) -> Result<(), StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started_at = clock.now();
+    // By a thread that steps back, since the catalogue's own threads are started by who opens it.
+    let opening = tokio::spawn(opened(config.home.catalogue(), clock.clone(), config.interruption));
+    let catalogue = opening.await.map_err(|_| fault("the catalogue could not be opened for an internal fault"))??;
     let store = Store::open(&config.home.store).map_err(|error| part(&error))?.keeping_free(config.kept_free_bytes);
     let swept = store.sweep_incoming().map_err(|error| part(&error))?;
     if swept > 0 {
@@ -110,6 +123,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
         hf_token_file: config.hf_token_file.clone(),
     };
     let hubs = hubs(config, &credentials, clock.clone())?;
+    let machine = Arc::new(Machine::new(config.ignored_shortages.clone()));
     let sync = Sync::new(Parts {
         catalogue: catalogue.clone(),
         hubs,
@@ -119,6 +133,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
         sync_interval: config.sync_interval,
         limits: config.download_limits,
         care: config.care,
+        surroundings: machine.clone(),
         announcers: announcers(config)?,
     });
     sync.look_at_volumes().await.map_err(|error| part(&error))?;
@@ -136,7 +151,9 @@ async fn live(config: &Config) -> Result<(), StartError> {
         interruption: config.interruption,
         retention: config.retention,
         keep_warm: Some(config.keep_warm),
+        wakefulness: Some(Arc::<KeptAwake>::default()),
     });
+    machine.paints(generations.clone());
 
     let access = Access::open(Arc::new(ClientTokenFile::new(&config.home.state)), clock.clone())?;
     let listeners = Listeners::bind(&config.home.socket(), &config.listen).map_err(|error| part(&error))?;
@@ -197,9 +214,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
     match ended_early {
         None => Ok(()),
         Some(Ok(result)) => result.map_err(StartError::Part),
-        Some(Err(what)) => {
-            Err(StartError::Part(Failure::new(paintbox_domain::ErrorClass::Internal, reason::INTERNAL, what)))
-        }
+        Some(Err(what)) => Err(fault(what)),
     }
 }
 

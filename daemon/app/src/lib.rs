@@ -16,6 +16,7 @@ mod machine;
 mod memory;
 mod open_files;
 mod priority;
+mod surroundings;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use paintbox_domain::Classify;

@@ -45,6 +45,8 @@ pub struct DownloadRecord {
     pub size: Option<FileSize>,
     pub state: DownloadState,
     pub priority: i32,
+    /// Nobody asked for it: it comes because it is followed, and can wait for a better moment.
+    pub automatic: bool,
     pub failures: u32,
     /// What came over the network for it, whatever became of it.
     pub received_bytes: u64,
@@ -70,7 +72,7 @@ pub enum DownloadEnd<'a> {
 
 macro_rules! columns {
     () => {
-        "SELECT d.download_id, d.file_id, d.follow_id, d.hub, d.state, d.priority, d.failures, d.received_bytes, \
+        "SELECT d.download_id, d.file_id, d.follow_id, d.hub, d.state, d.priority, d.automatic, d.failures, d.received_bytes, \
          d.due_ms, d.failure_json, d.created_ms, d.started_ms, d.ended_ms, coalesce(d.turn, d.download_id) AS turn, \
          f.name AS file_name, f.size_bytes, f.size_exact, v.external_id AS version_external_id, \
          m.external_id AS model_external_id, m.name AS model_name, m.kind AS model_kind \
@@ -80,13 +82,14 @@ macro_rules! columns {
 pub(crate) use columns;
 
 statements! {
-    /// One that is there already keeps its place, unless it is wanted more or sooner now. `?6`: whoever asks does not
-    /// want to wait for the time that a failure set.
+    /// One that is there already keeps its place, unless it is wanted more or sooner now. `?6`: somebody asks for it, and
+    /// waits neither for the time that a failure set nor for a better moment.
     ENQUEUE = "
-        INSERT INTO download (file_id, follow_id, hub, state, priority, created_ms)
-        VALUES (?1, ?2, ?3, 'queued', ?4, ?5)
+        INSERT INTO download (file_id, follow_id, hub, state, priority, automatic, created_ms)
+        VALUES (?1, ?2, ?3, 'queued', ?4, NOT ?6, ?5)
         ON CONFLICT (file_id) WHERE ended_ms IS NULL DO UPDATE SET
             priority = max(priority, excluded.priority),
+            automatic = automatic AND excluded.automatic,
             follow_id = iif(excluded.follow_id IS NULL, NULL, follow_id),
             state = iif(?6 AND state = 'failed', 'queued', state),
             due_ms = iif(?6, NULL, due_ms)
@@ -97,13 +100,14 @@ statements! {
         columns!(),
         "WHERE d.state = 'queued' AND (d.due_ms IS NULL OR d.due_ms <= ?1) \
          AND d.hub NOT IN (SELECT value FROM json_each(?2)) AND m.kind NOT IN (SELECT value FROM json_each(?3)) \
-         ORDER BY d.priority DESC, coalesce(d.turn, d.download_id) LIMIT 1"
+         AND (NOT ?4 OR NOT d.automatic) ORDER BY d.priority DESC, coalesce(d.turn, d.download_id) LIMIT 1"
     );
     STEP_DOWNLOAD = "
         UPDATE download SET
             state = ?3, received_bytes = received_bytes + ?4, due_ms = ?5,
             failures = failures + (?3 = 'failed'),
             failure_json = CASE ?3 WHEN 'failed' THEN ?6 WHEN 'done' THEN NULL ELSE failure_json END,
+            automatic = automatic AND NOT (?2 IN ('paused', 'failed') AND ?3 = 'queued'),
             started_ms = iif(?3 = 'resolving', coalesce(started_ms, ?7), started_ms),
             ended_ms = iif(?3 IN ('done', 'cancelled'), ?7, NULL)
         WHERE download_id = ?1 AND state = ?2";
@@ -113,7 +117,7 @@ statements! {
         UPDATE download SET file_id = ?2 WHERE download_id = ?1 AND ended_ms IS NULL
         AND NOT EXISTS (SELECT 1 FROM download WHERE file_id = ?2 AND ended_ms IS NULL) RETURNING download_id";
     SET_FIRST = "
-        UPDATE download SET priority = ?2, turn = (
+        UPDATE download SET priority = ?2, automatic = 0, turn = (
             SELECT min(0, coalesce(min(coalesce(turn, download_id)), 0)) - 1 FROM download
             WHERE state = 'queued' AND priority = ?2)
         WHERE download_id = ?1 AND ended_ms IS NULL RETURNING download_id";
@@ -129,6 +133,8 @@ statements! {
         UPDATE download SET state = 'queued' WHERE state IN ('resolving', 'transferring', 'verifying', 'placing')";
     POSTPONE_QUEUED = "UPDATE download SET due_ms = ?1 WHERE state = 'queued' AND coalesce(due_ms, 0) < ?1";
     OPEN_OF_FOLLOW = "SELECT download_id FROM download WHERE follow_id = ?1 AND ended_ms IS NULL";
+    QUEUED_AUTOMATIC = "
+        SELECT download_id, follow_id FROM download WHERE state = 'queued' AND automatic AND coalesce(due_ms, 0) <= ?1";
     IS_PAUSED = "SELECT paused FROM download_queue";
     SET_PAUSED = "UPDATE download_queue SET paused = ?1";
     HELD_BACK = "
@@ -144,6 +150,7 @@ struct DownloadRow {
     hub: String,
     state: String,
     priority: i32,
+    automatic: bool,
     failures: i64,
     received_bytes: i64,
     due_ms: Option<i64>,
@@ -176,6 +183,7 @@ impl DownloadRow {
             size: files::size(self.size_bytes, self.size_exact),
             state: state(&self.state)?,
             priority: self.priority,
+            automatic: self.automatic,
             failures: codec::small(self.failures),
             received_bytes: codec::counted(self.received_bytes),
             due_at: codec::time(self.due_ms),
@@ -289,7 +297,7 @@ impl Catalogue {
     }
 
     /// The download whose turn it is, of hubs that are not among `busy`, and of models whose files have a place to go to:
-    /// those of the kinds `away` have none now.
+    /// those of the kinds `away` have none now. `only_asked`: of those alone that somebody asked for.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
@@ -297,16 +305,31 @@ impl Catalogue {
         &self,
         busy: &[Hub],
         away: &[ModelKind],
+        only_asked: bool,
     ) -> Result<Option<DownloadRecord>, CatalogueError> {
         let busy: Vec<String> = busy.iter().map(ToString::to_string).collect();
         let row: Option<DownloadRow> = sqlx::query_as(NEXT_DOWNLOAD)
             .bind(self.now().unix_ms())
             .bind(codec::text_list(&busy))
             .bind(kinds_json(away))
+            .bind(only_asked)
             .fetch_optional(&self.readers)
             .await
             .map_err(could_not("read whose turn it is"))?;
         row.map(DownloadRow::record).transpose()
+    }
+
+    /// Downloads that nobody asked for and that could be begun, with the follow of each.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn queued_automatic_downloads(&self) -> Result<Vec<(DownloadId, Option<FollowId>)>, CatalogueError> {
+        let rows: Vec<(i64, Option<i64>)> = sqlx::query_as(QUEUED_AUTOMATIC)
+            .bind(self.now().unix_ms())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(could_not("read which downloads wait"))?;
+        Ok(rows.into_iter().map(|(id, follow)| (DownloadId(id), follow.map(FollowId))).collect())
     }
 
     /// Takes a download from `from` one step on; `received_bytes` came since the last one. None when it is not in that state any more, or the step leads

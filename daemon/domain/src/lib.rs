@@ -17,6 +17,7 @@ mod look;
 pub mod reason;
 pub mod reference;
 pub mod secret;
+pub mod surroundings;
 pub mod transfer;
 
 pub use classify::{Classify, ErrorClass, Failure};
@@ -28,3 +29,4 @@ pub use kind::{Architecture, FileFormat, ModelKind};
 pub use look::FileLook;
 pub use reference::ModelRef;
 pub use secret::Secret;
+pub use surroundings::{Chore, Shortage, Surroundings};

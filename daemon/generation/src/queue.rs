@@ -15,6 +15,7 @@ use paintbox_catalogue::{
     NewGeneration, QueueLimits, Waiting, Watched,
 };
 use paintbox_domain::generation::{GenerationSpec, Generator, Inspector, JobState, Progress};
+use paintbox_domain::surroundings::Wakefulness;
 use paintbox_domain::{Sha256, Timestamp};
 use paintbox_store::Store;
 use sha2::Digest as _;
@@ -41,6 +42,8 @@ pub struct GenerationParts {
     pub retention: Retention,
     /// How long a model stays in memory when nothing is queued; `None` for ever.
     pub keep_warm: Option<Duration>,
+    /// Kept while there is something to paint; `None`: the machine may fall asleep meanwhile.
+    pub wakefulness: Option<Arc<dyn Wakefulness>>,
 }
 
 /// How long the history lasts.
@@ -137,7 +140,7 @@ impl Generations {
     #[must_use]
     pub fn start(parts: GenerationParts) -> Self {
         let headers = parts.generator.inspector();
-        let (worker, handle) = Worker::new(parts.generator, parts.keep_warm);
+        let (worker, handle) = Worker::new(parts.generator, parts.keep_warm, parts.wakefulness);
         let inner = Arc::new(Inner {
             resolver: Resolver { catalogue: parts.catalogue.clone(), digests: Arc::default() },
             catalogue: parts.catalogue,
@@ -257,6 +260,12 @@ impl Generations {
     #[must_use]
     pub fn trash_time(&self) -> Duration {
         self.inner.trash_time
+    }
+
+    /// Whether a picture is being painted now.
+    #[must_use]
+    pub fn is_painting(&self) -> bool {
+        self.inner.worker.running().is_some()
     }
 
     /// How the queue is.

@@ -11,7 +11,9 @@ use paintbox_catalogue::{
     Asset, AssetOrigin, CatalogueError, GenerationOutcome, GenerationRecord, Interruption, NewGenerationImage,
 };
 use paintbox_domain::generation::{Control, Generator, Phase, PictureFormat, Progress};
+use paintbox_domain::surroundings::Wakefulness;
 use paintbox_domain::{ErrorClass, Failure, reason};
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -112,11 +114,18 @@ pub(crate) struct Worker {
     generator: Box<dyn Generator>,
     /// How long a model stays in memory when nobody asks for anything; `None` for ever.
     keep_warm: Option<Duration>,
+    wakefulness: Option<Arc<dyn Wakefulness>>,
+    /// Held while there is something to do.
+    awake: Option<Box<dyn Any + Send>>,
     handle: WorkerHandle,
 }
 
 impl Worker {
-    pub(crate) fn new(generator: Box<dyn Generator>, keep_warm: Option<Duration>) -> (Self, WorkerHandle) {
+    pub(crate) fn new(
+        generator: Box<dyn Generator>,
+        keep_warm: Option<Duration>,
+        wakefulness: Option<Arc<dyn Wakefulness>>,
+    ) -> (Self, WorkerHandle) {
         let handle = WorkerHandle {
             nudge: Arc::new(Notify::new()),
             stop: CancellationToken::new(),
@@ -125,7 +134,7 @@ impl Worker {
             running: Arc::default(),
             clock: Arc::default(),
         };
-        (Self { generator, keep_warm, handle: handle.clone() }, handle)
+        (Self { generator, keep_warm, wakefulness, awake: None, handle: handle.clone() }, handle)
     }
 
     pub(crate) fn spawn(mut self, inner: &Arc<Inner>) {
@@ -146,11 +155,15 @@ impl Worker {
         while !self.handle.is_stopping() {
             let errand = self.handle.errands.queue().as_mut().and_then(VecDeque::pop_front);
             if let Some(errand) = errand {
+                self.stay_awake();
                 errand(self.generator.as_mut());
                 continue;
             }
             match next(inner).await {
-                Ok(Some((uid, then))) => self.take(inner, &uid, then).await,
+                Ok(Some((uid, then))) => {
+                    self.stay_awake();
+                    self.take(inner, &uid, then).await;
+                }
                 Ok(None) => self.idle(inner).await,
                 Err(error) => {
                     tracing::error!(%error, "cannot read the queue");
@@ -160,8 +173,16 @@ impl Worker {
         }
     }
 
+    /// A machine that falls asleep in the middle of a picture finishes it when somebody comes to see where it is.
+    fn stay_awake(&mut self) {
+        if self.awake.is_none() {
+            self.awake = self.wakefulness.as_ref().map(|wakefulness| wakefulness.hold());
+        }
+    }
+
     /// Waits for something to do, and gives the model's memory back when that takes long.
     async fn idle(&mut self, inner: &Inner) {
+        self.awake = None;
         if let Some(keep_warm) = self.keep_warm {
             if tokio::time::timeout(keep_warm, self.rest()).await.is_ok() {
                 return;

@@ -8,6 +8,7 @@ use crate::status::{failure_status, invalid, status};
 use paintbox_domain::{Failure, Hub, Secret, Timestamp};
 use paintbox_proto::v1;
 use paintbox_proto::v1::daemon_service_server::DaemonService;
+use paintbox_sync::Wait;
 use tonic::{Request, Response, Status};
 
 /// What the daemon knows of itself and tells clients.
@@ -41,6 +42,14 @@ pub trait CredentialStore: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the file cannot be removed.
     fn remove(&self, hub: Hub) -> Result<(), Failure>;
+}
+
+fn wait(wait: &Wait) -> v1::Wait {
+    v1::Wait {
+        chore: wait.chore.to_string(),
+        shortages: wait.shortages.iter().map(ToString::to_string).collect(),
+        since_time: Some(timestamp(wait.since)),
+    }
 }
 
 fn hub(name: &str) -> Result<Hub, Status> {
@@ -115,6 +124,7 @@ impl DaemonService for Api {
                 .collect(),
             sqlite_version: counts.sqlite_version,
             catalogue: Some(self.catalogue_health(&health)),
+            waits: self.sync.waits().iter().map(wait).collect(),
         }))
     }
 

@@ -37,6 +37,7 @@ pub(crate) fn download(record: &DownloadRecord, progress: Option<TransferProgres
         create_time: Some(timestamp(record.created_at)),
         start_time: record.started_at.map(timestamp),
         end_time: record.ended_at.map(timestamp),
+        automatic: record.automatic,
     }
 }
 

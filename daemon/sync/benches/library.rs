@@ -116,6 +116,7 @@ async fn opened(home: &Path) -> Result<Sync, Failure> {
         sync_interval: None,
         limits: DownloadLimits::default(),
         care: Care { identify: false, ..Care::default() },
+        surroundings: Arc::<paintbox_domain::surroundings::Said>::default(),
         announcers: Vec::new(),
     }))
 }

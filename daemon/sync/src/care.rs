@@ -6,7 +6,7 @@ use crate::service::Sync;
 use crate::throttle::Throttle;
 use crate::verify::{By, Problem};
 use paintbox_catalogue::{AtRestQuery, CatalogueCare, ObservationId};
-use paintbox_domain::Timestamp;
+use paintbox_domain::{Chore, Timestamp};
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Default for Care {
 impl Sync {
     /// Runs until shutdown.
     pub async fn care(&self) {
-        futures::join!(self.mind_volumes(), self.mind_files(), self.mind_catalogue());
+        futures::join!(self.mind_volumes(), self.mind_files(), self.mind_catalogue(), self.mind_surroundings());
     }
 
     /// Notices disks that come and go.
@@ -120,7 +120,7 @@ impl Sync {
                 if self.unreadable().contains(&place.id) {
                     continue;
                 }
-                let found = self.reread(place, Some(&pace), |_| self.downloads_have_ended()).await?;
+                let found = self.reread(place, Some(&pace), |_| self.may_care()).await?;
                 if let Some((problem, error)) = found {
                     self.attend_to_problem(place, problem, error, By::Itself).await?;
                     if problem == Problem::Unreadable {
@@ -153,8 +153,13 @@ impl Sync {
         self.inner.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while downloads are under way. False when the daemon ends.
-    pub(crate) async fn downloads_have_ended(&self) -> bool {
+    /// Waits while downloads are under way or the machine is short of something. False when the daemon ends.
+    pub(crate) async fn may_care(&self) -> bool {
+        let may = self.downloads_have_ended().await;
+        may && self.when_it_may(Chore::Care).await.unwrap_or(false)
+    }
+
+    async fn downloads_have_ended(&self) -> bool {
         while self.inner.downloads.is_at_work() {
             tokio::select! {
                 () = tokio::time::sleep(YIELD) => {}

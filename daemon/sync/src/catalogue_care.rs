@@ -10,7 +10,7 @@ const REST: Duration = Duration::from_secs(2 * 3600);
 
 impl Sync {
     pub(crate) async fn mind_catalogue(&self) {
-        while self.downloads_have_ended().await {
+        while self.may_care().await {
             let cared = async {
                 tokio::select! {
                     cared = self.care_for_catalogue() => cared,

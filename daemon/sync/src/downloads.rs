@@ -14,7 +14,7 @@ use paintbox_catalogue::{
     Scope, Watched,
 };
 use paintbox_domain::transfer::TransferProgress;
-use paintbox_domain::{DownloadState, DownloadStep, Failure, Hub};
+use paintbox_domain::{Chore, DownloadState, DownloadStep, Failure, Hub};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -124,7 +124,15 @@ pub(crate) struct Downloads {
 #[derive(Debug)]
 struct Live {
     progress: watch::Sender<DownloadProgress>,
-    worker: Option<(Hub, CancellationToken)>,
+    worker: Option<Working>,
+}
+
+#[derive(Debug, Clone)]
+struct Working {
+    hub: Hub,
+    /// Nobody asked for it.
+    automatic: bool,
+    cancel: CancellationToken,
 }
 
 impl Downloads {
@@ -152,10 +160,10 @@ impl Downloads {
         Ticket { id, progress: Self::entry(&mut live, id).progress.subscribe() }
     }
 
-    fn begin(&self, id: DownloadId, hub: Hub, cancel: CancellationToken) -> watch::Sender<DownloadProgress> {
+    fn begin(&self, id: DownloadId, working: Working) -> watch::Sender<DownloadProgress> {
         let mut live = self.live();
         let entry = Self::entry(&mut live, id);
-        entry.worker = Some((hub, cancel));
+        entry.worker = Some(working);
         entry.progress.clone()
     }
 
@@ -181,7 +189,7 @@ impl Downloads {
     fn stop(&self, id: DownloadId, outcome: Outcome) {
         let worker = self.live().get(&id).and_then(|live| live.worker.clone());
         match worker {
-            Some((_, cancel)) => cancel.cancel(),
+            Some(working) => working.cancel.cancel(),
             None => self.end_waiting(id, outcome),
         }
     }
@@ -190,13 +198,13 @@ impl Downloads {
     fn worker_of(&self, id: DownloadId) -> Option<watch::Receiver<DownloadProgress>> {
         let live = self.live();
         let live = live.get(&id)?;
-        live.worker.as_ref().filter(|(_, cancel)| cancel.is_cancelled()).map(|_| live.progress.subscribe())
+        live.worker.as_ref().filter(|working| working.cancel.is_cancelled()).map(|_| live.progress.subscribe())
     }
 
     /// Hubs that have all the downloads they may have; none when there may be no more of any.
     fn busy(&self, limits: &DownloadLimits) -> Option<Vec<Hub>> {
         let live = self.live();
-        let hubs: Vec<Hub> = live.values().filter_map(|live| live.worker.as_ref()).map(|(hub, _)| *hub).collect();
+        let hubs: Vec<Hub> = live.values().filter_map(|live| live.worker.as_ref()).map(|working| working.hub).collect();
         let is_busy = |hub: &Hub| hubs.iter().filter(|found| *found == hub).count() >= limits.per_hub.max(1);
         (hubs.len() < limits.at_once.max(1)).then(|| Hub::ALL.iter().copied().filter(is_busy).collect())
     }
@@ -204,6 +212,18 @@ impl Downloads {
     /// Whether anything is being fetched.
     pub(crate) fn is_at_work(&self) -> bool {
         self.live().values().any(|live| live.worker.is_some())
+    }
+
+    /// Whether anything is being fetched that nobody asked for.
+    pub(crate) fn has_automatic_work(&self) -> bool {
+        self.live().values().any(|live| live.worker.as_ref().is_some_and(|working| working.automatic))
+    }
+
+    /// Stops the work on what nobody asked for, which goes back into the queue.
+    pub(crate) fn stop_automatic(&self) {
+        let live = self.live();
+        let working = live.values().filter_map(|live| live.worker.as_ref());
+        working.filter(|working| working.automatic).for_each(|working| working.cancel.cancel());
     }
 
     pub(crate) fn ids(&self) -> Vec<DownloadId> {
@@ -253,9 +273,15 @@ impl Sync {
             let downloads = &self.inner.downloads;
             let _turn = downloads.turn.lock().await;
             let away = parts.places.awaited_kinds();
+            let mut only_asked = false;
             while !self.inner.shutdown.is_cancelled() && !parts.catalogue.downloads_are_paused().await? {
                 let Some(busy) = downloads.busy(&parts.limits) else { break };
-                let Some(next) = parts.catalogue.next_download(&busy, &away).await? else { break };
+                let Some(next) = parts.catalogue.next_download(&busy, &away, only_asked).await? else { break };
+                if next.automatic && self.has_to_wait(Chore::Downloads).await? {
+                    only_asked = true;
+                    self.hold_automatic().await?;
+                    continue;
+                }
                 let follow = match next.follow {
                     Some(id) => parts.catalogue.follow_by_id(id).await?,
                     None => None,
@@ -288,7 +314,11 @@ impl Sync {
         let downloads = &self.inner.downloads;
         let cancel = self.inner.shutdown.child_token();
         let (id, limits) = (download.id, &self.inner.parts.limits);
-        let progress = downloads.begin(id, download.hub, cancel.clone());
+        let (hub, automatic) = (download.hub, download.automatic);
+        let progress = downloads.begin(id, Working { hub, automatic, cancel: cancel.clone() });
+        if automatic {
+            self.inner.manners.stirred.notify_one();
+        }
         let of_follow = follow.and_then(|follow| Some((follow.id, follow.policy.max_bytes_per_second?)));
         let throttles = downloads.throttles.of(of_follow, limits.max_bytes_per_second);
         let this = self.clone();

@@ -12,6 +12,7 @@
 //!   fetches example images.
 //! - `places` says where files lie and where they go, `volumes` how people change that; `verify` reads files again, and
 //!   `care` does so by itself; `removals` is the trash, and `garbage` explains what nobody needs.
+//! - `manners` says what waits for a better moment, such as for power.
 //! - `library` adopts folders of models that people keep themselves.
 //! - `follow` starts and changes follows; `history` reads a model as it was; `notify` tells of new versions; `pictures` asks
 //!   how a hub's picture was made.
@@ -33,6 +34,7 @@ mod follow;
 mod garbage;
 mod history;
 mod library;
+mod manners;
 mod notify;
 mod pictures;
 mod places;
@@ -63,6 +65,7 @@ pub use follow::BackfillPreview;
 pub use garbage::{Garbage, GarbageClass};
 pub use history::{HistoryEntry, HistoryEvent};
 pub use library::{Library, ScanEvent, Scanned};
+pub use manners::Wait;
 pub use notify::Announcer;
 pub use paintbox_hub::HubState;
 pub use places::Places;
@@ -73,7 +76,7 @@ pub use volumes::Volume;
 
 use paintbox_catalogue::{Catalogue, CatalogueError, ModelId};
 use paintbox_domain::hub::HubModel;
-use paintbox_domain::{Clock, ModelRef};
+use paintbox_domain::{Clock, ModelRef, Surroundings};
 use paintbox_hub::Hubs;
 use paintbox_store::hf_cache::HfCache;
 use std::sync::Arc;
@@ -92,6 +95,8 @@ pub struct Parts {
     pub sync_interval: Option<Duration>,
     pub limits: DownloadLimits,
     pub care: Care,
+    /// What the machine is short of, for what can wait.
+    pub surroundings: Arc<dyn Surroundings>,
     /// Who is told of new versions.
     pub announcers: Vec<Arc<dyn Announcer>>,
 }

@@ -6,7 +6,7 @@ use crate::error::SyncError;
 use crate::schedule;
 use crate::service::Sync;
 use paintbox_catalogue::{Extent, Follow, FollowId, Scope};
-use paintbox_domain::{Classify as _, Timestamp};
+use paintbox_domain::{Chore, Classify as _, Timestamp};
 use std::time::Duration;
 
 /// The longest that a round which failed is waited for.
@@ -44,12 +44,20 @@ impl Sync {
         self.look_at_volumes().await?;
         parts.catalogue.requeue_due_downloads().await?;
         self.hand_out().await?;
+        let mut looks = parts.sync_interval;
         if let Some(interval) = parts.sync_interval {
-            self.look_at_due(interval).await?;
+            let now = parts.clock.now();
+            let is_due = parts.catalogue.next_due().await?.is_some_and(|due| due <= now);
+            // What waits is nudged when it need not any longer.
+            if is_due && self.has_to_wait(Chore::Looks).await? {
+                looks = None;
+            } else {
+                self.look_at_due(interval).await?;
+            }
         }
         self.tell().await?;
         let mut next = vec![parts.catalogue.next_due_download().await?, parts.catalogue.next_notice().await?];
-        if parts.sync_interval.is_some() {
+        if looks.is_some() {
             next.push(parts.catalogue.next_due().await?);
         }
         Ok(next.into_iter().flatten().min())
@@ -100,6 +108,9 @@ impl Sync {
         let plan = self.inner.parts.plan(&scope, Extent::News).await?;
         if !plan.has_work() {
             return Ok(());
+        }
+        if self.has_to_wait(Chore::Downloads).await? {
+            return self.queue_for_later(&plan).await;
         }
         let run = self.start_automatic(follow, plan).await?;
         self.wait(&run.uid).await

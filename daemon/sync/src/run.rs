@@ -191,6 +191,13 @@ impl Sync {
         Ok(counts)
     }
 
+    /// Puts what a plan would fetch into the queue, where it waits for a better moment.
+    pub(crate) async fn queue_for_later(&self, plan: &Plan) -> Result<(), SyncError> {
+        let (files, _) = self.inner.parts.to_fetch(plan).await;
+        let downloads: Vec<NewDownload> = files.iter().map(|(operation, file)| download(operation, file)).collect();
+        self.enqueue(&downloads, false).await.map(drop)
+    }
+
     /// Waits for one download, and tells how it comes along. Returns what became of it and the bytes that came.
     async fn attend(
         &self,

@@ -6,6 +6,7 @@ use crate::downloads::Downloads;
 use crate::error::SyncError;
 use crate::feed::{Feed, SyncEvent};
 use crate::library::Libraries;
+use crate::manners::Manners;
 use crate::plan::Plan;
 use crate::run::check_failed;
 use crate::schedule;
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) volumes_changed: tokio::sync::Notify,
     pub(crate) downloads: Downloads,
     pub(crate) libraries: Libraries,
+    pub(crate) manners: Manners,
     /// Files at rest that their disk did not give; they are told once, and not tried again by themselves.
     pub(crate) unreadable: Mutex<HashSet<ObservationId>>,
     /// Held by whoever tells of new versions, so that nothing is told twice.
@@ -86,6 +88,7 @@ impl Sync {
                 volumes_changed: tokio::sync::Notify::new(),
                 downloads: Downloads::default(),
                 libraries: Libraries::default(),
+                manners: Manners::default(),
                 unreadable: Mutex::default(),
                 telling: tokio::sync::Mutex::default(),
                 tasks: TaskTracker::new(),

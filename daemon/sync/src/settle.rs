@@ -22,9 +22,25 @@ pub(crate) fn promised(file: &FileRecord) -> Expected {
     }
 }
 
-/// Runs what reads and writes files away from the runtime's threads.
+/// Runs what reads and writes files away from the runtime's threads. On Linux these step back behind painting by the
+/// nice value of who started them, for processors and, by the kernel's task_nice_ioclass and task_nice_ioprio, for disks.
+#[cfg(not(target_os = "macos"))]
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SyncError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| SyncError::WorkerLost)
+}
+
+/// Runs what reads and writes files away from the runtime's threads, as the system's utility work: behind what people wait
+/// for, and on the processors and at the pace of the disk that cost the least power (developer.apple.com, DispatchQoS).
+#[cfg(target_os = "macos")]
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SyncError> {
+    use dispatch2::{DispatchQoS, DispatchQueue, GlobalQueueIdentifier};
+    let (done, result) = tokio::sync::oneshot::channel();
+    DispatchQueue::global_queue(GlobalQueueIdentifier::QualityOfService(DispatchQoS::Utility)).exec_async(move || {
+        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        // Whoever waited for it may have gone.
+        drop(worked.map(|worked| done.send(worked)));
+    });
+    result.await.map_err(|_| SyncError::WorkerLost)
 }
 
 /// Refuses what is plainly not the file that was asked for, by its first bytes.

@@ -157,6 +157,7 @@ mod tests {
             sync_interval: None,
             limits: crate::DownloadLimits::default(),
             care: crate::Care::default(),
+            surroundings: Arc::<paintbox_domain::surroundings::Said>::default(),
             announcers: Vec::new(),
         });
         let watching = tokio::spawn({

@@ -43,6 +43,21 @@ pub(crate) struct StatusJson<'a> {
     hubs: Vec<HubJson<'a>>,
     /// How the catalogue's file is; null from a daemon that does not say.
     catalogue: Option<HealthJson<'a>>,
+    /// What the daemon would do by itself and does not do now.
+    waits: Vec<WaitJson<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct WaitJson<'a> {
+    chore: &'a str,
+    shortages: &'a [String],
+    since_time: Option<String>,
+}
+
+impl<'a> From<&'a v1::Wait> for WaitJson<'a> {
+    fn from(wait: &'a v1::Wait) -> Self {
+        Self { chore: &wait.chore, shortages: &wait.shortages, since_time: rfc3339(wait.since_time.as_ref()) }
+    }
 }
 
 #[derive(Serialize)]
@@ -94,6 +109,7 @@ impl<'a> StatusJson<'a> {
             sqlite_version: &status.sqlite_version,
             hubs: status.hubs.iter().map(Into::into).collect(),
             catalogue: status.catalogue.as_ref().map(Into::into),
+            waits: status.waits.iter().map(Into::into).collect(),
         }
     }
 }

@@ -54,7 +54,7 @@ impl Home {
     }
 
     async fn next(&self) -> Option<DownloadId> {
-        self.catalogue.next_download(&[], &[]).await.unwrap().map(|record| record.id)
+        self.catalogue.next_download(&[], &[], false).await.unwrap().map(|record| record.id)
     }
 
     fn later(&self, seconds: u64) -> Timestamp {
@@ -112,7 +112,7 @@ async fn turns_go_by_priority_then_by_arrival_and_somebody_may_go_first() {
     let urgent = NewDownload { priority: 5, ..home.new_download(3) };
     let urgent = home.catalogue.enqueue_downloads(&[urgent], false).await.unwrap()[0];
     assert_eq!(home.next().await, Some(urgent));
-    assert_eq!(home.catalogue.next_download(&[Hub::Civitai], &[]).await.unwrap(), None, "its hub is busy");
+    assert_eq!(home.catalogue.next_download(&[Hub::Civitai], &[], false).await.unwrap(), None, "its hub is busy");
     home.catalogue.put_download_first(ids[1]).await.unwrap();
     home.catalogue.put_download_first(ids[2]).await.unwrap();
     let mut order = Vec::new();

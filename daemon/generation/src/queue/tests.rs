@@ -5,6 +5,7 @@ mod headers;
 mod leaving;
 mod step_generator;
 mod waiting;
+mod waking;
 
 use super::*;
 use crate::{FoundBy, LikeState, LoraResource, Recipe, Resource};
@@ -31,6 +32,7 @@ struct Bench {
     asked: Arc<Mutex<Vec<PaintRequest>>>,
     evicted: Arc<Notify>,
     steps: watch::Sender<Steps>,
+    awake: waking::Awake,
     _home: TempDir,
 }
 
@@ -137,6 +139,7 @@ async fn bench_with(max_queued: u32, keep_warm: Option<Duration>, interruption: 
     let asked = Arc::default();
     let evicted = Arc::default();
     let steps = watch::Sender::new(Steps::default());
+    let awake = waking::Awake::default();
     let generator = Box::new(StepGenerator {
         permits,
         asked: Arc::clone(&asked),
@@ -151,8 +154,9 @@ async fn bench_with(max_queued: u32, keep_warm: Option<Duration>, interruption: 
         interruption,
         retention: Retention { keep: None, trash: Duration::from_secs(60) },
         keep_warm,
+        wakefulness: Some(Arc::new(awake.clone())),
     });
-    Bench { evicted, steps, generations, catalogue, store, clock, permits: Some(sender), asked, _home: home }
+    Bench { evicted, steps, awake, generations, catalogue, store, clock, permits: Some(sender), asked, _home: home }
 }
 
 fn spec() -> GenerationSpec {

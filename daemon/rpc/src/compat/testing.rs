@@ -198,6 +198,7 @@ impl World {
             interruption: Interruption::Fail,
             retention: Retention { keep: None, trash: Duration::from_secs(60) },
             keep_warm: None,
+            wakefulness: None,
         });
         let compat = Compat { generations, catalogue, store, shutdown: Default::default(), callers: Arc::default() };
         Self { router: routes_of(compat.clone()), compat, permits: Some(sender), asked, _home: home }

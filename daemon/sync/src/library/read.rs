@@ -4,10 +4,11 @@
 //! changed a moment ago is most likely still being written, and is left until it rests.
 
 use crate::error::SyncError;
+use crate::manners::Steps;
 use crate::service::Sync;
 use crate::settle::blocking;
 use paintbox_catalogue::{LibraryFileId, ReadFile, UnreadFile};
-use paintbox_domain::{Failure, FileLook, Timestamp};
+use paintbox_domain::{Chore, Failure, FileLook, Timestamp};
 use paintbox_store::library::DigestReading;
 use paintbox_store::library::medium::Medium;
 use paintbox_store::{Digests, StoreError};
@@ -66,9 +67,10 @@ impl Sync {
     async fn read_in_turn(&self, files: Vec<UnreadFile>) -> Result<bool, SyncError> {
         let catalogue = &self.inner.parts.catalogue;
         let mut read = Vec::new();
+        let mut steps = Steps::of(Chore::Reading);
         let mut since = Instant::now();
         for file in files {
-            match self.read_to_end(&file).await? {
+            match self.read_to_end(&file, &mut steps).await? {
                 None => {
                     self.record_read(&mut read).await?;
                     return Ok(false);
@@ -112,6 +114,7 @@ impl Sync {
     async fn read_to_end(
         &self,
         file: &UnreadFile,
+        steps: &mut Steps,
     ) -> Result<Option<Result<Option<(FileLook, Digests)>, StoreError>>, SyncError> {
         let path = file.path.clone();
         let mut reading = match blocking(move || DigestReading::begin(&path)).await? {
@@ -123,7 +126,7 @@ impl Sync {
         }
         self.inner.libraries.files_read.fetch_add(1, Ordering::Relaxed);
         loop {
-            if self.inner.shutdown.is_cancelled() {
+            if !steps.next(self).await? {
                 return Ok(None);
             }
             let (back, read) = blocking(move || {

@@ -4,6 +4,7 @@ mod catalogue;
 mod following;
 mod keeping;
 mod library;
+mod manners;
 mod ordeal;
 mod queue;
 mod simulation;
@@ -75,6 +76,7 @@ impl World {
             sync_interval: Some(HOUR),
             limits: DownloadLimits::default(),
             care: crate::Care::default(),
+            surroundings: Arc::<paintbox_domain::surroundings::Said>::default(),
             announcers: Vec::new(),
         };
         change(&mut parts);

@@ -141,6 +141,7 @@ async fn live(orders: Orders) {
             sync_interval: None,
             limits: DownloadLimits { first_pause: Duration::from_millis(5), ..DownloadLimits::default() },
             care: crate::Care::default(),
+            surroundings: Arc::<paintbox_domain::surroundings::Said>::default(),
             announcers: Vec::new(),
         },
         &target,
