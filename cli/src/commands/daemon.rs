@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{DaemonJson, StatusJson, listener_kind};
 use crate::render::table::facts;
-use crate::render::{hub, sanitize, units};
+use crate::render::{hub, sanitize, units, words};
 use crate::session::Session;
 use crate::{paths, start};
 use paintbox_proto::v1;
@@ -195,18 +195,8 @@ fn waiting(wait: &v1::Wait, now: jiff::Timestamp) -> String {
         "care" => "checks and backups",
         other => other,
     };
-    let until = wait.shortages.iter().map(|shortage| match shortage.as_str() {
-        "battery" => "it is plugged in",
-        "low_power" => "power need not be saved",
-        "heat" => "it has cooled down",
-        "memory" => "there is more memory",
-        "metered_network" => "the network is not metered",
-        "painting" => "nothing is painted",
-        other => other,
-    });
-    let until: Vec<&str> = until.collect();
     let since = units::relative(wait.since_time.as_ref(), now);
-    format!("{chore}, until {} (since {since})", until.join(" and "))
+    format!("{chore}, until {} (since {since})", words::until(wait))
 }
 
 /// `127.0.0.1:7861, TLS, 2 connections`

@@ -1,6 +1,8 @@
 //! `paintbox doctor`.
 
 mod engine;
+mod redact;
+mod report;
 
 use crate::commands::daemon;
 use crate::error::CliError;
@@ -12,6 +14,7 @@ use clap::Args;
 use jiff::Timestamp;
 use paintbox_proto::v1;
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// One checkpoint of today's size needs about this much.
 const LITTLE_SPACE_BYTES: u64 = 10_000_000_000;
@@ -54,12 +57,35 @@ pub(crate) struct Arguments {
     /// Compute every kind of network on the daemon's device and compare it with the reference; this takes some seconds
     #[arg(long)]
     engine: bool,
+    /// Write everything that a bug report needs into a new file, without tokens, names of people and addresses
+    #[arg(long, value_name = "FILE", conflicts_with = "engine")]
+    report: Option<PathBuf>,
 }
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
     if arguments.engine {
         return engine::run(session).await;
     }
+    let (checks, status, unreachable) = examine(session).await?;
+    if let Some(path) = &arguments.report {
+        return report::write(path, &checks, status.as_ref(), session);
+    }
+    print(&checks, session)?;
+    match unreachable {
+        // For people the check has said it already.
+        Some(error) => {
+            if session.json {
+                Err(error)
+            } else {
+                Ok(error.exit())
+            }
+        }
+        None => Ok(if checks.iter().any(|check| check.state == Verdict::Failed) { Exit::Failed } else { Exit::Done }),
+    }
+}
+
+/// Looks at everything; what the daemon says of itself, or why it says nothing.
+async fn examine(session: &Session) -> Result<(Vec<Check>, Option<v1::DaemonStatus>, Option<CliError>), CliError> {
     let mut checks = vec![Check::new("command line", Verdict::Ok, concat!("paintbox ", env!("CARGO_PKG_VERSION")), "")];
     // Whether it can be started is the first thing to know about a daemon that is not running.
     let connected = session.connect().await;
@@ -67,17 +93,15 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     match connected {
         Ok(client) => {
             checks.push(Check::new("socket", Verdict::Ok, socket, ""));
-            checks.extend(of_daemon(&client.status().await?, session.now));
+            let status = client.status().await?;
+            checks.extend(of_daemon(&status, session.now));
+            Ok((checks, Some(status), None))
         }
         Err(error) => {
             checks.push(Check::new("socket", Verdict::Failed, error.message(), &error.hint().unwrap_or_default()));
-            print(&checks, session)?;
-            // For people the check has said it already.
-            return if session.json { Err(error) } else { Ok(error.exit()) };
+            Ok((checks, None, Some(error)))
         }
     }
-    print(&checks, session)?;
-    Ok(if checks.iter().any(|check| check.state == Verdict::Failed) { Exit::Failed } else { Exit::Done })
 }
 
 fn of_daemon(status: &v1::DaemonStatus, now: Timestamp) -> Vec<Check> {

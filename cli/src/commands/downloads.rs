@@ -163,6 +163,12 @@ async fn list(list: &List, client: &Client, session: &mut Session) -> Result<Exi
     if paused {
         session.note("All downloads are paused; `paintbox downloads resume --all` lets them go on.")?;
     }
+    if downloads.iter().any(|download| download.automatic && download.state() == State::Queued) {
+        let status = client.status().await?;
+        for wait in status.waits.iter().filter(|wait| wait.chore == "downloads") {
+            session.note(&format!("What is followed waits until {}; `paintbox sync` fetches it now.", words::until(wait)))?;
+        }
+    }
     Ok(Exit::Done)
 }
 

@@ -50,6 +50,17 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     Ok(Exit::Done)
 }
 
+/// The last lines of the log, in words.
+pub(super) fn last(lines: usize, session: &Session) -> Result<Vec<String>, CliError> {
+    let Some(path) = newest(session)? else { return Ok(Vec::new()) };
+    let text = read_from(&path, &mut 0, Some(TAIL_BYTES))?;
+    let all: Vec<&str> = text.lines().collect();
+    let last = all[all.len().saturating_sub(lines)..].iter();
+    Ok(last
+        .map(|line| serde_json::from_str(line).map_or_else(|_| sanitize::line(line), |entry| words(&entry)))
+        .collect())
+}
+
 /// The log that was written to last; what a daemon said while starting counts only when there is no other.
 fn newest(session: &Session) -> Result<Option<PathBuf>, CliError> {
     let folder = &session.paths.logs;

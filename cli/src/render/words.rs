@@ -1,5 +1,7 @@
 //! States of the API as the words that people and scripts read.
 
+use paintbox_proto::v1;
+
 /// `taken_down` of `STATE_TAKEN_DOWN`. Empty for one that is not told, also by a newer daemon whose states this program
 /// does not know.
 pub(crate) fn state(name: &str) -> String {
@@ -12,6 +14,21 @@ pub(crate) fn state(name: &str) -> String {
 /// The same, none where it is empty.
 pub(crate) fn known_state(name: &str) -> Option<String> {
     Some(state(name)).filter(|word| !word.is_empty())
+}
+
+/// What something waits for: `it is plugged in and the network is not metered`.
+pub(crate) fn until(wait: &v1::Wait) -> String {
+    let until = wait.shortages.iter().map(|shortage| match shortage.as_str() {
+        "battery" => "it is plugged in",
+        "low_power" => "power need not be saved",
+        "heat" => "it has cooled down",
+        "memory" => "there is more memory",
+        "metered_network" => "the network is not metered",
+        "painting" => "nothing is painted",
+        other => other,
+    });
+    let until: Vec<&str> = until.collect();
+    until.join(" and ")
 }
 
 #[cfg(test)]

@@ -227,6 +227,51 @@ async fn doctor_checks_what_it_can() {
 }
 
 #[tokio::test]
+async fn a_report_is_one_file_that_tells_no_secrets() {
+    let bench = Bench::new().await;
+    let logs = bench.paths().logs;
+    let home = bench.paths().home.unwrap();
+    let line = |message: &str| {
+        format!(r#"{{"timestamp":"2026-01-01T00:00:00Z","level":"INFO","fields":{{"message":"{message}"}}}}"#)
+    };
+    let secret = "hf_abcdefghijklmnopqrstuvwx";
+    let told = format!(
+        "{}\n{}\n",
+        line("ready"),
+        line(&format!("https://x.example/f?token=12345 {secret} {}/y", home.display()))
+    );
+    std::fs::write(logs.join("paintboxd.2026-01-01.log"), told).unwrap();
+    let path = home.join("report.txt");
+    let name = path.to_str().unwrap();
+    let ended = bench.run(&["doctor", "--report", name]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let report = std::fs::read_to_string(&path).unwrap();
+    for words in [
+        "read it before you send it",
+        r#"{"check":"sqlite","state":"ok","detail":"3.51.3","hint":null}"#,
+        r#""downloaded_models": 3"#,
+        "== configuration as it is understood",
+        "INFO ready",
+        "https://x.example/f?REDACTED REDACTED $PAINTBOX_HOME/y",
+    ] {
+        assert!(report.contains(words), "{words} in\n{report}");
+    }
+    assert!(!report.contains(secret) && !report.contains(&home.display().to_string()), "{report}");
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    // What is there already is not written over.
+    let again = bench.json(&["doctor", "--report", name]).await;
+    assert_eq!(again.code, 1, "{again:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), report);
+    // A daemon that does not start is what reports are mostly about.
+    let absent = Bench::without_daemon();
+    let path = absent.paths().home.unwrap().join("report.txt");
+    let ended = absent.json(&["doctor", "--report", path.to_str().unwrap()]).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(std::fs::read_to_string(&path).unwrap().contains("it does not answer"));
+}
+
+#[tokio::test]
 async fn logs_come_from_the_newest_file() {
     let bench = Bench::new().await;
     let logs = bench.paths().logs;
