@@ -13,12 +13,17 @@ use std::path::PathBuf;
 
 /// Models of a page of the catalogue that are asked for at once.
 const PAGE: u32 = 500;
+/// Of a commit in a title; as many as of a file's digest.
+const TITLE_DIGITS: usize = 10;
 
 /// A model that can be named in a specification: one file, or a folder of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelHere {
     /// Names it and nothing else.
     pub reference: String,
+    /// Names it and nothing else, for people to read. A1111's title of a file: its name and the first digits of its digest,
+    /// by which either can be told. Of a folder: its repository and the first digits of the commit.
+    pub title: String,
     /// What recipes call it: a file's name without ending, or a repository's name.
     pub name: String,
     /// Without folders; none of a folder.
@@ -31,20 +36,10 @@ pub struct ModelHere {
 }
 
 impl ModelHere {
-    /// A1111's title of it: the file's name and the first digits of its digest, by which either can be told.
-    #[must_use]
-    pub fn title(&self) -> String {
-        let name = self.file_name.as_ref().unwrap_or(&self.name);
-        match &self.sha256 {
-            Some(sha256) => format!("{name} [{}]", sha256.auto_v2()),
-            None => name.clone(),
-        }
-    }
-
     fn is_called(&self, name: &str) -> bool {
         let name = name.to_lowercase();
         let file = self.file_name.as_deref().unwrap_or(&self.name);
-        [self.title().as_str(), &self.reference, &self.name, file].iter().any(|known| known.to_lowercase() == name)
+        [&self.title, &self.reference, &self.name, file].iter().any(|known| known.to_lowercase() == name)
     }
 }
 
@@ -125,6 +120,9 @@ impl Generations {
     pub async fn find_model_here(&self, text: &str) -> Result<Option<ModelHere>, GenerationError> {
         let text = text.trim();
         let mut found: Vec<_> = self.models_here().await?.into_iter().filter(|model| model.is_called(text)).collect();
+        // One content may lie in several pages under names of its own.
+        found.sort_by(|one, other| one.reference.cmp(&other.reference));
+        found.dedup_by(|one, other| one.reference == other.reference);
         match found.len() {
             0 | 1 => Ok(found.pop()),
             _ => {
@@ -176,6 +174,7 @@ fn of_version<'a>(version: &'a VersionRecord, page: &'a str, hub: Option<Hub>) -
         let network = networks.filter(|artifact| artifact.kind == ModelKind::Network).max_by_key(|a| a.size_bytes);
         ModelHere {
             reference: version.reference.to_string(),
+            title: title_of_folder(&version.reference),
             name: page.to_owned(),
             file_name: None,
             sha256: None,
@@ -185,10 +184,12 @@ fn of_version<'a>(version: &'a VersionRecord, page: &'a str, hub: Option<Hub>) -
     });
     folder.into_iter().chain(weights.filter_map(|file| {
         let artifact = file.artifact.as_ref()?;
+        let file_name = file.name.rsplit('/').next().unwrap_or(&file.name);
         Some(ModelHere {
             reference: artifact.sha256.to_hex(),
+            title: format!("{file_name} [{}]", artifact.sha256.auto_v2()),
             name: resolve::stem(&file.name).to_owned(),
-            file_name: file.name.rsplit('/').next().map(str::to_owned),
+            file_name: Some(file_name.to_owned()),
             sha256: Some(artifact.sha256),
             architecture: artifact.architecture,
             since: artifact.created_at,
@@ -214,10 +215,20 @@ async fn files(catalogue: &Catalogue, kind: ModelKind) -> Result<Vec<FileHere>, 
     Ok(files)
 }
 
+/// Such as `org/name@0123456789`.
+fn title_of_folder(reference: &ModelRef) -> String {
+    match reference {
+        ModelRef::HuggingFace { repo, revision: Some(revision), .. } => {
+            format!("{repo}@{}", &revision[..revision.floor_char_boundary(TITLE_DIGITS)])
+        }
+        other => other.to_string(),
+    }
+}
+
 /// The digits in `name.safetensors [0123456789]`.
 fn digits_of_title(text: &str) -> Option<&str> {
     let digits = text.strip_suffix(']')?.rsplit_once('[')?.1;
-    (digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
+    (digits.len() == TITLE_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
 }
 
 #[cfg(test)]

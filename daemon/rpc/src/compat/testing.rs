@@ -16,6 +16,7 @@ use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, Hub
 use paintbox_generation::{GenerationParts, Generations, HistoryFilter, Retention};
 use paintbox_store::Store;
 use serde_json::Value;
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -219,6 +220,17 @@ impl World {
         add(&self.compat.catalogue, self._home.path(), digest, name, ModelKind::Checkpoint).await;
     }
 
+    /// A repository of Hugging Face's with one revision, a pipeline in diffusers' layout.
+    pub(super) async fn add_folder(&self, repository: &str, commit: &str) {
+        let name = repository.rsplit('/').next().unwrap().to_owned();
+        let files = [
+            ("model_index.json".to_owned(), Sha256::from_bytes([0xe0; 32]), ModelKind::Other),
+            ("unet/diffusion_pytorch_model.safetensors".to_owned(), Sha256::from_bytes([0xe1; 32]), ModelKind::Network),
+        ];
+        let about = (Hub::HuggingFace, repository, name, ModelKind::Checkpoint);
+        record(&self.compat.catalogue, self._home.path(), about, commit, &files).await;
+    }
+
     pub(crate) fn permit(&self, steps: usize) {
         for _ in 0..steps {
             self.permits.as_ref().unwrap().send(()).unwrap();
@@ -292,25 +304,38 @@ pub(super) fn picture(width: u32, height: u32, opacity: u8) -> Vec<u8> {
     bytes
 }
 
-async fn add(catalogue: &Catalogue, home: &std::path::Path, digest: u8, name: &str, kind: ModelKind) {
+async fn add(catalogue: &Catalogue, home: &Path, digest: u8, name: &str, kind: ModelKind) {
     let id = digest.to_string();
-    let sha256 = Sha256::from_bytes([digest; 32]);
-    let file = HubFile {
-        external_id: format!("{id}00"),
-        name: format!("{name}.safetensors"),
+    let files = [(format!("{name}.safetensors"), Sha256::from_bytes([digest; 32]), kind)];
+    let about = (Hub::Civitai, id.as_str(), format!("The {name}"), kind);
+    record(catalogue, home, about, &format!("{id}0"), &files).await;
+}
+
+/// Records a model whose only version has these files, all of which are here. `about` is its hub, id, name and kind.
+async fn record(
+    catalogue: &Catalogue,
+    home: &Path,
+    about: (Hub, &str, String, ModelKind),
+    version: &str,
+    files: &[(String, Sha256, ModelKind)],
+) {
+    let (hub, id, name, kind) = about;
+    let hub_files = files.iter().enumerate().map(|(at, (name, sha256, _))| HubFile {
+        external_id: format!("{version}{at}"),
+        name: name.clone(),
         size: Some(FileSize::Exact(1)),
-        sha256: Some(sha256),
+        sha256: Some(*sha256),
         blake3: None,
         git_sha1: None,
         auto_v3: None,
         kind_label: Some("Model".to_owned()),
-        format: FileFormat::Safetensors,
+        format: FileFormat::from_file_name(name),
         precision: None,
-        primary: true,
+        primary: at == 0,
         locator: String::new(),
-    };
+    });
     let version = HubVersion {
-        external_id: format!("{id}0"),
+        external_id: version.to_owned(),
         name: "v1".to_owned(),
         base_model: None,
         nsfw_level: 1,
@@ -318,13 +343,13 @@ async fn add(catalogue: &Catalogue, home: &std::path::Path, digest: u8, name: &s
         published_at: None,
         early_access: None,
         download_allowed: true,
-        files: vec![file],
+        files: hub_files.collect(),
         previews: vec![],
     };
     let model = HubModel {
-        hub: Hub::Civitai,
-        external_id: id.clone(),
-        name: format!("The {name}"),
+        hub,
+        external_id: id.to_owned(),
+        name,
         kind,
         kind_label: None,
         creator: None,
@@ -344,20 +369,22 @@ async fn add(catalogue: &Catalogue, home: &std::path::Path, digest: u8, name: &s
         raw: "{}".to_owned(),
     };
     let model = catalogue.record_models(&[model], None).await.unwrap()[0];
-    let file = catalogue.model(model).await.unwrap().versions[0].files[0].id;
-    let artifact = NewArtifact {
-        sha256,
-        blake3: Blake3::from_bytes([0; 32]),
-        auto_v3: None,
-        size_bytes: 1,
-        format: FileFormat::Safetensors,
-        kind,
-        architecture: Architecture::Sd1,
-        precision: None,
-        parameters: None,
-        detail_json: None,
-        // As the store names what it keeps.
-        path: home.join(sha256.to_hex()),
-    };
-    catalogue.record_file(file, &artifact, true).await.unwrap();
+    for recorded in &catalogue.model(model).await.unwrap().versions[0].files {
+        let (name, sha256, kind) = files.iter().find(|(name, ..)| *name == recorded.name).unwrap();
+        let artifact = NewArtifact {
+            sha256: *sha256,
+            blake3: Blake3::from_bytes([0; 32]),
+            auto_v3: None,
+            size_bytes: 1,
+            format: FileFormat::from_file_name(name),
+            kind: *kind,
+            architecture: Architecture::Sd1,
+            precision: None,
+            parameters: None,
+            detail_json: None,
+            // As the store names what it keeps.
+            path: home.join(sha256.to_hex()),
+        };
+        catalogue.record_file(recorded.id, &artifact, true).await.unwrap();
+    }
 }

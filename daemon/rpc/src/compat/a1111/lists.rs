@@ -37,7 +37,7 @@ pub(super) async fn named(compat: &Compat, name: &str) -> Result<Option<Value>, 
 
 fn model(model: &ModelHere) -> Value {
     json!({
-        "title": model.title(),
+        "title": model.title,
         "model_name": model.name,
         "hash": model.sha256.map(|sha256| sha256.auto_v2()),
         "sha256": model.sha256.map(|sha256| sha256.to_hex()),

@@ -44,7 +44,7 @@ pub(super) async fn all(compat: &Compat, caller: &CallerId) -> Result<Value, Pro
     options.extend(compat.callers.options(caller));
     let current = match options.get("sd_model_checkpoint").and_then(Value::as_str) {
         Some(chosen) => Some(chosen.to_owned()),
-        None => compat.generations.models_here().await?.first().map(paintbox_generation::ModelHere::title),
+        None => compat.generations.models_here().await?.into_iter().next().map(|first| first.title),
     };
     options.insert("sd_model_checkpoint".to_owned(), current.into());
     Ok(Value::Object(options))
@@ -72,7 +72,7 @@ pub(super) async fn set(compat: &Compat, caller: &CallerId, given: &Fields) -> R
 /// The title of the checkpoint that is meant.
 async fn title_of(compat: &Compat, chosen: &str) -> Result<String, Problem> {
     if let Some(model) = compat.generations.find_model_here(chosen).await? {
-        return Ok(model.title());
+        return Ok(model.title);
     }
     // A reference to something that is here and no file of its own, such as a page's.
     let reference = compat.generations.model_called(chosen).await?;

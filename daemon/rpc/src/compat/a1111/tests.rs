@@ -75,6 +75,28 @@ async fn open_webui_paints() {
 }
 
 #[tokio::test]
+async fn every_title_that_is_listed_is_of_one_model() {
+    let world = World::new().await;
+    // Called as the file is, and as one another.
+    let folders = [("org/dream", "0a0b0c0d0e0f"), ("fork/dream", "0a0b0c0d0e0f")];
+    for (repository, commit) in folders {
+        world.add_folder(repository, commit).await;
+    }
+    let models = world.get("/sdapi/v1/sd-models").await.json();
+    let titles: Vec<_> = models.as_array().unwrap().iter().map(|model| model["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["dream.safetensors [0101010101]", "fork/dream@0a0b0c0d0e", "org/dream@0a0b0c0d0e"]);
+    for title in titles {
+        assert_eq!(world.post("/sdapi/v1/options", json!({"sd_model_checkpoint": title})).await.json(), Value::Null);
+        assert_eq!(world.get("/sdapi/v1/options").await.json()["sd_model_checkpoint"], title);
+        painted(&world.post(TEXT, json!({"prompt": "x"})).await);
+        assert_eq!(world.last_asked().model.len(), if title.contains('@') { 2 } else { 1 }, "{title}");
+        assert_eq!(world.get(&format!("/v1/models/{}", title.replace(' ', "%20"))).await.json()["id"], title);
+    }
+    let unclear = world.post("/sdapi/v1/options", json!({"sd_model_checkpoint": "dream"})).await;
+    assert_eq!(refused(&unclear).1, reason::AMBIGUOUS_NAME);
+}
+
+#[tokio::test]
 async fn silly_tavern_paints_and_its_password_is_not_given_back() {
     let world = World::new().await;
     for (path, key) in [

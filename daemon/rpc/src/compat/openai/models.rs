@@ -21,10 +21,10 @@ pub(super) async fn one(compat: &Compat, id: &str) -> Result<Value, Problem> {
     })
 }
 
-/// The id is the file's title, which a person can read and which names it alone. What OpenAI has no word for stands beside.
+/// The id is the title, which a person can read and which names it alone. What OpenAI has no word for stands beside.
 fn model(model: &ModelHere) -> Value {
     json!({
-        "id": model.title(),
+        "id": model.title,
         "object": "model",
         "created": model.since.unix_ms().div_euclid(1000),
         "owned_by": "paintbox",
