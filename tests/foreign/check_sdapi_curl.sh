@@ -30,8 +30,14 @@ the_first_model_is_the_current_one() {
 options_can_be_sent_back() { equal "$(post options "$(get options)")" null; }
 # The fixtures' requests at a size and with steps that a test's model has time for.
 small() { json 'json.dumps({**d, "width": 64, "height": 64, "steps": 4, "hr_second_pass_steps": 2, "enable_hr": False})' < "$fixtures/$1"; }
+# Each picture that it was heard to ask for.
 open_webui_paints() {
-  equal "$(post txt2img "$(small open-webui-txt2img.json)" | json 'base64.b64decode(d["images"][0])[:4]')" "b'\\x89PNG'"
+  json '"\n".join(json.dumps(each["body"]) for each in d if each["path"].endswith("/txt2img"))' \
+    < "$fixtures/open-webui-session.json" > "$work/asked" || return 1
+  while read -r body; do
+    equal "$(post txt2img "$body" | json 'base64.b64decode(d["images"][0])[:4]')" "b'\\x89PNG'" || return 1
+  done < "$work/asked"
+  equal "$(wc -l < "$work/asked" | tr -d ' ')" 3
 }
 silly_tavern_paints() {
   post txt2img "$(small silly-tavern-txt2img.json)" > "$work/answer" || return 1

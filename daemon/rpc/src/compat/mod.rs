@@ -14,6 +14,8 @@ mod aside;
 mod body;
 mod caller;
 mod fields;
+#[cfg(test)]
+mod heard;
 mod job;
 mod openai;
 mod picture;

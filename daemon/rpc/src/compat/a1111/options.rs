@@ -42,7 +42,9 @@ pub(super) async fn all(compat: &Compat, caller: &CallerId) -> Result<Value, Pro
         .map(|(name, value)| (name.to_owned(), value)),
     );
     options.extend(compat.callers.options(caller));
-    let current = match options.get("sd_model_checkpoint").and_then(Value::as_str) {
+    // Open WebUI without a model of its own sends an empty name, which chooses nothing.
+    let chosen = options.get("sd_model_checkpoint").and_then(Value::as_str).filter(|title| !title.trim().is_empty());
+    let current = match chosen {
         Some(chosen) => Some(chosen.to_owned()),
         None => compat.generations.models_here().await?.into_iter().next().map(|first| first.title),
     };
