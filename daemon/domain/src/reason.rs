@@ -149,6 +149,8 @@ reasons! {
     TOKENS_FULL,
     /// The body is of a media type that the path does not take.
     MEDIA_TYPE_UNSUPPORTED,
+    /// The health of a service was asked that this daemon does not have.
+    SERVICE_UNKNOWN,
     /// The body of a request over HTTP, or a picture in it, is larger than what is taken.
     BODY_TOO_LARGE,
 }

@@ -1,13 +1,21 @@
 //! `grpc.health.v1`, as supervisors and load balancers ask it (grpc/grpc `doc/health-checking.md`): each service of the API,
-//! and all of them under the empty name, are SERVING until the daemon's end begins, and NOT_SERVING from then on.
+//! and all of them under the empty name, are SERVING until the daemon's end begins, and NOT_SERVING from then on. A service
+//! that is not here is SERVICE_UNKNOWN: as the reason of NOT_FOUND to `Check`, and to `Watch` as a status that stays, as
+//! `grpc/health/v1/health.proto` wants it.
 //!
 //! A hub that is down or a device that fails is no matter of this: whoever restarts what does not serve would restart a
 //! daemon that is in order. `GetStatus` tells of such things.
 
+use crate::server::StreamOf;
+use crate::status::failure_status;
+use futures::{StreamExt as _, stream};
+use paintbox_domain::{ErrorClass, Failure, reason};
 use std::collections::BTreeSet;
 use tonic::server::NamedService;
+use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
-use tonic_health::pb::health_server::HealthServer;
+use tonic_health::pb::health_server::{self, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response};
 use tonic_health::server::{HealthReporter, HealthService};
 
 /// All services together.
@@ -32,8 +40,8 @@ impl Health {
     }
 
     /// The service that tells it.
-    pub(crate) fn service(&self) -> HealthServer<HealthService> {
-        HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+    pub(crate) fn service(&self) -> HealthServer<Told> {
+        HealthServer::new(Told(HealthService::from_health_reporter(self.reporter.clone())))
     }
 
     /// The end has begun: whoever asks or watches is told so of every service.
@@ -44,15 +52,45 @@ impl Health {
     }
 }
 
+/// tonic's service, which refuses for one cause alone, that a service is unknown to it, and does not give the reason.
+#[derive(Debug)]
+pub(crate) struct Told(HealthService);
+
+#[tonic::async_trait]
+impl health_server::Health for Told {
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        let service = request.get_ref().service.clone();
+        self.0.check(request).await.map_err(|_| {
+            let message = "this daemon has no service of that name; the empty name is all of them";
+            let failure = Failure::new(ErrorClass::NotFound, reason::SERVICE_UNKNOWN, message);
+            failure_status(&failure.with("service", service))
+        })
+    }
+
+    type WatchStream = StreamOf<HealthCheckResponse>;
+
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let stream: Self::WatchStream = match self.0.watch(request).await {
+            Ok(known) => Box::pin(known.into_inner()),
+            // No service comes later, so that this is all there is to say; the listener ends it when the daemon ends.
+            Err(_) => {
+                let status = health_check_response::ServingStatus::ServiceUnknown.into();
+                Box::pin(stream::iter([Ok(HealthCheckResponse { status })]).chain(stream::pending()))
+            }
+        };
+        Ok(Response::new(stream))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::StreamExt as _;
+    use futures::FutureExt as _;
     use paintbox_proto::v1::daemon_service_server::DaemonServiceServer;
-    use tonic::{Code, Request};
-    use tonic_health::pb::HealthCheckRequest;
-    use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
+    use tonic::Code;
+    use tonic_health::pb::health_check_response::ServingStatus::{NotServing, ServiceUnknown, Serving};
     use tonic_health::pb::health_server::Health as _;
+    use tonic_types::StatusExt as _;
 
     fn of(service: &str) -> Request<HealthCheckRequest> {
         Request::new(HealthCheckRequest { service: service.to_owned() })
@@ -64,10 +102,8 @@ mod tests {
         health.serves::<DaemonServiceServer<crate::server::Api>>().await;
         let names = ["", "paintbox.v1.DaemonService"];
         // Each listener has a service of its own, and both tell the same.
-        let (one, other) = (
-            HealthService::from_health_reporter(health.reporter.clone()),
-            HealthService::from_health_reporter(health.reporter.clone()),
-        );
+        let told = || Told(HealthService::from_health_reporter(health.reporter.clone()));
+        let (one, other) = (told(), told());
         let mut watches = Vec::new();
         for name in names {
             assert_eq!(one.check(of(name)).await.unwrap().into_inner().status(), Serving, "{name}");
@@ -80,6 +116,17 @@ mod tests {
             assert_eq!(one.check(of(name)).await.unwrap().into_inner().status(), NotServing, "{name}");
             assert_eq!(watch.next().await.unwrap().unwrap().status(), NotServing, "{name}");
         }
-        assert_eq!(one.check(of("paintbox.v1.NoService")).await.unwrap_err().code(), Code::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_not_here_is_said_to_be_unknown() {
+        let told = Told(HealthService::from_health_reporter(Health::new().reporter));
+        let refused = told.check(of("paintbox.v1.NoService")).await.unwrap_err();
+        let info = refused.get_details_error_info().unwrap();
+        assert_eq!((refused.code(), info.reason.as_str()), (Code::NotFound, reason::SERVICE_UNKNOWN));
+        assert_eq!(info.metadata["service"], "paintbox.v1.NoService");
+        let mut watch = told.watch(of("paintbox.v1.NoService")).await.unwrap().into_inner();
+        assert_eq!(watch.next().await.unwrap().unwrap().status(), ServiceUnknown);
+        assert!(watch.next().now_or_never().is_none(), "it goes on");
     }
 }
