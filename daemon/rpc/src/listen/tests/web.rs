@@ -225,6 +225,13 @@ async fn a_session_ends_at_its_time_and_its_streams_with_it() {
     let watch = sender.send_request(request).await.unwrap();
     assert_eq!(stage.web("DELETE", "/session", &[("cookie", &cookie), ("origin", &own)], "").await.status, 204);
     assert_eq!(finish(watch).await.reason(), "SESSION_EXPIRED");
+    // So does the end of all sessions.
+    let of_page = [("cookie", stage.sign_in(Scope::Read).await), ("origin", own)];
+    let mut request = grpc(WATCH, &of_page);
+    *request.uri_mut() = format!("http://{}{WATCH}", stage.web).parse().unwrap();
+    let watch = sender.send_request(request).await.unwrap();
+    assert_eq!(stage.access.sessions.end_all(), 1);
+    assert_eq!(finish(watch).await.reason(), "SESSION_EXPIRED");
 }
 
 #[tokio::test]
