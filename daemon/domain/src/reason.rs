@@ -151,6 +151,8 @@ reasons! {
     MEDIA_TYPE_UNSUPPORTED,
     /// The health of a service was asked that this daemon does not have.
     SERVICE_UNKNOWN,
+    /// The body of a request over HTTP stopped, or came too slowly.
+    BODY_TOO_SLOW,
     /// The body of a request over HTTP, or a picture in it, is larger than what is taken.
     BODY_TOO_LARGE,
 }

@@ -3,6 +3,7 @@
 use super::Limits;
 use super::connection::Connections;
 use super::gate::{Gate, Verdict};
+use super::intake::Awaited;
 use super::refusal::Form;
 use super::until::Until;
 use super::web::make_harmless;
@@ -10,7 +11,7 @@ use crate::access::Access;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use http::{Request, Response};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use paintbox_domain::{ErrorClass, Failure, reason};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -117,9 +118,18 @@ impl Door {
             failure.retry_after = Some(Duration::from_secs(1));
             return form.refuse(&failure);
         };
-        let response = match self.routes.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let Ok(response) = match (&self.gate, request.body().is_end_stream()) {
+            (Gate::Web(_), false) => {
+                let (parts, body) = request.into_parts();
+                let (body, given_up) = Awaited::new(body, &self.limits);
+                tokio::select! {
+                    biased;
+                    // The handler is dropped, as it is when the caller leaves.
+                    failure = given_up.why() => return form.refuse(&failure),
+                    response = self.routes.clone().oneshot(Request::from_parts(parts, Body::new(body))) => response,
+                }
+            }
+            _ => self.routes.clone().oneshot(request).await,
         };
         response.map(|body| Body::new(Counted { body, _permit: permit }))
     }

@@ -9,7 +9,8 @@
 //! | web, `[listen] web` | HTTP/1.1 and HTTP/2: gRPC-Web, pictures, JSON (`web`) | a token, or a session of our own page | its scope |
 //!
 //! A request passes, in this order: the connection's bounds (`connection`), the gate (`gate`, `web::origin`), the
-//! bound on calls at once (`door`), and, if it is gRPC, its deadline and the reasons of its errors (`call`). Only then
+//! bound on calls at once (`door`), on the web listener the time for its body (`intake`), and, if it is gRPC, its deadline and
+//! the reasons of its errors (`call`). Only then
 //! does a handler see it, with its `Caller` among its extensions. Whatever is refused on the way is refused in the form
 //! that its sender reads (`refusal`), and nothing that is logged holds a query, a header or a body.
 //!
@@ -20,6 +21,7 @@ mod call;
 mod connection;
 mod door;
 mod gate;
+mod intake;
 mod options;
 mod patience;
 mod refusal;
@@ -131,6 +133,9 @@ pub(crate) struct Limits {
     /// A peer that is silent is asked whether it is still there, and has as long again to answer. HTTP/1 has no way to ask: a
     /// peer that takes nothing of what is sent has both times together.
     pub(crate) silence: Duration,
+    /// How long the sender of a request's body over HTTP may be waited for, where its bytes earn no more (`intake`).
+    pub(crate) sending: Duration,
+    pub(crate) sent_bytes_a_second: u32,
     /// How long a clock that was set, or a machine that slept, may hide that a session's time is over.
     pub(crate) look: Duration,
     /// How long connections may go on once the daemon is ending.
@@ -146,6 +151,8 @@ impl Limits {
         calls: 4096,
         greeting: Duration::from_secs(10),
         silence: Duration::from_secs(20),
+        sending: Duration::from_secs(20),
+        sent_bytes_a_second: 500,
         look: Duration::from_secs(5),
         drain: Duration::from_secs(5),
     };

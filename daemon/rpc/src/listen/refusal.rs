@@ -73,7 +73,8 @@ fn http_status(class: ErrorClass) -> StatusCode {
         ErrorClass::AccessDenied => StatusCode::FORBIDDEN,
         ErrorClass::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorClass::Exhausted => StatusCode::TOO_MANY_REQUESTS,
-        ErrorClass::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        // A deadline of the caller's own is gRPC's; this one is for its body (RFC 9110 §15.5.9).
+        ErrorClass::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         ErrorClass::DataLoss | ErrorClass::Cancelled | ErrorClass::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

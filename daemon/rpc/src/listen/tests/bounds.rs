@@ -1,6 +1,7 @@
 //! How much, how large, how long: each bound that a client can run into.
 
 use super::*;
+use futures::StreamExt as _;
 use tonic::Code;
 
 const FRAME_DATA: u8 = 0;
@@ -246,6 +247,31 @@ async fn who_says_nothing_is_not_waited_for() {
     }
     let answer = exchange(stage.web, b"GET / HTTP/1.1\r\nhost: never-ends").await;
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_not_waited_for_for_ever() {
+    let stage = Stage::within(Limits { sending: Duration::from_millis(20), ..Limits::USUAL }, None).await;
+    let token = stage.token(Scope::Generate).await;
+    for (path, kind) in [("/sdapi/v1/img2img", "application/json"), (CHECK, "application/grpc-web+proto")] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\ncontent-type: {kind}\r\n",
+            stage.web
+        );
+        for body in ["content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"] {
+            // The other side closes: nothing else ends this.
+            let answer = read_http1(&exchange(stage.web, format!("{head}{body}").as_bytes()).await);
+            assert_eq!(answer.reason(), "BODY_TOO_SLOW", "{path} {body}");
+            assert_eq!(answer.status, if path == CHECK { 200 } else { 408 }, "gRPC has the status in its headers");
+        }
+        let pieces = futures::stream::iter([Ok::<_, std::io::Error>("{")]).chain(futures::stream::pending());
+        let request = Request::post(format!("http://{}{path}", stage.web)).header("content-type", kind);
+        let request = request.header("authorization", format!("Bearer {token}")).body(Body::from_stream(pieces));
+        assert_eq!(h2(stage.web, request.unwrap()).await.reason(), "BODY_TOO_SLOW", "{path}");
+    }
+    // What is there in time is taken.
+    let sent = [("authorization", &*format!("Bearer {token}")), ("content-type", "application/json")];
+    assert_eq!(stage.web("POST", "/sdapi/v1/img2img", &sent, &" ".repeat(300_000)).await.body, b"300000");
 }
 
 #[tokio::test]

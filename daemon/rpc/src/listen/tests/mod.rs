@@ -114,7 +114,9 @@ impl Stage {
             .route("/v1/models", get(who))
             .route("/v1/images/generations", post(who))
             .route("/v1/images/edits", post(who))
-            .route("/sdapi/v1/txt2img", post(who));
+            .route("/sdapi/v1/txt2img", post(who))
+            // Takes all that comes.
+            .route("/sdapi/v1/img2img", post(|body: Bytes| async move { body.len().to_string() }));
         let behind = Behind { access: access.clone(), ending: ending.clone(), trusted: grpc.clone(), grpc, http };
         let serving = tokio::spawn(listeners.serve(behind));
         Self { folder, clock, file, access, tcp, web, facts, ending, serving, pieces }
