@@ -170,6 +170,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
         access,
         listeners: listeners.facts(),
         answering: paintbox_rpc::Answering::default(),
+        room: paintbox_rpc::Room::default(),
         stop: stop.clone(),
         shutdown: shutdown.clone(),
     };

@@ -138,7 +138,7 @@ reasons! {
     CODE_INVALID,
     /// The browser's session is over.
     SESSION_EXPIRED,
-    /// More calls at once than the listener takes.
+    /// More calls at once than the listener takes, or more bytes of pictures and bodies than there is memory for.
     DAEMON_BUSY,
     WEB_LISTENER_OFF,
     /// A message of more than a mebibyte, either way.

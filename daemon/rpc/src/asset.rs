@@ -133,11 +133,12 @@ impl AssetService for Api {
         request: Request<Streaming<v1::UploadAssetPartsRequest>>,
     ) -> Result<Response<v1::Asset>, Status> {
         let mut parts = request.into_inner();
-        let mut data = Vec::new();
+        let (mut data, mut taken) = (Vec::new(), self.room.for_one());
         while let Some(v1::UploadAssetPartsRequest { part }) = parts.message().await? {
             if data.len() + part.len() > LARGEST_PICTURE_BYTES {
                 return Err(invalid("part", format!("more than {LARGEST_PICTURE_BYTES} bytes came")));
             }
+            taken.more(part.len()).map_err(|failure| failure_status(&failure))?;
             data.extend(part);
         }
         self.keep(data).await

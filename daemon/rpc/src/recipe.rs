@@ -2,9 +2,10 @@
 
 use crate::asset::LARGEST_PICTURE_BYTES;
 use crate::fit;
+use crate::room::Taken;
 use crate::server::{Api, lost};
 use crate::spec::spec_message;
-use crate::status::{invalid, status};
+use crate::status::{failure_status, invalid, status};
 use paintbox_generation::{LONGEST_PROMPT_BYTES, LikeModel, LikePlan, LikeState, Recipe};
 use paintbox_proto::v1;
 use paintbox_proto::v1::read_recipe_request::Source;
@@ -19,7 +20,8 @@ impl Api {
         &self,
         parts: Streaming<v1::ReadRecipeRequest>,
     ) -> Result<v1::ReadRecipeResponse, Status> {
-        let recipe = match collected(parts).await? {
+        let mut taken = self.room.for_one();
+        let recipe = match collected(parts, &mut taken).await? {
             Given::Image(image) => {
                 let data = self.sync.civitai_generation_data(image).await.map_err(|error| status(&error))?;
                 Recipe::of_civitai(&data)
@@ -39,11 +41,14 @@ enum Given {
     Image(u64),
 }
 
-async fn collected(mut parts: Streaming<v1::ReadRecipeRequest>) -> Result<Given, Status> {
+async fn collected(mut parts: Streaming<v1::ReadRecipeRequest>, taken: &mut Taken) -> Result<Given, Status> {
     let mut bytes = Vec::new();
     while let Some(part) = parts.message().await? {
         match part.source {
-            Some(Source::Part(part)) if bytes.len() + part.len() <= LARGEST_PICTURE_BYTES => bytes.extend(part),
+            Some(Source::Part(part)) if bytes.len() + part.len() <= LARGEST_PICTURE_BYTES => {
+                taken.more(part.len()).map_err(|failure| failure_status(&failure))?;
+                bytes.extend(part);
+            }
             Some(Source::Part(_)) => {
                 return Err(invalid("part", format!("more than {LARGEST_PICTURE_BYTES} bytes came")));
             }

@@ -6,6 +6,7 @@ use crate::daemon::{CredentialStore, DaemonFacts};
 use crate::health::Health;
 use crate::listen::{Behind, ListenerFacts, Listeners, assets, keep_to_the_protocol};
 use crate::once::Answering;
+use crate::room::Room;
 use crate::status::{failure_status, invalid};
 use axum::Router;
 use futures::{Stream, StreamExt as _};
@@ -58,6 +59,8 @@ pub struct Api {
     pub listeners: ListenerFacts,
     /// What is being created for requests that have an id.
     pub answering: Answering,
+    /// For what comes in pieces.
+    pub room: Room,
     /// Cancelled by `StopDaemon`.
     pub stop: CancellationToken,
     /// Cancelled when streams must end.

@@ -4,6 +4,7 @@ use super::aside::aside;
 use super::fields::Fields;
 use super::problem::Problem;
 use crate::asset::LARGEST_PICTURE_BYTES;
+use crate::room::{Room, Taken};
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Multipart, Request};
 use futures::StreamExt as _;
@@ -21,30 +22,33 @@ const LONGEST_TEXT_BYTES: usize = 256 << 10;
 const MOST_PARTS: usize = 100;
 
 /// A form's texts and files.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Form {
     pub(super) fields: Fields,
     /// By name, in order; the brackets of `image[]` are left out.
     pub(super) files: Vec<(String, Vec<u8>)>,
+    /// Held as long as those are.
+    pub(super) taken: Taken,
 }
 
-/// A JSON object.
-pub(super) async fn json(request: Request) -> Result<Fields, Problem> {
+/// A JSON object, and what it takes of the room for as long as it is used.
+pub(super) async fn json(room: &Room, request: Request) -> Result<(Fields, Taken), Problem> {
     if !media_type(&request).is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
         return Err(Problem::wrong_media_type("application/json"));
     }
-    let bytes = whole(request.into_body()).await?;
-    aside(move || Fields::read(&bytes)).await?
+    let mut taken = room.for_one();
+    let bytes = whole(request.into_body(), &mut taken).await?;
+    Ok((aside(move || Fields::read(&bytes)).await??, taken))
 }
 
 /// `multipart/form-data`.
-pub(super) async fn form(request: Request) -> Result<Form, Problem> {
+pub(super) async fn form(room: &Room, request: Request) -> Result<Form, Problem> {
     if !media_type(&request).is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/form-data")) {
         return Err(Problem::wrong_media_type("multipart/form-data"));
     }
     let refused = |problem: &dyn Error| Problem::invalid("body", format!("the form cannot be read: {problem}"));
     let mut parts = Multipart::from_request(request, &()).await.map_err(|error| refused(&error))?;
-    let mut form = Form::default();
+    let mut form = Form { fields: Fields::default(), files: Vec::new(), taken: room.for_one() };
     for _ in 0..MOST_PARTS {
         let Some(mut part) = parts.next_field().await.map_err(|error| part_problem(&error))? else { return Ok(form) };
         let name = part.name().unwrap_or_default().trim_end_matches("[]").to_owned();
@@ -55,6 +59,7 @@ pub(super) async fn form(request: Request) -> Result<Form, Problem> {
             if bytes.len() + piece.len() > limit {
                 return Err(Problem::too_large(&format!("`{name}`"), limit));
             }
+            form.taken.more(piece.len())?;
             bytes.extend_from_slice(&piece);
         }
         if is_file {
@@ -79,7 +84,7 @@ fn media_type(request: &Request) -> Option<&str> {
     text.split(';').next().map(str::trim)
 }
 
-async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
+async fn whole(body: Body, taken: &mut Taken) -> Result<Vec<u8>, Problem> {
     let mut pieces = body.into_data_stream();
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.next().await {
@@ -87,6 +92,7 @@ async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
         if bytes.len() + piece.len() > LARGEST_JSON_BYTES {
             return Err(Problem::too_large("the request's body", LARGEST_JSON_BYTES));
         }
+        taken.more(piece.len())?;
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)

@@ -23,6 +23,7 @@ mod problem;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use crate::room::Room;
 use crate::server::Api;
 use axum::Router;
 use paintbox_catalogue::Catalogue;
@@ -40,12 +41,14 @@ struct Compat {
     /// Cancelled when calls must end.
     shutdown: CancellationToken,
     callers: Arc<caller::Callers>,
+    /// For requests' bodies.
+    room: Room,
 }
 
 /// `/v1/…` and `/sdapi/v1/…`, with an answer in each interface's own form for every path below them.
 pub(crate) fn routes(api: Api) -> Router {
-    let Api { catalogue, store, generations, shutdown, .. } = api;
-    routes_of(Compat { generations, catalogue, store, shutdown, callers: Arc::default() })
+    let Api { catalogue, store, generations, shutdown, room, .. } = api;
+    routes_of(Compat { generations, catalogue, store, shutdown, callers: Arc::default(), room })
 }
 
 fn routes_of(compat: Compat) -> Router {

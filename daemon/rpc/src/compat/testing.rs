@@ -1,6 +1,7 @@
 //! A queue with a generator that paints flat colours, and requests to the routes over it as clients send them.
 
 use super::{Compat, routes_of};
+use crate::room::Room;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, StatusCode};
@@ -175,6 +176,17 @@ impl World {
 
     /// Nothing is painted before [`Self::permit`].
     pub(crate) async fn held() -> Self {
+        Self::held_with(Room::default()).await
+    }
+
+    /// Everything is painted at once, and bodies have so much room.
+    pub(super) async fn with_room(bytes: usize) -> Self {
+        let mut world = Self::held_with(Room::of(bytes)).await;
+        world.permits = None;
+        world
+    }
+
+    async fn held_with(room: Room) -> Self {
         let home = tempfile::tempdir().unwrap();
         let catalogue = Catalogue::open(&home.path().join("catalogue.db"), Arc::new(ManualClock::default())).await;
         let catalogue = catalogue.unwrap();
@@ -201,7 +213,8 @@ impl World {
             keep_warm: None,
             wakefulness: None,
         });
-        let compat = Compat { generations, catalogue, store, shutdown: Default::default(), callers: Arc::default() };
+        let compat =
+            Compat { generations, catalogue, store, shutdown: Default::default(), callers: Arc::default(), room };
         Self { router: routes_of(compat.clone()), compat, permits: Some(sender), asked, _home: home }
     }
 

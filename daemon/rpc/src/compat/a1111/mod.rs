@@ -90,14 +90,14 @@ impl IntoResponse for Refused {
 }
 
 async fn text_to_image(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
-    let fields = body::json(request).await?;
+    let (fields, _taken) = body::json(&compat.room, request).await?;
     let asked = Asked::read(&compat, &caller, &fields).await?;
     let answer = Answer::new(&asked, &fields, false);
     Ok(painted(&compat, &caller, asked, answer, "txt2img").await?)
 }
 
 async fn image_to_image(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
-    let fields = body::json(request).await?;
+    let (fields, _taken) = body::json(&compat.room, request).await?;
     let mut asked = Asked::read(&compat, &caller, &fields).await?;
     image::read(&compat, &fields, &mut asked).await?;
     let answer = Answer::new(&asked, &fields, fields.flag("include_init_images")?.unwrap_or(false));
@@ -140,7 +140,7 @@ async fn ended(
 }
 
 async fn enlarge(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
-    let fields = body::json(request).await?;
+    let (fields, _taken) = body::json(&compat.room, request).await?;
     let spec = extras::read(&compat, &fields).await?;
     let (record, _) = ended(&compat, &caller, &spec, "extras").await?;
     let record = succeeded(record)?;
@@ -152,8 +152,8 @@ async fn enlarge(State(compat): State<Compat>, caller: CallerId, request: Reques
     Ok(aside::json(json!({ "html_info": "", "image": image })).await?)
 }
 
-async fn png_info(request: Request) -> Result<Response, Refused> {
-    let fields = body::json(request).await?;
+async fn png_info(State(compat): State<Compat>, request: Request) -> Result<Response, Refused> {
+    let (fields, _taken) = body::json(&compat.room, request).await?;
     Ok(axum::Json(aside::aside(move || extras::png_info(&fields)).await??).into_response())
 }
 
@@ -162,7 +162,8 @@ async fn get_options(State(compat): State<Compat>, caller: CallerId) -> Result<R
 }
 
 async fn set_options(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
-    options::set(&compat, &caller, &body::json(request).await?).await?;
+    let (fields, _taken) = body::json(&compat.room, request).await?;
+    options::set(&compat, &caller, &fields).await?;
     Ok(axum::Json(Value::Null).into_response())
 }
 

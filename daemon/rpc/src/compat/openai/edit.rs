@@ -12,7 +12,7 @@ use paintbox_generation::{Fit, has_transparency};
 const FAITHFUL_STRENGTH: f32 = 0.5;
 
 pub(super) async fn read(compat: &Compat, form: Form) -> Result<Wanted, Problem> {
-    let Form { fields, files } = form;
+    let Form { fields, files, taken: _taken } = form;
     let mut wanted = Wanted::read(compat, &fields).await?;
     wanted.answer.is_edit = true;
     let (mut image, mut mask) = (None, None);

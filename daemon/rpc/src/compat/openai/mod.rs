@@ -91,14 +91,14 @@ fn error(problem: &Problem) -> serde_json::Value {
 
 async fn generations(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
     let key = key(request.headers())?;
-    let fields = body::json(request).await?;
+    let (fields, _taken) = body::json(&compat.room, request).await?;
     let wanted = Wanted::read(&compat, &fields).await?;
     Ok(respond(compat, &caller, wanted, key.as_deref()).await?)
 }
 
 async fn edits(State(compat): State<Compat>, caller: CallerId, request: Request) -> Result<Response, Refused> {
     let key = key(request.headers())?;
-    let form = body::form(request).await?;
+    let form = body::form(&compat.room, request).await?;
     let wanted = edit::read(&compat, form).await?;
     Ok(respond(compat, &caller, wanted, key.as_deref()).await?)
 }

@@ -132,6 +132,28 @@ async fn bodies_of_other_kinds_sizes_and_places_are_refused_in_the_same_form() {
 }
 
 #[tokio::test]
+async fn bodies_that_there_is_no_room_for_are_told_to_come_back() {
+    let world = World::with_room(1000).await;
+    let (sender, pieces) = futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
+    sender.unbounded_send(Ok(Bytes::from_static(&[b' '; 600]))).unwrap();
+    let slow = Request::post(GENERATIONS).header("content-type", "application/json");
+    let mut slow = Box::pin(world.send(slow.body(Body::from_stream(pieces)).unwrap()));
+    assert!(futures::poll!(&mut slow).is_pending(), "the rest of it has to come");
+    let asked = json!({"prompt": "x".repeat(600)});
+    let refused = world.post(GENERATIONS, asked.clone()).await;
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (StatusCode::TOO_MANY_REQUESTS, &json!(reason::DAEMON_BUSY))
+    );
+    let edit = || form_request(EDITS, &[("prompt", "x")], &[("image", &[7; 600])]);
+    assert_eq!(world.send(edit()).await.json()["error"]["code"], reason::DAEMON_BUSY);
+    // Whoever leaves makes room.
+    drop(slow);
+    assert_eq!(world.post(GENERATIONS, asked).await.status, StatusCode::OK);
+    assert_eq!(world.send(edit()).await.json()["error"]["code"], reason::PREVIEW_REFUSED, "it was looked at");
+}
+
+#[tokio::test]
 async fn a_repeated_key_leads_to_the_same_pictures_and_never_to_others() {
     let world = World::new().await;
     let ask = |prompt: &str| {
