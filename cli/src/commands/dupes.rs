@@ -74,13 +74,15 @@ fn heading(duplicate: &v1::Duplicate) -> String {
         "" => String::new(),
         model => format!(" ({model})"),
     };
-    let files = duplicate.places.iter().map(|place| place.file).max().unwrap_or_default();
+    let told = duplicate.places.iter().map(|place| u64::from(place.file)).max().unwrap_or_default();
+    // Not every place may be told, but every file but one could be won.
+    let files = duplicate.spare_bytes.checked_div(duplicate.size_bytes).map_or(told, |spare| told.max(spare + 1));
     sanitize::line(&format!(
         "{} to win: {}{model}, {}, {} of {}",
         units::bytes(duplicate.spare_bytes),
         duplicate.display_name,
         duplicate.kind,
-        units::count(files.into(), "file"),
+        units::count(files, "file"),
         units::bytes(duplicate.size_bytes)
     ))
 }
@@ -101,6 +103,10 @@ fn places(duplicate: &v1::Duplicate) -> Vec<String> {
             line.push_str("  not there now");
         }
         lines.push(line);
+    }
+    let more = u64::from(duplicate.place_count).saturating_sub(duplicate.places.len() as u64);
+    if more > 0 {
+        lines.push(format!("    and {}, which the daemon does not tell", units::count(more, "more place")));
     }
     lines
 }

@@ -165,13 +165,22 @@ async fn dupes_tell_every_place_and_what_would_be_won() {
         found[0],
         json!({
             "sha256": "ab".repeat(32), "size_bytes": 5_000_000_000_u64, "spare_bytes": 5_000_000_000_u64,
-            "kind": "checkpoint", "ref": "civitai:5", "name": "Model 5",
+            "kind": "checkpoint", "ref": "civitai:5", "name": "Model 5", "place_count": 3,
             "places": [
                 { "path": "/mnt/a", "file": 1, "in_library": true, "away": false },
                 { "path": "/home/store", "file": 2, "in_library": false, "away": true },
                 { "path": "/mnt/b", "file": 1, "in_library": true, "away": false },
             ],
         })
+    );
+    // More than a message has room for.
+    let many = v1::Duplicate { place_count: 5, spare_bytes: 15_000_000_000, ..duplicate(5) };
+    bench.world().shelf.duplicates = vec![many];
+    let text = bench.run(&["dupes"]).await.out;
+    assert!(text.contains("checkpoint, 4 files of 5.00 GB\n"), "{text}");
+    assert!(
+        text.contains("    /home/store  not there now\n    and 2 more places, which the daemon does not tell\n"),
+        "{text}"
     );
     let hostile = v1::Duplicate { display_name: HOSTILE.into(), kind: HOSTILE.into(), ..duplicate(1) };
     bench.world().shelf.duplicates = vec![hostile];

@@ -114,6 +114,8 @@ pub(crate) struct DuplicateJson<'a> {
     #[serde(rename = "ref")]
     reference: Option<&'a str>,
     name: &'a str,
+    /// As many as there are; of very many, `places` are the first.
+    place_count: u32,
     places: Vec<DuplicatePlaceJson<'a>>,
 }
 
@@ -141,6 +143,7 @@ impl<'a> From<&'a v1::Duplicate> for DuplicateJson<'a> {
             kind: &duplicate.kind,
             reference: known(&duplicate.model),
             name: &duplicate.display_name,
+            place_count: duplicate.place_count,
             places: duplicate.places.iter().map(place).collect(),
         }
     }
