@@ -151,15 +151,11 @@ impl Client {
 /// Entries of a page, at most; what the daemon gives at most.
 pub(crate) const LARGEST_PAGE: i32 = 500;
 
-/// Every entry of a list: `page` gets a token and answers with entries and the next token.
-pub(crate) async fn every_page<T>(
-    page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CliError>,
-) -> Result<Vec<T>, CliError> {
-    pages_up_to(usize::MAX, page).await
-}
+/// For [`entries`]: as many as there are.
+pub(crate) const ALL: usize = usize::MAX;
 
-/// The same, but no further page once there are `limit` entries.
-pub(crate) async fn pages_up_to<T>(
+/// The first entries of a list, at most `limit`: `page` gets a token and answers with entries and the next token.
+pub(crate) async fn entries<T>(
     limit: usize,
     mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CliError>,
 ) -> Result<Vec<T>, CliError> {
@@ -169,6 +165,7 @@ pub(crate) async fn pages_up_to<T>(
         let (entries, next) = page(token.clone()).await?;
         found.extend(entries);
         if found.len() >= limit || next.is_empty() {
+            found.truncate(limit);
             return Ok(found);
         }
         if next == token {

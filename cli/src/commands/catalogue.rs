@@ -8,7 +8,7 @@
 
 mod text;
 
-use crate::client::{LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
+use crate::client::{ALL, LARGEST_PAGE, LOCAL_DEADLINE, call, entries};
 use crate::commands::daemon;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -112,7 +112,7 @@ async fn check(full: bool, session: &mut Session) -> Result<Exit, CliError> {
 async fn list(session: &mut Session) -> Result<Exit, CliError> {
     let client = session.connect().await?;
     let mut folder = String::new();
-    let backups = every_page(async |page_token| {
+    let backups = entries(ALL, async |page_token| {
         let request = v1::ListBackupsRequest { page_size: LARGEST_PAGE, page_token };
         let page = call("list backups", LOCAL_DEADLINE, client.catalogue_care().list_backups(request)).await?;
         folder = page.folder;

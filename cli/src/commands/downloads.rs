@@ -1,6 +1,6 @@
 //! `paintbox downloads`.
 
-use crate::client::{Client, LOCAL_DEADLINE, call, pages_up_to};
+use crate::client::{Client, LOCAL_DEADLINE, call, entries};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::DownloadJson;
@@ -131,8 +131,7 @@ fn tell(download: &v1::Download, session: &mut Session) -> Result<(), CliError> 
 
 async fn list(list: &List, client: &Client, session: &mut Session) -> Result<Exit, CliError> {
     let limit = if list.limit == 0 { usize::MAX } else { list.limit };
-    let (mut downloads, paused) = fetch(client, list, limit).await?;
-    downloads.truncate(limit);
+    let (downloads, paused) = fetch(client, list, limit).await?;
     if session.json {
         for download in &downloads {
             session.out.json(&DownloadJson::from(download))?;
@@ -174,7 +173,7 @@ async fn list(list: &List, client: &Client, session: &mut Session) -> Result<Exi
 
 async fn fetch(client: &Client, list: &List, limit: usize) -> Result<(Vec<v1::Download>, bool), CliError> {
     let mut paused = false;
-    let found = pages_up_to(limit, async |page_token| {
+    let found = entries(limit, async |page_token| {
         let page_size = i32::try_from(limit.min(LARGEST_PAGE)).unwrap_or(0);
         let filter = list.filter.clone();
         let request = v1::ListDownloadsRequest { ended: list.history, page_size, page_token, filter };

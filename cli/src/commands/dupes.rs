@@ -1,6 +1,6 @@
 //! `paintbox dupes`.
 
-use crate::client::{Client, DISK_DEADLINE, call};
+use crate::client::{Client, DISK_DEADLINE, call, entries};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::DuplicateJson;
@@ -49,23 +49,15 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
 
 /// The first of them, and the last page, which has the sums.
 async fn fetch(client: &Client, limit: usize) -> Result<(Vec<v1::Duplicate>, v1::ListDuplicatesResponse), CliError> {
-    let mut found = Vec::new();
+    let mut last = v1::ListDuplicatesResponse::default();
     let page_size = i32::try_from(limit.min(PAGE_SIZE)).unwrap_or(0);
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListDuplicatesRequest { page_size, page_token: page_token.clone() };
+    let found = entries(limit, async |page_token| {
+        let request = v1::ListDuplicatesRequest { page_size, page_token };
         let mut shelf = client.shelf();
-        let mut page = call("compare what is here", DISK_DEADLINE, shelf.list_duplicates(request)).await?;
-        let left = limit - found.len();
-        found.extend(std::mem::take(&mut page.duplicates).into_iter().take(left));
-        if found.len() == limit || page.next_page_token.is_empty() {
-            return Ok((found, page));
-        }
-        if page.next_page_token == page_token {
-            return Err(CliError::Nonsense { problem: "a page of duplicates leads to itself" });
-        }
-        page_token = page.next_page_token;
-    }
+        last = call("compare what is here", DISK_DEADLINE, shelf.list_duplicates(request)).await?;
+        Ok((std::mem::take(&mut last.duplicates), last.next_page_token.clone()))
+    });
+    Ok((found.await?, last))
 }
 
 /// `2.13 GB to win: DreamShaper (civitai:4384), checkpoint, 2 files of 2.13 GB`

@@ -1,6 +1,6 @@
 //! `paintbox follows`.
 
-use crate::client::{Client, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
+use crate::client::{ALL, Client, LARGEST_PAGE, LOCAL_DEADLINE, call, entries};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::FollowJson;
@@ -62,7 +62,7 @@ async fn one(client: &Client, name: &str, session: &mut Session) -> Result<Exit,
 
 /// Every follow, page by page.
 async fn list(client: &Client) -> Result<Vec<v1::Follow>, CliError> {
-    every_page(async |page_token| {
+    entries(ALL, async |page_token| {
         let request = v1::ListFollowsRequest { page_size: LARGEST_PAGE, page_token };
         let page = call("list the follows", LOCAL_DEADLINE, client.follows().list_follows(request)).await?;
         Ok((page.follows, page.next_page_token))

@@ -2,7 +2,7 @@
 
 mod queue;
 
-use crate::client::{Client, LOCAL_DEADLINE, call, pages_up_to};
+use crate::client::{Client, LOCAL_DEADLINE, call, entries};
 use crate::commands::sync_run;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -134,7 +134,7 @@ impl Job {
 }
 
 async fn generations(client: &Client, arguments: &Arguments, limit: usize) -> Result<Vec<v1::Generation>, CliError> {
-    pages_up_to(limit, async |page_token| {
+    entries(limit, async |page_token| {
         let request = v1::ListGenerationsRequest {
             page_size: page_size(limit),
             page_token,
@@ -148,7 +148,7 @@ async fn generations(client: &Client, arguments: &Arguments, limit: usize) -> Re
 }
 
 async fn sync_runs(client: &Client, arguments: &Arguments, limit: usize) -> Result<Vec<v1::SyncRun>, CliError> {
-    pages_up_to(limit, async |page_token| {
+    entries(limit, async |page_token| {
         let filter = arguments.filter.clone().unwrap_or_default();
         let request = v1::ListSyncRunsRequest { page_size: page_size(limit), page_token, filter };
         let page = call("list the sync runs", LOCAL_DEADLINE, client.sync().list_sync_runs(request)).await?;

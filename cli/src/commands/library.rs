@@ -2,7 +2,7 @@
 
 mod scan;
 
-use crate::client::{Client, DISK_DEADLINE, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
+use crate::client::{ALL, Client, DISK_DEADLINE, LARGEST_PAGE, LOCAL_DEADLINE, call, entries};
 use crate::commands::volumes::{absolute, presence};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -134,7 +134,7 @@ async fn names(libraries: &[Named], client: &Client) -> Result<Vec<String>, CliE
 }
 
 async fn fetch(client: &Client) -> Result<Vec<v1::Library>, CliError> {
-    every_page(async |page_token| {
+    entries(ALL, async |page_token| {
         let request = v1::ListLibrariesRequest { page_size: LARGEST_PAGE, page_token };
         let page = call("list the libraries", LOCAL_DEADLINE, client.libraries().list_libraries(request)).await?;
         Ok((page.libraries, page.next_page_token))

@@ -1,6 +1,6 @@
 //! `paintbox rm`.
 
-use crate::client::{Client, DISK_DEADLINE, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
+use crate::client::{ALL, Client, DISK_DEADLINE, LARGEST_PAGE, LOCAL_DEADLINE, call, entries};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::RemovalJson;
@@ -210,7 +210,7 @@ fn listed(removal: &v1::Removal, session: &Session) -> Vec<String> {
 
 /// Every removal, page by page.
 async fn fetch(client: &Client, ended: bool) -> Result<Vec<v1::Removal>, CliError> {
-    every_page(async |page_token| {
+    entries(ALL, async |page_token| {
         let request = v1::ListRemovalsRequest { ended, page_size: LARGEST_PAGE, page_token };
         let page = call("list the removals", LOCAL_DEADLINE, client.store().list_removals(request)).await?;
         Ok((page.removals, page.next_page_token))

@@ -1,6 +1,6 @@
 //! `paintbox token`: who else may call the daemon.
 
-use crate::client::{Client, LOCAL_DEADLINE, call};
+use crate::client::{ALL, Client, LARGEST_PAGE, LOCAL_DEADLINE, call, entries};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{DeletedTokenJson, TokenJson};
@@ -142,17 +142,12 @@ fn refuse(given: &str, problem: &str) -> CliError {
 }
 
 async fn all(client: &Client) -> Result<Vec<v1::ClientToken>, CliError> {
-    let mut tokens = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListClientTokensRequest { page_size: 500, page_token };
+    entries(ALL, async |page_token| {
+        let request = v1::ListClientTokensRequest { page_size: LARGEST_PAGE, page_token };
         let page = call("list the clients", LOCAL_DEADLINE, client.access().list_client_tokens(request)).await?;
-        tokens.extend(page.client_tokens);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(tokens);
-        }
-    }
+        Ok((page.client_tokens, page.next_page_token))
+    })
+    .await
 }
 
 /// `clientTokens/x` and `x` are the same.

@@ -1,6 +1,6 @@
 //! `paintbox updates`.
 
-use crate::client::{Client, DISK_DEADLINE, call};
+use crate::client::{Client, DISK_DEADLINE, call, entries};
 use crate::commands::pull;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -105,29 +105,20 @@ async fn pull_newest(client: &Client, models: &[v1::ModelUpdate], session: &mut 
 
 /// The first of them, and whether there are more.
 async fn fetch(client: &Client, same_base: bool, limit: usize) -> Result<(Vec<v1::ModelUpdate>, bool), CliError> {
-    let mut found: Vec<v1::ModelUpdate> = Vec::new();
-    let mut request = v1::ListUpdatesRequest { page_size: PAGE_SIZE, page_token: String::new() };
-    loop {
+    let mut found = entries(limit.saturating_add(1), async |page_token| {
+        let request = v1::ListUpdatesRequest { page_size: PAGE_SIZE, page_token };
         let mut shelf = client.shelf();
-        let page = call("look for newer versions", DISK_DEADLINE, shelf.list_updates(request.clone())).await?;
-        for mut model in page.models {
+        let mut page = call("look for newer versions", DISK_DEADLINE, shelf.list_updates(request)).await?;
+        for model in &mut page.models {
             model.newer.retain(|newer| !same_base || newer.same_base_model);
-            if model.newer.is_empty() {
-                continue;
-            }
-            if found.len() == limit {
-                return Ok((found, true));
-            }
-            found.push(model);
         }
-        if page.next_page_token.is_empty() {
-            return Ok((found, false));
-        }
-        if page.next_page_token == request.page_token {
-            return Err(CliError::Nonsense { problem: "a page of newer versions leads to itself" });
-        }
-        request.page_token = page.next_page_token;
-    }
+        page.models.retain(|model| !model.newer.is_empty());
+        Ok((page.models, page.next_page_token))
+    })
+    .await?;
+    let are_more = found.len() > limit;
+    found.truncate(limit);
+    Ok((found, are_more))
 }
 
 fn row(model: &v1::ModelUpdate, newer: &v1::NewerVersion, session: &Session) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! `paintbox volumes`.
 
-use crate::client::{Client, DISK_DEADLINE, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
+use crate::client::{ALL, Client, DISK_DEADLINE, LARGEST_PAGE, LOCAL_DEADLINE, call, entries};
 use crate::commands::KINDS;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -212,7 +212,7 @@ async fn forget(remove: &Remove, client: &Client, session: &mut Session) -> Resu
 
 async fn list(session: &mut Session) -> Result<Exit, CliError> {
     let client = session.connect().await?;
-    let volumes = every_page(async |page_token| {
+    let volumes = entries(ALL, async |page_token| {
         let request = v1::ListVolumesRequest { page_size: LARGEST_PAGE, page_token };
         let page = call("list the volumes", LOCAL_DEADLINE, client.store().list_volumes(request)).await?;
         Ok((page.volumes, page.next_page_token))

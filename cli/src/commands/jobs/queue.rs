@@ -1,7 +1,7 @@
 //! `paintbox jobs --queue`: what waits, in the order of turns, and whether anything is begun.
 
 use super::Arguments;
-use crate::client::{Client, LOCAL_DEADLINE, call, every_page};
+use crate::client::{ALL, Client, LOCAL_DEADLINE, call, entries};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{JobJson, QueueJson};
@@ -53,7 +53,7 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, session: &mut Se
 }
 
 async fn waiting(client: &Client) -> Result<Vec<v1::Generation>, CliError> {
-    every_page(async |page_token| {
+    entries(ALL, async |page_token| {
         let request = v1::ListGenerationsRequest {
             page_size: super::page_size(usize::MAX),
             page_token,

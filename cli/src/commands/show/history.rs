@@ -1,6 +1,6 @@
 //! When and how what a hub says of a model changed.
 
-use crate::client::{Client, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
+use crate::client::{ALL, Client, LARGEST_PAGE, LOCAL_DEADLINE, call, entries};
 use crate::error::CliError;
 use crate::render::table::facts;
 use crate::render::{sanitize, units};
@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 /// Every change, oldest first.
 pub(super) async fn ask(client: &Client, name: &str) -> Result<Vec<v1::ModelChange>, CliError> {
-    every_page(async |page_token| {
+    entries(ALL, async |page_token| {
         let request = v1::ListModelHistoryRequest { name: name.to_owned(), page_size: LARGEST_PAGE, page_token };
         let page = call("say what changed", LOCAL_DEADLINE, client.catalogue().list_model_history(request)).await?;
         Ok((page.changes, page.next_page_token))

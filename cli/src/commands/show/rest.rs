@@ -1,6 +1,6 @@
 //! What a model has beside what fits into one message: a page with thousands of versions, files or pictures comes in parts.
 
-use crate::client::{Client, LARGEST_PAGE, LOCAL_DEADLINE, call, every_page};
+use crate::client::{ALL, Client, LARGEST_PAGE, LOCAL_DEADLINE, call, entries};
 use crate::error::CliError;
 use paintbox_proto::v1;
 
@@ -13,7 +13,7 @@ pub(super) async fn ask(
     let has_all = |told: usize, count: u32| told >= count as usize;
     if !has_all(model.versions.len(), model.version_count) {
         let name = &model.name;
-        model.versions = every_page(async |page_token| {
+        model.versions = entries(ALL, async |page_token| {
             let request =
                 v1::ListModelVersionsRequest { name: name.clone(), page_size: LARGEST_PAGE, page_token, read_time };
             let mut catalogue = client.catalogue();
@@ -25,7 +25,7 @@ pub(super) async fn ask(
     for version in &mut model.versions {
         let name = &version.name;
         if !has_all(version.files.len(), version.file_count) {
-            version.files = every_page(async |page_token| {
+            version.files = entries(ALL, async |page_token| {
                 let request =
                     v1::ListModelFilesRequest { name: name.clone(), page_size: LARGEST_PAGE, page_token, read_time };
                 let mut catalogue = client.catalogue();
@@ -35,7 +35,7 @@ pub(super) async fn ask(
             .await?;
         }
         if !has_all(version.previews.len(), version.preview_count) {
-            version.previews = every_page(async |page_token| {
+            version.previews = entries(ALL, async |page_token| {
                 let request =
                     v1::ListPreviewsRequest { name: name.clone(), page_size: LARGEST_PAGE, page_token, read_time };
                 let mut catalogue = client.catalogue();
