@@ -12,9 +12,19 @@ use paintbox_domain::hub::EarlyAccess;
 use serde::Deserialize;
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashMap;
+use std::ops::Range;
 
-/// The columns of [`Parts`] for a model row `m`, of all its version rows `v` or of those that are named. Of versions, those
-/// that the hub lists come first, in its order, then those that it no longer lists, newest first.
+/// The order of a model's version rows `v`: those that the hub lists come first, in its order, then those that it no longer
+/// lists, newest first.
+macro_rules! in_order {
+    () => {
+        "ORDER BY v.gone_ms IS NOT NULL, \
+         iif(v.gone_ms IS NULL, v.position, -coalesce(v.published_ms, v.first_seen_ms)), v.version_id"
+    };
+}
+pub(crate) use in_order;
+
+/// The columns of [`Parts`] for a model row `m`, of all its version rows `v` or of those that are named.
 macro_rules! parts {
     () => {
         $crate::versions::parts!("v.model_id = m.model_id")
@@ -27,10 +37,9 @@ macro_rules! parts {
                 'early_access', v.early_access, 'early_access_until_ms', v.early_access_until_ms, \
                 'was_early_access', v.was_early_access, 'nsfw_level', v.nsfw_level, \
                 'download_allowed', v.download_allowed, 'first_seen_ms', v.first_seen_ms, 'gone_ms', v.gone_ms, \
-                'hub', m.hub, 'model_external_id', m.external_id) \
-                ORDER BY v.gone_ms IS NOT NULL, \
-                    iif(v.gone_ms IS NULL, v.position, -coalesce(v.published_ms, v.first_seen_ms)), v.version_id) \
-             FROM version v WHERE ",
+                'hub', m.hub, 'model_external_id', m.external_id) ",
+            $crate::versions::in_order!(),
+            ") FROM version v WHERE ",
             $named,
             ") AS versions, (SELECT ",
             $crate::files::files_json!(),
@@ -49,6 +58,12 @@ pub(crate) use parts;
 statements! {
     PARTS_OF_MODELS = concat!(
         "SELECT ", parts!(), " FROM model m WHERE m.model_id IN (SELECT value FROM json_each(?1))"
+    );
+    IDS_IN_ORDER = concat!("SELECT v.external_id FROM version v WHERE v.model_id = ?1 ", in_order!());
+    PARTS_OF_VERSIONS = concat!(
+        "SELECT ",
+        parts!("v.model_id = m.model_id AND v.external_id IN (SELECT value FROM json_each(?2))"),
+        " FROM model m WHERE m.model_id = ?1"
     );
     PARTS_OF_VERSION = concat!(
         "SELECT ", parts!("v.model_id = m.model_id AND v.external_id = ?2"), " FROM model m WHERE m.model_id = ?1"
@@ -155,6 +170,32 @@ impl Catalogue {
         let versions = of_parts(&mut tx, parts).await?.remove(&model);
         Ok(versions.unwrap_or_default().pop())
     }
+
+    /// Some of a model's versions, with their files and previews, and the ids of all: `choose` gets these, in the order of
+    /// [`ModelDetail::versions`](crate::ModelDetail::versions), and says which are read.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn some_versions(
+        &self,
+        model: ModelId,
+        choose: impl FnOnce(&[String]) -> Range<usize>,
+    ) -> Result<(Vec<String>, Vec<VersionRecord>), CatalogueError> {
+        let attempt = "read versions";
+        let mut reader = self.reader(attempt).await?;
+        let mut tx = reader.snapshot(attempt).await?;
+        let ids: Vec<String> =
+            sqlx::query_scalar(IDS_IN_ORDER).bind(model.0).fetch_all(&mut *tx).await.map_err(could_not(attempt))?;
+        let chosen = ids.get(choose(&ids)).unwrap_or_default();
+        let parts: Vec<Parts> = sqlx::query_as(PARTS_OF_VERSIONS)
+            .bind(model.0)
+            .bind(codec::json(&chosen))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(could_not(attempt))?;
+        let versions = of_parts(&mut tx, parts).await?.remove(&model);
+        Ok((ids, versions.unwrap_or_default()))
+    }
 }
 
 #[cfg(test)]
@@ -171,5 +212,23 @@ mod tests {
         assert!(!all[1].files.is_empty() && !all[1].previews.is_empty());
         assert_eq!(catalogue.version(id, "10").await.unwrap().as_ref(), Some(&all[1]));
         assert_eq!(catalogue.version(id, "30").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn some_versions_are_read_in_the_order_of_all() {
+        let (catalogue, _home) = opened().await;
+        let mut given = model("1", "Ink");
+        given.versions = ["20", "10", "40", "30"].map(version).to_vec();
+        let id = catalogue.record_models(&[given.clone()], None).await.unwrap()[0];
+        // One that is no longer listed comes last.
+        given.versions.remove(0);
+        catalogue.record_models(&[given], None).await.unwrap();
+        let all = catalogue.model(id).await.unwrap().versions;
+        let ids: Vec<String> = all.iter().map(|version| version.external_id.clone()).collect();
+        assert_eq!(ids, ["10", "40", "30", "20"]);
+        for range in [0..4, 0..1, 1..3, 3..4, 2..2, 3..9] {
+            let some = catalogue.some_versions(id, |_| range.clone()).await.unwrap();
+            assert_eq!(some, (ids.clone(), all.get(range.clone()).unwrap_or_default().to_vec()), "{range:?}");
+        }
     }
 }

@@ -172,10 +172,23 @@ impl CatalogueService for Api {
     ) -> Result<Response<v1::ListModelVersionsResponse>, Status> {
         let v1::ListModelVersionsRequest { name, page_size, page_token, read_time } = request.into_inner();
         let page = Page::read(&listing("versions", &name, read_time), page_size, &page_token)?;
-        let detail = self.detail(self.model_by_name(&name).await?, read_time.as_ref()).await?;
-        let name = names::model(detail.summary.hub, &detail.summary.external_id);
+        let id = self.model_by_name(&name).await?;
+        let (hub, external_id) = names::parse_model(&name)?;
+        let name = names::model(hub, &external_id);
         let message = |version: &VersionRecord| convert::version(&name, version, None);
-        let (versions, next_page_token) = page.of(&detail.versions, |version| version.external_id.clone(), message);
+        let (versions, next_page_token) = if read_time.is_some() {
+            let versions = self.detail(id, read_time.as_ref()).await?.versions;
+            page.of(&versions, |version| version.external_id.clone(), message)
+        } else {
+            let mut start = 0;
+            let choose = |all: &[String]| {
+                let places = page.places(all, String::clone);
+                start = places.start;
+                places
+            };
+            let (all, read) = self.catalogue.some_versions(id, choose).await.map_err(|error| status(&error))?;
+            page.read_ones(&all, &read, start, String::clone, message)
+        };
         Ok(Response::new(v1::ListModelVersionsResponse { versions, next_page_token }))
     }
 

@@ -1,5 +1,5 @@
-//! Pages (AIP-158) of lists that are short enough to be read as a whole, such as volumes. Lists of any length are paged
-//! by the catalogue.
+//! Pages (AIP-158) of lists that are short enough to be read as a whole, such as volumes, or of which the keys are, such as a
+//! model's versions. Lists of any length are paged by the catalogue.
 
 use crate::fit;
 use crate::server::page_size;
@@ -7,6 +7,7 @@ use crate::status::status;
 use paintbox_catalogue::CatalogueError;
 use paintbox_domain::digest::to_hex;
 use prost::Message;
+use std::ops::Range;
 use tonic::Status;
 
 /// Longer tokens were not made here.
@@ -46,20 +47,36 @@ impl Page {
         key: impl Fn(&T) -> String,
         message: impl Fn(&T) -> M,
     ) -> (Vec<M>, String) {
+        let places = self.places(entries, &key);
+        self.read_ones(entries, &entries[places.clone()], places.start, key, message)
+    }
+
+    /// Where the entries of the page stand among all, of which more than their keys need not be read.
+    pub(crate) fn places<T>(&self, all: &[T], key: impl Fn(&T) -> String) -> Range<usize> {
         let start = match &self.after {
             None => 0,
-            Some((place, last)) => match entries.iter().position(|entry| key(entry) == *last) {
+            Some((place, last)) => match all.iter().position(|entry| key(entry) == *last) {
                 Some(found) => found + 1,
                 // It is gone, and the next one stands in its place.
-                None => (*place).min(entries.len()),
+                None => (*place).min(all.len()),
             },
         };
-        let messages = fit::entries(&entries[start..], fit::ROOM, self.size, Some(0), message);
+        start..start.saturating_add(self.size).min(all.len())
+    }
+
+    /// [`Self::of`] for entries that were read because they stand at [`Self::places`], which begin at `start`.
+    pub(crate) fn read_ones<T, E, M: Message>(
+        &self,
+        all: &[T],
+        read: &[E],
+        start: usize,
+        key: impl Fn(&T) -> String,
+        message: impl Fn(&E) -> M,
+    ) -> (Vec<M>, String) {
+        let messages = fit::entries(read, fit::ROOM, self.size, Some(0), message);
         let end = start + messages.len();
-        let next = match entries[start..end].last() {
-            Some(last) if end < entries.len() => {
-                to_hex(format!("{}\n{}\n{}", self.listing, end - 1, key(last)).as_bytes())
-            }
+        let next = match all[start..end].last() {
+            Some(last) if end < all.len() => to_hex(format!("{}\n{}\n{}", self.listing, end - 1, key(last)).as_bytes()),
             _ => String::new(),
         };
         (messages, next)
