@@ -6,6 +6,7 @@ use crate::service::Sync;
 use paintbox_catalogue::{FileRecord, FileState, ModelDetail, ModelId, PreviewRecord, VersionRecord};
 use paintbox_domain::hub::{HubFile, HubModel, HubPreview, HubVersion};
 use paintbox_domain::{Hub, Timestamp};
+use std::collections::HashMap;
 
 /// One change of what a hub says of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,11 +95,10 @@ impl Sync {
 /// What differs between two states, in the order in which a page shows it.
 fn differences(before: &HubModel, after: &HubModel) -> Vec<&'static str> {
     let ids = |model: &HubModel| model.versions.iter().map(|version| version.external_id.clone()).collect::<Vec<_>>();
+    // Nothing limits how many versions a hub lists.
+    let new: HashMap<&str, &HubVersion> = by_id(&after.versions, |version| &version.external_id);
     let per_version = |differ: &dyn Fn(&HubVersion, &HubVersion) -> bool| {
-        before
-            .versions
-            .iter()
-            .any(|old| after.versions.iter().any(|new| new.external_id == old.external_id && differ(old, new)))
+        before.versions.iter().any(|old| new.get(old.external_id.as_str()).is_some_and(|new| differ(old, new)))
     };
     let files = |version: &HubVersion| {
         let facts = |file: &HubFile| (file.external_id.clone(), file.name.clone(), file.sha256, file.git_sha1);
@@ -129,6 +129,15 @@ fn differences(before: &HubModel, after: &HubModel) -> Vec<&'static str> {
     tests.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
+/// The entries by their ids; of those that a hub gave one id, the first.
+fn by_id<T>(entries: &[T], id: impl Fn(&T) -> &str) -> HashMap<&str, &T> {
+    let mut found = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        found.entry(id(entry)).or_insert(entry);
+    }
+    found
+}
+
 /// `now` with everything that its hub says replaced by what it said then.
 fn as_it_was(mut now: ModelDetail, hub: Hub, then: HubModel, gone_at: Option<Timestamp>) -> ModelDetail {
     now.summary.name = then.name;
@@ -151,39 +160,43 @@ fn as_it_was(mut now: ModelDetail, hub: Hub, then: HubModel, gone_at: Option<Tim
     now.likes = then.likes;
     now.updated_at = then.updated_at;
     now.gone_at = gone_at;
-    let mut known = std::mem::take(&mut now.versions);
-    now.versions = then
-        .versions
-        .into_iter()
-        .filter_map(|version| {
-            let place = known.iter().position(|known| known.external_id == version.external_id)?;
-            Some(version_as_it_was(known.swap_remove(place), version))
-        })
-        .collect();
+    let known = std::mem::take(&mut now.versions).into_iter();
+    let mut known: HashMap<_, _> = known.map(|version| (version.external_id.clone(), version)).collect();
+    let versions = then.versions.into_iter();
+    now.versions =
+        versions.filter_map(|version| Some(version_as_it_was(known.remove(&version.external_id)?, version))).collect();
     now
 }
 
 fn version_as_it_was(now: VersionRecord, then: HubVersion) -> VersionRecord {
+    // A file that was replaced is known more than once.
+    let mut known_files: HashMap<&str, Vec<&FileRecord>> = HashMap::new();
+    for file in &now.files {
+        known_files.entry(&file.external_id).or_default().push(file);
+    }
     let files = then
         .files
         .into_iter()
         .filter_map(|file| {
-            let same_bytes = |known: &&FileRecord| {
+            let same_bytes = |known: &&&FileRecord| {
                 known.sha256 == file.sha256 || (file.sha256.is_none() && known.replaced_at.is_none())
             };
-            let named = || now.files.iter().filter(|known| known.external_id == file.external_id);
-            let known = named().find(same_bytes).or_else(|| named().next())?;
-            Some(file_as_it_was(known.clone(), file))
+            let named = known_files.get(file.external_id.as_str())?;
+            let known = named.iter().find(same_bytes).or_else(|| named.first())?;
+            Some(file_as_it_was((*known).clone(), file))
         })
         .collect();
+    let by_address = by_id(&now.previews, |preview| &preview.url);
+    let numbered: Vec<_> =
+        now.previews.iter().filter_map(|known| Some((known.external_id.as_deref()?, known))).collect();
+    let by_number: HashMap<&str, &PreviewRecord> = numbered.into_iter().rev().collect();
     let previews = then
         .previews
         .into_iter()
         .filter_map(|preview| {
-            let same = |known: &&PreviewRecord| {
-                known.url == preview.url || (known.external_id.is_some() && known.external_id == preview.external_id)
-            };
-            now.previews.iter().find(same).map(|known| preview_as_it_was(known.clone(), preview))
+            let numbered = preview.external_id.as_deref().and_then(|number| by_number.get(number));
+            let known = by_address.get(preview.url.as_str()).or(numbered)?;
+            Some(preview_as_it_was((*known).clone(), preview))
         })
         .collect();
     VersionRecord {
@@ -229,5 +242,48 @@ fn preview_as_it_was(now: PreviewRecord, then: HubPreview) -> PreviewRecord {
         nsfw_level: then.nsfw_level,
         gone_at: None,
         ..now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn page(versions: &[Value]) -> HubModel {
+        let page = json!({ "id": 1, "name": "Ink", "type": "LORA", "modelVersions": versions });
+        paintbox_hub::read_kept(Hub::Civitai, page.to_string()).unwrap()
+    }
+
+    fn version(id: usize, word: &str) -> Value {
+        let file = json!({ "id": 10 * id, "name": format!("{id}.safetensors"), "type": "Model" });
+        json!({ "id": id, "name": format!("v{id}"), "trainedWords": [word], "files": [file] })
+    }
+
+    #[test]
+    fn each_version_is_compared_with_itself_wherever_it_stands() {
+        let versions: Vec<Value> = (1..=500).map(|id| version(id, "ink")).collect();
+        let before = page(&versions);
+        assert_eq!(differences(&before, &before), Vec::<&str>::new());
+        let mut turned = versions.clone();
+        turned.reverse();
+        assert_eq!(differences(&before, &page(&turned)), ["versions"]);
+        turned[7] = version(493, "wash");
+        assert_eq!(differences(&before, &page(&turned)), ["versions", "trigger words"]);
+        // What only one of the states has differs from nothing.
+        let mut fewer = versions.clone();
+        fewer.truncate(499);
+        fewer.push(version(501, "wash"));
+        assert_eq!(differences(&before, &page(&fewer)), ["versions"]);
+        let mut other_file = versions;
+        other_file[3]["files"][0]["name"] = json!("other.safetensors");
+        assert_eq!(differences(&before, &page(&other_file)), ["files"]);
+    }
+
+    #[test]
+    fn of_entries_with_one_id_the_first_counts() {
+        let entries = [("a", 1), ("b", 2), ("a", 3)];
+        let found = by_id(&entries, |(id, _)| id);
+        assert_eq!((found["a"].1, found["b"].1, found.len()), (1, 2, 2));
     }
 }
