@@ -265,6 +265,6 @@ impl Api {
 }
 
 fn no_such_model(hub: Option<Hub>, external_id: &str) -> Status {
-    let reference = format!("{}:{external_id}", hub.map_or("local", Hub::as_str));
+    let reference = format!("{}:{external_id}", names::hub(hub));
     status(&CatalogueError::ModelNotFound { reference })
 }

@@ -8,8 +8,8 @@ use paintbox_catalogue::{
     FileId, FileRecord, LocalIdentity, ModelDetail, ModelSummary, PreviewRecord, SyncCounts, SyncRunRecord, VersionId,
     VersionRecord,
 };
+use paintbox_domain::Timestamp;
 use paintbox_domain::hub::FileSize;
-use paintbox_domain::{Hub, Timestamp};
 use paintbox_proto::v1;
 use std::path::PathBuf;
 use tonic::Status;
@@ -55,7 +55,7 @@ pub(crate) fn model_summary(summary: &ModelSummary) -> v1::Model {
         name: names::model(summary.hub, &summary.external_id),
         r#ref: summary.reference.to_string(),
         display_name: fit::name(&summary.name),
-        hub: summary.hub.map_or("local", Hub::as_str).to_owned(),
+        hub: names::hub(summary.hub).to_owned(),
         kind: summary.kind.to_string(),
         kind_label: summary.kind_label.as_deref().map(fit::name).unwrap_or_default(),
         base_model: summary.base_model.as_deref().map(fit::name).unwrap_or_default(),

@@ -8,6 +8,11 @@ use paintbox_domain::digest::to_hex;
 use paintbox_domain::{ErrorClass, Failure, Hub, Sha256, reason};
 use tonic::Status;
 
+/// How a hub is called; none stands for this machine, of whose libraries' files pages are made.
+pub(crate) fn hub(hub: Option<Hub>) -> &'static str {
+    hub.map_or("local", Hub::as_str)
+}
+
 /// None stands for the page of a library's file.
 pub(crate) fn model(hub: Option<Hub>, external_id: &str) -> String {
     match hub {
