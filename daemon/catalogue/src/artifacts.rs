@@ -187,10 +187,7 @@ pub(crate) async fn by_id(
     ids: impl IntoIterator<Item = i64>,
 ) -> Result<HashMap<i64, ArtifactRecord>, CatalogueError> {
     let failed = could_not("read artifacts");
-    let ids = codec::id_list(ids);
-    if ids == "[]" {
-        return Ok(HashMap::new());
-    }
+    let Some(ids) = codec::some_ids(ids) else { return Ok(HashMap::new()) };
     let rows: Vec<ArtifactRow> =
         sqlx::query_as(ARTIFACTS_BY_ID).bind(&ids).fetch_all(&mut *connection).await.map_err(&failed)?;
     let mut records = HashMap::with_capacity(rows.len());

@@ -86,6 +86,12 @@ pub(crate) fn id_list(ids: impl IntoIterator<Item = i64>) -> String {
     list
 }
 
+/// The same; none where there is no id, and so nothing to ask for.
+pub(crate) fn some_ids(ids: impl IntoIterator<Item = i64>) -> Option<String> {
+    let mut ids = ids.into_iter().peekable();
+    ids.peek().is_some().then(|| id_list(ids))
+}
+
 /// Texts and numbers in one parameter.
 pub(crate) fn json(values: &impl Serialize) -> String {
     serde_json::to_string(values).expect("texts and numbers always have a JSON form")
@@ -214,6 +220,12 @@ mod tests {
         stored.retry_after = Some(Duration::from_millis(1500));
         assert_eq!(failure(Some(&failure_json(&stored))).unwrap(), Some(stored));
         assert!(failure(Some("{")).is_err());
+    }
+
+    #[test]
+    fn ids_are_a_list_or_none() {
+        assert_eq!((id_list([3, -1]), some_ids([3, -1])), ("[3,-1]".to_owned(), Some("[3,-1]".to_owned())));
+        assert_eq!((id_list([]), some_ids([])), ("[]".to_owned(), None));
     }
 
     #[test]

@@ -324,10 +324,7 @@ pub(crate) async fn by_id(
     ids: impl IntoIterator<Item = i64>,
 ) -> Result<HashMap<i64, LibraryFileRecord>, CatalogueError> {
     let failed = could_not("read the files of libraries");
-    let ids = codec::id_list(ids);
-    if ids == "[]" {
-        return Ok(HashMap::new());
-    }
+    let Some(ids) = codec::some_ids(ids) else { return Ok(HashMap::new()) };
     let rows: Vec<PagedRow> =
         sqlx::query_as(FILES_WITH_PAGES).bind(&ids).fetch_all(&mut *connection).await.map_err(&failed)?;
     let mut found = HashMap::with_capacity(rows.len());

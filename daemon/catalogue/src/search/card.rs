@@ -76,8 +76,7 @@ pub(crate) async fn write(
     facts: &[Facts],
     gone: impl Iterator<Item = i64>,
 ) -> Result<(), sqlx::Error> {
-    let gone = codec::id_list(gone);
-    if gone != "[]" {
+    if let Some(gone) = codec::some_ids(gone) {
         sqlx::query(DROP_CARDS).bind(gone).execute(&mut *connection).await?;
     }
     let set = many(SET_CARDS, facts, |statement, facts| {
@@ -131,8 +130,7 @@ async fn assembled(
     mut cards: HashMap<i64, Card>,
     names: &TagNames,
 ) -> Result<HashMap<i64, (SummaryRow, Vec<String>)>, CatalogueError> {
-    let missing = codec::id_list(models.filter(|id| !cards.contains_key(id)));
-    if missing != "[]" {
+    if let Some(missing) = codec::some_ids(models.filter(|id| !cards.contains_key(id))) {
         let facts = facts::of(connection, &missing, super::ATTEMPT).await?;
         cards.extend(parsed(&facts.iter().map(text).collect::<Vec<_>>().join(","))?);
     }
