@@ -1,8 +1,11 @@
 //! What went wrong, before it is put into either interface's own form.
 
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 use paintbox_domain::{Classify, ErrorClass, Failure, reason};
 use paintbox_generation::GenerationError;
+use serde_json::Value;
 
 /// A failure on its way to a caller over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,15 @@ impl Problem {
     /// The argument that is at fault, if one is.
     pub(super) fn field(&self) -> Option<&str> {
         self.failure.metadata.iter().find(|(key, _)| key == "field").map(|(_, field)| field.as_str())
+    }
+
+    /// An answer in an interface's own form, with what HTTP itself has to say.
+    pub(super) fn response(&self, body: Value) -> Response {
+        let mut response = (self.status(), axum::Json(body)).into_response();
+        if let Some(after) = self.failure.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, after.as_secs().max(1).into());
+        }
+        response
     }
 
     /// The log gets faults of ours too, because nobody else will look into them.

@@ -85,7 +85,7 @@ impl IntoResponse for Refused {
             "errors": sentence,
             "reason": self.0.failure.reason,
         });
-        (self.0.status(), axum::Json(body)).into_response()
+        self.0.response(body)
     }
 }
 

@@ -60,7 +60,7 @@ impl From<Problem> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         self.0.log();
-        let mut response = (self.0.status(), axum::Json(json!({ "error": error(&self.0) }))).into_response();
+        let mut response = self.0.response(json!({ "error": error(&self.0) }));
         // The client repeats by itself what it takes for a passing fault, and would paint again what cannot be painted.
         let passes = match self.0.failure.class {
             ErrorClass::Unavailable => Some("true"),

@@ -147,6 +147,7 @@ async fn bodies_that_there_is_no_room_for_are_told_to_come_back() {
     );
     let edit = || form_request(EDITS, &[("prompt", "x")], &[("image", &[7; 600])]);
     assert_eq!(world.send(edit()).await.json()["error"]["code"], reason::DAEMON_BUSY);
+    assert_eq!(refused.headers["retry-after"], "1");
     // Whoever leaves makes room.
     drop(slow);
     assert_eq!(world.post(GENERATIONS, asked).await.status, StatusCode::OK);
