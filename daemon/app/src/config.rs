@@ -234,6 +234,8 @@ pub(crate) struct Config {
     /// How files at rest are looked after.
     pub(crate) care: Care,
     pub(crate) log_filter: String,
+    /// `JOURNAL_STREAM`, by which systemd says that standard error goes to its journal.
+    pub(crate) journal_stream: Option<String>,
     /// None: only when asked.
     pub(crate) sync_interval: Option<Duration>,
     pub(crate) queue_limits: QueueLimits,
@@ -282,6 +284,7 @@ impl Config {
             download_limits: download_limits(&file.downloads),
             care,
             kept_free_bytes: file.store.keep_free_bytes.unwrap_or(DEFAULT_KEPT_FREE_BYTES),
+            journal_stream: variable("JOURNAL_STREAM"),
             log_filter: variable("PAINTBOX_LOG").or(file.log).unwrap_or_else(|| "info".to_owned()),
             sync_interval: file.sync.automatic.unwrap_or(true).then(|| Duration::from_secs(u64::from(interval) * 60)),
             queue_limits: QueueLimits {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::credentials::{CredentialFiles, Credentials};
 use crate::keychain::Keychain;
 use crate::surroundings::{KeptAwake, Machine};
-use crate::{home::Home, logging, machine, open_files, priority};
+use crate::{handed_over, home::Home, logging, machine, notify, open_files, priority};
 use paintbox_catalogue::{Catalogue, Interruption, Recovered};
 use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::Engine;
@@ -20,6 +20,7 @@ use paintbox_rpc::{Access, Api, CredentialStore, DaemonFacts, Listeners};
 use paintbox_store::Store;
 use paintbox_store::hf_cache::HfCache;
 use paintbox_sync::{Announcer, Parts, Places, Sync};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +38,12 @@ const MOST_SERVING: usize = 4;
 
 /// Runs until a signal or `StopDaemon`.
 pub(crate) fn run() -> Result<(), StartError> {
+    // Before anything else opens a file whose number could be taken for one of the supervisor's.
+    let held = handed_over::socket()?;
     let config = Config::load()?;
     config.home.create()?;
     let _lock = config.home.lock()?;
-    let _log = logging::start(&config.home.logs, &config.log_filter)?;
+    let _log = logging::start(&config.home.logs, &config.log_filter, config.journal_stream.as_deref())?;
     open_files::allow_many();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(serving_threads())
@@ -48,7 +51,7 @@ pub(crate) fn run() -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;
-    let result = runtime.block_on(live(&config));
+    let result = runtime.block_on(live(&config, held));
     // Threads that are still busy are not waited for: the limit above has passed for them.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Err(error) = &result {
@@ -104,7 +107,8 @@ async fn opened(path: PathBuf, clock: Arc<dyn Clock>, interruption: Interruption
     Ok(catalogue)
 }
 
-async fn live(config: &Config) -> Result<(), StartError> {
+async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartError> {
+    notify::starting();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_at = clock.now();
     // By a thread that steps back, since the catalogue's own threads are started by who opens it.
@@ -156,7 +160,13 @@ async fn live(config: &Config) -> Result<(), StartError> {
     machine.paints(generations.clone());
 
     let access = Access::open(Arc::new(ClientTokenFile::new(&config.home.state)), clock.clone())?;
-    let listeners = Listeners::bind(&config.home.socket(), &config.listen).map_err(|error| part(&error))?;
+    let socket = config.home.socket();
+    let is_held = held.is_some();
+    let listeners = match held {
+        Some(held) => Listeners::take_over(&socket, held, &config.listen),
+        None => Listeners::bind(&socket, &config.listen),
+    };
+    let listeners = listeners.map_err(|error| part(&error))?;
     let stop = CancellationToken::new();
     let shutdown = CancellationToken::new();
     let api = Api {
@@ -174,7 +184,7 @@ async fn live(config: &Config) -> Result<(), StartError> {
         stop: stop.clone(),
         shutdown: shutdown.clone(),
     };
-    tracing::info!(socket = %config.home.socket().display(), version = env!("CARGO_PKG_VERSION"), "ready");
+    tracing::info!(socket = %socket.display(), is_held, version = env!("CARGO_PKG_VERSION"), "ready");
 
     let mut server = tokio::spawn(paintbox_rpc::serve(listeners, api));
     let mut reconciler = tokio::spawn({
@@ -193,6 +203,8 @@ async fn live(config: &Config) -> Result<(), StartError> {
         let sync = sync.clone();
         async move { sync.keep_libraries().await }
     });
+    let watched = tokio::spawn(notify::feed_watchdog(catalogue.clone()));
+    notify::ready(&socket);
     let ended_early = tokio::select! {
         () = stopped(&stop) => None,
         // A part that ends by itself is a fault; the daemon ends in order and says so.
@@ -201,6 +213,8 @@ async fn live(config: &Config) -> Result<(), StartError> {
     };
 
     tracing::info!("ending");
+    notify::stopping();
+    watched.abort();
     shutdown.cancel();
     let in_order = async {
         drop(tokio::join!(sync.shut_down(), generations.shut_down(), watcher, carer, librarian));

@@ -9,11 +9,13 @@ mod clock;
 mod config;
 mod credentials;
 mod daemon;
+mod handed_over;
 mod home;
 mod keychain;
 mod logging;
 mod machine;
 mod memory;
+mod notify;
 mod open_files;
 mod priority;
 mod surroundings;
@@ -35,7 +37,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run in the foreground until SIGTERM, SIGINT or `paintbox daemon stop`.
-    Run,
+    Run {
+        /// End in order when another daemon keeps this home, instead of failing: launchd would start a failed one again and again.
+        #[arg(long)]
+        give_way: bool,
+    },
     /// Put a backup in the catalogue's place while no daemon runs; `paintbox catalogue restore` does it in any case.
     RestoreCatalogue {
         /// The name of a backup, or the path of any file that is a catalogue.
@@ -48,7 +54,7 @@ enum Command {
     Man,
 }
 
-/// The daemon's `main`. Exit codes: 0 ended in order, 1 failed, 2 usage, 5 another daemon holds this home.
+/// The daemon's `main`. Exit codes: 0 ended in order, 1 failed, 2 usage, 5 another daemon holds this home (0 with `--give-way`).
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -58,8 +64,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    let gives_way = matches!(arguments.command, Command::Run { give_way: true });
     let result = match arguments.command {
-        Command::Run => {
+        Command::Run { .. } => {
             memory::keep_little();
             daemon::run()
         }
@@ -71,7 +78,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logging::complain(&error);
-            ExitCode::from(if matches!(error, StartError::HomeLocked { .. }) { EXIT_ALREADY_RUNNING } else { 1 })
+            match error {
+                StartError::HomeLocked { .. } if gives_way => ExitCode::SUCCESS,
+                StartError::HomeLocked { .. } => ExitCode::from(EXIT_ALREADY_RUNNING),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -113,6 +124,9 @@ pub(crate) enum StartError {
     },
     #[error("another paintboxd (process {pid}) already keeps {home}")]
     HomeLocked { home: std::path::PathBuf, pid: String },
+    /// What systemd or launchd says about sockets makes no sense.
+    #[error("cannot take over the socket that the supervisor holds: {problem}")]
+    HandedOver { problem: String },
     #[error("cannot start the asynchronous runtime")]
     Runtime(#[source] std::io::Error),
     #[error(transparent)]
@@ -123,9 +137,11 @@ impl Classify for StartError {
     fn class(&self) -> paintbox_domain::ErrorClass {
         use paintbox_domain::ErrorClass as Class;
         match self {
-            Self::NoHome | Self::ConfigUnreadable { .. } | Self::Io { .. } | Self::HomeLocked { .. } => {
-                Class::Precondition
-            }
+            Self::NoHome
+            | Self::ConfigUnreadable { .. }
+            | Self::Io { .. }
+            | Self::HomeLocked { .. }
+            | Self::HandedOver { .. } => Class::Precondition,
             Self::ConfigInvalid { .. } | Self::Endpoint { .. } | Self::FollowPolicy { .. } => Class::InvalidInput,
             Self::Runtime(_) => Class::Internal,
             Self::Part(failure) => failure.class,
@@ -138,6 +154,7 @@ impl Classify for StartError {
             Self::NoHome | Self::Runtime(_) | Self::Part(_) => reason::INTERNAL,
             Self::ConfigUnreadable { .. }
             | Self::ConfigInvalid { .. }
+            | Self::HandedOver { .. }
             | Self::Endpoint { .. }
             | Self::FollowPolicy { .. } => reason::CONFIG_INVALID,
             Self::Io { .. } => reason::STORE_FAILED,
@@ -151,6 +168,7 @@ impl Classify for StartError {
             Self::ConfigInvalid { .. } | Self::FollowPolicy { .. } => {
                 Some("`paintboxd check-config` prints the settings it understands".to_owned())
             }
+            Self::HandedOver { .. } => Some("`paintbox daemon install` tells the supervisor anew".to_owned()),
             Self::Part(failure) => failure.hint.clone(),
             Self::ConfigUnreadable { .. }
             | Self::Endpoint { .. }

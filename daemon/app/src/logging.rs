@@ -1,9 +1,10 @@
-//! Logs: a file a day under the home, and standard error when somebody is watching.
+//! Logs: a file a day under the home, and standard error when somebody is watching or systemd's journal reads it.
 
 use crate::StartError;
 use paintbox_domain::Classify as _;
 use paintbox_domain::classify::message_with_causes;
 use std::io::IsTerminal as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -14,8 +15,11 @@ use tracing_subscriber::{EnvFilter, fmt};
 /// Two weeks of daily files.
 const KEPT_LOG_FILES: usize = 14;
 
-/// Starts logging. The guard writes what is buffered when it is dropped.
-pub(crate) fn start(folder: &Path, filter: &str) -> Result<WorkerGuard, StartError> {
+/// What a supervisor's file of our standard error may hold before it is emptied: nobody rotates it.
+const LONGEST_ERRORS_BYTES: u64 = 1024 * 1024;
+
+/// Starts logging. The guard writes what is buffered when it is dropped. `journal_stream` is `JOURNAL_STREAM`.
+pub(crate) fn start(folder: &Path, filter: &str, journal_stream: Option<&str>) -> Result<WorkerGuard, StartError> {
     let appender = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("paintboxd")
@@ -37,15 +41,39 @@ pub(crate) fn start(folder: &Path, filter: &str) -> Result<WorkerGuard, StartErr
     let directives = format!("warn,hf_hub=off,{own}");
     // Started in the background, standard error is a file that nobody rotates: it gets the last word only.
     let watched = std::io::stderr().is_terminal();
+    let journal = is_journal(journal_stream);
+    if !watched && !journal {
+        keep_errors_short();
+    }
     let result = tracing_subscriber::registry()
         .with(EnvFilter::new(directives))
         .with(fmt::layer().json().with_writer(writer))
+        // The journal has the time of every line already.
+        .with(journal.then(|| fmt::layer().compact().with_ansi(false).without_time().with_writer(std::io::stderr)))
         .with(watched.then(|| fmt::layer().compact().with_ansi(false).with_writer(std::io::stderr)))
         .try_init();
     if result.is_err() {
         tracing::debug!("logging was started already");
     }
     Ok(guard)
+}
+
+/// Whether standard error goes to systemd's journal: the variable names the stream by device and inode, so that who inherits it
+/// and writes elsewhere is not fooled (systemd.exec(5)).
+fn is_journal(stream: Option<&str>) -> bool {
+    let Ok(found) = rustix::fs::fstat(std::io::stderr()) else { return false };
+    stream.is_some_and(|stream| stream == format!("{}:{}", found.st_dev, found.st_ino))
+}
+
+/// Empties the file that standard error goes to, if it has grown long. The words of the last panics stay until then.
+fn keep_errors_short() {
+    use std::io::Seek as _;
+    let Ok(errors) = std::io::stderr().as_fd().try_clone_to_owned() else { return };
+    let mut errors = std::fs::File::from(errors);
+    if errors.metadata().is_ok_and(|found| found.is_file() && found.len() > LONGEST_ERRORS_BYTES) {
+        // Both share their place with standard error, whether or not it appends.
+        drop(errors.set_len(0).and_then(|()| errors.rewind()));
+    }
 }
 
 /// One line to standard output.

@@ -247,6 +247,15 @@ impl Catalogue {
         Ok(done.rows_affected())
     }
 
+    /// Has the writer take the lock of a write and give it back, which shows that writes go on; nothing is written.
+    ///
+    /// # Errors
+    /// When the writer cannot, or is not to be had for as long as a write may wait.
+    pub async fn show_that_it_writes(&self) -> Result<(), CatalogueError> {
+        let attempt = "show that it can be written";
+        self.write(attempt).await?.rollback().await.map_err(could_not(attempt))
+    }
+
     /// A connection for several statements; see [`Reader::snapshot`].
     pub(crate) async fn reader(&self, attempt: &'static str) -> Result<Reader, CatalogueError> {
         self.readers.acquire().await.map_err(could_not(attempt))

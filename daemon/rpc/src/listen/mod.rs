@@ -48,6 +48,7 @@ use paintbox_proto::v1::ListenerKind;
 use socket::{LONGEST_SOCKET_PATH_BYTES, Socket};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,9 @@ pub enum ListenError {
         #[source]
         source: io::Error,
     },
+    /// What a supervisor handed over is not what this home's callers knock at.
+    #[error("the socket that the supervisor handed over {problem}, and {path} is this home's")]
+    HandedOver { path: PathBuf, problem: String },
     #[error("[listen] {setting} = `{given}`: {problem}")]
     Setting { setting: &'static str, given: String, problem: String },
     #[error("[listen] {setting} = `{address}` is open to other machines, and no TLS is configured")]
@@ -87,7 +91,9 @@ pub enum ListenError {
 impl Classify for ListenError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::PathTooLong { .. } | Self::Io { .. } | Self::Bind { .. } => ErrorClass::Precondition,
+            Self::PathTooLong { .. } | Self::Io { .. } | Self::Bind { .. } | Self::HandedOver { .. } => {
+                ErrorClass::Precondition
+            }
             Self::Setting { .. } | Self::OpenWithoutTls { .. } | Self::Tls { .. } => ErrorClass::InvalidInput,
         }
     }
@@ -96,6 +102,7 @@ impl Classify for ListenError {
         match self {
             Self::Io { .. } => reason::STORE_FAILED,
             Self::PathTooLong { .. }
+            | Self::HandedOver { .. }
             | Self::Setting { .. }
             | Self::OpenWithoutTls { .. }
             | Self::Bind { .. }
@@ -106,6 +113,7 @@ impl Classify for ListenError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::PathTooLong { .. } => Some("set PAINTBOX_HOME to a shorter path".to_owned()),
+            Self::HandedOver { .. } => Some("`paintbox daemon install` tells the supervisor anew".to_owned()),
             Self::OpenWithoutTls { .. } => {
                 Some("use 127.0.0.1, or name a certificate and its key in [listen.tls]".to_owned())
             }
@@ -203,9 +211,26 @@ impl Listeners {
         Self::bind_within(socket, options, Limits::USUAL)
     }
 
+    /// The same with a socket that a supervisor has bound at `socket` and holds: it stays when this daemon has ended, and
+    /// whoever knocks meanwhile waits for the next one. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Listeners::bind`], and when `held` does not listen at `socket`.
+    pub fn take_over(socket: &Path, held: UnixListener, options: &ListenOptions) -> Result<Self, ListenError> {
+        Self::open(options, Limits::USUAL, || Socket::take_over(socket, held))
+    }
+
     pub(crate) fn bind_within(socket: &Path, options: &ListenOptions, limits: Limits) -> Result<Self, ListenError> {
+        Self::open(options, limits, || Socket::bind(socket))
+    }
+
+    fn open(
+        options: &ListenOptions,
+        limits: Limits,
+        socket: impl FnOnce() -> Result<Socket, ListenError>,
+    ) -> Result<Self, ListenError> {
         let tls = options.tls.as_ref().map(Tls::new).transpose()?;
-        let socket = Socket::bind(socket)?;
+        let socket = socket()?;
         let mut facts = Vec::new();
         let mut fact = |kind, address: String, tls| {
             let is_own = kind == ListenerKind::Socket;
