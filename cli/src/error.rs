@@ -1,7 +1,7 @@
 //! Everything that can go wrong on this side of the socket, and how what the daemon says becomes an error here.
 
 use crate::exit::Exit;
-use crate::render::units;
+use crate::render::{sanitize, units};
 use paintbox_proto::{ERROR_DOMAIN, v1};
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +18,8 @@ pub(crate) mod reason {
     pub(crate) const STOPPED_WAITING: &str = "STOPPED_WAITING";
     /// A file or stream on this side could not be read or written.
     pub(crate) const LOCAL_IO_FAILED: &str = "LOCAL_IO_FAILED";
+    /// launchctl or systemctl did not do what it was asked.
+    pub(crate) const SUPERVISOR_FAILED: &str = "SUPERVISOR_FAILED";
 }
 
 /// What the daemon said about something that failed.
@@ -90,6 +92,15 @@ pub(crate) enum CliError {
     NotStarted { waited: Duration, log: PathBuf },
     #[error("the daemon (process {process_id}) is still there {} seconds after being told to stop", waited.as_secs())]
     NotStopped { waited: Duration, process_id: i32 },
+    /// A supervisor's own program did not do what it was asked.
+    #[error("`{command}` failed ({how}){}", last_words(&sanitize::line(said)))]
+    Supervisor { command: String, how: String, said: String, hint: Option<String> },
+    /// It was told to start the daemon, which did not come up. `state` is how the supervisor has it.
+    #[error("the daemon did not come up; {state}{}", last_words(tail))]
+    NotKept { state: String, tail: String },
+    /// A daemon in the foreground would push aside the one that a supervisor keeps.
+    #[error("the daemon of this home is kept by a supervisor; {state}")]
+    Supervised { state: String },
     /// The daemon's program could not restore the catalogue while no daemon runs.
     #[error("{message}")]
     NotRestored { message: String, hint: Option<String> },
@@ -98,8 +109,6 @@ pub(crate) enum CliError {
     CatalogueDamaged { path: String, first: String, newest_backup: String },
     #[error("cannot find this user's home directory")]
     NoHome,
-    #[error("`paintbox {verb}` is not in this release")]
-    NotInThisRelease { verb: &'static str, instead: &'static str },
     /// What clap says about a command line.
     #[error("{message}")]
     Usage { message: String },
@@ -197,7 +206,7 @@ impl CliError {
             | Self::FilesFailed { first: failure, .. }
             | Self::JobFailed { failure, .. } => &failure.reason,
             Self::Unexplained { .. } | Self::Nonsense { .. } | Self::AnswerCutShort { .. } | Self::NoHome => "INTERNAL",
-            Self::NotServed { .. } | Self::NotInThisRelease { .. } => reason::NOT_IN_THIS_RELEASE,
+            Self::NotServed { .. } => reason::NOT_IN_THIS_RELEASE,
             Self::Unreachable { .. }
             | Self::Handshake { .. }
             | Self::ConnectionLost { .. }
@@ -205,8 +214,10 @@ impl CliError {
             | Self::DaemonNotFound { .. }
             | Self::Spawn { .. }
             | Self::EndedAtOnce { .. }
+            | Self::NotKept { .. }
             | Self::NotStarted { .. } => "DAEMON_UNREACHABLE",
-            Self::NotStopped { .. } => "HOME_LOCKED",
+            Self::NotStopped { .. } | Self::Supervised { .. } => "HOME_LOCKED",
+            Self::Supervisor { .. } => reason::SUPERVISOR_FAILED,
             Self::Usage { .. } | Self::Argument { .. } => "INVALID_ARGUMENT",
             Self::Io { .. } | Self::Stream { .. } => reason::LOCAL_IO_FAILED,
             Self::JobCancelled { .. } | Self::CancelledHere | Self::StoppedVerifying { .. } => "CANCELLED",
@@ -247,7 +258,6 @@ impl CliError {
                 Some("it may be finishing a step; `paintbox daemon logs` says what it does".to_owned())
             }
             Self::NoHome => Some("set PAINTBOX_HOME to the folder that should hold everything".to_owned()),
-            Self::NotInThisRelease { instead, .. } => Some((*instead).to_owned()),
             Self::Usage { .. } => {
                 Some("`paintbox --help` lists the commands, `paintbox COMMAND --help` their options".to_owned())
             }
@@ -264,7 +274,11 @@ impl CliError {
                 "`paintbox pull {}` fetches some; --model and --lora say what to paint with instead of the rest",
                 pull.join(" ")
             )),
-            Self::NotRestored { hint, .. } => hint.clone(),
+            Self::NotRestored { hint, .. } | Self::Supervisor { hint, .. } => hint.clone(),
+            Self::NotKept { .. } => Some("`paintbox daemon logs` may say why".to_owned()),
+            Self::Supervised { .. } => {
+                Some("`paintbox daemon stop` stops it; the supervisor has its words in `paintbox daemon logs`".to_owned())
+            }
             Self::CatalogueDamaged { newest_backup, .. } if newest_backup.is_empty() => {
                 Some("there is no backup of it; `paintbox catalogue export` saves what can still be read".to_owned())
             }
@@ -320,7 +334,8 @@ impl CliError {
             }
             Self::NotStarted { log, .. } => one("log", log.display().to_string()),
             Self::NotStopped { process_id, .. } => one("process_id", process_id.to_string()),
-            Self::NotInThisRelease { verb, .. } => one("verb", (*verb).to_owned()),
+            Self::Supervisor { command, .. } => one("command", command.clone()),
+            Self::NotKept { state, .. } | Self::Supervised { state } => one("state", state.clone()),
             Self::Argument { argument, given, .. } => {
                 BTreeMap::from([("argument".to_owned(), (*argument).to_owned()), ("given".to_owned(), given.clone())])
             }
@@ -369,7 +384,7 @@ impl CliError {
                 _ => of_reason(&failure.reason),
             },
             Self::JobFailed { failure, .. } => of_reason(&failure.reason),
-            Self::NotServed { .. } | Self::NotInThisRelease { .. } => Exit::Unsupported,
+            Self::NotServed { .. } => Exit::Unsupported,
             Self::Unreachable { .. }
             | Self::Handshake { .. }
             | Self::ConnectionLost { .. }
@@ -377,6 +392,7 @@ impl CliError {
             | Self::DaemonNotFound { .. }
             | Self::Spawn { .. }
             | Self::EndedAtOnce { .. }
+            | Self::NotKept { .. }
             | Self::NotStarted { .. } => Exit::Unreachable,
             Self::Usage { .. } | Self::Argument { .. } => Exit::Usage,
             Self::StoppedWaiting { .. }
@@ -387,6 +403,8 @@ impl CliError {
             | Self::AnswerCutShort { .. }
             | Self::Nonsense { .. }
             | Self::NotStopped { .. }
+            | Self::Supervisor { .. }
+            | Self::Supervised { .. }
             | Self::NoHome
             | Self::Io { .. }
             | Self::Stream { .. }

@@ -14,6 +14,7 @@ mod render;
 mod session;
 mod size;
 mod start;
+mod supervisor;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(Exit::Usage.code());
         }
     };
-    let json = arguments.wants_json();
+    let json = arguments.json;
     let exit = match Session::of_process(json, arguments.socket.clone()) {
         Ok(mut session) => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
@@ -94,13 +95,6 @@ pub(crate) async fn execute(arguments: &Arguments, session: &mut Session) -> Exi
             session.report(&error);
             error.exit()
         }
-    }
-}
-
-impl Arguments {
-    /// Verbs that do not exist yet take any words, `--json` among them.
-    fn wants_json(&self) -> bool {
-        self.json || self.verb.unread_words().iter().any(|word| word == "--json")
     }
 }
 

@@ -109,6 +109,27 @@ pub(crate) fn daemon_program() -> Result<PathBuf, CliError> {
     }
 }
 
+/// The daemon's program by the path that a supervisor should know: beside this one as it was called, with no link resolved,
+/// so that the path outlives an upgrade (`supervisor/definition.rs`).
+pub(crate) fn lasting_daemon_program() -> Result<PathBuf, CliError> {
+    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let folders: Vec<PathBuf> = match called.parent() {
+        // Called by its name alone, it was found on the PATH.
+        Some(folder) if folder.as_os_str().is_empty() => {
+            let path = variable("PATH").unwrap_or_default();
+            std::env::split_paths(&path).filter(|folder| folder.join(&called).is_file()).take(1).collect()
+        }
+        Some(folder) => std::path::absolute(folder).into_iter().collect(),
+        None => Vec::new(),
+    };
+    let beside = folders.iter().map(|folder| folder.join("paintboxd")).find(|path| path.is_file());
+    let found = match beside.filter(|_| variable("PAINTBOXD").is_none()) {
+        Some(found) => found,
+        None => daemon_program()?,
+    };
+    Ok(crate::supervisor::lasting(&found, Path::is_file))
+}
+
 /// An environment variable that is set and not blank.
 #[expect(clippy::disallowed_methods, reason = "the command line's one reader of the environment")]
 pub(crate) fn variable(name: &str) -> Option<String> {

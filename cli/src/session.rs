@@ -8,6 +8,7 @@ use crate::render::output::Output;
 use crate::render::sanitize;
 use crate::render::table::wrap;
 use crate::start;
+use crate::supervisor::{Inspected, Runner, Step, Surroundings, Verb, may_be_installed, plan};
 use crate::terminal::Terminal;
 use jiff::Timestamp;
 use std::io::Read;
@@ -24,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) other_socket: Option<PathBuf>,
     /// The daemon's program, when it is known without looking for it.
     pub(crate) daemon_program: Option<PathBuf>,
+    /// Who may keep the daemon.
+    pub(crate) surroundings: Surroundings,
     /// Results.
     pub(crate) out: Output,
     /// Everything that is not a result.
@@ -36,9 +39,11 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn of_process(json: bool, other_socket: Option<PathBuf>) -> Result<Self, CliError> {
+        let paths = Paths::from_environment()?;
         Ok(Self {
             json,
-            paths: Paths::from_environment()?,
+            surroundings: Surroundings::of_process(&paths)?,
+            paths,
             other_socket,
             daemon_program: None,
             out: Output::new(Box::new(std::io::stdout())),
@@ -59,16 +64,59 @@ impl Session {
         self.other_socket.as_ref().is_none_or(|socket| *socket == self.paths.socket())
     }
 
-    /// The daemon, started if need be.
+    /// The daemon, started if need be: by its supervisor, where it has one.
     pub(crate) async fn connect(&self) -> Result<Client, CliError> {
         if !self.may_start() {
             return self.connect_only().await;
         }
-        start::connect_or_start(&self.paths, self.daemon_program.as_deref()).await
+        if may_be_installed(&self.surroundings, self.paths.home.as_deref())
+            && start::answering(&self.paths.socket()).await?.is_none()
+        {
+            self.start_supervised().await?;
+        }
+        start::connect_or_spawn(&self.paths, self.daemon_program.as_deref()).await
     }
 
-    /// The daemon, if it is running.
+    /// Has the supervisor start the daemon, if it can. One that cannot even be asked, as from a shell without the session's
+    /// variables, keeps none that would be in the way: its socket would have answered.
+    async fn start_supervised(&self) -> Result<(), CliError> {
+        let inspected = match Inspected::look(&self.surroundings, &self.paths, None).await {
+            Ok(inspected) => inspected,
+            Err(CliError::Supervisor { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let steps = plan(inspected.kind, Verb::Start, &inspected.seen);
+        let Some(program) = inspected.program.as_ref().filter(|_| !steps.contains(&Step::Spawn)) else { return Ok(()) };
+        let (surroundings, paths) = (&self.surroundings, &self.paths);
+        Runner { surroundings, paths, program: &program.path, before: &inspected }.carry_out(&steps).await
+    }
+
+    /// The daemon, if it is running. Where a supervisor holds its socket, knocking there would start it, so that the supervisor
+    /// is asked first.
     pub(crate) async fn connect_only(&self) -> Result<Client, CliError> {
+        match self.supervised().await {
+            Some(inspected) if inspected.process_id().is_none() => Err(self.refused()),
+            _ => self.knock().await,
+        }
+    }
+
+    /// How a supervisor has the daemon whose socket it holds.
+    pub(crate) async fn supervised(&self) -> Option<Inspected> {
+        if !self.may_start() || !may_be_installed(&self.surroundings, self.paths.home.as_deref()) {
+            return None;
+        }
+        let inspected = Inspected::look(&self.surroundings, &self.paths, None).await.ok()?;
+        inspected.seen.state.holds_socket().then_some(inspected)
+    }
+
+    /// What there is to say when nobody answers and nobody was asked to.
+    pub(crate) fn refused(&self) -> CliError {
+        let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        CliError::Unreachable { socket: self.socket(), source, may_start: self.may_start() }
+    }
+
+    /// Whoever answers at the socket.
+    pub(crate) async fn knock(&self) -> Result<Client, CliError> {
         Client::connect(&self.socket()).await.map_err(|error| match error {
             CliError::Unreachable { socket, source, .. } => {
                 CliError::Unreachable { socket, source, may_start: self.may_start() }

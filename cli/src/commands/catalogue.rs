@@ -9,7 +9,6 @@
 mod text;
 
 use crate::client::{ALL, LARGEST_PAGE, LOCAL_DEADLINE, call, entries};
-use crate::commands::daemon;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::json::{BackupJson, CheckJson, InstalledJson};
@@ -17,6 +16,8 @@ use crate::render::progress::spin;
 use crate::render::table::{Align, table};
 use crate::render::{sanitize, units};
 use crate::session::Session;
+use crate::start::is_absent;
+use crate::supervisor::Inspected;
 use crate::{paths, start};
 use paintbox_proto::v1;
 use std::path::{Path, PathBuf};
@@ -79,8 +80,9 @@ pub(crate) async fn run(action: &Action, session: &mut Session) -> Result<Exit, 
         Action::Restore { backup } => restore(backup, session).await,
         Action::Export { file } => text::export(file, session).await,
         Action::Import { file, replace } => {
+            let before = session.supervised().await;
             let imported = text::import(file, *replace, session).await?;
-            let models = started_again(session).await?;
+            let models = started_again(before, session).await?;
             if session.json {
                 session.out.json(&InstalledJson { rows: Some(imported.rows), restored: None, models })?;
             } else {
@@ -151,6 +153,7 @@ async fn restore(backup: &Path, session: &mut Session) -> Result<Exit, CliError>
     let is_path = backup.components().count() > 1 || backup.is_file();
     let backup =
         if is_path { std::path::absolute(backup).map_err(CliError::io("find", backup))? } else { backup.into() };
+    let before = session.supervised().await;
     let restored = match session.connect_only().await {
         Ok(client) => {
             let request = v1::RestoreBackupRequest { backup: backup.display().to_string() };
@@ -158,12 +161,12 @@ async fn restore(backup: &Path, session: &mut Session) -> Result<Exit, CliError>
             let asked = call("restore the catalogue", FILE_DEADLINE, service.restore_backup(request));
             spin(session.watched(), "copying and checking the backup", asked).await?.path
         }
-        Err(CliError::Unreachable { source, .. }) if daemon::is_absent(&source) && session.may_start() => {
+        Err(CliError::Unreachable { source, .. }) if is_absent(&source) && session.may_start() => {
             restore_alone(&backup, session)?
         }
         Err(error) => return Err(error),
     };
-    let models = started_again(session).await?;
+    let models = started_again(before, session).await?;
     if session.json {
         session.out.json(&InstalledJson { rows: None, restored: Some(restored), models })?;
     } else {
@@ -196,8 +199,13 @@ fn restore_alone(backup: &Path, session: &Session) -> Result<String, CliError> {
 }
 
 /// Waits until the daemon that made way has ended, which it does by itself once its answer is out, and starts the next one;
-/// how many models it has.
-async fn started_again(session: &Session) -> Result<u64, CliError> {
-    start::wait_until_stopped(&session.socket(), 0).await?;
+/// how many models it has. `before` is how a supervisor had it.
+async fn started_again(before: Option<Inspected>, session: &Session) -> Result<u64, CliError> {
+    match before.map(|inspected| inspected.process_id()) {
+        // A supervisor's socket outlives the daemon behind it.
+        Some(Some(process_id)) => start::wait_until_replaced(&session.socket(), process_id).await?,
+        Some(None) => {}
+        None => start::wait_until_stopped(&session.socket(), 0).await?,
+    }
     Ok(session.connect().await?.status().await?.models)
 }

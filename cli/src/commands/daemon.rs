@@ -1,17 +1,26 @@
 //! `paintbox daemon`.
 
-use crate::client::{Client, LOCAL_DEADLINE, call};
-use crate::commands::{later, logs};
+mod keeping;
+mod upgrade;
+
+use crate::client::Client;
+use crate::commands::logs;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::render::json::{DaemonJson, StatusJson, listener_kind};
+use crate::paths;
+use crate::render::json::{DaemonJson, StatusJson, SupervisorJson, listener_kind};
 use crate::render::table::facts;
 use crate::render::{hub, sanitize, units, words};
 use crate::session::Session;
-use crate::{paths, start};
+use crate::start::is_absent;
+use crate::supervisor::{Inspected, advice, described, may_be_installed};
 use paintbox_proto::v1;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::time::Duration;
+
+/// Who only looks does not wait long for a daemon that may not be able to answer.
+const FIRST_WORD_DEADLINE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Action {
@@ -19,47 +28,50 @@ pub(crate) enum Action {
     Run,
     /// Start it in the background
     Start,
-    /// Stop it in order, and wait until it has stopped
+    /// Stop it in order, and wait until it has stopped; at the next login an installed one is back
     Stop,
     /// Stop it, then start it again
     Restart,
-    /// Say how it is; never starts it (exit code 4 when it is not running)
+    /// Say how it is, and who keeps it running; never starts it (exit code 4 when it is not running)
     Status,
     /// Print its log
     Logs(logs::Arguments),
-    /// Start it at login (not in this release)
-    Install(later::Words),
-    /// No longer start it at login (not in this release)
-    Uninstall(later::Words),
+    /// Start it at every login, and again after a crash: by launchd or the user's systemd, where there is one
+    Install,
+    /// Stop it, and no longer start it at login; nothing that it keeps is touched
+    Uninstall,
+    /// Have the program that is on disk now take over from the one that runs
+    Upgrade,
 }
 
 pub(crate) async fn run(action: &Action, session: &mut Session) -> Result<Exit, CliError> {
     match action {
-        Action::Run => foreground(session),
-        Action::Start => start(session).await,
-        Action::Stop => {
-            let stopped = stop(session).await?;
-            print_stopped(stopped, session)
-        }
-        Action::Restart => {
-            stop(session).await?;
-            start(session).await
-        }
+        Action::Run => foreground(session).await,
+        Action::Start => keeping::start(session).await,
+        Action::Stop => keeping::stop(session).await,
+        Action::Restart => keeping::restart(session).await,
         Action::Status => status(session).await,
         Action::Logs(arguments) => logs::run(arguments, session).await,
-        Action::Install(_) => Err(later::refusal("daemon install")),
-        Action::Uninstall(_) => Err(later::refusal("daemon uninstall")),
+        Action::Install => keeping::install(session).await,
+        Action::Uninstall => keeping::uninstall(session).await,
+        Action::Upgrade => upgrade::run(session).await,
     }
 }
 
 /// Becomes the daemon, so that signals and supervisors meet the daemon itself.
-fn foreground(session: &Session) -> Result<Exit, CliError> {
+async fn foreground(session: &Session) -> Result<Exit, CliError> {
     if let Some(socket) = &session.other_socket {
         return Err(CliError::Argument {
             argument: "--socket",
             given: socket.display().to_string(),
             problem: "the daemon listens in its home; PAINTBOX_HOME moves that".to_owned(),
         });
+    }
+    if may_be_installed(&session.surroundings, session.paths.home.as_deref()) {
+        let inspected = Inspected::look(&session.surroundings, &session.paths, None).await?;
+        if inspected.seen.state.holds_socket() {
+            return Err(CliError::Supervised { state: described(&inspected) });
+        }
     }
     let program = match &session.daemon_program {
         Some(program) => program.clone(),
@@ -69,102 +81,105 @@ fn foreground(session: &Session) -> Result<Exit, CliError> {
     Err(CliError::Spawn { program, source })
 }
 
-async fn start(session: &mut Session) -> Result<Exit, CliError> {
-    let started = session.connect_only().await.is_err();
-    let client = session.connect().await?;
-    let status = client.status().await?;
-    if session.json {
-        print_json(&status, None, Some(started), session)?;
-    } else {
-        let process_id = status.info.as_ref().map_or(0, |info| info.process_id);
-        let how = if started { "Started" } else { "Already running" };
-        session.out.line(&format!("{how}, process {process_id}."))?;
-    }
-    Ok(Exit::Done)
-}
-
-/// Stops the daemon; false when there was none to stop.
-async fn stop(session: &Session) -> Result<bool, CliError> {
-    let client = match session.connect_only().await {
-        Ok(client) => client,
-        Err(CliError::Unreachable { source, .. }) if is_absent(&source) => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let process_id = client.info(LOCAL_DEADLINE).await.map_or(0, |info| info.process_id);
-    match call("stop", LOCAL_DEADLINE, client.daemon().stop_daemon(v1::StopDaemonRequest {})).await {
-        // It may hang up before its answer is out, or be stopping already.
-        Ok(_) | Err(CliError::ConnectionLost { .. }) => {}
-        Err(error) if error.reason() == "SHUTTING_DOWN" => {}
-        Err(error) => return Err(error),
-    }
-    // The daemon waits for its callers to hang up.
-    drop(client);
-    start::wait_until_stopped(&session.socket(), process_id).await?;
-    Ok(true)
-}
-
-pub(super) fn is_absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
-}
-
-fn print_stopped(stopped: bool, session: &mut Session) -> Result<Exit, CliError> {
-    if session.json {
-        let socket = session.socket().display().to_string();
-        session.out.json(&DaemonJson { socket, stopped: Some(stopped), ..DaemonJson::default() })?;
-    } else {
-        session.out.line(if stopped { "Stopped." } else { "It was not running." })?;
-    }
-    Ok(Exit::Done)
-}
-
 async fn status(session: &mut Session) -> Result<Exit, CliError> {
-    let client: Client = match session.connect_only().await {
-        Ok(client) => client,
-        Err(error) => {
-            if !matches!(&error, CliError::Unreachable { source, .. } if is_absent(source)) {
-                return Err(error);
-            }
-            let socket = session.socket();
-            if session.json {
-                session.out.json(&DaemonJson { socket: socket.display().to_string(), ..DaemonJson::default() })?;
-                return Err(error);
-            }
-            session.out.line(&format!("not running (nobody listens at {})", socket.display()))?;
-            return Ok(Exit::Unreachable);
+    let inspected = look(session).await;
+    let connected = match &inspected {
+        // Its socket is the supervisor's, and knocking there would start it.
+        Some(inspected) if inspected.seen.state.holds_socket() && inspected.process_id().is_none() => {
+            Err(session.refused())
         }
+        _ => session.knock().await,
     };
+    let client: Client = match connected {
+        Ok(client) => client,
+        Err(error) => return not_running(error, inspected.as_ref(), session),
+    };
+    // A supervisor's socket also takes the calls of a daemon that is still starting, or crashes while it does.
+    if let Err(error) = client.info(FIRST_WORD_DEADLINE).await {
+        let inspected = look(session).await;
+        return not_running(error, inspected.as_ref(), session);
+    }
     let status = client.status().await?;
     let listeners = client.listeners().await?;
     if session.json {
-        print_json(&status, listeners.as_deref(), None, session)?;
+        print_json(&status, listeners.as_deref(), None, inspected.as_ref(), session)?;
         return Ok(Exit::Done);
     }
-    for line in page(&status, &listeners.unwrap_or_default(), session) {
+    for line in page(&status, &listeners.unwrap_or_default(), inspected.as_ref(), session) {
         session.out.line(&line)?;
     }
     Ok(Exit::Done)
+}
+
+/// Who keeps the daemon; none where that cannot be said, which is no reason to say nothing else.
+async fn look(session: &Session) -> Option<Inspected> {
+    if !session.may_start() {
+        return None;
+    }
+    Inspected::look(&session.surroundings, &session.paths, None).await.ok()
+}
+
+fn not_running(error: CliError, inspected: Option<&Inspected>, session: &mut Session) -> Result<Exit, CliError> {
+    let is_absent = matches!(&error, CliError::Unreachable { source, .. } if is_absent(source));
+    if !is_absent && inspected.is_none_or(|inspected| !inspected.seen.state.holds_socket()) {
+        return Err(error);
+    }
+    let socket = session.socket().display().to_string();
+    if session.json {
+        let supervisor = inspected.map(SupervisorJson::new);
+        session.out.json(&DaemonJson { socket, supervisor, ..DaemonJson::default() })?;
+        return Err(error);
+    }
+    let held = inspected.is_some_and(|inspected| inspected.seen.state.holds_socket());
+    session.out.line(&match (is_absent, held) {
+        (false, _) => format!("not answering at {socket}: {}", error.message()),
+        (true, true) => format!("not running (its supervisor listens for it at {socket})"),
+        (true, false) => format!("not running (nobody listens at {socket})"),
+    })?;
+    for line in inspected.into_iter().flat_map(|inspected| [Some(described(inspected)), advice(inspected)]).flatten() {
+        session.say(&sanitize::line(&line))?;
+    }
+    Ok(Exit::Unreachable)
 }
 
 fn print_json(
     status: &v1::DaemonStatus,
     listeners: Option<&[v1::Listener]>,
     started: Option<bool>,
+    inspected: Option<&Inspected>,
     session: &mut Session,
 ) -> Result<(), CliError> {
     let socket = if status.socket.is_empty() { session.socket().display().to_string() } else { status.socket.clone() };
     let status = Some(StatusJson::new(status));
     let listeners = listeners.map(|listeners| listeners.iter().map(Into::into).collect());
-    session.out.json(&DaemonJson { running: true, socket, started, stopped: None, listeners, status })
+    let supervisor = inspected.map(SupervisorJson::new);
+    session.out.json(&DaemonJson {
+        running: true,
+        socket,
+        started,
+        supervisor,
+        listeners,
+        status,
+        ..DaemonJson::default()
+    })
 }
 
-fn page(status: &v1::DaemonStatus, listeners: &[v1::Listener], session: &Session) -> Vec<String> {
+fn page(
+    status: &v1::DaemonStatus,
+    listeners: &[v1::Listener],
+    inspected: Option<&Inspected>,
+    session: &Session,
+) -> Vec<String> {
     let info = status.info.clone().unwrap_or_default();
     let since = units::relative(info.start_time.as_ref(), session.now);
     let daemon = format!("paintboxd {}, process {}, started {since}", info.version, info.process_id);
     let catalogue =
         format!("{}, {} here", units::count(status.models, "model"), units::grouped(status.downloaded_models));
     let store = format!("{}, {} free", units::bytes(status.stored_bytes), units::bytes(status.free_bytes));
-    let mut rows = vec![("daemon", daemon), ("home", status.home.clone()), ("socket", status.socket.clone())];
+    let mut rows = vec![("daemon", daemon)];
+    rows.extend(inspected.map(|inspected| ("kept by", described(inspected))));
+    rows.extend(inspected.and_then(advice).map(|advice| ("", advice)));
+    rows.extend([("home", status.home.clone()), ("socket", status.socket.clone())]);
     // The socket is always there and stands above.
     let others = listeners.iter().filter(|listener| listener.kind() != v1::ListenerKind::Socket);
     rows.extend(others.map(|listener| (listener_kind(listener), listening(listener))));

@@ -1,6 +1,7 @@
 //! `paintbox doctor`.
 
 mod engine;
+mod keeper;
 mod redact;
 mod report;
 
@@ -87,6 +88,8 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
 /// Looks at everything; what the daemon says of itself, or why it says nothing.
 async fn examine(session: &Session) -> Result<(Vec<Check>, Option<v1::DaemonStatus>, Option<CliError>), CliError> {
     let mut checks = vec![Check::new("command line", Verdict::Ok, concat!("paintbox ", env!("CARGO_PKG_VERSION")), "")];
+    // Before it is called, which may start it.
+    checks.extend(keeper::checks(session).await);
     // Whether it can be started is the first thing to know about a daemon that is not running.
     let connected = session.connect().await;
     let socket = session.socket().display().to_string();

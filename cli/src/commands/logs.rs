@@ -4,6 +4,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::sanitize;
 use crate::session::Session;
+use crate::supervisor::caught;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -26,12 +27,13 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
     let Some(mut path) = newest(session)? else {
-        let folder = session.paths.logs.display().to_string();
-        session.note(&format!("The daemon has written no log in {folder} yet."))?;
-        return Ok(Exit::Done);
+        return supervisors(arguments, session).await;
     };
     let mut at = 0;
     let text = read_from(&path, &mut at, Some(TAIL_BYTES))?;
+    if text.is_empty() && !arguments.follow {
+        return supervisors(arguments, session).await;
+    }
     let lines: Vec<&str> = text.lines().collect();
     for line in &lines[lines.len().saturating_sub(arguments.lines)..] {
         print(line, session)?;
@@ -59,6 +61,21 @@ pub(super) fn last(lines: usize, session: &Session) -> Result<Vec<String>, CliEr
     Ok(last
         .map(|line| serde_json::from_str(line).map_or_else(|_| sanitize::line(line), |entry| words(&entry)))
         .collect())
+}
+
+/// What the supervisor caught of a daemon that wrote no log of its own, such as one that cannot be started.
+async fn supervisors(arguments: &Arguments, session: &mut Session) -> Result<Exit, CliError> {
+    let text = caught(&session.surroundings, &session.paths, arguments.lines).await;
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+        let folder = session.paths.logs.display().to_string();
+        session.note(&format!("The daemon has written no log in {folder} yet."))?;
+        return Ok(Exit::Done);
+    };
+    session.note("The daemon's own log has nothing; this is what its supervisor caught.")?;
+    for line in text.lines() {
+        print(line, session)?;
+    }
+    Ok(Exit::Done)
 }
 
 /// The log that was written to last; what a daemon said while starting counts only when there is no other.

@@ -15,7 +15,6 @@ mod generate;
 mod images;
 mod job;
 mod jobs;
-mod later;
 mod library;
 mod login;
 mod logout;
@@ -43,7 +42,6 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::session::Session;
 use clap::Subcommand;
-use std::ffi::OsString;
 pub(crate) use token::scope_name;
 
 /// The names of `Model.kind` in `catalogue.proto`.
@@ -118,7 +116,7 @@ pub(crate) enum Verb {
     Token(token::Action),
     /// Sign a browser in at the daemon's web listener
     Web(web::Arguments),
-    /// Run, start, stop or look at the daemon
+    /// Run, start, stop, install, upgrade or look at the daemon
     #[command(subcommand)]
     Daemon(daemon::Action),
     /// Open a model's page, or the folder its files are in
@@ -133,16 +131,6 @@ pub(crate) enum Verb {
     Completions(completions::Arguments),
     /// Write the man pages of all commands into a folder
     Man(man::Arguments),
-}
-
-impl Verb {
-    /// Words that no option was read from.
-    pub(crate) fn unread_words(&self) -> &[OsString] {
-        match self {
-            Self::Daemon(daemon::Action::Install(later) | daemon::Action::Uninstall(later)) => &later.words,
-            _ => &[],
-        }
-    }
 }
 
 /// Runs one verb to its end.

@@ -24,6 +24,7 @@ use crate::paths::Paths;
 use crate::render::output::Output;
 use crate::render::picture::Protocol;
 use crate::session::{Interrupts, Session};
+use crate::supervisor::Surroundings;
 use crate::terminal::Terminal;
 use crate::{Parsed, execute, parse, session, usage_error};
 use fake::{Fake, World};
@@ -178,7 +179,8 @@ impl Bench {
             }
         };
         let mut session = Session {
-            json: arguments.wants_json(),
+            json: arguments.json,
+            surroundings: Surroundings::without_supervisor(self.folder.path()),
             paths: self.paths(),
             other_socket: arguments.socket.clone(),
             daemon_program: Some(self.daemon_program.clone()),

@@ -3,10 +3,11 @@
 use super::{HealthJson, ListenerJson, known};
 use crate::render::units::rfc3339;
 use crate::render::words::known_state;
+use crate::supervisor::{self, Inspected, Kind, Written};
 use paintbox_proto::v1;
 use serde::Serialize;
 
-/// The daemon, as `daemon status|start|stop` print it.
+/// The daemon, as the verbs of `daemon` print it.
 #[derive(Serialize, Default)]
 pub(crate) struct DaemonJson<'a> {
     pub(crate) running: bool,
@@ -17,11 +18,75 @@ pub(crate) struct DaemonJson<'a> {
     /// Set by `daemon stop`: whether there was one to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stopped: Option<bool>,
+    /// Set by `daemon install|uninstall|upgrade`: whether there was anything to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) changed: Option<bool>,
+    /// Set by `daemon upgrade`: the version that ran before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version_before: Option<String>,
+    /// Set by `daemon upgrade`: the version that runs now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version_now: Option<String>,
+    /// Who keeps it running; not there where that cannot be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) supervisor: Option<SupervisorJson>,
     /// Where it listens; not there from a daemon that does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) listeners: Option<Vec<ListenerJson<'a>>>,
     #[serde(flatten)]
     pub(crate) status: Option<StatusJson<'a>>,
+}
+
+/// Who keeps the daemon running.
+#[derive(Serialize)]
+pub(crate) struct SupervisorJson {
+    /// launchd, systemd or none.
+    kind: &'static str,
+    /// What it is called there: launchd's label, systemd's service; null where nobody keeps it.
+    name: Option<String>,
+    /// not_installed, not_loaded, disabled, masked, disabled_at_login, waiting, starting, running, stopping,
+    /// crashed_restarting, crashed, given_up, or running_outside: it runs, and not under this supervisor.
+    state: &'static str,
+    process_id: Option<i32>,
+    at_login: bool,
+    /// none, current, or other: as another Paintbox wrote it.
+    definition: &'static str,
+    file: Option<String>,
+    /// The daemon's program as the definition has it, and whether it is there.
+    program: Option<String>,
+    program_found: Option<bool>,
+    /// What the daemon last told its supervisor of itself.
+    status: Option<String>,
+    detail: String,
+    hint: Option<String>,
+}
+
+impl SupervisorJson {
+    pub(crate) fn new(inspected: &Inspected) -> Self {
+        let show = |path: &std::path::PathBuf| path.display().to_string();
+        Self {
+            kind: inspected.kind.name(),
+            name: match inspected.kind {
+                Kind::Launchd => Some(inspected.names.label.clone()),
+                Kind::Systemd => Some(inspected.names.service()),
+                Kind::Plain => None,
+            },
+            state: supervisor::code(inspected),
+            process_id: inspected.process_id(),
+            at_login: inspected.seen.at_login && inspected.seen.written != Written::Nothing,
+            definition: match inspected.seen.written {
+                Written::Nothing => "none",
+                Written::Other => "other",
+                Written::Current => "current",
+            },
+            file: inspected.file.as_ref().filter(|_| inspected.seen.written != Written::Nothing).map(show),
+            program: inspected.program.as_ref().map(|program| show(&program.path)),
+            program_found: inspected.program.as_ref().map(|program| program.is_there),
+            status: inspected.status.clone(),
+            detail: supervisor::described(inspected),
+            hint: supervisor::advice(inspected),
+        }
+    }
 }
 
 #[derive(Serialize)]
