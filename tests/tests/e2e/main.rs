@@ -26,6 +26,7 @@ mod packaging;
 mod queue;
 mod recipes;
 mod requests;
+mod supervised;
 mod webhook;
 
 use jiff::Timestamp;
