@@ -23,8 +23,8 @@ use tokio::time::Instant;
 const START_PATIENCE: Duration = Duration::from_secs(20);
 /// How long an orderly stop may take: a sampler step and what is in flight.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a closed socket's file may stay.
-const FILE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a closed socket's file may stay, which is the last that goes: the daemon gives itself fifteen seconds to end.
+const FILE_PATIENCE: Duration = Duration::from_secs(17);
 /// Between two looks at the socket.
 const POLL: Duration = Duration::from_millis(40);
 /// Between two starts while another daemon still holds the home, as it does in the last moments of a stop.
@@ -137,8 +137,13 @@ pub(crate) async fn wait_until_replaced(socket: &Path, process_id: i32) -> Resul
 
 /// The process of the daemon that answers at the socket; none when none does, for whatever reason.
 pub(crate) async fn process_at(socket: &Path) -> Option<i32> {
+    process_within(FIRST_WORD_DEADLINE, socket).await
+}
+
+/// The same for who will ask again, and looks elsewhere meanwhile.
+pub(crate) async fn process_within(deadline: Duration, socket: &Path) -> Option<i32> {
     let client = Client::connect(socket).await.ok()?;
-    Some(client.info(FIRST_WORD_DEADLINE).await.ok()?.process_id)
+    Some(client.info(deadline).await.ok()?.process_id)
 }
 
 /// The daemon at the socket; none when nobody listens there or it went away while we spoke.

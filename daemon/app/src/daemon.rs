@@ -1,6 +1,7 @@
 //! The composition root: builds every part, runs them, and ends them in order.
 //!
-//! Order of ending: streams and the socket, then sync and painting (both keep what they have), then the catalogue.
+//! Order of ending: streams and connections, then sync and painting (both keep what they have), then the catalogue, and the
+//! socket's file at last.
 
 use crate::StartError;
 use crate::announce::{Desktop, Web};
@@ -218,17 +219,17 @@ async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartEr
     shutdown.cancel();
     let in_order = async {
         drop(tokio::join!(sync.shut_down(), generations.shut_down(), watcher, carer, librarian));
-        if ended_early.is_none() {
-            drop((&mut server).await);
-        }
+        let file = if ended_early.is_none() { (&mut server).await.ok() } else { None };
         catalogue.close().await;
+        // Whoever waits for the end waits for this file to go.
+        drop(file);
     };
     if tokio::time::timeout(SHUTDOWN_LIMIT, in_order).await.is_err() {
         tracing::warn!("some parts did not end in time and are left behind");
     }
     match ended_early {
         None => Ok(()),
-        Some(Ok(result)) => result.map_err(StartError::Part),
+        Some(Ok(result)) => result.map(drop).map_err(StartError::Part),
         Some(Err(what)) => Err(fault(what)),
     }
 }

@@ -40,7 +40,7 @@ mod watching;
 
 pub use access::{Access, TokenFile};
 pub use daemon::{CredentialStore, DaemonFacts};
-pub use listen::{ListenError, ListenOptions, ListenerFacts, Listeners, TlsPem};
+pub use listen::{ListenError, ListenOptions, ListenerFacts, Listeners, SocketFile, TlsPem};
 pub use once::Answering;
 pub use policy::read as read_policy;
 pub use room::Room;

@@ -4,7 +4,7 @@ use crate::access::Access;
 use crate::compat;
 use crate::daemon::{CredentialStore, DaemonFacts};
 use crate::health::Health;
-use crate::listen::{Behind, ListenerFacts, Listeners, assets, keep_to_the_protocol};
+use crate::listen::{Behind, ListenerFacts, Listeners, SocketFile, assets, keep_to_the_protocol};
 use crate::once::Answering;
 use crate::room::Room;
 use crate::status::{failure_status, invalid};
@@ -67,11 +67,12 @@ pub struct Api {
     pub shutdown: CancellationToken,
 }
 
-/// Serves until `api.shutdown` is cancelled, then gives open calls a moment and ends.
+/// Serves until `api.shutdown` is cancelled, then gives open calls a moment and ends. The socket's file is the caller's to drop,
+/// once everything else has ended.
 ///
 /// # Errors
 /// When the services cannot be set up.
-pub async fn serve(listeners: Listeners, api: Api) -> Result<(), Failure> {
+pub async fn serve(listeners: Listeners, api: Api) -> Result<SocketFile, Failure> {
     let mut health = Health::new();
     let shutdown = api.shutdown.clone();
     let ending = CancellationToken::new();
@@ -88,8 +89,7 @@ pub async fn serve(listeners: Listeners, api: Api) -> Result<(), Failure> {
         health.ends().await;
         ending.cancel();
     };
-    tokio::join!(listeners.serve(behind), told);
-    Ok(())
+    Ok(tokio::join!(listeners.serve(behind), told).0)
 }
 
 /// Every service of the API and health, behind what the protocol asks of all of them.

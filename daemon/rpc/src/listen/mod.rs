@@ -34,6 +34,7 @@ mod web;
 
 pub(crate) use call::keep_to_the_protocol;
 pub use options::{ListenOptions, TlsPem};
+pub use socket::SocketFile;
 pub(crate) use web::assets;
 
 use crate::access::Access;
@@ -261,7 +262,7 @@ impl Listeners {
     }
 
     /// Serves until `behind.ending` is cancelled, then gives open connections a moment and ends.
-    pub(crate) async fn serve(self, behind: Behind) {
+    pub(crate) async fn serve(self, behind: Behind) -> SocketFile {
         let Self { socket: (socket, of_socket), tcp, web, tls, limits, facts: _ } = self;
         let Behind { access, ending, trusted, grpc, http } = behind;
         let door = |gate, routes, connections| {
@@ -278,14 +279,19 @@ impl Listeners {
         let over_socket = async {
             let file = connection::accept_socket(socket, &at_socket, &ending).await;
             at_socket.drain().await;
-            drop(file);
+            file
         };
-        let served = async { tokio::join!(over_socket, over_tcp, over_web) };
-        tokio::select! {
-            _ = served => {}
-            () = access.sessions.keep_time(limits.look) => {}
-        }
+        let served = async { tokio::join!(over_socket, over_tcp, over_web).0 };
+        let keeping_time = async {
+            access.sessions.keep_time(limits.look).await;
+            std::future::pending().await
+        };
+        let file = tokio::select! {
+            file = served => file,
+            file = keeping_time => file,
+        };
         access.tokens.keep_uses().await;
+        file
     }
 }
 

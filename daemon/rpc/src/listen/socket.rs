@@ -97,9 +97,11 @@ impl Socket {
     }
 }
 
-/// Removes the socket's file when the server has ended, if it is our own.
+/// The socket's file, which is removed with this value, if it is our own. For as long as it is there, callers know that the
+/// daemon is still about to end: it is to be the last that goes.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+#[must_use]
+pub struct SocketFile {
     path: PathBuf,
     is_own: bool,
 }

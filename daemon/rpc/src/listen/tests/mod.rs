@@ -118,7 +118,7 @@ impl Stage {
             // Takes all that comes.
             .route("/sdapi/v1/img2img", post(|body: Bytes| async move { body.len().to_string() }));
         let behind = Behind { access: access.clone(), ending: ending.clone(), trusted: grpc.clone(), grpc, http };
-        let serving = tokio::spawn(listeners.serve(behind));
+        let serving = tokio::spawn(async move { drop(listeners.serve(behind).await) });
         Self { folder, clock, file, access, tcp, web, facts, ending, serving, pieces }
     }
 
