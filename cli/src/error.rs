@@ -98,6 +98,9 @@ pub(crate) enum CliError {
     /// It was told to start the daemon, which did not come up. `state` is how the supervisor has it.
     #[error("the daemon did not come up; {state}{}", last_words(tail))]
     NotKept { state: String, tail: String },
+    /// What the daemon's program says of a configuration that it cannot use.
+    #[error("{message}")]
+    Configuration { message: String, hint: Option<String> },
     /// A daemon in the foreground would push aside the one that a supervisor keeps.
     #[error("the daemon of this home is kept by a supervisor; {state}")]
     Supervised { state: String },
@@ -218,6 +221,7 @@ impl CliError {
             | Self::NotStarted { .. } => "DAEMON_UNREACHABLE",
             Self::NotStopped { .. } | Self::Supervised { .. } => "HOME_LOCKED",
             Self::Supervisor { .. } => reason::SUPERVISOR_FAILED,
+            Self::Configuration { .. } => "CONFIG_INVALID",
             Self::Usage { .. } | Self::Argument { .. } => "INVALID_ARGUMENT",
             Self::Io { .. } | Self::Stream { .. } => reason::LOCAL_IO_FAILED,
             Self::JobCancelled { .. } | Self::CancelledHere | Self::StoppedVerifying { .. } => "CANCELLED",
@@ -274,7 +278,9 @@ impl CliError {
                 "`paintbox pull {}` fetches some; --model and --lora say what to paint with instead of the rest",
                 pull.join(" ")
             )),
-            Self::NotRestored { hint, .. } | Self::Supervisor { hint, .. } => hint.clone(),
+            Self::NotRestored { hint, .. } | Self::Supervisor { hint, .. } | Self::Configuration { hint, .. } => {
+                hint.clone()
+            }
             Self::NotKept { .. } => Some("`paintbox daemon logs` may say why".to_owned()),
             Self::Supervised { .. } => {
                 Some("`paintbox daemon stop` stops it; the supervisor has its words in `paintbox daemon logs`".to_owned())
@@ -367,6 +373,7 @@ impl CliError {
             | Self::Nonsense { .. }
             | Self::DaemonNotFound { .. }
             | Self::NotRestored { .. }
+            | Self::Configuration { .. }
             | Self::NoHome
             | Self::Usage { .. }
             | Self::Stream { .. }
@@ -405,6 +412,7 @@ impl CliError {
             | Self::NotStopped { .. }
             | Self::Supervisor { .. }
             | Self::Supervised { .. }
+            | Self::Configuration { .. }
             | Self::NoHome
             | Self::Io { .. }
             | Self::Stream { .. }

@@ -159,6 +159,8 @@ pub(crate) enum Verb {
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
+    /// Have the program read the configuration, and go no further if it cannot.
+    CheckConfiguration,
     /// Have the daemon that runs without the supervisor end in order, and wait until it has.
     StopOutside,
     /// Have the supervised daemon end in order. Its socket stays, so that only the supervisor knows when it has.
@@ -200,8 +202,19 @@ pub(crate) enum Ask {
     Restart,
 }
 
-/// The steps that bring about what `verb` wants. Nothing to do is an empty list.
+/// The steps that bring about what `verb` wants. Nothing to do is an empty list. What ends a daemon to have another one start,
+/// or has a supervisor start one, begins with a look at the configuration: a daemon that works is not given up for one that
+/// could not start, and a supervisor is not left trying.
 pub(crate) fn plan(kind: Kind, verb: Verb, seen: &Seen) -> Vec<Step> {
+    let mut steps = steps(kind, verb, seen);
+    let is_at_stake = |step: &Step| matches!(step, Step::StopOutside | Step::CallToEnd | Step::Ask(_));
+    if !matches!(verb, Verb::Stop | Verb::Uninstall) && steps.iter().any(is_at_stake) {
+        steps.insert(0, Step::CheckConfiguration);
+    }
+    steps
+}
+
+fn steps(kind: Kind, verb: Verb, seen: &Seen) -> Vec<Step> {
     match kind {
         Kind::Launchd => launchd::plan(verb, seen),
         Kind::Systemd => systemd::plan(verb, seen),

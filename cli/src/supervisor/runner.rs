@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// A job of systemd's may wait for an end in order and for a migration (`TimeoutStopSec` and `TimeoutStartSec` together).
 const JOB_LIMIT: Duration = Duration::from_secs(340);
+/// `paintboxd check-config` reads a few files.
+const CHECK_LIMIT: Duration = Duration::from_secs(20);
 /// Until launchd has let go of an agent: `ExitTimeOut`, and some.
 const UNLOAD_PATIENCE: Duration = Duration::from_secs(45);
 /// Until a daemon that a supervisor starts answers; a migration of a large catalogue takes its time.
@@ -23,6 +25,8 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at a socket, and at a supervisor.
 const POLL: Duration = Duration::from_millis(40);
 const LOOK: Duration = Duration::from_millis(500);
+/// For a word of whoever answers; a daemon that crashes as it starts leaves callers waiting in its supervisor's socket.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 /// Looks that find a crash before it is believed that no start succeeds.
 const CRASHES: u32 = 3;
 
@@ -51,6 +55,7 @@ impl Runner<'_> {
 
     async fn carry_out_one(&self, step: Step) -> Result<(), CliError> {
         match step {
+            Step::CheckConfiguration => self.check_configuration().await,
             Step::StopOutside => start::stop(&self.paths.socket()).await.map(drop),
             Step::CallToEnd => match start::call_to_end(&self.paths.socket()).await {
                 Ok(()) => Ok(()),
@@ -65,6 +70,17 @@ impl Runner<'_> {
             Step::AwaitAnswer => self.await_answer().await,
             Step::Spawn => start::connect_or_spawn(self.paths, Some(self.program)).await.map(drop),
         }
+    }
+
+    async fn check_configuration(&self) -> Result<(), CliError> {
+        let program = self.program.display().to_string();
+        let said = self.surroundings.run(&program, &["check-config".to_owned()], CHECK_LIMIT).await?;
+        if said.code == 0 {
+            return Ok(());
+        }
+        let line = |start: &str| said.error.lines().find_map(|line| line.strip_prefix(start)).map(sanitize::line);
+        let message = line("paintboxd: ").unwrap_or_else(|| sanitize::line(&said.error));
+        Err(CliError::Configuration { message, hint: line("hint: ") })
     }
 
     fn write(&self) -> Result<(), CliError> {
@@ -178,7 +194,7 @@ impl Runner<'_> {
         let deadline = Instant::now() + ANSWER_PATIENCE;
         let (mut next_look, mut crashes) = (Instant::now() + LOOK, 0);
         loop {
-            if start::process_at(&self.paths.socket()).await.is_some() {
+            if start::process_within(FIRST_WORD, &self.paths.socket()).await.is_some() {
                 return Ok(());
             }
             if Instant::now() >= next_look {

@@ -46,6 +46,7 @@ fn seen(name: &str) -> Seen {
 
 fn short(steps: &[Step]) -> String {
     let words = steps.iter().map(|step| match step {
+        Step::CheckConfiguration => "check".to_owned(),
         Step::StopOutside => "stop-outside".to_owned(),
         Step::CallToEnd => "call-to-end".to_owned(),
         Step::Write => "write".to_owned(),
@@ -68,7 +69,7 @@ fn check(kind: Kind, table: &str) {
         assert_eq!(cells.len(), VERBS.len() + 1, "{line}");
         let seen = seen(cells[0]);
         for (verb, wanted) in VERBS.into_iter().zip(&cells[1..]) {
-            let got = short(&plan(kind, verb, &seen));
+            let got = short(&steps(kind, verb, &seen));
             if got != **wanted {
                 wrong.push_str(&format!("{} {verb:?}: wanted `{wanted}`, got `{got}`\n", cells[0]));
             }
@@ -164,6 +165,18 @@ fn a_plan_that_was_carried_out_leaves_nothing_to_do() {
         assert!(!changes(Verb::Stop, &stopped), "{kind:?}");
         assert!(!changes(Verb::Uninstall, &gone), "{kind:?}");
     }
+}
+
+/// Before a daemon is ended for another, or a supervisor is to start one, the configuration is looked at.
+#[test]
+fn no_daemon_is_given_up_for_one_that_could_not_start() {
+    let of = |kind, verb, state: &str| short(&plan(kind, verb, &seen(state)));
+    assert_eq!(of(Kind::Systemd, Verb::Restart, "running"), "check RESTART up?");
+    assert_eq!(of(Kind::Launchd, Verb::Start, "crash-loop"), "check BOOTOUT gone? BOOTSTRAP up?");
+    assert_eq!(of(Kind::Plain, Verb::Upgrade { renewed: true }, "running+"), "check stop-outside spawn");
+    assert_eq!(of(Kind::Systemd, Verb::Start, "running"), "up?");
+    assert_eq!(of(Kind::Plain, Verb::Start, "absent"), "spawn");
+    assert_eq!(of(Kind::Launchd, Verb::Stop, "running"), "BOOTOUT gone?");
 }
 
 /// No plan starts a daemon at a supervisor while another one of the home may run, and none starts two.

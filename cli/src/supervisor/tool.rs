@@ -93,6 +93,7 @@ impl Surroundings {
         };
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("LC_ALL", "C").env("SYSTEMD_COLORS", "0").env("SYSTEMD_PAGER", "");
         if let Some(folder) = &self.runtime_folder {
             command.env("XDG_RUNTIME_DIR", folder);
@@ -104,7 +105,7 @@ impl Surroundings {
                 error: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             }),
             Ok(Err(source)) if source.kind() == ErrorKind::NotFound => {
-                Err(said(format!("{program} is not on the PATH")))
+                Err(said("there is no such program".to_owned()))
             }
             Ok(Err(source)) => Err(said(source.to_string())),
             Err(_elapsed) => Err(said(format!("it did not end within {} seconds", limit.as_secs()))),

@@ -370,8 +370,13 @@ impl Life {
 
     async fn tells_of_a_daemon_that_cannot_start(&self) {
         self.configure("[nonsense]\n");
+        // A daemon that works is not given up for one that could not start.
+        let before = self.process_id();
         let failed = error(&self.installed, &["daemon", "restart"]);
-        assert!(matches!(failed["reason"].as_str(), Some("SUPERVISOR_FAILED" | "DAEMON_UNREACHABLE")), "{failed}");
+        assert_eq!(failed["reason"], "CONFIG_INVALID", "{failed}");
+        assert!(failed["message"].as_str().unwrap().contains("config.toml"), "{failed}");
+        assert_eq!(self.process_id(), before);
+        assert!(Command::new("kill").args(["-9", &before.to_string()]).status().unwrap().success());
         let is_down = |state: &str| ["crashed", "crashed_restarting", "given_up"].contains(&state);
         wait_for("a crash to be told of", PATIENCE, async || is_down(&self.state())).await;
         if self.state() == "crashed_restarting" {
@@ -386,6 +391,7 @@ impl Life {
         let (checks, output) = json(&self.installed, &["doctor"]);
         assert!(!output.status.success());
         assert!(checks.iter().any(|check| check["check"] == "kept by" && check["state"] == "failed"), "{checks:#?}");
+        assert_eq!(error(&self.installed, &["daemon", "start"])["reason"], "CONFIG_INVALID");
         self.configure("");
         assert_eq!(self.ok(&["daemon", "start"])["running"], true);
         assert_eq!(self.state(), "running");
