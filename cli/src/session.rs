@@ -13,8 +13,13 @@ use crate::terminal::Terminal;
 use jiff::Timestamp;
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 use unicode_width::UnicodeWidthStr as _;
 
+/// Within which a daemon that runs has answered; beyond it, its supervisor is asked how it is.
+const SOON: Duration = Duration::from_secs(2);
+/// For a daemon that a supervisor starts because a command needs it.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// More than anybody types to say yes or no.
 const LONGEST_ANSWER_BYTES: usize = 64;
 
@@ -69,10 +74,13 @@ impl Session {
         if !self.may_start() {
             return self.connect_only().await;
         }
-        if may_be_installed(&self.surroundings, self.paths.home.as_deref())
-            && start::answering(&self.paths.socket()).await?.is_none()
-        {
-            self.start_supervised().await?;
+        if may_be_installed(&self.surroundings, self.paths.home.as_deref()) {
+            match start::answering_within(SOON, &self.paths.socket()).await {
+                Ok(Some(client)) => return Ok(client),
+                // A supervisor's socket takes calls whether or not there will be anybody to answer them.
+                Ok(None) | Err(CliError::Deadline { .. }) => self.start_supervised().await?,
+                Err(error) => return Err(error),
+            }
         }
         start::connect_or_spawn(&self.paths, self.daemon_program.as_deref()).await
     }
@@ -88,7 +96,8 @@ impl Session {
         let steps = plan(inspected.kind, Verb::Start, &inspected.seen);
         let Some(program) = inspected.program.as_ref().filter(|_| !steps.contains(&Step::Spawn)) else { return Ok(()) };
         let (surroundings, paths) = (&self.surroundings, &self.paths);
-        Runner { surroundings, paths, program: &program.path, before: &inspected }.carry_out(&steps).await
+        let runner = Runner { surroundings, paths, program: &program.path, before: &inspected, patience: PATIENCE };
+        runner.carry_out(&steps).await
     }
 
     /// The daemon, if it is running. Where a supervisor holds its socket, knocking there would start it, so that the supervisor

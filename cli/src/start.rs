@@ -147,7 +147,12 @@ pub(crate) async fn process_within(deadline: Duration, socket: &Path) -> Option<
 }
 
 /// The daemon at the socket; none when nobody listens there or it went away while we spoke.
-pub(crate) async fn answering(socket: &Path) -> Result<Option<Client>, CliError> {
+async fn answering(socket: &Path) -> Result<Option<Client>, CliError> {
+    answering_within(CHANGE_DEADLINE, socket).await
+}
+
+/// The same for who does not wait longer for its first word.
+pub(crate) async fn answering_within(deadline: Duration, socket: &Path) -> Result<Option<Client>, CliError> {
     let client = match Client::connect(socket).await {
         Ok(client) => client,
         Err(CliError::Unreachable { source, .. }) if is_absent(&source) => return Ok(None),
@@ -155,7 +160,7 @@ pub(crate) async fn answering(socket: &Path) -> Result<Option<Client>, CliError>
         Err(CliError::Handshake { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    match client.info(CHANGE_DEADLINE).await {
+    match client.info(deadline).await {
         Ok(_) => Ok(Some(client)),
         Err(CliError::ConnectionLost { .. }) => Ok(None),
         Err(error) if error.reason() == "SHUTTING_DOWN" => Ok(None),

@@ -20,8 +20,6 @@ const JOB_LIMIT: Duration = Duration::from_secs(340);
 const CHECK_LIMIT: Duration = Duration::from_secs(20);
 /// Until launchd has let go of an agent: `ExitTimeOut`, and some.
 const UNLOAD_PATIENCE: Duration = Duration::from_secs(45);
-/// Until a daemon that a supervisor starts answers; a migration of a large catalogue takes its time.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at a socket, and at a supervisor.
 const POLL: Duration = Duration::from_millis(40);
 const LOOK: Duration = Duration::from_millis(500);
@@ -42,6 +40,8 @@ pub(crate) struct Runner<'a> {
     /// What is written, and what is started.
     pub(crate) program: &'a Path,
     pub(crate) before: &'a Inspected,
+    /// How long to wait for an answer.
+    pub(crate) patience: Duration,
 }
 
 impl Runner<'_> {
@@ -191,7 +191,7 @@ impl Runner<'_> {
     }
 
     async fn await_answer(&self) -> Result<(), CliError> {
-        let deadline = Instant::now() + ANSWER_PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let (mut next_look, mut crashes) = (Instant::now() + LOOK, 0);
         loop {
             if start::process_within(FIRST_WORD, &self.paths.socket()).await.is_some() {
@@ -210,7 +210,7 @@ impl Runner<'_> {
                 next_look = Instant::now() + LOOK;
             }
             if Instant::now() >= deadline {
-                return Err(CliError::NotStarted { waited: ANSWER_PATIENCE, log: self.paths.start_log() });
+                return Err(CliError::NotStarted { waited: self.patience, log: self.paths.start_log() });
             }
             tokio::time::sleep(POLL).await;
         }

@@ -104,9 +104,7 @@ impl Surroundings {
                 out: String::from_utf8_lossy(&output.stdout).into_owned(),
                 error: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             }),
-            Ok(Err(source)) if source.kind() == ErrorKind::NotFound => {
-                Err(said("there is no such program".to_owned()))
-            }
+            Ok(Err(source)) if source.kind() == ErrorKind::NotFound => Err(said("there is no such program".to_owned())),
             Ok(Err(source)) => Err(said(source.to_string())),
             Err(_elapsed) => Err(said(format!("it did not end within {} seconds", limit.as_secs()))),
         }

@@ -8,6 +8,10 @@ use crate::render::json::{DaemonJson, SupervisorJson};
 use crate::session::Session;
 use crate::supervisor::{Inspected, Kind, Runner, Step, Verb, advice, described, plan};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Until a daemon that somebody wants started answers; a migration of a large catalogue takes its time.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a verb did.
 pub(super) struct Done {
@@ -23,7 +27,8 @@ pub(super) async fn carry_out(verb: Verb, program: PathBuf, session: &Session) -
     let before = look().await?;
     let steps = plan(before.kind, verb, &before.seen);
     let (surroundings, paths) = (&session.surroundings, &session.paths);
-    Runner { surroundings, paths, program: &program, before: &before }.carry_out(&steps).await?;
+    let runner = Runner { surroundings, paths, program: &program, before: &before, patience: PATIENCE };
+    runner.carry_out(&steps).await?;
     let after = if steps.is_empty() { before.clone() } else { look().await? };
     Ok(Done { before, steps, after })
 }

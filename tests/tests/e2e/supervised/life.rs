@@ -391,7 +391,9 @@ impl Life {
         let (checks, output) = json(&self.installed, &["doctor"]);
         assert!(!output.status.success());
         assert!(checks.iter().any(|check| check["check"] == "kept by" && check["state"] == "failed"), "{checks:#?}");
-        assert_eq!(error(&self.installed, &["daemon", "start"])["reason"], "CONFIG_INVALID");
+        for arguments in [&["daemon", "start"][..], &["follows"]] {
+            assert_eq!(error(&self.installed, arguments)["reason"], "CONFIG_INVALID", "{arguments:?}");
+        }
         self.configure("");
         assert_eq!(self.ok(&["daemon", "start"])["running"], true);
         assert_eq!(self.state(), "running");
