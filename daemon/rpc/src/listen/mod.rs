@@ -114,7 +114,10 @@ impl Classify for ListenError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::PathTooLong { .. } => Some("set PAINTBOX_HOME to a shorter path".to_owned()),
-            Self::HandedOver { .. } => Some("`paintbox daemon install` tells the supervisor anew".to_owned()),
+            Self::HandedOver { .. } => Some(
+                "`paintbox daemon stop` and `start` have the supervisor bind it anew, `install` tells it where"
+                    .to_owned(),
+            ),
             Self::OpenWithoutTls { .. } => {
                 Some("use 127.0.0.1, or name a certificate and its key in [listen.tls]".to_owned())
             }

@@ -65,7 +65,11 @@ impl Socket {
             let path = path.to_owned();
             move |source| ListenError::Io { action, path, source }
         };
-        let own_uid = std::fs::metadata(path).map_err(io("look at"))?.uid();
+        let own_uid = match std::fs::metadata(path) {
+            Ok(found) => found.uid(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(other("was removed".to_owned())),
+            Err(error) => return Err(io("look at")(error)),
+        };
         held.set_nonblocking(true).map_err(io("take over"))?;
         let listener = UnixListener::from_std(held).map_err(io("take over"))?;
         Ok(Self { listener, own_uid, file: SocketFile { path: path.to_owned(), is_own: false } })
@@ -152,6 +156,10 @@ mod tests {
         let held = StdListener::bind(&other).unwrap();
         let error = Socket::take_over(&path, held).unwrap_err().to_string();
         assert!(error.contains("listens at") && error.contains("other.sock"), "{error}");
+        let held = StdListener::bind(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let error = Socket::take_over(&path, held).unwrap_err().to_string();
+        assert!(error.contains("was removed"), "{error}");
         let file = std::fs::File::create(folder.path().join("file")).unwrap();
         let no_socket = StdListener::from(std::os::fd::OwnedFd::from(file));
         let error = Socket::take_over(&path, no_socket).unwrap_err().to_string();
