@@ -113,3 +113,62 @@ pub(crate) fn advice(inspected: &Inspected) -> Option<String> {
         State::Waiting | State::Starting | State::Running { .. } | State::Stopping => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::Seen;
+    use std::collections::HashSet;
+
+    fn seen(state: State) -> Seen {
+        let at_login = !matches!(state, State::Disabled(_));
+        Seen { state, written: Written::Current, at_login, outside: None }
+    }
+
+    fn all() -> Vec<State> {
+        let end = End::Signal(11);
+        vec![
+            State::NotInstalled,
+            State::NotLoaded,
+            State::Disabled(Disabled::Override),
+            State::Disabled(Disabled::Masked),
+            State::Disabled(Disabled::AtLogin),
+            State::Waiting,
+            State::Starting,
+            State::Running { process_id: 7 },
+            State::Stopping,
+            State::Crashed { end: end.clone(), again: true },
+            State::Crashed { end: end.clone(), again: false },
+            State::GivenUp { end },
+        ]
+    }
+
+    #[test]
+    fn states_are_told_apart_in_words_and_for_programs() {
+        for kind in [Kind::Launchd, Kind::Systemd] {
+            let found: Vec<Inspected> =
+                all().into_iter().map(|state| Inspected::for_tests(kind, seen(state), "/bin/paintboxd")).collect();
+            let words: HashSet<String> = found.iter().map(described).collect();
+            let codes: HashSet<&str> = found.iter().map(code).collect();
+            assert_eq!((words.len(), codes.len()), (found.len(), found.len()), "{words:#?}");
+        }
+    }
+
+    /// Whatever keeps the daemon from running or coming back has a way out, and names the command for it.
+    #[test]
+    fn what_is_not_as_it_could_be_comes_with_a_command() {
+        for state in all() {
+            let inspected = Inspected::for_tests(Kind::Launchd, seen(state.clone()), "/bin/paintboxd");
+            let is_well = matches!(state, State::Waiting | State::Starting | State::Running { .. } | State::Stopping);
+            match advice(&inspected) {
+                None => assert!(is_well, "{state:?}"),
+                Some(advice) => assert!(!is_well && advice.contains("`paintbox daemon "), "{state:?}: {advice}"),
+            }
+        }
+        let off = Inspected::for_tests(Kind::Launchd, seen(State::Disabled(Disabled::Override)), "/bin/paintboxd");
+        assert!(advice(&off).unwrap().contains("System Settings › General › Login Items"));
+        let taken = seen(State::Crashed { end: End::Exit(5), again: false });
+        let taken = Inspected::for_tests(Kind::Systemd, taken, "/bin/paintboxd");
+        assert!(described(&taken).contains("another daemon keeps this home"));
+    }
+}

@@ -118,6 +118,13 @@ impl Keeper {
         tokio::task::block_in_place(|| command.args(arguments).envs(self.environment.clone()).output().unwrap())
     }
 
+    /// Another program of the supervisor's, as a script.
+    pub(super) fn put_program(&self, name: &str, script: &str) {
+        let path = self.folder.join("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// From now on nobody is logged in at the screen of a stand-in for launchd.
     pub(super) fn send_everybody_home(&self) {
         fs::write(self.folder.join("no-session"), "").unwrap();

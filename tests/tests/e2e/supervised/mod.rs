@@ -45,6 +45,21 @@ async fn a_mac_without_anybody_at_its_screen_keeps_an_agent_in_the_background() 
     ok(&installed, &["daemon", "uninstall"]);
 }
 
+/// A daemon that never came as far as its log leaves its words to its supervisor.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn without_a_log_of_its_own_the_supervisors_is_shown() {
+    let (_hub, mut installed) = installation().await;
+    let keeper = match Keeper::recorded_systemd(&mut installed).await {
+        Ok(keeper) => keeper,
+        Err(why) => return left_out(&why),
+    };
+    keeper.put_program("journalctl", "echo \"asked for $*\"; echo 'paintboxd: nothing can be written there'");
+    let lines = ok(&installed, &["daemon", "logs", "--lines", "7"]);
+    let lines: Vec<&str> = lines.iter().filter_map(|line| line["text"].as_str()).collect();
+    assert!(lines[0].contains("--user --unit paintbox-") && lines[0].contains("--lines 7"), "{lines:?}");
+    assert_eq!(lines[1..], ["paintboxd: nothing can be written there"]);
+}
+
 /// launchd starts a program again that failed, so one that finds another in its home must not have failed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_daemon_that_is_to_give_way_ends_in_order_where_another_one_is() {
