@@ -473,6 +473,10 @@ impl v1::daemon_service_server::DaemonService for Fake {
         if hubs.is_empty() {
             hubs = vec![hub("civitai", "https://civitai.com", "stored"), hub("hf", "https://huggingface.co", "none")];
         }
+        let (catalogue, waits) = {
+            let world = self.world();
+            (world.health.clone(), world.waits.clone())
+        };
         answer(v1::DaemonStatus {
             info: Some(info),
             home: "/home/painter/paintbox".into(),
@@ -484,8 +488,8 @@ impl v1::daemon_service_server::DaemonService for Fake {
             free_bytes: 500_000_000_000,
             hubs,
             sqlite_version: "3.51.3".into(),
-            catalogue: self.world().health.clone(),
-            waits: self.world().waits.clone(),
+            catalogue,
+            waits,
             ..Default::default()
         })
     }
