@@ -165,7 +165,10 @@ async fn list(list: &List, client: &Client, session: &mut Session) -> Result<Exi
     if downloads.iter().any(|download| download.automatic && download.state() == State::Queued) {
         let status = client.status().await?;
         for wait in status.waits.iter().filter(|wait| wait.chore == "downloads") {
-            session.note(&format!("What is followed waits until {}; `paintbox sync` fetches it now.", words::until(wait)))?;
+            session.note(&format!(
+                "What is followed waits until {}; `paintbox sync` fetches it now.",
+                words::until(wait)
+            ))?;
         }
     }
     Ok(Exit::Done)
