@@ -3,7 +3,7 @@
 use super::{Check, Verdict};
 use crate::paths;
 use crate::session::Session;
-use crate::supervisor::{Inspected, State, Written, advice, described};
+use crate::supervisor::{Inspected, Kind, State, Written, advice, described};
 use std::path::Path;
 
 /// How its supervisor has the daemon, and whether it starts the program that belongs to this command line.
@@ -27,7 +27,10 @@ fn of(inspected: &Inspected, own: Option<&Path>) -> Vec<Check> {
         _ if is_lost => Verdict::Failed,
         State::Disabled(_) => Verdict::Warning,
         State::NotInstalled => Verdict::Ok,
-        _ if seen.outside.is_some() && seen.written != Written::Nothing => Verdict::Warning,
+        // Without a supervisor every daemon runs like that.
+        _ if inspected.kind != Kind::Plain && seen.outside.is_some() && seen.written != Written::Nothing => {
+            Verdict::Warning
+        }
         _ if seen.written == Written::Other => Verdict::Warning,
         _ => Verdict::Ok,
     };
@@ -47,7 +50,7 @@ fn of(inspected: &Inspected, own: Option<&Path>) -> Vec<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::{End, Kind, Names, Program, Seen};
+    use crate::supervisor::{End, Names, Program, Seen};
 
     fn inspected(state: State, written: Written, outside: Option<i32>) -> Inspected {
         Inspected::for_tests(Kind::Systemd, Seen { state, written, at_login: true, outside }, "/usr/bin/paintboxd")
@@ -76,6 +79,9 @@ mod tests {
             detail.starts_with("process 5 runs without systemd") && hint.contains("daemon restart"),
             "{detail}; {hint}"
         );
+        let seen = Seen { state: State::NotLoaded, written: Written::Current, at_login: true, outside: Some(5) };
+        let plain = Inspected::for_tests(Kind::Plain, seen, "/usr/bin/paintboxd");
+        assert_eq!(verdict(&plain).0, Verdict::Ok, "it is as it was meant");
         let older = inspected(State::Waiting, Written::Other, None);
         assert!(matches!(verdict(&older), (Verdict::Warning, _, hint) if hint.contains("daemon upgrade")));
         let mut lost = running;

@@ -31,7 +31,8 @@ pub(super) fn write(
     let text = text(checks, status, session)?;
     let home = etcetera::home_dir().ok();
     let host = said("uname", &["-n"]).unwrap_or_default();
-    let redacted = Redaction::new(home.as_deref(), session.paths.home.as_deref(), &host).of(&text);
+    let redaction = Redaction::new(home.as_deref(), session.paths.home.as_deref(), &host);
+    let redacted = format!("{HEAD}\n\n{}", redaction.of(&text));
     let mut file =
         File::options().write(true).create_new(true).mode(0o600).open(path).map_err(CliError::io("make", path))?;
     file.write_all(redacted.as_bytes()).map_err(CliError::io("write", path))?;
@@ -44,7 +45,7 @@ pub(super) fn write(
 }
 
 fn text(checks: &[Check], status: Option<&v1::DaemonStatus>, session: &Session) -> Result<String, CliError> {
-    let mut text = format!("{HEAD}\n\nmade {}, by paintbox {}\n", session.now, env!("CARGO_PKG_VERSION"));
+    let mut text = format!("made {}, by paintbox {}\n", session.now, env!("CARGO_PKG_VERSION"));
     let mut section = |title: &str, body: &str| {
         let _ = write!(text, "\n== {title}\n{}\n", body.trim_end());
     };
