@@ -154,12 +154,13 @@ impl Sync {
     }
 
     /// Waits while downloads are under way or the machine is short of something. False when the daemon ends.
-    pub(crate) async fn may_care(&self) -> bool {
+    async fn may_care(&self) -> bool {
         let may = self.downloads_have_ended().await;
         may && self.when_it_may(Chore::Care).await.unwrap_or(false)
     }
 
-    async fn downloads_have_ended(&self) -> bool {
+    /// Waits while downloads are under way. False when the daemon ends.
+    pub(crate) async fn downloads_have_ended(&self) -> bool {
         while self.inner.downloads.is_at_work() {
             tokio::select! {
                 () = tokio::time::sleep(YIELD) => {}

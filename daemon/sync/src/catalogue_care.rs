@@ -3,14 +3,23 @@
 
 use crate::error::SyncError;
 use crate::service::Sync;
+use paintbox_domain::Chore;
 use std::time::Duration;
 
 /// How often it is looked whether a check or the daily backup is due.
 const REST: Duration = Duration::from_secs(2 * 3600);
+/// The same while the machine is short of something.
+const REST_IN_NEED: Duration = Duration::from_secs(900);
 
 impl Sync {
     pub(crate) async fn mind_catalogue(&self) {
-        while self.may_care().await {
+        while self.downloads_have_ended().await {
+            if self.has_to_wait(Chore::Care).await.unwrap_or(false) {
+                if !self.rest_until(self.inner.parts.clock.now().plus(REST_IN_NEED)).await {
+                    return;
+                }
+                continue;
+            }
             let cared = async {
                 tokio::select! {
                     cared = self.care_for_catalogue() => cared,

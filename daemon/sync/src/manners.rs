@@ -1,8 +1,9 @@
 //! What waits for a better moment. The daemon does four kinds of things by itself ([`Chore`]), and each waits while the
 //! machine is short of something that it would take ([`Chore::waits_for`]). What somebody asked for never waits.
 //!
-//! Whoever has something to do asks first; nobody looks around while there is nothing to do. While something waits, or
-//! downloads that nobody asked for are under way, it is looked every half minute whether that has changed.
+//! Whoever has something to do asks first; nobody looks around while there is nothing to do. While news wait, or downloads
+//! that nobody asked for are under way, it is looked every half minute whether that has changed; who is in the middle of a
+//! file looks by itself, and the less often the less anybody waits for it: a laptop may be on its battery for a day.
 
 use crate::downloads::Outcome;
 use crate::error::SyncError;
@@ -17,8 +18,10 @@ use tokio::time::Instant;
 
 /// How often it is looked whether what waits may go on, and whether what goes on had better wait.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
-/// The same for who is in the middle of a file.
-const PAUSE: Duration = Duration::from_secs(5);
+/// The same for who is in the middle of a file that was never read …
+const READING_PAUSE: Duration = Duration::from_secs(15);
+/// … and for whom nobody waits.
+const CARE_PAUSE: Duration = Duration::from_secs(300);
 
 /// How often who does many small things asks whether they may go on.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
@@ -112,9 +115,14 @@ impl Sync {
 
     /// Waits until nothing keeps a chore from going on. False when the daemon ends.
     pub(crate) async fn when_it_may(&self, chore: Chore) -> Result<bool, SyncError> {
+        let pause = match chore {
+            Chore::Looks | Chore::Downloads => LOOK_INTERVAL,
+            Chore::Reading => READING_PAUSE,
+            Chore::Care => CARE_PAUSE,
+        };
         while self.has_to_wait(chore).await? {
             tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.inner.shutdown.cancelled() => return Ok(false),
             }
         }
@@ -124,7 +132,8 @@ impl Sync {
     /// Has what can wait wait, and go on, as the machine's surroundings change. Runs until shutdown.
     pub(crate) async fn mind_surroundings(&self) {
         loop {
-            let is_concerned = !self.inner.manners.waits().is_empty() || self.inner.downloads.has_automatic_work();
+            let news_wait = self.inner.manners.waits().keys().any(|chore| Self::is_news(*chore));
+            let is_concerned = news_wait || self.inner.downloads.has_automatic_work();
             tokio::select! {
                 () = tokio::time::sleep(LOOK_INTERVAL), if is_concerned => {
                     if let Err(error) = self.look_around().await {
@@ -139,7 +148,8 @@ impl Sync {
 
     /// Stops downloads that had better wait now, and takes up what waited and need not any longer.
     pub(crate) async fn look_around(&self) -> Result<(), SyncError> {
-        let waited: Vec<Chore> = self.inner.manners.waits().keys().copied().collect();
+        let waited: Vec<Chore> =
+            self.inner.manners.waits().keys().copied().filter(|chore| Self::is_news(*chore)).collect();
         if self.inner.downloads.has_automatic_work() && self.has_to_wait(Chore::Downloads).await? {
             self.inner.downloads.stop_automatic();
         }
@@ -149,12 +159,15 @@ impl Sync {
             }
             match chore {
                 Chore::Downloads => self.take_up_news().await?,
-                Chore::Looks => self.inner.nudge.notify_one(),
-                // Whoever is in the middle of it looks by itself.
-                Chore::Reading | Chore::Care => {}
+                _ => self.inner.nudge.notify_one(),
             }
         }
         Ok(())
+    }
+
+    /// Whether a chore is taken up by whoever looks around. Of the others, whoever is in the middle of them looks.
+    const fn is_news(chore: Chore) -> bool {
+        matches!(chore, Chore::Looks | Chore::Downloads)
     }
 
     /// Tells those who wait for downloads that nobody asked for that these wait.

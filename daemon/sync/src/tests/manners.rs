@@ -184,6 +184,29 @@ async fn what_waits_goes_on_by_itself() {
     minding.await.unwrap();
 }
 
+#[tokio::test]
+async fn files_are_read_again_when_there_is_power() {
+    let (world, said) = short_of(&[Shortage::Battery]).await;
+    let kept = world.publish("konan", "Kept", 1);
+    let pull = SyncRequest { references: vec![format!("civitai:{}", kept.id)], ..SyncRequest::default() };
+    world.carry_out(&pull).await;
+    assert_eq!((world.fetched().await, world.waits()), (contents([1]), vec![]));
+    world.clock.advance(100 * DAY);
+    let caring = tokio::spawn({
+        let sync = world.sync.clone();
+        async move { sync.care_once().await }
+    });
+    let waits = [(Chore::Care, vec![Shortage::Battery])];
+    wait_for("the care to wait", A_WHILE, async || world.waits() == waits).await;
+    assert!(!caring.is_finished());
+    said.say(&[]);
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(301)).await;
+    tokio::time::resume();
+    caring.await.unwrap().unwrap();
+    assert_eq!(world.waits(), []);
+}
+
 #[test]
 fn the_policy_is_this() {
     let table = [
