@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::credentials::{CredentialFiles, Credentials};
 use crate::keychain::Keychain;
 use crate::surroundings::{KeptAwake, Machine};
-use crate::{handed_over, home::Home, logging, machine, notify, open_files, priority};
+use crate::{handed_over, home::Home, logging, machine, memory, notify, open_files, priority};
 use paintbox_catalogue::{Catalogue, Interruption, Recovered};
 use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::Engine;
@@ -115,6 +115,7 @@ async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartEr
     // By a thread that steps back, since the catalogue's own threads are started by who opens it.
     let opening = tokio::spawn(opened(config.home.catalogue(), clock.clone(), config.interruption));
     let catalogue = opening.await.map_err(|_| fault("the catalogue could not be opened for an internal fault"))??;
+    drop(tokio::spawn(memory::give_back()));
     let store = Store::open(&config.home.store).map_err(|error| part(&error))?.keeping_free(config.kept_free_bytes);
     let swept = store.sweep_incoming().map_err(|error| part(&error))?;
     if swept > 0 {

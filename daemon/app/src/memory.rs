@@ -9,6 +9,25 @@ const LARGE_BYTES: libc::c_int = 128 << 10;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const POOLS: libc::c_int = 2;
 
+/// Has the system take back what catalogues let go of, whenever they did: what lies between pieces that are still in use
+/// stays the C library's else. After a search among a million models a daemon at rest held 80 MB, and 30 MB with this.
+pub(crate) async fn give_back() {
+    loop {
+        paintbox_catalogue::memory_was_given_back().await;
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        drop(tokio::task::spawn_blocking(trim).await);
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn trim() {
+    #[expect(unsafe_code, reason = "nothing else has glibc do it")]
+    // SAFETY: malloc_trim(3) may be called by any thread at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// To be called before there are threads.
 pub(crate) fn keep_little() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -121,6 +121,7 @@ pub use search::{
     Condition, Facet, FacetCounts, Fact, Filter, Label, Number, Place, SearchOrder, SearchPage, SearchQuery, SortKey,
 };
 pub use stats::{HubModels, NamedShare, PlaceShare, Share, Stats};
+pub use still::memory_was_given_back;
 pub use sync_runs::{NewSyncRun, SyncCounts, SyncRunPage, SyncRunQuery, SyncRunRecord, SyncRunUpdate};
 pub use updates::{ModelUpdate, NewerVersion, UpdatePage};
 pub use volumes::{Held, NewVolume, VolumeRecord, VolumeRules};

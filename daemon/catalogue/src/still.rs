@@ -3,9 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Without a stir for as long, and twice that at most, it is at rest.
 const WHILE: Duration = Duration::from_secs(60);
+
+/// Of the whole process, since its memory is.
+static GIVEN_BACK: Notify = Notify::const_new();
+
+/// Returns when catalogues of this process have let go of memory that they kept, which the C library may still hold.
+pub async fn memory_was_given_back() {
+    GIVEN_BACK.notified().await;
+}
 
 /// Something that stirs now and then.
 #[derive(Debug, Default)]
@@ -35,7 +44,8 @@ impl Still {
                 if now == before {
                     this.watched.store(false, Ordering::Release);
                     drop(this);
-                    return then().await;
+                    then().await;
+                    return GIVEN_BACK.notify_one();
                 }
                 before = now;
             }
@@ -62,6 +72,7 @@ mod tests {
             }
             tokio::time::sleep(WHILE * 5).await;
             assert_eq!(given_back.load(Ordering::Relaxed), round + 1);
+            memory_was_given_back().await;
         }
     }
 }
