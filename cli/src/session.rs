@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::error::CliError;
-use crate::paths::Paths;
+use crate::paths::{self, Paths};
 use crate::render::json::{ErrorJson, ErrorLine};
 use crate::render::output::Output;
 use crate::render::sanitize;
@@ -67,6 +67,11 @@ impl Session {
     /// Whether a daemon that is started from here would listen where we look for it.
     pub(crate) fn may_start(&self) -> bool {
         self.other_socket.as_ref().is_none_or(|socket| *socket == self.paths.socket())
+    }
+
+    /// The daemon's program.
+    pub(crate) fn daemon(&self) -> Result<PathBuf, CliError> {
+        self.daemon_program.clone().map_or_else(paths::daemon_program, Ok)
     }
 
     /// The daemon, started if need be: by its supervisor, where it has one.

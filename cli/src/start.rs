@@ -235,6 +235,12 @@ fn spawn(paths: &Paths, program: &Path) -> Result<Child, CliError> {
     command.spawn().map_err(|source| CliError::Spawn { program: program.to_owned(), source })
 }
 
+/// Why the daemon's program ended, by its standard error, and what to do.
+pub(crate) fn complaint(error: &str) -> (String, Option<String>) {
+    let line = |start: &str| error.lines().find_map(|line| line.strip_prefix(start)).map(sanitize::line);
+    (line("paintboxd: ").unwrap_or_else(|| sanitize::line(error)), line("hint: "))
+}
+
 /// The end of a log as one line of text.
 pub(crate) fn tail(path: &Path) -> String {
     let read = || -> std::io::Result<Vec<u8>> {

@@ -16,9 +16,9 @@ use crate::render::progress::spin;
 use crate::render::table::{Align, table};
 use crate::render::{sanitize, units};
 use crate::session::Session;
+use crate::start;
 use crate::start::is_absent;
 use crate::supervisor::Inspected;
-use crate::{paths, start};
 use paintbox_proto::v1;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -179,10 +179,7 @@ async fn restore(backup: &Path, session: &mut Session) -> Result<Exit, CliError>
 
 /// Has the daemon's program restore a backup while no daemon runs.
 fn restore_alone(backup: &Path, session: &Session) -> Result<String, CliError> {
-    let program = match &session.daemon_program {
-        Some(program) => program.clone(),
-        None => paths::daemon_program()?,
-    };
+    let program = session.daemon()?;
     let mut command = Command::new(&program);
     command.arg("restore-catalogue").arg("--").arg(backup).stdin(Stdio::null());
     if let Some(home) = &session.paths.home {
@@ -192,10 +189,8 @@ fn restore_alone(backup: &Path, session: &Session) -> Result<String, CliError> {
     if output.status.success() {
         return Ok(sanitize::line(&String::from_utf8_lossy(&output.stdout)));
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let line = |start: &str| said.lines().find_map(|line| line.strip_prefix(start)).map(sanitize::line);
-    let message = line("paintboxd: ").unwrap_or_else(|| sanitize::line(&said));
-    Err(CliError::NotRestored { message, hint: line("hint: ") })
+    let (message, hint) = start::complaint(&String::from_utf8_lossy(&output.stderr));
+    Err(CliError::NotRestored { message, hint })
 }
 
 /// Waits until the daemon that made way has ended, which it does by itself once its answer is out, and starts the next one;

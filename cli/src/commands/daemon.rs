@@ -7,7 +7,6 @@ use crate::client::Client;
 use crate::commands::logs;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::paths;
 use crate::render::json::{DaemonJson, StatusJson, SupervisorJson, listener_kind};
 use crate::render::table::facts;
 use crate::render::{hub, sanitize, units, words};
@@ -73,10 +72,7 @@ async fn foreground(session: &Session) -> Result<Exit, CliError> {
             return Err(CliError::Supervised { state: described(&inspected) });
         }
     }
-    let program = match &session.daemon_program {
-        Some(program) => program.clone(),
-        None => paths::daemon_program()?,
-    };
+    let program = session.daemon()?;
     let source = Command::new(&program).arg("run").exec();
     Err(CliError::Spawn { program, source })
 }

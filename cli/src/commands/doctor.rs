@@ -69,7 +69,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     }
     let (checks, status, unreachable) = examine(session).await?;
     if let Some(path) = &arguments.report {
-        return report::write(path, &checks, status.as_ref(), session);
+        return report::write(path, &checks, status.as_ref(), session).await;
     }
     print(&checks, session)?;
     match unreachable {

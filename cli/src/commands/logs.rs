@@ -4,7 +4,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::render::sanitize;
 use crate::session::Session;
-use crate::supervisor::caught;
+use crate::supervisor::{caught, last_lines};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -34,8 +34,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
     if text.is_empty() && !arguments.follow {
         return supervisors(arguments, session).await;
     }
-    let lines: Vec<&str> = text.lines().collect();
-    for line in &lines[lines.len().saturating_sub(arguments.lines)..] {
+    for line in last_lines(&text, arguments.lines) {
         print(line, session)?;
     }
     while arguments.follow && !session.out.is_closed() {
@@ -56,9 +55,7 @@ pub(crate) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
 pub(super) fn last(lines: usize, session: &Session) -> Result<Vec<String>, CliError> {
     let Some(path) = newest(session)? else { return Ok(Vec::new()) };
     let text = read_from(&path, &mut 0, Some(TAIL_BYTES))?;
-    let all: Vec<&str> = text.lines().collect();
-    let last = all[all.len().saturating_sub(lines)..].iter();
-    Ok(last
+    Ok(last_lines(&text, lines)
         .map(|line| serde_json::from_str(line).map_or_else(|_| sanitize::line(line), |entry| words(&entry)))
         .collect())
 }

@@ -1,6 +1,6 @@
 //! Asking how things are.
 
-use super::launchd::{self, LoginSession};
+use super::launchd::{self, LoginSession, NO_SUCH_SERVICE};
 use super::tool::{Said, files};
 use super::{Definition, Kind, Names, Program, Seen, State, Surroundings, Written, plain, systemd};
 use crate::error::CliError;
@@ -12,8 +12,7 @@ use std::time::Duration;
 
 /// Supervisors answer questions at once, or are in trouble.
 const QUESTION_LIMIT: Duration = Duration::from_secs(20);
-/// `launchctl print` of a service that is not there, and of a domain that is not there (`launchd::explained`).
-const NO_SUCH_SERVICE: i32 = 113;
+/// `launchctl print` of a domain that is not there (`launchd::explained`).
 const NO_SUCH_DOMAIN: [i32; 2] = [112, 125];
 
 /// How things are, with what only people want to know.
@@ -127,10 +126,14 @@ pub(crate) async fn caught(surroundings: &Surroundings, paths: &Paths, lines: us
         Kind::Launchd | Kind::Plain => {
             let text = std::fs::read(paths.start_log()).ok()?;
             let text = String::from_utf8_lossy(&text).into_owned();
-            let all: Vec<&str> = text.lines().collect();
-            Some(all[all.len().saturating_sub(lines)..].join("\n"))
+            Some(last_lines(&text, lines).collect::<Vec<_>>().join("\n"))
         }
     }
+}
+
+/// The last lines of a text, at most so many.
+pub(crate) fn last_lines(text: &str, lines: usize) -> impl Iterator<Item = &str> {
+    text.lines().skip(text.lines().count().saturating_sub(lines))
 }
 
 /// The texts of a definition's files, in the order of [`files`].

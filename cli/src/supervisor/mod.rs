@@ -28,7 +28,7 @@ mod tool;
 mod words;
 
 pub(crate) use definition::{Definition, lasting};
-pub(crate) use inspect::{Inspected, caught};
+pub(crate) use inspect::{Inspected, caught, last_lines};
 pub(crate) use names::Names;
 pub(crate) use runner::Runner;
 pub(crate) use tool::{Surroundings, may_be_installed};
@@ -225,6 +225,21 @@ fn steps(kind: Kind, verb: Verb, seen: &Seen) -> Vec<Step> {
 /// A step if there is a daemon that runs without the supervisor.
 fn stop_outside(seen: &Seen) -> Option<Step> {
     seen.outside.map(|_| Step::StopOutside)
+}
+
+/// To stop is to take the socket away too, by `unload`.
+fn stop(seen: &Seen, unload: &[Step]) -> Vec<Step> {
+    let unload = if seen.state.is_loaded() { unload } else { &[] };
+    stop_outside(seen).into_iter().chain(unload.iter().copied()).collect()
+}
+
+/// A process makes way for the next by `renew`; where there is none, one is started.
+fn restart(seen: &Seen, renew: &[Step], start: impl Fn(&Seen) -> Vec<Step>) -> Vec<Step> {
+    let rest = match &seen.state {
+        State::Running { .. } | State::Starting => renew.to_vec(),
+        _ => start(&Seen { outside: None, ..seen.clone() }),
+    };
+    stop_outside(seen).into_iter().chain(rest).collect()
 }
 
 /// The program named by a definition, and whether it lies where it says.

@@ -1,7 +1,7 @@
 //! Carrying steps out.
 
 use super::inspect::{self, Inspected, render};
-use super::launchd::explained;
+use super::launchd::{NO_SUCH_SERVICE, explained};
 use super::tool::files;
 use super::{Ask, Definition, Kind, State, Step, Surroundings};
 use crate::error::CliError;
@@ -31,7 +31,6 @@ const CRASHES: u32 = 3;
 /// Exit codes of launchctl's for what was so already.
 const NO_SUCH_PROCESS: i32 = 3;
 const IN_PROGRESS: i32 = 36;
-const NO_SUCH_SERVICE: i32 = 113;
 
 /// Carries out the steps of one plan.
 pub(crate) struct Runner<'a> {
@@ -78,9 +77,8 @@ impl Runner<'_> {
         if said.code == 0 {
             return Ok(());
         }
-        let line = |start: &str| said.error.lines().find_map(|line| line.strip_prefix(start)).map(sanitize::line);
-        let message = line("paintboxd: ").unwrap_or_else(|| sanitize::line(&said.error));
-        Err(CliError::Configuration { message, hint: line("hint: ") })
+        let (message, hint) = start::complaint(&said.error);
+        Err(CliError::Configuration { message, hint })
     }
 
     fn write(&self) -> Result<(), CliError> {

@@ -84,7 +84,7 @@ impl Surroundings {
     }
 
     /// Runs a supervisor's program to its end. What it says is for machines: no colours, no pager, no other language.
-    pub(super) async fn run(&self, program: &str, arguments: &[String], limit: Duration) -> Result<Said, CliError> {
+    pub(crate) async fn run(&self, program: &str, arguments: &[String], limit: Duration) -> Result<Said, CliError> {
         let said = |how: String| CliError::Supervisor {
             command: [&[program.to_owned()], arguments].concat().join(" "),
             how,
@@ -113,11 +113,11 @@ impl Surroundings {
 
 /// How a supervisor's program ended.
 #[derive(Debug, Clone)]
-pub(super) struct Said {
-    pub(super) code: i32,
-    pub(super) out: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
     /// Its standard error.
-    pub(super) error: String,
+    pub(crate) error: String,
 }
 
 impl Said {

@@ -46,7 +46,7 @@ fn here_alone(session: &Session) -> Result<(), CliError> {
 }
 
 /// The program that a supervisor is to know.
-pub(super) fn own_program(session: &Session) -> Result<PathBuf, CliError> {
+fn own_program(session: &Session) -> Result<PathBuf, CliError> {
     match &session.daemon_program {
         Some(program) => Ok(program.clone()),
         None => paths::lasting_daemon_program(),
@@ -55,8 +55,15 @@ pub(super) fn own_program(session: &Session) -> Result<PathBuf, CliError> {
 
 /// The program that the supervisor knows, or would be told.
 async fn known_program(session: &Session) -> Result<PathBuf, CliError> {
-    let known = Inspected::look(&session.surroundings, &session.paths, None).await?.program;
-    known.filter(|program| program.is_there).map_or_else(|| own_program(session), |program| Ok(program.path))
+    program_of(&Inspected::look(&session.surroundings, &session.paths, None).await?, session)
+}
+
+/// The same, where the supervisor was asked already.
+pub(super) fn program_of(inspected: &Inspected, session: &Session) -> Result<PathBuf, CliError> {
+    match &inspected.program {
+        Some(program) if program.is_there => Ok(program.path.clone()),
+        _ => own_program(session),
+    }
 }
 
 pub(super) async fn start(session: &mut Session) -> Result<Exit, CliError> {

@@ -8,7 +8,7 @@
 //! Which program that is the supervisor's definition says, as long as the file is there. It is another than the one that runs
 //! when it names another version, or when its file changed after the daemon had started.
 
-use super::keeping::{Done, carry_out, own_program};
+use super::keeping::{Done, carry_out, program_of};
 use crate::client::LOCAL_DEADLINE;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -28,20 +28,13 @@ const VERSION_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(session: &mut Session) -> Result<Exit, CliError> {
     let inspected = Inspected::look(&session.surroundings, &session.paths, None).await?;
-    let known = inspected.program.as_ref().filter(|program| program.is_there).map(|program| program.path.clone());
-    let program = known.map_or_else(|| own_program(session), Ok)?;
+    let program = program_of(&inspected, session)?;
     let on_disk = version(&program).await?;
-    let running = match inspected.process_id() {
-        Some(_) => Some(session.knock().await?.info(LOCAL_DEADLINE).await?),
-        None => None,
-    };
+    let running = info(&inspected, session).await?;
     let renewed = running.as_ref().is_some_and(|running| is_renewed(running, &on_disk, &program));
     let done = carry_out(Verb::Upgrade { renewed }, program, session).await?;
     let before = running.map(|info| info.version);
-    let now = match done.after.process_id() {
-        Some(_) => Some(session.knock().await?.info(LOCAL_DEADLINE).await?),
-        None => None,
-    };
+    let now = info(&done.after, session).await?;
     if session.json {
         session.out.json(&DaemonJson {
             running: now.is_some(),
@@ -56,6 +49,14 @@ pub(super) async fn run(session: &mut Session) -> Result<Exit, CliError> {
     }
     session.say(&sanitize::line(&words(&done, before.as_deref(), now.as_ref(), &on_disk)))?;
     Ok(Exit::Done)
+}
+
+/// What the daemon says of itself, where one runs.
+async fn info(inspected: &Inspected, session: &Session) -> Result<Option<v1::ServerInfo>, CliError> {
+    match inspected.process_id() {
+        Some(_) => session.knock().await?.info(LOCAL_DEADLINE).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// What was done, in a sentence.

@@ -5,7 +5,6 @@ use super::{Check, Verdict};
 use crate::commands::logs;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::paths;
 use crate::render::json::StatusJson;
 use crate::session::Session;
 use paintbox_proto::v1;
@@ -14,23 +13,25 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// What stands at its head, for whoever is about to send it.
 const HEAD: &str = "Paintbox report. It has no tokens, addresses, user or host names and no prompts. Names of models and of \
      creators that are followed may be in the log below: read it before you send it.";
 const LOG_LINES: usize = 300;
+/// Programs that are asked about themselves or the system answer at once.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Writes the report; a file that is there already stays as it is.
-pub(super) fn write(
+pub(super) async fn write(
     path: &Path,
     checks: &[Check],
     status: Option<&v1::DaemonStatus>,
     session: &mut Session,
 ) -> Result<Exit, CliError> {
-    let text = text(checks, status, session)?;
+    let text = text(checks, status, session).await?;
     let home = etcetera::home_dir().ok();
-    let host = said("uname", &["-n"]).unwrap_or_default();
+    let host = said("uname", "-n", session).await;
     let redaction = Redaction::new(home.as_deref(), session.paths.home.as_deref(), &host);
     let redacted = format!("{HEAD}\n\n{}", redaction.of(&text));
     let mut file =
@@ -44,7 +45,7 @@ pub(super) fn write(
     Ok(if checks.iter().any(|check| check.state == Verdict::Failed) { Exit::Failed } else { Exit::Done })
 }
 
-fn text(checks: &[Check], status: Option<&v1::DaemonStatus>, session: &Session) -> Result<String, CliError> {
+async fn text(checks: &[Check], status: Option<&v1::DaemonStatus>, session: &Session) -> Result<String, CliError> {
     let mut text = format!("made {}, by paintbox {}\n", session.now, env!("CARGO_PKG_VERSION"));
     let mut section = |title: &str, body: &str| {
         let _ = write!(text, "\n== {title}\n{}\n", body.trim_end());
@@ -54,8 +55,8 @@ fn text(checks: &[Check], status: Option<&v1::DaemonStatus>, session: &Session) 
     section("checks", &lines(checks.iter().map(told).collect()));
     let status = status.map(|status| serde_json::to_string_pretty(&StatusJson::new(status)).unwrap_or_default());
     section("daemon", status.as_deref().unwrap_or("it does not answer"));
-    section("system", &said("uname", &["-srm"]).unwrap_or_else(|| std::env::consts::OS.to_owned()));
-    section("configuration as it is understood", &configuration(session));
+    section("system", &said("uname", "-srm", session).await);
+    section("configuration as it is understood", &configuration(session).await);
     section("log", &lines(logs::last(LOG_LINES, session)?));
     let start = std::fs::read_to_string(session.paths.start_log()).unwrap_or_default();
     section("what the daemon said while it started", &start);
@@ -63,27 +64,17 @@ fn text(checks: &[Check], status: Option<&v1::DaemonStatus>, session: &Session) 
 }
 
 /// `paintboxd check-config`, which tells no secrets, or why there is none.
-fn configuration(session: &Session) -> String {
-    let program = session.daemon_program.clone().map_or_else(paths::daemon_program, Ok);
-    let program = match program {
-        Ok(program) => program,
-        Err(error) => return error.message(),
-    };
-    let mut command = Command::new(&program);
-    command.arg("check-config").stdin(Stdio::null());
-    if let Some(home) = &session.paths.home {
-        command.env("PAINTBOX_HOME", home);
-    }
-    match command.output() {
-        Ok(output) => {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            text(&output.stdout) + &text(&output.stderr)
-        }
-        Err(error) => format!("{} cannot be run: {error}", program.display()),
+async fn configuration(session: &Session) -> String {
+    match session.daemon() {
+        Ok(program) => said(&program.display().to_string(), "check-config", session).await,
+        Err(error) => error.message(),
     }
 }
 
-fn said(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+/// All that a program says, or why it says nothing.
+async fn said(program: &str, argument: &str, session: &Session) -> String {
+    match session.surroundings.run(program, &[argument.to_owned()], LIMIT).await {
+        Ok(said) => format!("{}{}", said.out, said.error).trim().to_owned(),
+        Err(error) => error.message(),
+    }
 }

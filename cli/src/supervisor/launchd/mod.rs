@@ -20,7 +20,7 @@ mod print;
 pub(super) use agent::{LoginSession, agent, program_of, session_of};
 pub(super) use print::{Printed, is_disabled, printed};
 
-use super::{Ask, Disabled, Seen, State, Step, Verb, Written, stop_outside};
+use super::{Ask, Seen, State, Step, Verb, Written, restart, stop, stop_outside};
 
 /// See [`super::plan`].
 pub(super) fn plan(verb: Verb, seen: &Seen) -> Vec<Step> {
@@ -28,8 +28,8 @@ pub(super) fn plan(verb: Verb, seen: &Seen) -> Vec<Step> {
         Verb::Install => install(seen),
         Verb::Uninstall => uninstall(seen),
         Verb::Start => start(seen),
-        Verb::Stop => stop(seen),
-        Verb::Restart => restart(seen),
+        Verb::Stop => stop(seen, &UNLOAD),
+        Verb::Restart => restart(seen, &RENEW, start),
         Verb::Upgrade { renewed } => upgrade(renewed, seen),
     }
 }
@@ -81,28 +81,11 @@ fn start(seen: &Seen) -> Vec<Step> {
     }
 }
 
-fn stop(seen: &Seen) -> Vec<Step> {
-    let mut steps: Vec<Step> = stop_outside(seen).into_iter().collect();
-    if seen.state.is_loaded() {
-        steps.extend(UNLOAD);
-    }
-    steps
-}
-
-fn restart(seen: &Seen) -> Vec<Step> {
-    let mut steps: Vec<Step> = stop_outside(seen).into_iter().collect();
-    match &seen.state {
-        State::Running { .. } | State::Starting => steps.extend(RENEW),
-        _ => steps.extend(start(&Seen { outside: None, ..seen.clone() })),
-    }
-    steps
-}
-
 fn upgrade(renewed: bool, seen: &Seen) -> Vec<Step> {
     let is_other = seen.written == Written::Other;
     let mut steps = Vec::new();
     match &seen.state {
-        State::NotInstalled | State::Disabled(Disabled::Override | Disabled::Masked | Disabled::AtLogin) => {
+        State::NotInstalled | State::Disabled(_) => {
             steps.extend(is_other.then_some(Step::Write));
             if seen.outside.is_some() && renewed {
                 steps.extend([Step::StopOutside, Step::Spawn]);
@@ -131,6 +114,9 @@ fn upgrade(renewed: bool, seen: &Seen) -> Vec<Step> {
     steps
 }
 
+/// `print` of a service that is not there, and `bootout` of one that is gone.
+pub(super) const NO_SUCH_SERVICE: i32 = 113;
+
 /// What an error number of launchctl's means for the person who reads it.
 ///
 /// The numbers are errno's and launchd's own above 100: 3 ESRCH, 5 EIO, 36 EINPROGRESS, 37 EALREADY; 112 no such domain, 113 no
@@ -146,7 +132,7 @@ pub(super) fn explained(code: i32) -> Option<&'static str> {
             "launchd has no session of yours here: agents need somebody logged in at the Mac's screen; commands start the daemon \
              without launchd meanwhile"
         }
-        113 => "launchd does not know the agent: `paintbox daemon install` hands it over again",
+        NO_SUCH_SERVICE => "launchd does not know the agent: `paintbox daemon install` hands it over again",
         _ => return None,
     })
 }

@@ -18,7 +18,7 @@ mod units;
 pub(super) use show::{PROPERTIES, shown};
 pub(super) use units::{Units, program_of};
 
-use super::{Ask, Disabled, Seen, State, Step, Verb, Written, stop_outside};
+use super::{Ask, Disabled, Seen, State, Step, Verb, Written, restart, stop, stop_outside};
 
 /// See [`super::plan`].
 pub(super) fn plan(verb: Verb, seen: &Seen) -> Vec<Step> {
@@ -26,8 +26,8 @@ pub(super) fn plan(verb: Verb, seen: &Seen) -> Vec<Step> {
         Verb::Install => install(seen),
         Verb::Uninstall => uninstall(seen),
         Verb::Start => start(seen),
-        Verb::Stop => stop(seen),
-        Verb::Restart => restart(seen),
+        Verb::Stop => stop(seen, &[Step::Ask(Ask::Stop)]),
+        Verb::Restart => restart(seen, &RESTART, start),
         Verb::Upgrade { renewed } => upgrade(renewed, seen),
     }
 }
@@ -84,21 +84,6 @@ fn start(seen: &Seen) -> Vec<Step> {
         State::NotLoaded | State::Disabled(_) | State::Waiting | State::Stopping => START.to_vec(),
         State::Crashed { .. } | State::GivenUp { .. } => [&[Step::Ask(Ask::ResetFailed)], &START[..]].concat(),
     }
-}
-
-fn stop(seen: &Seen) -> Vec<Step> {
-    let mut steps: Vec<Step> = stop_outside(seen).into_iter().collect();
-    steps.extend(seen.state.is_loaded().then_some(Step::Ask(Ask::Stop)));
-    steps
-}
-
-fn restart(seen: &Seen) -> Vec<Step> {
-    let mut steps: Vec<Step> = stop_outside(seen).into_iter().collect();
-    match &seen.state {
-        State::Running { .. } | State::Starting => steps.extend(RESTART),
-        _ => steps.extend(start(&Seen { outside: None, ..seen.clone() })),
-    }
-    steps
 }
 
 fn upgrade(renewed: bool, seen: &Seen) -> Vec<Step> {
