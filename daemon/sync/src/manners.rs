@@ -9,7 +9,7 @@ use crate::downloads::Outcome;
 use crate::error::SyncError;
 use crate::service::Sync;
 use crate::settle::blocking;
-use paintbox_catalogue::{Extent, FollowId, Scope};
+use paintbox_catalogue::FollowId;
 use paintbox_domain::{Chore, Shortage, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -180,12 +180,10 @@ impl Sync {
 
     /// Begins runs for what follows want and what waited in the queue.
     async fn take_up_news(&self) -> Result<(), SyncError> {
-        let parts = &self.inner.parts;
-        let queued = parts.catalogue.queued_automatic_downloads().await?;
+        let queued = self.inner.parts.catalogue.queued_automatic_downloads().await?;
         let follows: BTreeSet<FollowId> = queued.into_iter().filter_map(|(_, follow)| follow).collect();
         for follow in follows {
-            let plan = parts.plan(&Scope::Follows(vec![follow]), Extent::News).await?;
-            if plan.has_work() {
+            if let Some(plan) = self.news(follow).await? {
                 self.start_automatic(follow, plan).await?;
             }
         }

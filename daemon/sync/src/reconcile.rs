@@ -3,6 +3,7 @@
 
 use crate::check::Occasion;
 use crate::error::SyncError;
+use crate::plan::Plan;
 use crate::schedule;
 use crate::service::Sync;
 use paintbox_catalogue::{Extent, Follow, FollowId, Scope};
@@ -44,37 +45,34 @@ impl Sync {
         self.look_at_volumes().await?;
         parts.catalogue.requeue_due_downloads().await?;
         self.hand_out().await?;
-        let mut looks = parts.sync_interval;
-        if let Some(interval) = parts.sync_interval {
-            let now = parts.clock.now();
-            let is_due = parts.catalogue.next_due().await?.is_some_and(|due| due <= now);
-            // What waits is nudged when it need not any longer.
-            if is_due && self.has_to_wait(Chore::Looks).await? {
-                looks = None;
-            } else {
-                self.look_at_due(interval).await?;
-            }
-        }
+        // What has to wait is nudged when it need not any longer.
+        let looks = match parts.sync_interval {
+            Some(interval) => self.look_at_due(interval).await?,
+            None => false,
+        };
         self.tell().await?;
         let mut next = vec![parts.catalogue.next_due_download().await?, parts.catalogue.next_notice().await?];
-        if looks.is_some() {
+        if looks {
             next.push(parts.catalogue.next_due().await?);
         }
         Ok(next.into_iter().flatten().min())
     }
 
-    /// Looks at the follows that are due and fetches what they want.
-    async fn look_at_due(&self, interval: Duration) -> Result<(), SyncError> {
+    /// Looks at the follows that are due and fetches what they want. False, and nothing done, when that has to wait.
+    async fn look_at_due(&self, interval: Duration) -> Result<bool, SyncError> {
         let parts = &self.inner.parts;
         let now = parts.clock.now();
         let mut due = parts.catalogue.due_follows(now).await?;
+        if !due.is_empty() && self.has_to_wait(Chore::Looks).await? {
+            return Ok(false);
+        }
         if due.len() > schedule::BURST {
             parts.catalogue.schedule_checks(&schedule::spread(&due, now, interval)).await?;
             due.truncate(1);
         }
         for id in due {
             if self.inner.shutdown.is_cancelled() {
-                return Ok(());
+                return Ok(true);
             }
             // It may have been deleted, or looked at by hand, since the round began.
             let Some(follow) = parts.catalogue.follow_by_id(id).await? else { continue };
@@ -82,7 +80,7 @@ impl Sync {
                 self.attend_to(&follow).await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Looks at one follow and fetches what it wants.
@@ -104,16 +102,18 @@ impl Sync {
     /// Fetches what a follow wants and has not got, new or left over: a version whose early access ended, a file that
     /// failed, or what quiet hours held back. Costs one query when there is nothing.
     async fn fetch_news(&self, follow: FollowId) -> Result<(), SyncError> {
-        let scope = Scope::Follows(vec![follow]);
-        let plan = self.inner.parts.plan(&scope, Extent::News).await?;
-        if !plan.has_work() {
-            return Ok(());
-        }
+        let Some(plan) = self.news(follow).await? else { return Ok(()) };
         if self.has_to_wait(Chore::Downloads).await? {
             return self.queue_for_later(&plan).await;
         }
         let run = self.start_automatic(follow, plan).await?;
         self.wait(&run.uid).await
+    }
+
+    /// What there is to fetch for a follow.
+    pub(crate) async fn news(&self, follow: FollowId) -> Result<Option<Plan>, SyncError> {
+        let plan = self.inner.parts.plan(&Scope::Follows(vec![follow]), Extent::News).await?;
+        Ok(Some(plan).filter(Plan::has_work))
     }
 
     async fn wait(&self, uid: &str) -> Result<(), SyncError> {
