@@ -1,5 +1,7 @@
 //! What this runs on, for those who compare machines.
 
+use crate::surroundings::said;
+
 /// Version, kind of build, architecture and system.
 pub(crate) const BUILD_OF: [&str; 4] = [
     env!("CARGO_PKG_VERSION"),
@@ -11,8 +13,7 @@ pub(crate) const BUILD_OF: [&str; 4] = [
 /// The processor by its maker's name; empty where the system does not say.
 pub(crate) fn processor() -> String {
     let said = if cfg!(target_os = "macos") {
-        let asked = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "machdep.cpu.brand_string"]).output();
-        asked.ok().and_then(|output| String::from_utf8(output.stdout).ok())
+        said("/usr/sbin/sysctl", &["-n", "machdep.cpu.brand_string"])
     } else {
         std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| model_name(&text).map(str::to_owned))
     };
