@@ -33,10 +33,7 @@ impl Socket {
         if length > LONGEST_SOCKET_PATH_BYTES {
             return Err(ListenError::PathTooLong { path: path.to_owned(), length });
         }
-        let io = |action| {
-            let path = path.to_owned();
-            move |source| ListenError::Io { action, path, source }
-        };
+        let io = |action| failed(action, path);
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("replace")(error)),
             _ => {}
@@ -61,10 +58,7 @@ impl Socket {
         if bound != path && !matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs) {
             return Err(other(format!("listens at {}", bound.display())));
         }
-        let io = |action| {
-            let path = path.to_owned();
-            move |source| ListenError::Io { action, path, source }
-        };
+        let io = |action| failed(action, path);
         let own_uid = match std::fs::metadata(path) {
             Ok(found) => found.uid(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(other("was removed".to_owned())),
@@ -99,6 +93,11 @@ impl Socket {
             }
         }
     }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ListenError {
+    let path = path.to_owned();
+    move |source| ListenError::Io { action, path, source }
 }
 
 /// The socket's file, which is removed with this value, if it is our own. For as long as it is there, callers know that the
