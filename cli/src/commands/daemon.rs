@@ -1,6 +1,7 @@
 //! `paintbox daemon`.
 
 mod keeping;
+mod reload;
 mod upgrade;
 
 use crate::client::Client;
@@ -31,6 +32,8 @@ pub(crate) enum Action {
     Stop,
     /// Stop it, then start it again
     Restart,
+    /// Have it read its configuration again; what needs a restart is said
+    Reload,
     /// Say how it is, and who keeps it running; never starts it (exit code 4 when it is not running)
     Status,
     /// Print its log
@@ -49,6 +52,7 @@ pub(crate) async fn run(action: &Action, session: &mut Session) -> Result<Exit, 
         Action::Start => keeping::start(session).await,
         Action::Stop => keeping::stop(session).await,
         Action::Restart => keeping::restart(session).await,
+        Action::Reload => reload::run(session).await,
         Action::Status => status(session).await,
         Action::Logs(arguments) => logs::run(arguments, session).await,
         Action::Install => keeping::install(session).await,
@@ -186,6 +190,7 @@ fn page(
         ("store", store),
     ]);
     rows.extend(status.waits.iter().map(|wait| ("waiting", waiting(wait, session.now))));
+    rows.extend(pending(status).map(|pending| ("pending", pending)));
     rows.extend(status.catalogue.iter().map(|health| ("backups", backups(health, session.now))));
     rows.extend(status.catalogue.iter().filter_map(damage).map(|damage| ("DAMAGED", damage)));
     let names: Vec<String> = status.hubs.iter().map(|hub| sanitize::line(&hub.hub)).collect();
@@ -195,6 +200,12 @@ fn page(
         *value = sanitize::line(value);
     }
     facts(&rows, session.terminal.columns)
+}
+
+/// What was changed in the configuration and does not hold yet.
+fn pending(status: &v1::DaemonStatus) -> Option<String> {
+    let names = &status.pending_settings;
+    (!names.is_empty()).then(|| format!("{}, until `paintbox daemon restart`", names.join(", ")))
 }
 
 /// `downloads of follows, until it is plugged in (since 3 minutes ago)`

@@ -16,7 +16,7 @@ mod store;
 
 pub(crate) use access::{DeletedTokenJson, ListenerJson, SignedOutJson, TokenJson, WebJson, listener_kind};
 pub(crate) use catalogue::{BackupJson, CheckJson, ExportedJson, HealthJson, InstalledJson};
-pub(crate) use daemon::{DaemonJson, HubJson, StatusJson, SupervisorJson};
+pub(crate) use daemon::{DaemonJson, HubJson, ReloadedJson, StatusJson, SupervisorJson};
 pub(crate) use download::DownloadJson;
 pub(crate) use follow::{FollowJson, FollowedJson};
 pub(crate) use library::{ForgottenLibraryJson, LibraryJson, ScanLine};

@@ -494,6 +494,12 @@ impl v1::daemon_service_server::DaemonService for Fake {
         })
     }
 
+    async fn reload_config(&self, request: Request<v1::ReloadConfigRequest>) -> Answer<v1::ReloadConfigResponse> {
+        self.note(request.get_ref());
+        let adopted = vec!["downloads.at_once".to_owned()];
+        answer(v1::ReloadConfigResponse { adopted, pending: vec!["listen.web".to_owned()], overridden: Vec::new() })
+    }
+
     async fn stop_daemon(&self, _: Request<v1::StopDaemonRequest>) -> Answer<v1::StopDaemonResponse> {
         let stop = self.world().stop.take();
         if let Some(stop) = stop {

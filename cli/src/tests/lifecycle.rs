@@ -111,6 +111,20 @@ async fn stop_waits_until_the_socket_is_gone() {
 }
 
 #[tokio::test]
+async fn reload_says_what_holds_now_and_what_later() {
+    let bench = Bench::new().await;
+    let reloaded = bench.json(&["daemon", "reload"]).await.object();
+    assert_eq!(reloaded, json!({"adopted": ["downloads.at_once"], "pending": ["listen.web"], "overridden": []}));
+    let said = bench.run(&["daemon", "reload"]).await;
+    assert!(said.out.starts_with("Read again. From now on: downloads.at_once.\n"), "{}", said.out);
+    // One that is not running reads it when it starts, and is not started for that.
+    let mut absent = Bench::without_daemon();
+    absent.script("touch \"$PAINTBOX_HOME/started\"");
+    assert_eq!(absent.run(&["daemon", "reload"]).await.code, 4);
+    assert!(!absent.folder.path().join("started").exists());
+}
+
+#[tokio::test]
 async fn start_says_whether_it_had_to() {
     let bench = Bench::new().await;
     let status = bench.json(&["daemon", "start"]).await.object();

@@ -1,19 +1,35 @@
 //! Telling of new versions outside Paintbox: on the desktop, and to an address of the user's.
 
+use crate::config::Config;
+use crate::{StartError, USER_AGENT, part};
 use futures::future::BoxFuture;
 use paintbox_catalogue::Notice;
 use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_hub::Webhook;
 use paintbox_sync::Announcer;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A notification program that hangs must not hold up the daemon.
 const DESKTOP_LIMIT: Duration = Duration::from_secs(10);
 
+/// Those that a configuration switches on.
+pub(crate) fn announcers(config: &Config) -> Result<Vec<Arc<dyn Announcer>>, StartError> {
+    let mut announcers: Vec<Arc<dyn Announcer>> = Vec::new();
+    if config.notify_desktop {
+        announcers.push(Arc::new(Desktop));
+    }
+    if let Some(address) = &config.webhook {
+        let webhook = Webhook::new(address.clone(), USER_AGENT).map_err(|error| part(&error))?;
+        announcers.push(Arc::new(Web(webhook)));
+    }
+    Ok(announcers)
+}
+
 /// A popup by the system's own program. The texts travel as arguments and are never read as commands.
 #[derive(Debug)]
-pub(crate) struct Desktop;
+struct Desktop;
 
 impl Announcer for Desktop {
     fn name(&self) -> &'static str {
@@ -63,7 +79,7 @@ fn popup(title: &str, text: &str) -> tokio::process::Command {
 
 /// A POST of JSON to an address of the user's.
 #[derive(Debug)]
-pub(crate) struct Web(pub(crate) Webhook);
+struct Web(pub(crate) Webhook);
 
 impl Announcer for Web {
     fn name(&self) -> &'static str {

@@ -4,23 +4,26 @@
 //! socket's file at last.
 
 use crate::StartError;
-use crate::announce::{Desktop, Web};
 use crate::client_tokens::ClientTokenFile;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::credentials::{CredentialFiles, Credentials};
 use crate::keychain::Keychain;
+use crate::reload::{Reloader, sync_settings};
 use crate::surroundings::{KeptAwake, Machine};
-use crate::{handed_over, home::Home, logging, machine, memory, notify, open_files, priority};
+use crate::{
+    USER_AGENT, handed_over, home::Home, logging, machine, memory, notify, open_files, part, priority, reload,
+};
+use arc_swap::ArcSwap;
 use paintbox_catalogue::{Catalogue, Interruption, Recovered};
 use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
 use paintbox_engine::Engine;
 use paintbox_generation::{GenerationParts, Generations};
-use paintbox_hub::{HubConfig, Hubs, Webhook};
-use paintbox_rpc::{Access, Api, CredentialStore, DaemonFacts, Listeners};
+use paintbox_hub::{HubConfig, Hubs};
+use paintbox_rpc::{Access, Api, Configuration, CredentialStore, DaemonFacts, Listeners};
 use paintbox_store::Store;
 use paintbox_store::hf_cache::HfCache;
-use paintbox_sync::{Announcer, Parts, Places, Sync};
+use paintbox_sync::{Parts, Places, Sync};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,8 +32,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// CivitAI answers a browser with pages instead of errors, so this says who we are.
-const USER_AGENT: &str = concat!("paintbox/", env!("CARGO_PKG_VERSION"));
 /// After this long an orderly end is given up; everything durable is consistent at any moment.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 
@@ -44,7 +45,7 @@ pub(crate) fn run() -> Result<(), StartError> {
     let config = Config::load()?;
     config.home.create()?;
     let _lock = config.home.lock()?;
-    let _log = logging::start(&config.home.logs, &config.log_filter, config.journal_stream.as_deref())?;
+    let log = logging::start(&config.home.logs, &config.log_filter, config.journal_stream.as_deref())?;
     open_files::allow_many();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(serving_threads())
@@ -52,7 +53,7 @@ pub(crate) fn run() -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;
-    let result = runtime.block_on(live(&config, held));
+    let result = runtime.block_on(live(&config, log.filter.clone(), held));
     // Threads that are still busy are not waited for: the limit above has passed for them.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Err(error) = &result {
@@ -80,10 +81,6 @@ pub(crate) fn restore(backup: &Path) -> Result<String, StartError> {
     Ok(path.display().to_string())
 }
 
-fn part(error: &dyn Classify) -> StartError {
-    StartError::Part(Failure::of(error))
-}
-
 fn fault(what: &str) -> StartError {
     StartError::Part(Failure::new(paintbox_domain::ErrorClass::Internal, reason::INTERNAL, what))
 }
@@ -108,15 +105,15 @@ async fn opened(path: PathBuf, clock: Arc<dyn Clock>, interruption: Interruption
     Ok(catalogue)
 }
 
-async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartError> {
+async fn live(config: &Config, log: logging::Filter, held: Option<UnixListener>) -> Result<(), StartError> {
     notify::starting();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_at = clock.now();
     // By a thread that steps back, since the catalogue's own threads are started by who opens it.
-    let opening = tokio::spawn(opened(config.home.catalogue(), clock.clone(), config.interruption));
+    let opening = tokio::spawn(opened(config.home.catalogue(), clock.clone(), config.generation.interruption));
     let catalogue = opening.await.map_err(|_| fault("the catalogue could not be opened for an internal fault"))??;
     drop(tokio::spawn(memory::give_back()));
-    let store = Store::open(&config.home.store).map_err(|error| part(&error))?.keeping_free(config.kept_free_bytes);
+    let store = Store::open(&config.home.store).map_err(|error| part(&error))?;
     let swept = store.sweep_incoming().map_err(|error| part(&error))?;
     if swept > 0 {
         tracing::info!(bytes = swept, "removed what an interrupted write of small files left behind");
@@ -129,19 +126,16 @@ async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartEr
         hf_token_file: config.hf_token_file.clone(),
     };
     let hubs = hubs(config, &credentials, clock.clone())?;
-    let machine = Arc::new(Machine::new(config.ignored_shortages.clone()));
-    let sync = Sync::new(Parts {
+    let machine = Arc::<Machine>::default();
+    let parts = Parts {
         catalogue: catalogue.clone(),
         hubs,
         places: Places::of(store.clone()),
         hf_cache: HfCache::new(config.hf_caches.clone()),
         clock: clock.clone(),
-        sync_interval: config.sync_interval,
-        limits: config.download_limits,
-        care: config.care,
         surroundings: machine.clone(),
-        announcers: announcers(config)?,
-    });
+    };
+    let sync = Sync::new(parts, sync_settings(config)?);
     sync.look_at_volumes().await.map_err(|error| part(&error))?;
     let taken_up = sync.take_up_downloads().await.map_err(|error| part(&error))?;
     if taken_up > 0 {
@@ -153,10 +147,7 @@ async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartEr
         catalogue: catalogue.clone(),
         store: store.clone(),
         generator: Box::new(engine),
-        limits: config.queue_limits,
-        interruption: config.interruption,
-        retention: config.retention,
-        keep_warm: Some(config.keep_warm),
+        settings: config.generation,
         wakefulness: Some(Arc::<KeptAwake>::default()),
     });
     machine.paints(generations.clone());
@@ -169,6 +160,9 @@ async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartEr
         None => Listeners::bind(&socket, &config.listen),
     };
     let listeners = listeners.map_err(|error| part(&error))?;
+    let default_policy = Arc::new(ArcSwap::from_pointee(config.follow_policy.clone()));
+    let reloader = Reloader::new(config, sync.clone(), generations.clone(), default_policy.clone(), log);
+    let reloader: Arc<dyn Configuration> = Arc::new(reloader);
     let stop = CancellationToken::new();
     let shutdown = CancellationToken::new();
     let api = Api {
@@ -177,7 +171,8 @@ async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartEr
         sync: sync.clone(),
         generations: generations.clone(),
         credentials: Arc::new(credentials),
-        default_policy: Arc::new(config.follow_policy.clone()),
+        default_policy,
+        configuration: reloader.clone(),
         facts: Arc::new(facts(config, started_at, device)),
         access,
         listeners: listeners.facts(),
@@ -205,6 +200,7 @@ async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartEr
         let sync = sync.clone();
         async move { sync.keep_libraries().await }
     });
+    let rereading = tokio::spawn(reload::at_hang_up(reloader, socket.clone()));
     let watched = tokio::spawn(notify::feed_watchdog(catalogue.clone()));
     notify::ready(&socket);
     let ended_early = tokio::select! {
@@ -217,6 +213,7 @@ async fn live(config: &Config, held: Option<UnixListener>) -> Result<(), StartEr
     tracing::info!("ending");
     notify::stopping();
     watched.abort();
+    rereading.abort();
     shutdown.cancel();
     let in_order = async {
         drop(tokio::join!(sync.shut_down(), generations.shut_down(), watcher, carer, librarian));
@@ -264,21 +261,7 @@ fn hubs(config: &Config, credentials: &Credentials, clock: Arc<dyn Clock>) -> Re
 }
 
 fn address(setting: &'static str, text: &str) -> Result<Url, StartError> {
-    text.parse().map_err(|error| StartError::Endpoint { setting, problem: format!("`{text}`: {error}") })
-}
-
-fn announcers(config: &Config) -> Result<Vec<Arc<dyn Announcer>>, StartError> {
-    let mut announcers: Vec<Arc<dyn Announcer>> = Vec::new();
-    if config.notify_desktop {
-        announcers.push(Arc::new(Desktop));
-    }
-    if let Some(text) = &config.webhook {
-        // Its query may hold a secret, so the text itself is not repeated.
-        let unreadable = |_| StartError::Endpoint { setting: "notify.webhook", problem: "it is no address".to_owned() };
-        let webhook = Webhook::new(text.parse().map_err(unreadable)?, USER_AGENT).map_err(|error| part(&error))?;
-        announcers.push(Arc::new(Web(webhook)));
-    }
-    Ok(announcers)
+    text.parse().map_err(|error| StartError::Setting { setting, problem: format!("`{text}`: {error}") })
 }
 
 fn facts(config: &Config, started_at: paintbox_domain::Timestamp, device: String) -> DaemonFacts {

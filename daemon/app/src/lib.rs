@@ -18,12 +18,15 @@ mod memory;
 mod notify;
 mod open_files;
 mod priority;
+mod reload;
 mod surroundings;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use paintbox_domain::Classify;
+use paintbox_domain::{Classify, Failure};
 use std::process::ExitCode;
 
+/// CivitAI answers a browser with pages instead of errors, so this says who we are.
+const USER_AGENT: &str = concat!("paintbox/", env!("CARGO_PKG_VERSION"));
 /// Exit code of a daemon that found another one holding its home; whoever started it can just connect.
 pub const EXIT_ALREADY_RUNNING: u8 = 5;
 
@@ -94,6 +97,10 @@ fn man_page() -> Result<String, StartError> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
+fn part(error: &dyn Classify) -> StartError {
+    StartError::Part(Failure::of(error))
+}
+
 /// Why the daemon did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
@@ -111,8 +118,8 @@ pub(crate) enum StartError {
         #[source]
         source: Box<toml::de::Error>,
     },
-    #[error("{setting} is not a usable endpoint: {problem}")]
-    Endpoint { setting: &'static str, problem: String },
+    #[error("{setting} is not valid: {problem}")]
+    Setting { setting: &'static str, problem: String },
     #[error("the configuration's [follow] table is not valid: {problem}")]
     FollowPolicy { problem: String },
     #[error("cannot {action} {path}")]
@@ -130,7 +137,7 @@ pub(crate) enum StartError {
     #[error("cannot start the asynchronous runtime")]
     Runtime(#[source] std::io::Error),
     #[error(transparent)]
-    Part(#[from] paintbox_domain::Failure),
+    Part(#[from] Failure),
 }
 
 impl Classify for StartError {
@@ -142,7 +149,7 @@ impl Classify for StartError {
             | Self::Io { .. }
             | Self::HomeLocked { .. }
             | Self::HandedOver { .. } => Class::Precondition,
-            Self::ConfigInvalid { .. } | Self::Endpoint { .. } | Self::FollowPolicy { .. } => Class::InvalidInput,
+            Self::ConfigInvalid { .. } | Self::Setting { .. } | Self::FollowPolicy { .. } => Class::InvalidInput,
             Self::Runtime(_) => Class::Internal,
             Self::Part(failure) => failure.class,
         }
@@ -155,7 +162,7 @@ impl Classify for StartError {
             Self::ConfigUnreadable { .. }
             | Self::ConfigInvalid { .. }
             | Self::HandedOver { .. }
-            | Self::Endpoint { .. }
+            | Self::Setting { .. }
             | Self::FollowPolicy { .. } => reason::CONFIG_INVALID,
             Self::Io { .. } => reason::STORE_FAILED,
             Self::HomeLocked { .. } => reason::HOME_LOCKED,
@@ -171,7 +178,7 @@ impl Classify for StartError {
             Self::HandedOver { .. } => Some("`paintbox daemon install` tells the supervisor anew".to_owned()),
             Self::Part(failure) => failure.hint.clone(),
             Self::ConfigUnreadable { .. }
-            | Self::Endpoint { .. }
+            | Self::Setting { .. }
             | Self::Io { .. }
             | Self::HomeLocked { .. }
             | Self::Runtime(_) => None,

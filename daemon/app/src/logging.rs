@@ -8,9 +8,10 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 /// Two weeks of daily files.
 const KEPT_LOG_FILES: usize = 14;
@@ -18,8 +19,47 @@ const KEPT_LOG_FILES: usize = 14;
 /// What a supervisor's file of our standard error may hold before it is emptied: nobody rotates it.
 const LONGEST_ERRORS_BYTES: u64 = 1024 * 1024;
 
-/// Starts logging. The guard writes what is buffered when it is dropped. `journal_stream` is `JOURNAL_STREAM`.
-pub(crate) fn start(folder: &Path, filter: &str, journal_stream: Option<&str>) -> Result<WorkerGuard, StartError> {
+/// A log that is being written.
+pub(crate) struct Log {
+    /// Writes what is buffered when it is dropped.
+    _written: WorkerGuard,
+    pub(crate) filter: Filter,
+}
+
+/// What decides how much is logged, while it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter(reload::Handle<EnvFilter, Registry>);
+
+impl Filter {
+    /// Logs by another filter from now on, one that [`check`] has let pass.
+    pub(crate) fn adopt(&self, filter: &str) {
+        if let Err(error) = self.0.reload(EnvFilter::new(directives(filter))) {
+            tracing::error!(%error, "the log goes on by the filter that it had");
+        }
+    }
+}
+
+/// Refuses what is no filter.
+pub(crate) fn check(filter: &str) -> Result<(), StartError> {
+    let refused = |error: ParseError| StartError::Setting {
+        setting: "log",
+        problem: format!("`{filter}` is none of off, error, warn, info, debug and trace ({error})"),
+    };
+    EnvFilter::builder().parse(directives(filter)).map(drop).map_err(refused)
+}
+
+/// Libraries below us may log whole URLs at debug level, signed ones among them, so only our own crates follow the filter;
+/// everything else says warnings and errors.
+fn directives(filter: &str) -> String {
+    let own = ["app", "hub", "store", "weights", "catalogue", "sync", "engine", "generation", "rpc"]
+        .map(|name| format!("paintbox_{name}={filter}"))
+        .join(",");
+    // hf-hub calls each failed attempt an error; ours are told once, where they are handled.
+    format!("warn,hf_hub=off,{own}")
+}
+
+/// Starts logging. `journal_stream` is `JOURNAL_STREAM`.
+pub(crate) fn start(folder: &Path, filter: &str, journal_stream: Option<&str>) -> Result<Log, StartError> {
     let appender = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("paintboxd")
@@ -32,13 +72,7 @@ pub(crate) fn start(folder: &Path, filter: &str, journal_stream: Option<&str>) -
             source: std::io::Error::other(error),
         })?;
     let (writer, guard) = tracing_appender::non_blocking(appender);
-    // Libraries below us may log whole URLs at debug level, signed ones among them, so only our own crates follow
-    // the filter; everything else says warnings and errors.
-    let own = ["app", "hub", "store", "weights", "catalogue", "sync", "engine", "generation", "rpc"]
-        .map(|name| format!("paintbox_{name}={filter}"))
-        .join(",");
-    // hf-hub calls each failed attempt an error; ours are told once, where they are handled.
-    let directives = format!("warn,hf_hub=off,{own}");
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(directives(filter)));
     // Started in the background, standard error is a file that nobody rotates: it gets the last word only.
     let watched = std::io::stderr().is_terminal();
     let journal = is_journal(journal_stream);
@@ -46,7 +80,7 @@ pub(crate) fn start(folder: &Path, filter: &str, journal_stream: Option<&str>) -
         keep_errors_short();
     }
     let result = tracing_subscriber::registry()
-        .with(EnvFilter::new(directives))
+        .with(filter)
         .with(fmt::layer().json().with_writer(writer))
         // The journal has the time of every line already.
         .with(journal.then(|| fmt::layer().compact().with_ansi(false).without_time().with_writer(std::io::stderr)))
@@ -55,7 +89,7 @@ pub(crate) fn start(folder: &Path, filter: &str, journal_stream: Option<&str>) -
     if result.is_err() {
         tracing::debug!("logging was started already");
     }
-    Ok(guard)
+    Ok(Log { _written: guard, filter: Filter(handle) })
 }
 
 /// Whether standard error goes to systemd's journal: the variable names the stream by device and inode, so that who inherits it

@@ -18,6 +18,18 @@ pub(crate) fn ready(socket: &Path) {
     tell(&[NotifyState::Ready, NotifyState::Status(&format!("serves {}", socket.display()))]);
 }
 
+/// The configuration is being read again; [`ready`] says that it was, or why not.
+pub(crate) fn reloading() {
+    let mut states = vec![NotifyState::Reloading];
+    states.extend(NotifyState::monotonic_usec_now().ok());
+    tell(&states);
+}
+
+/// It goes on as it was.
+pub(crate) fn not_reloaded(why: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&format!("the configuration stays as it was: {why}"))]);
+}
+
 pub(crate) fn stopping() {
     tell(&[
         NotifyState::Stopping,

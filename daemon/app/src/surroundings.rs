@@ -20,19 +20,13 @@ use std::time::{Duration, Instant};
 const GOOD_FOR: Duration = Duration::from_secs(10);
 
 /// This machine.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Machine {
-    /// What the configuration says is no reason to wait.
-    ignored: Vec<Shortage>,
     generations: OnceLock<Generations>,
     seen: Mutex<Option<(Instant, Vec<Shortage>)>>,
 }
 
 impl Machine {
-    pub(crate) fn new(ignored: Vec<Shortage>) -> Self {
-        Self { ignored, generations: OnceLock::new(), seen: Mutex::default() }
-    }
-
     /// Who knows whether something is being painted.
     pub(crate) fn paints(&self, generations: Generations) {
         // There is one queue in the life of a daemon.
@@ -58,7 +52,6 @@ impl Surroundings for Machine {
         if self.generations.get().is_some_and(Generations::is_painting) {
             shortages.push(Shortage::Painting);
         }
-        shortages.retain(|shortage| !self.ignored.contains(shortage));
         shortages
     }
 }
@@ -88,14 +81,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_configuration_ignores_is_no_shortage() {
-        let machine = |ignored: &[Shortage]| {
-            let machine = Machine::new(ignored.to_vec());
-            *machine.seen.lock().unwrap() = Some((Instant::now(), vec![Shortage::Battery, Shortage::Heat]));
-            machine.shortages()
-        };
-        assert_eq!(machine(&[]), [Shortage::Battery, Shortage::Heat]);
-        assert_eq!(machine(&[Shortage::Battery]), [Shortage::Heat]);
+    fn what_was_seen_holds_for_a_while() {
+        let machine = Machine::default();
+        *machine.seen.lock().unwrap() = Some((Instant::now(), vec![Shortage::Battery, Shortage::Heat]));
+        assert_eq!(machine.shortages(), [Shortage::Battery, Shortage::Heat]);
     }
 
     #[test]

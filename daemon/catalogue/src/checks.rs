@@ -97,6 +97,7 @@ statements! {
     DUE_FOLLOWS = "
         SELECT follow_id FROM follow WHERE coalesce(next_check_ms, created_ms) <= ?1
         ORDER BY coalesce(next_check_ms, created_ms), follow_id";
+    DUE_AFTER = "SELECT follow_id FROM follow WHERE next_check_ms > ?1 AND failures = 0 ORDER BY follow_id";
     NEXT_DUE = "SELECT min(coalesce(next_check_ms, created_ms)) FROM follow";
     MARK_LEFT = "
         UPDATE follow_model SET left_ms = ?3 WHERE follow_id = ?1 AND left_ms IS NULL
@@ -332,6 +333,19 @@ impl Catalogue {
         Ok(ids.into_iter().map(FollowId).collect())
     }
 
+    /// The follows whose last look went well and whose next one is later than `time`.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn follows_due_after(&self, time: Timestamp) -> Result<Vec<FollowId>, CatalogueError> {
+        let ids: Vec<i64> = sqlx::query_scalar(DUE_AFTER)
+            .bind(time.unix_ms())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(could_not("find follows that are due late"))?;
+        Ok(ids.into_iter().map(FollowId).collect())
+    }
+
     /// When the next follow is due; none without follows.
     ///
     /// # Errors
@@ -492,6 +506,7 @@ mod tests {
         assert_eq!(catalogue.next_due().await.unwrap(), Some(at(4_000)));
         assert_eq!(catalogue.due_follows(at(3_999)).await.unwrap(), []);
         assert_eq!(catalogue.due_follows(at(9_000)).await.unwrap(), [b, a]);
+        assert_eq!(catalogue.follows_due_after(at(4_000)).await.unwrap(), [a]);
     }
 
     #[tokio::test]

@@ -33,7 +33,7 @@ pub use here::{FileHere, ModelHere};
 pub use history::{HistoryCondition, HistoryFilter, HistoryNumber, HistoryText};
 pub use like::{FoundBy, LikeModel, LikePlan, LikeState, Role};
 pub use live::GenerationEvent;
-pub use queue::{Ask, GenerationParts, Generations, QueueState, Retention};
+pub use queue::{Ask, GenerationParts, Generations, QueueState, Retention, Settings};
 pub use recipe::{
     ControlResource, LoraResource, Recipe, RecipeError, Remark, Resource, names as a1111_names, parameters,
     parameters_of, preview_as, preview_jpeg,

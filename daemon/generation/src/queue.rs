@@ -9,6 +9,7 @@ use crate::resolve::{self, Resolver};
 use crate::spec_json::spec_to_json;
 use crate::turns::Turns;
 use crate::worker::{Worker, WorkerHandle};
+use arc_swap::ArcSwap;
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{
     Catalogue, GenerationOutcome, GenerationPage, GenerationQuery, GenerationRecord, Happening, Interruption, JobKind,
@@ -36,14 +37,20 @@ pub struct GenerationParts {
     pub catalogue: Catalogue,
     pub store: Store,
     pub generator: Box<dyn Generator>,
+    pub settings: Settings,
+    /// Kept while there is something to paint; `None`: the machine may fall asleep meanwhile.
+    pub wakefulness: Option<Arc<dyn Wakefulness>>,
+}
+
+/// What people decide about painting, and may decide otherwise while the daemon runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
     pub limits: QueueLimits,
     /// What becomes of what is being painted when the daemon ends in order.
     pub interruption: Interruption,
     pub retention: Retention,
     /// How long a model stays in memory when nothing is queued; `None` for ever.
     pub keep_warm: Option<Duration>,
-    /// Kept while there is something to paint; `None`: the machine may fall asleep meanwhile.
-    pub wakefulness: Option<Arc<dyn Wakefulness>>,
 }
 
 /// How long the history lasts.
@@ -57,7 +64,7 @@ pub struct Retention {
 
 impl std::fmt::Debug for GenerationParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GenerationParts").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("GenerationParts").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -121,9 +128,7 @@ pub(crate) struct Inner {
     pub(crate) resolver: Resolver,
     pub(crate) store: Store,
     live: Mutex<HashMap<String, Arc<Live>>>,
-    limits: QueueLimits,
-    pub(crate) interruption: Interruption,
-    trash_time: Duration,
+    settings: ArcSwap<Settings>,
     pub(crate) turns: Mutex<Turns>,
     worker: WorkerHandle,
     headers: Arc<dyn Inspector>,
@@ -131,7 +136,7 @@ pub(crate) struct Inner {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Inner").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -140,23 +145,35 @@ impl Generations {
     #[must_use]
     pub fn start(parts: GenerationParts) -> Self {
         let headers = parts.generator.inspector();
-        let (worker, handle) = Worker::new(parts.generator, parts.keep_warm, parts.wakefulness);
+        let (worker, handle) = Worker::new(parts.generator, parts.wakefulness);
         let inner = Arc::new(Inner {
             resolver: Resolver { catalogue: parts.catalogue.clone(), digests: Arc::default() },
             catalogue: parts.catalogue,
             store: parts.store,
             live: Mutex::default(),
-            limits: parts.limits,
-            interruption: parts.interruption,
-            trash_time: parts.retention.trash,
+            settings: ArcSwap::from_pointee(parts.settings),
             turns: Mutex::default(),
             worker: handle,
             headers,
         });
         worker.spawn(&inner);
         let this = Self { inner };
-        tokio::spawn(this.clone().keep_time(parts.retention));
+        tokio::spawn(this.clone().keep_time());
         this
+    }
+
+    /// The settings that hold now.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.inner.settings()
+    }
+
+    /// Goes on with other settings. What is queued stays so, whatever the limits are by now.
+    pub fn adopt(&self, settings: Settings) {
+        self.inner.settings.store(Arc::new(settings));
+        // Both rest until something is due, which may be sooner by now.
+        self.inner.worker.nudge();
+        self.inner.worker.watch_the_clock();
     }
 
     /// Checks a request and queues it.
@@ -200,7 +217,7 @@ impl Generations {
             expires_at: ask.expires_at,
             is_tied: ask.is_tied,
             inputs: given::assets(spec).collect(),
-            limits: self.inner.limits,
+            limits: self.inner.settings().limits,
         };
         // There before the worker can see the row.
         self.inner.live().insert(new.uid.clone(), Live::new(catalogue, &new.uid, new.expires_at));
@@ -259,7 +276,7 @@ impl Generations {
     /// For how long what was deleted can be had back.
     #[must_use]
     pub fn trash_time(&self) -> Duration {
-        self.inner.trash_time
+        self.inner.settings().retention.trash
     }
 
     /// Whether a picture is being painted now.
@@ -278,7 +295,7 @@ impl Generations {
             is_paused: self.inner.catalogue.generation_queue_is_paused().await?,
             order: self.inner.turns().order(waiting),
             running: self.inner.worker.running(),
-            limits: self.inner.limits,
+            limits: self.inner.settings().limits,
         })
     }
 
@@ -418,22 +435,22 @@ impl Generations {
     }
 
     /// Ends what waits too long when its time is over, and deletes and purges what is old.
-    async fn keep_time(self, retention: Retention) {
+    async fn keep_time(self) {
         let worker = self.inner.worker.clone();
-        let mut tidied: Option<Timestamp> = None;
+        let mut tidied: Option<(Timestamp, Retention)> = None;
         while !worker.is_stopping() {
             let catalogue = &self.inner.catalogue;
-            let now = catalogue.now();
+            let (now, retention) = (catalogue.now(), self.inner.settings().retention);
             let kept = async {
                 for expired in catalogue.expire_generations().await? {
                     self.inner.forget(&expired.uid);
                 }
-                if tidied.is_none_or(|at| now.since(at) >= BETWEEN_TIDYING) {
+                if tidied.is_none_or(|(at, by)| now.since(at) >= BETWEEN_TIDYING || by != retention) {
                     if let Some(keep) = retention.keep {
                         catalogue.delete_old_generations(now.minus(keep)).await?;
                     }
                     catalogue.purge_generations(now.minus(retention.trash)).await?;
-                    tidied = Some(now);
+                    tidied = Some((now, retention));
                 }
                 catalogue.next_generation_expiry().await
             };
@@ -462,6 +479,10 @@ impl Generations {
 }
 
 impl Inner {
+    pub(crate) fn settings(&self) -> Settings {
+        **self.settings.load()
+    }
+
     pub(crate) fn live(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Live>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -112,8 +112,6 @@ async fn next(inner: &Inner) -> Result<Option<(String, Turns)>, CatalogueError> 
 
 pub(crate) struct Worker {
     generator: Box<dyn Generator>,
-    /// How long a model stays in memory when nobody asks for anything; `None` for ever.
-    keep_warm: Option<Duration>,
     wakefulness: Option<Arc<dyn Wakefulness>>,
     /// Held while there is something to do.
     awake: Option<Box<dyn Any + Send>>,
@@ -123,7 +121,6 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(
         generator: Box<dyn Generator>,
-        keep_warm: Option<Duration>,
         wakefulness: Option<Arc<dyn Wakefulness>>,
     ) -> (Self, WorkerHandle) {
         let handle = WorkerHandle {
@@ -134,7 +131,7 @@ impl Worker {
             running: Arc::default(),
             clock: Arc::default(),
         };
-        (Self { generator, keep_warm, wakefulness, awake: None, handle: handle.clone() }, handle)
+        (Self { generator, wakefulness, awake: None, handle: handle.clone() }, handle)
     }
 
     pub(crate) fn spawn(mut self, inner: &Arc<Inner>) {
@@ -183,7 +180,7 @@ impl Worker {
     /// Waits for something to do, and gives the model's memory back when that takes long.
     async fn idle(&mut self, inner: &Inner) {
         self.awake = None;
-        if let Some(keep_warm) = self.keep_warm {
+        if let Some(keep_warm) = inner.settings().keep_warm {
             if tokio::time::timeout(keep_warm, self.rest()).await.is_ok() {
                 return;
             }
@@ -221,7 +218,7 @@ impl Worker {
                 let is_over = record.expires_at.is_some_and(|at| inner.catalogue.now() >= at);
                 if self.handle.is_stopping() {
                     // The daemon ends, and nobody took the wish back.
-                    if inner.interruption != Interruption::Fail && !record.is_tied {
+                    if inner.settings().interruption != Interruption::Fail && !record.is_tied {
                         if let Err(error) = inner.catalogue.requeue_generation(uid).await {
                             tracing::error!(%error, uid, "cannot queue a generation again");
                         }

@@ -5,6 +5,7 @@ use crate::fit;
 use crate::server::Api;
 use crate::states;
 use crate::status::{failure_status, invalid, status};
+use futures::future::BoxFuture;
 use paintbox_domain::{Failure, Hub, Secret, Timestamp};
 use paintbox_proto::v1;
 use paintbox_proto::v1::daemon_service_server::DaemonService;
@@ -42,6 +43,25 @@ pub trait CredentialStore: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the file cannot be removed.
     fn remove(&self, hub: Hub) -> Result<(), Failure>;
+}
+
+/// What the daemon's configuration is read from; the daemon's, because only it reads its home.
+pub trait Configuration: Send + Sync + std::fmt::Debug {
+    /// Reads it again, and has everything go on by it. A mistake in it leaves all as it was.
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, Failure>>;
+    /// Settings that hold from the next start on, and are not what they were at the last.
+    fn pending(&self) -> Vec<String>;
+}
+
+/// What another reading changed, by names of settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// They hold from now on.
+    pub adopted: Vec<String>,
+    /// As [`Configuration::pending`].
+    pub pending: Vec<String>,
+    /// The environment decides them, whatever the file says.
+    pub overridden: Vec<String>,
 }
 
 fn wait(wait: &Wait) -> v1::Wait {
@@ -125,6 +145,7 @@ impl DaemonService for Api {
             sqlite_version: counts.sqlite_version,
             catalogue: Some(self.catalogue_health(&health)),
             waits: self.sync.waits().iter().map(wait).collect(),
+            pending_settings: self.configuration.pending(),
         }))
     }
 
@@ -135,6 +156,15 @@ impl DaemonService for Api {
         tracing::info!("asked to stop");
         self.stop.cancel();
         Ok(Response::new(v1::StopDaemonResponse {}))
+    }
+
+    async fn reload_config(
+        &self,
+        _request: Request<v1::ReloadConfigRequest>,
+    ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
+        let reloaded = self.configuration.reload().await.map_err(|failure| failure_status(&failure))?;
+        let Reloaded { adopted, pending, overridden } = reloaded;
+        Ok(Response::new(v1::ReloadConfigResponse { adopted, pending, overridden }))
     }
 
     async fn set_hub_credential(

@@ -43,8 +43,8 @@ impl Api {
 
     fn policy(&self, message: Option<&v1::FollowPolicy>) -> Result<FollowPolicy, Status> {
         match message {
-            Some(message) => policy::read(message, &self.default_policy),
-            None => Ok(self.default_policy.as_ref().clone()),
+            Some(message) => policy::read(message, &self.default_policy.load()),
+            None => Ok(FollowPolicy::clone(&self.default_policy.load())),
         }
     }
 }

@@ -39,7 +39,7 @@ mod sync;
 mod watching;
 
 pub use access::{Access, TokenFile};
-pub use daemon::{CredentialStore, DaemonFacts};
+pub use daemon::{Configuration, CredentialStore, DaemonFacts, Reloaded};
 pub use listen::{ListenError, ListenOptions, ListenerFacts, Listeners, SocketFile, TlsPem};
 pub use once::Answering;
 pub use policy::read as read_policy;

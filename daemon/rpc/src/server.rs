@@ -2,12 +2,13 @@
 
 use crate::access::Access;
 use crate::compat;
-use crate::daemon::{CredentialStore, DaemonFacts};
+use crate::daemon::{Configuration, CredentialStore, DaemonFacts};
 use crate::health::Health;
 use crate::listen::{Behind, ListenerFacts, Listeners, SocketFile, assets, keep_to_the_protocol};
 use crate::once::Answering;
 use crate::room::Room;
 use crate::status::{failure_status, invalid};
+use arc_swap::ArcSwap;
 use axum::Router;
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::Catalogue;
@@ -51,7 +52,8 @@ pub struct Api {
     pub generations: Generations,
     pub credentials: Arc<dyn CredentialStore>,
     /// What a follow's policy says where its request says nothing.
-    pub default_policy: Arc<FollowPolicy>,
+    pub default_policy: Arc<ArcSwap<FollowPolicy>>,
+    pub configuration: Arc<dyn Configuration>,
     pub facts: Arc<DaemonFacts>,
     /// Who may call over anything but the socket.
     pub access: Access,

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A whole file in the store.
@@ -23,8 +24,8 @@ pub struct Blob {
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
-    /// What downloads leave to others on the store's volume.
-    kept_free_bytes: u64,
+    /// What downloads leave to others on the store's volume; clones share it.
+    kept_free_bytes: Arc<AtomicU64>,
     /// First bytes of digests whose folder is known to survive a power cut. A folder that merely exists may have been
     /// made a moment ago by somebody who has not flushed it yet.
     flushed_shards: Arc<Mutex<BTreeSet<u8>>>,
@@ -36,7 +37,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::DiskFull`] when a folder cannot be created or flushed.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned(), kept_free_bytes: 0, flushed_shards: Arc::default() };
+        let store = Self { root: root.to_owned(), kept_free_bytes: Arc::default(), flushed_shards: Arc::default() };
         let shards = store.shards_folder();
         for folder in [&store.partials_folder(), &store.incoming_folder(), &store.quarantine_folder(), &shards] {
             durable::create_folder(folder)?;
@@ -58,7 +59,12 @@ impl Store {
     /// may use them.
     #[must_use]
     pub fn keeping_free(self, bytes: u64) -> Self {
-        Self { kept_free_bytes: bytes, ..self }
+        Self { kept_free_bytes: Arc::new(bytes.into()), ..self }
+    }
+
+    /// Has downloads into this store, and into its clones, leave so many bytes free from now on.
+    pub fn keep_free(&self, bytes: u64) {
+        self.kept_free_bytes.store(bytes, Ordering::Relaxed);
     }
 
     #[must_use]
@@ -189,13 +195,13 @@ impl Store {
     /// # Errors
     /// As [`Self::free_bytes`].
     pub fn room_bytes(&self) -> Result<u64, StoreError> {
-        Ok(self.free_bytes()?.saturating_sub(self.kept_free_bytes))
+        Ok(self.free_bytes()?.saturating_sub(self.kept_free_bytes()))
     }
 
     /// What downloads leave free.
     #[must_use]
     pub fn kept_free_bytes(&self) -> u64 {
-        self.kept_free_bytes
+        self.kept_free_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn partials_folder(&self) -> PathBuf {

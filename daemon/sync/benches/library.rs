@@ -15,7 +15,7 @@ use paintbox_domain::{Clock, Timestamp};
 use paintbox_hub::{HubConfig, Hubs};
 use paintbox_store::Store;
 use paintbox_store::hf_cache::HfCache;
-use paintbox_sync::{Care, DownloadLimits, Parts, Places, ScanEvent, Scanned, Sync};
+use paintbox_sync::{Care, Parts, Places, ScanEvent, Scanned, Settings, Sync};
 use std::error::Error;
 use std::fs::File;
 use std::io::Write as _;
@@ -107,18 +107,16 @@ async fn opened(home: &Path) -> Result<Sync, Failure> {
         user_agent: "paintbox/bench".to_owned(),
         clock: clock.clone(),
     })?;
-    Ok(Sync::new(Parts {
+    let parts = Parts {
         catalogue: Catalogue::open(&home.join("catalogue.db"), clock.clone()).await?,
         hubs,
         places: Places::of(Store::open(&home.join("store"))?),
         hf_cache: HfCache::default(),
         clock,
-        sync_interval: None,
-        limits: DownloadLimits::default(),
-        care: Care { identify: false, ..Care::default() },
         surroundings: Arc::<paintbox_domain::surroundings::Said>::default(),
-        announcers: Vec::new(),
-    }))
+    };
+    let care = Care { identify: false, ..Care::default() };
+    Ok(Sync::new(parts, Settings { care, ..Settings::default() }))
 }
 
 async fn look(sync: &Sync) -> Result<(Scanned, Duration), Failure> {

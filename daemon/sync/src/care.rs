@@ -86,8 +86,8 @@ impl Sync {
                 tracing::error!(%error, "cannot look after the files");
             }
             // Both are counted in days, so nothing is late by more than a small part of what it waited.
-            let care = &self.inner.parts.care;
-            let shortest = care.reread_after.unwrap_or(care.trash_for).min(care.trash_for);
+            let Care { reread_after, trash_for, .. } = self.settings().care;
+            let shortest = reread_after.unwrap_or(trash_for).min(trash_for);
             let rest = (shortest / 100).clamp(INTERVAL, FILES_REST);
             if !self.rest_until(self.inner.parts.clock.now().plus(rest)).await {
                 return;
@@ -103,11 +103,10 @@ impl Sync {
         self.empty_expired_trash().await?;
         self.forget_unused_pictures().await?;
         let parts = &self.inner.parts;
-        let Some(after) = parts.care.reread_after else { return Ok(()) };
-        let pace = Throttle::new(parts.care.reread_bytes_per_second.max(1));
-        let everything = AtRestQuery::unread_since(parts.clock.now().minus(after));
         let mut last = None;
         loop {
+            let Some(after) = self.settings().care.reread_after else { return Ok(()) };
+            let everything = AtRestQuery::unread_since(parts.clock.now().minus(after));
             // Those about which nothing can be done now, such as on a disk that fails, keep no other waiting.
             let query = AtRestQuery { after: last, limit: PAGE, ..everything };
             let due = parts.catalogue.at_rest(&query).await?;
@@ -120,6 +119,7 @@ impl Sync {
                 if self.unreadable().contains(&place.id) {
                     continue;
                 }
+                let pace = Throttle::new(self.settings().care.reread_bytes_per_second.max(1));
                 let found = self.reread(place, Some(&pace), |_| self.may_care()).await?;
                 if let Some((problem, error)) = found {
                     self.attend_to_problem(place, problem, error, By::Itself).await?;
@@ -132,13 +132,14 @@ impl Sync {
         }
     }
 
-    /// Waits for a time on the clock; nothing is read meanwhile. False when the daemon ends.
+    /// Waits for a time on the clock, or for other settings; nothing is read meanwhile. False when the daemon ends.
     pub(crate) async fn rest_until(&self, due: Timestamp) -> bool {
         let started = self.inner.parts.clock.now();
         let mut now = started;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(due.since(now).clamp(SHORTEST_REST, INTERVAL)) => {}
+                () = self.inner.adopted.notified() => return true,
                 () = self.inner.shutdown.cancelled() => return false,
             }
             now = self.inner.parts.clock.now();

@@ -44,7 +44,7 @@ impl Sync {
         let parts = &self.inner.parts;
         parts.catalogue.check_if_due().await?;
         if parts.catalogue.last_check().await?.is_none_or(|check| check.is_sound()) {
-            parts.catalogue.back_up_if_due(&parts.care.catalogue).await?;
+            parts.catalogue.back_up_if_due(&self.settings().care.catalogue).await?;
         }
         Ok(())
     }

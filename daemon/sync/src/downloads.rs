@@ -118,7 +118,7 @@ pub(crate) struct Downloads {
     live: Mutex<HashMap<DownloadId, Live>>,
     /// Held by whoever hands out turns.
     turn: tokio::sync::Mutex<()>,
-    throttles: Throttles,
+    pub(crate) throttles: Throttles,
 }
 
 #[derive(Debug)]
@@ -275,7 +275,7 @@ impl Sync {
             let away = parts.places.awaited_kinds();
             let mut only_asked = false;
             while !self.inner.shutdown.is_cancelled() && !parts.catalogue.downloads_are_paused().await? {
-                let Some(busy) = downloads.busy(&parts.limits) else { break };
+                let Some(busy) = downloads.busy(&self.settings().limits) else { break };
                 let Some(next) = parts.catalogue.next_download(&busy, &away, only_asked).await? else { break };
                 if next.automatic && self.has_to_wait(Chore::Downloads).await? {
                     only_asked = true;
@@ -313,17 +313,18 @@ impl Sync {
     fn start_work(&self, download: DownloadRecord, follow: Option<&Follow>) {
         let downloads = &self.inner.downloads;
         let cancel = self.inner.shutdown.child_token();
-        let (id, limits) = (download.id, &self.inner.parts.limits);
+        let (id, first_pause) = (download.id, self.settings().limits.first_pause);
         let (hub, automatic) = (download.hub, download.automatic);
         let progress = downloads.begin(id, Working { hub, automatic, cancel: cancel.clone() });
         if automatic {
             self.inner.manners.stirred.notify_one();
         }
         let of_follow = follow.and_then(|follow| Some((follow.id, follow.policy.max_bytes_per_second?)));
-        let throttles = downloads.throttles.of(of_follow, limits.max_bytes_per_second);
+        let throttles = downloads.throttles.of(of_follow);
         let this = self.clone();
         self.inner.tasks.spawn(async move {
-            let outcome = Worker::new(&this.inner.parts, download, throttles, cancel, progress).work().await;
+            let worker = Worker::new(&this.inner.parts, download, throttles, first_pause, cancel, progress);
+            let outcome = worker.work().await;
             let stays_away = matches!(outcome, Outcome::Held) && this.inner.parts.places.has_volumes();
             let comes_again = matches!(outcome, Outcome::Failed(_));
             this.inner.downloads.end(id, outcome);

@@ -16,6 +16,7 @@ use paintbox_domain::{Classify as _, DownloadState, DownloadStep, GitSha1, Hub, 
 use paintbox_hub::{Download, HubError, ResumeFrom};
 use paintbox_store::{Partial, PartialKey, StoreError};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ pub(crate) struct Worker<'a> {
     parts: &'a Parts,
     download: DownloadRecord,
     throttles: Vec<Arc<Throttle>>,
+    /// Before a transfer that broke goes on for the first time; doubled each time after.
+    first_pause: Duration,
     cancel: CancellationToken,
     progress: watch::Sender<DownloadProgress>,
     /// Bytes that came since the last step.
@@ -45,10 +48,11 @@ impl<'a> Worker<'a> {
         parts: &'a Parts,
         download: DownloadRecord,
         throttles: Vec<Arc<Throttle>>,
+        first_pause: Duration,
         cancel: CancellationToken,
         progress: watch::Sender<DownloadProgress>,
     ) -> Self {
-        Self { parts, download, throttles, cancel, progress, received_bytes: 0 }
+        Self { parts, download, throttles, first_pause, cancel, progress, received_bytes: 0 }
     }
 
     /// Works until the download has an outcome, and puts it on record.
@@ -168,7 +172,7 @@ impl<'a> Worker<'a> {
                 Err(error) if attempt < ATTEMPTS && may_go_on(&error) => {
                     tracing::info!(file = %file.name, attempt, reason = error.reason(), "the transfer broke; resuming");
                     self.step(DownloadStep::Break).await?;
-                    let pause = self.parts.limits.first_pause * (1 << (attempt - 1));
+                    let pause = self.first_pause * (1 << (attempt - 1));
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.cancel.cancelled() => return Err(SyncError::Cancelled),

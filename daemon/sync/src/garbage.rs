@@ -104,7 +104,7 @@ impl Sync {
     /// When the catalogue fails. What cannot be removed is tried again.
     pub(crate) async fn forget_unused_pictures(&self) -> Result<(), SyncError> {
         let parts = &self.inner.parts;
-        let made_before = parts.clock.now().minus(parts.care.trash_for);
+        let made_before = parts.clock.now().minus(self.settings().care.trash_for);
         for picture in parts.catalogue.unused_pictures(Timestamp::from_unix_ms(0), made_before).await? {
             match self.forget_picture(&picture).await {
                 Ok(_) => {}
@@ -328,7 +328,8 @@ impl Sweep {
     async fn pictures(&self) -> Result<(), Stopped> {
         let parts = &self.sync.inner.parts;
         let now = parts.clock.now();
-        let unused = parts.catalogue.unused_pictures(now.minus(TOO_NEW), now.minus(parts.care.trash_for)).await?;
+        let unused =
+            parts.catalogue.unused_pictures(now.minus(TOO_NEW), now.minus(self.sync.settings().care.trash_for)).await?;
         for picture in unused {
             let path = parts.places.home().blob_path(&picture.sha256);
             let freed = match self.frees(GarbageClass::Picture) {

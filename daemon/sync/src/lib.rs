@@ -12,7 +12,8 @@
 //!   fetches example images.
 //! - `places` says where files lie and where they go, `volumes` how people change that; `verify` reads files again, and
 //!   `care` does so by itself; `removals` is the trash, and `garbage` explains what nobody needs.
-//! - `manners` says what waits for a better moment, such as for power.
+//! - `manners` says what waits for a better moment, such as for power; `settings` is what people may decide otherwise at any
+//!   time.
 //! - `library` adopts folders of models that people keep themselves.
 //! - `follow` starts and changes follows; `history` reads a model as it was; `notify` tells of new versions; `pictures` asks
 //!   how a hub's picture was made.
@@ -46,6 +47,7 @@ mod run;
 mod schedule;
 mod second_look;
 mod service;
+mod settings;
 mod settle;
 mod throttle;
 mod transfer;
@@ -71,6 +73,7 @@ pub use paintbox_hub::HubState;
 pub use places::Places;
 pub use plan::{Operation, OperationKind, Plan};
 pub use service::{Sync, SyncRequest};
+pub use settings::Settings;
 pub use verify::{Finding, Problem, Remedy, VerifyEvent, VerifyProgress, VerifyRequest};
 pub use volumes::Volume;
 
@@ -80,7 +83,6 @@ use paintbox_domain::{Clock, ModelRef, Surroundings};
 use paintbox_hub::Hubs;
 use paintbox_store::hf_cache::HfCache;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What a sync is made of.
 #[derive(Debug, Clone)]
@@ -91,14 +93,8 @@ pub struct Parts {
     /// Where Hugging Face's own tools keep what they downloaded.
     pub hf_cache: HfCache,
     pub clock: Arc<dyn Clock>,
-    /// How often each follow is looked at by itself; none means only when asked.
-    pub sync_interval: Option<Duration>,
-    pub limits: DownloadLimits,
-    pub care: Care,
     /// What the machine is short of, for what can wait.
     pub surroundings: Arc<dyn Surroundings>,
-    /// Who is told of new versions.
-    pub announcers: Vec<Arc<dyn Announcer>>,
 }
 
 impl Parts {

@@ -109,7 +109,9 @@ impl Sync {
     async fn shortages_for(&self, chore: Chore) -> Result<Vec<Shortage>, SyncError> {
         let surroundings = self.inner.parts.surroundings.clone();
         let mut shortages = blocking(move || surroundings.shortages()).await?;
-        shortages.retain(|shortage| chore.waits_for(*shortage));
+        let settings = self.settings();
+        let is_minded = |shortage| chore.waits_for(shortage) && !settings.ignored_shortages.contains(&shortage);
+        shortages.retain(|shortage| is_minded(*shortage));
         Ok(shortages)
     }
 

@@ -27,13 +27,13 @@ pub trait Announcer: Send + std::marker::Sync + std::fmt::Debug {
 impl Sync {
     /// Tells what is due: after every run, and in every round of the reconciler.
     pub(crate) async fn tell(&self) -> Result<(), SyncError> {
-        let parts = &self.inner.parts;
-        if parts.announcers.is_empty() {
+        let (parts, settings) = (&self.inner.parts, self.settings());
+        if settings.announcers.is_empty() {
             return Ok(());
         }
         let _telling = self.inner.telling.lock().await;
         for notice in parts.catalogue.due_notices(parts.clock.now(), AT_ONCE).await? {
-            let announcer = parts.announcers.iter().find(|announcer| announcer.name() == notice.announcer);
+            let announcer = settings.announcers.iter().find(|announcer| announcer.name() == notice.announcer);
             let Some(announcer) = announcer else {
                 // It was switched off since; what it has not told is not wanted any more.
                 parts.catalogue.record_notice_failed(notice.id, None).await?;

@@ -83,6 +83,14 @@ impl Places {
         &self.home
     }
 
+    /// Has downloads leave so many bytes free from now on, but on volumes with a rule of their own.
+    pub(crate) fn keep_free(&self, bytes: u64) {
+        self.home.keep_free(bytes);
+        let without_rule = |mounted: &Mounted| mounted.record.rules.keep_free_bytes.is_none();
+        let volumes = self.volumes().into_iter().filter(without_rule).filter_map(|mounted| mounted.store);
+        volumes.for_each(|store| store.keep_free(bytes));
+    }
+
     fn volumes(&self) -> Vec<Mounted> {
         self.volumes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -46,7 +46,7 @@ impl Sync {
         parts.catalogue.requeue_due_downloads().await?;
         self.hand_out().await?;
         // What has to wait is nudged when it need not any longer.
-        let looks = match parts.sync_interval {
+        let looks = match self.settings().sync_interval {
             Some(interval) => self.look_at_due(interval).await?,
             None => false,
         };
@@ -62,6 +62,12 @@ impl Sync {
     async fn look_at_due(&self, interval: Duration) -> Result<bool, SyncError> {
         let parts = &self.inner.parts;
         let now = parts.clock.now();
+        let late = parts.catalogue.follows_due_after(now.plus(schedule::longest(interval))).await?;
+        if !late.is_empty() {
+            let sooner: Vec<_> =
+                late.into_iter().map(|follow| (follow, schedule::anew(follow, now, interval))).collect();
+            parts.catalogue.schedule_checks(&sooner).await?;
+        }
         let mut due = parts.catalogue.due_follows(now).await?;
         if !due.is_empty() && self.has_to_wait(Chore::Looks).await? {
             return Ok(false);

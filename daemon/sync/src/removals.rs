@@ -16,7 +16,7 @@ impl Sync {
     pub async fn remove(&self, reference: &str, only_tell: bool) -> Result<RemovalRecord, SyncError> {
         let parts = &self.inner.parts;
         let files = self.files_to_remove(reference).await?;
-        let expires_at = parts.clock.now().plus(parts.care.trash_for);
+        let expires_at = parts.clock.now().plus(self.settings().care.trash_for);
         let store = parts.places.home().root();
         let removed = parts.catalogue.remove_files(reference, &files, store, expires_at, only_tell).await?;
         let removal = removed.ok_or_else(|| SyncError::NothingHere { reference: reference.to_owned() })?;

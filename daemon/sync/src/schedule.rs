@@ -31,6 +31,16 @@ pub(crate) fn after_success(follow: FollowId, now: Timestamp, interval: Duration
     now.plus(interval.mul_f64(0.9 + 0.2 * chance(follow, now)))
 }
 
+/// No look that follows one that went well is further off.
+pub(crate) fn longest(interval: Duration) -> Duration {
+    interval.mul_f64(1.1)
+}
+
+/// For a follow whose next look was set when the interval was longer, or the clock showed another time: within an interval.
+pub(crate) fn anew(follow: FollowId, now: Timestamp, interval: Duration) -> Timestamp {
+    now.plus(interval.mul_f64(chance(follow, now)))
+}
+
 /// After a look that failed for the `failures`-th time in a row.
 pub(crate) fn after_failure(
     follow: FollowId,

@@ -10,6 +10,8 @@ use crate::manners::Manners;
 use crate::plan::Plan;
 use crate::run::check_failed;
 use crate::schedule;
+use crate::settings::Settings;
+use arc_swap::ArcSwap;
 use futures::{Stream, StreamExt as _};
 use paintbox_catalogue::{
     Extent, Follow, FollowId, Happening, JobKind, NewSyncRun, ObservationId, PullId, Scope, SyncCounts, SyncRunPage,
@@ -49,12 +51,15 @@ pub struct Sync {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) parts: Parts,
+    pub(crate) settings: ArcSwap<Settings>,
     runs: Mutex<HashMap<String, Running>>,
     /// Held by the run that looks and plans.
     turn: tokio::sync::Mutex<()>,
     pub(crate) shutdown: CancellationToken,
     /// Wakes the reconciler before its time.
     pub(crate) nudge: tokio::sync::Notify,
+    /// Wakes those who rest, when other settings hold.
+    pub(crate) adopted: tokio::sync::Notify,
     /// Wakes who watches the stores.
     pub(crate) volumes_changed: tokio::sync::Notify,
     pub(crate) downloads: Downloads,
@@ -77,14 +82,16 @@ struct Running {
 
 impl Sync {
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        Self {
+    pub fn new(parts: Parts, settings: Settings) -> Self {
+        let this = Self {
             inner: Arc::new(Inner {
                 parts,
+                settings: ArcSwap::from_pointee(settings),
                 runs: Mutex::default(),
                 turn: tokio::sync::Mutex::default(),
                 shutdown: CancellationToken::new(),
                 nudge: tokio::sync::Notify::new(),
+                adopted: tokio::sync::Notify::new(),
                 volumes_changed: tokio::sync::Notify::new(),
                 downloads: Downloads::default(),
                 libraries: Libraries::default(),
@@ -93,20 +100,22 @@ impl Sync {
                 telling: tokio::sync::Mutex::default(),
                 tasks: TaskTracker::new(),
             }),
-        }
+        };
+        this.take_to_parts(&this.settings());
+        this
     }
 
     /// When a follow is looked at by itself next; none when syncing by itself is switched off.
     #[must_use]
     pub fn next_check(&self, follow: &Follow) -> Option<Timestamp> {
-        self.inner.parts.sync_interval?;
+        self.settings().sync_interval?;
         Some(follow.next_check_at.unwrap_or_else(|| follow.created_at.plus(FIRST_CHECK_DELAY)))
     }
 
     /// Looks at what a follow lists, now.
     pub(crate) async fn check(&self, follow: &Follow, occasion: Occasion) -> Result<(), SyncError> {
-        let parts = &self.inner.parts;
-        let (now, interval) = (parts.clock.now(), parts.sync_interval.unwrap_or(DEFAULT_INTERVAL));
+        let (parts, settings) = (&self.inner.parts, self.settings());
+        let (now, interval) = (parts.clock.now(), settings.sync_interval.unwrap_or(DEFAULT_INTERVAL));
         let is_first = follow.seeded_at.is_none();
         let checked = parts
             .check(follow, occasion, |outcome| match outcome {
@@ -115,7 +124,7 @@ impl Sync {
                 Err(error) => schedule::after_failure(follow.id, now, interval, follow.failures, error),
             })
             .await?;
-        let announcers: Vec<String> = parts.announcers.iter().map(|announcer| announcer.name().to_owned()).collect();
+        let announcers: Vec<String> = settings.announcers.iter().map(|announcer| announcer.name().to_owned()).collect();
         parts.catalogue.add_notices(follow.id, &checked.new_versions, &announcers).await?;
         // There may be something to tell, and the next check may be due before anything else.
         self.inner.nudge.notify_one();

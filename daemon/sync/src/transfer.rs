@@ -137,7 +137,7 @@ impl Transfer {
             Some(Ok(chunk)) => {
                 let bytes = chunk.len() as u64;
                 self.received_bytes += bytes;
-                self.paid_until = self.throttles.iter().map(|throttle| throttle.take(bytes)).max();
+                self.paid_until = self.throttles.iter().filter_map(|throttle| throttle.take(bytes)).max();
                 self.batch.extend_from_slice(&chunk);
             }
             Some(Err(error)) => return Err(Broken::Hub(error)),

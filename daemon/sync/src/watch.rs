@@ -148,18 +148,15 @@ mod tests {
         };
         catalogue.record_file(file, &artifact, true).await.unwrap();
         let clock = Arc::new(ManualClock::default());
-        let sync = Sync::new(Parts {
+        let parts = Parts {
             catalogue: catalogue.clone(),
             hubs,
             places: crate::Places::of(store),
             hf_cache: paintbox_store::hf_cache::HfCache::default(),
             clock,
-            sync_interval: None,
-            limits: crate::DownloadLimits::default(),
-            care: crate::Care::default(),
             surroundings: Arc::<paintbox_domain::surroundings::Said>::default(),
-            announcers: Vec::new(),
-        });
+        };
+        let sync = Sync::new(parts, crate::Settings::default());
         let watching = tokio::spawn({
             let sync = sync.clone();
             async move { sync.watch_store().await }

@@ -25,6 +25,7 @@ mod other_programs;
 mod packaging;
 mod queue;
 mod recipes;
+mod reloading;
 mod requests;
 mod supervised;
 mod webhook;

@@ -110,6 +110,25 @@ pub(crate) struct StatusJson<'a> {
     catalogue: Option<HealthJson<'a>>,
     /// What the daemon would do by itself and does not do now.
     waits: Vec<WaitJson<'a>>,
+    /// Settings that hold from the next start on.
+    pending_settings: &'a [String],
+}
+
+/// What another reading of the configuration changed, by names of settings.
+#[derive(Serialize)]
+pub(crate) struct ReloadedJson<'a> {
+    adopted: &'a [String],
+    /// They hold from the next start on.
+    pending: &'a [String],
+    /// A variable of the daemon's environment decides them.
+    overridden: &'a [String],
+}
+
+impl<'a> From<&'a v1::ReloadConfigResponse> for ReloadedJson<'a> {
+    fn from(reloaded: &'a v1::ReloadConfigResponse) -> Self {
+        let v1::ReloadConfigResponse { adopted, pending, overridden } = reloaded;
+        Self { adopted, pending, overridden }
+    }
 }
 
 #[derive(Serialize)]
@@ -175,6 +194,7 @@ impl<'a> StatusJson<'a> {
             hubs: status.hubs.iter().map(Into::into).collect(),
             catalogue: status.catalogue.as_ref().map(Into::into),
             waits: status.waits.iter().map(Into::into).collect(),
+            pending_settings: &status.pending_settings,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! - `Type=notify`: the daemon says when it has migrated and listens. `TimeoutStartSec` leaves a migration of a large catalogue,
 //!   which is backed up first, its time.
+//! - `ExecReload`: a configuration that cannot be is refused before the daemon is bothered, so that `systemctl --user reload`
+//!   says what is wrong with it. Not `Type=notify-reload`, which managers before 253 do not know.
 //! - `WatchdogSec=60`: fed at half of that by a task that has the catalogue's writer answer each time.
 //! - `Restart=on-failure` twice a second apart, five times a minute at most. Not after exit code 5, with which a daemon ends that
 //!   finds another in its home: trying again would change nothing.
@@ -51,6 +53,8 @@ StartLimitBurst=5
 Type=notify
 NotifyAccess=main
 ExecStart={program} run
+ExecReload={program} check-config
+ExecReload=/bin/kill -HUP $MAINPID
 {variables}WorkingDirectory=/
 UMask=0077
 Restart=on-failure

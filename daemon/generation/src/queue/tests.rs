@@ -3,6 +3,7 @@
 mod between;
 mod headers;
 mod leaving;
+mod settings;
 mod step_generator;
 mod waiting;
 mod waking;
@@ -150,10 +151,12 @@ async fn bench_with(max_queued: u32, keep_warm: Option<Duration>, interruption: 
         catalogue: catalogue.clone(),
         store: store.clone(),
         generator,
-        limits: QueueLimits { all: max_queued, of_one_client: max_queued },
-        interruption,
-        retention: Retention { keep: None, trash: Duration::from_secs(60) },
-        keep_warm,
+        settings: Settings {
+            limits: QueueLimits { all: max_queued, of_one_client: max_queued },
+            interruption,
+            retention: Retention { keep: None, trash: Duration::from_secs(60) },
+            keep_warm,
+        },
         wakefulness: Some(Arc::new(awake.clone())),
     });
     Bench { evicted, steps, awake, generations, catalogue, store, clock, permits: Some(sender), asked, _home: home }

@@ -43,7 +43,11 @@ const METHODS: &[(&str, Scope, &[&str])] = &[
         &["CheckCatalogue", "CreateBackup", "RestoreBackup", "ExportCatalogue", "ImportCatalogue"],
     ),
     ("paintbox.v1.DaemonService", Scope::Read, &["GetServerInfo", "GetStatus"]),
-    ("paintbox.v1.DaemonService", Scope::Admin, &["StopDaemon", "SetHubCredential", "DeleteHubCredential"]),
+    (
+        "paintbox.v1.DaemonService",
+        Scope::Admin,
+        &["StopDaemon", "ReloadConfig", "SetHubCredential", "DeleteHubCredential"],
+    ),
     ("paintbox.v1.DownloadService", Scope::Read, &["ListDownloads", "GetDownload", "WatchDownload"]),
     (
         "paintbox.v1.DownloadService",

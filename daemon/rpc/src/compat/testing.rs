@@ -14,7 +14,7 @@ use paintbox_domain::generation::{
 };
 use paintbox_domain::hub::{FileSize, HubFile, HubModel, HubVersion, ModelState};
 use paintbox_domain::{Architecture, Blake3, ErrorClass, Failure, FileFormat, Hub, ModelKind, Sha256, reason};
-use paintbox_generation::{GenerationParts, Generations, HistoryFilter, Retention};
+use paintbox_generation::{GenerationParts, Generations, HistoryFilter, Retention, Settings};
 use paintbox_store::Store;
 use serde_json::Value;
 use std::path::Path;
@@ -207,10 +207,12 @@ impl World {
             catalogue: catalogue.clone(),
             store: store.clone(),
             generator: Box::new(FlatGenerator { permits, asked: Arc::clone(&asked) }),
-            limits: QueueLimits { all: 10, of_one_client: 10 },
-            interruption: Interruption::Fail,
-            retention: Retention { keep: None, trash: Duration::from_secs(60) },
-            keep_warm: None,
+            settings: Settings {
+                limits: QueueLimits { all: 10, of_one_client: 10 },
+                interruption: Interruption::Fail,
+                retention: Retention { keep: None, trash: Duration::from_secs(60) },
+                keep_warm: None,
+            },
             wakefulness: None,
         });
         let compat =

@@ -1,6 +1,7 @@
 //! What a configuration may ask of the listeners, read strictly: nothing here means "any".
 
 use super::ListenError;
+use super::tls::Tls;
 use std::net::SocketAddr;
 
 /// The `[listen]` table.
@@ -16,6 +17,21 @@ pub struct ListenOptions {
     pub origins: Vec<String>,
     /// What TCP and web listeners are encrypted with.
     pub tls: Option<TlsPem>,
+}
+
+impl ListenOptions {
+    /// Whether all of it can be, as far as that can be said without listening anywhere.
+    ///
+    /// # Errors
+    /// As `Listeners::bind`, but for addresses that are not to be had.
+    pub fn check(&self) -> Result<(), ListenError> {
+        let has_tls = self.tls.as_ref().map(Tls::new).transpose()?.is_some();
+        for (setting, text) in [("tcp", &self.tcp), ("web", &self.web)] {
+            text.as_deref().map(|text| address(setting, text, has_tls)).transpose()?;
+        }
+        self.hosts.iter().try_for_each(|text| host(text).map(drop))?;
+        self.origins.iter().try_for_each(|text| origin(text).map(drop))
+    }
 }
 
 /// A certificate chain and its key, both as PEM.

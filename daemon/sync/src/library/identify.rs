@@ -36,7 +36,7 @@ impl Sync {
     /// # Errors
     /// When a hub cannot be asked or the catalogue fails.
     pub(crate) async fn identify_library_files(&self) -> Result<(), SyncError> {
-        if !self.inner.parts.care.identify {
+        if !self.settings().care.identify {
             return Ok(());
         }
         // One hub that is away does not keep the other from being asked.

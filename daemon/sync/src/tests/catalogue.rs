@@ -5,8 +5,8 @@ use paintbox_catalogue::{BackupKind, CatalogueCare};
 
 async fn world() -> World {
     // Disks in memory are small.
-    World::with(|parts| {
-        parts.care.catalogue = CatalogueCare { backups: 2, backup_limit_bytes: 1 << 30, kept_free_bytes: 0 };
+    World::with(|_, settings| {
+        settings.care.catalogue = CatalogueCare { backups: 2, backup_limit_bytes: 1 << 30, kept_free_bytes: 0 };
     })
     .await
 }

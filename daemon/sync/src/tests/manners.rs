@@ -16,7 +16,7 @@ async fn short_of(shortages: &[Shortage]) -> (World, Arc<Said>) {
     let said = Arc::new(Said::default());
     said.say(shortages);
     let surroundings = Arc::clone(&said);
-    (World::with(move |parts| parts.surroundings = surroundings).await, said)
+    (World::with(move |parts, _| parts.surroundings = surroundings).await, said)
 }
 
 impl World {

@@ -7,10 +7,11 @@ mod library;
 mod manners;
 mod ordeal;
 mod queue;
+mod settings;
 mod simulation;
 mod storms;
 
-use crate::{DownloadLimits, Parts, Places, Sync};
+use crate::{Parts, Places, Settings, Sync};
 use bytes::Bytes;
 use paintbox_catalogue::{Catalogue, Follow, ModelId};
 use paintbox_domain::clock::ManualClock;
@@ -43,11 +44,11 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        Self::with(|_| {}).await
+        Self::with(|_, _| {}).await
     }
 
-    /// A world whose parts are changed before they are put together.
-    async fn with(change: impl FnOnce(&mut Parts)) -> Self {
+    /// A world whose parts and settings are changed before they are put together.
+    async fn with(change: impl FnOnce(&mut Parts, &mut Settings)) -> Self {
         let hub = FakeHub::start().await;
         let clock = Arc::new(ManualClock::at(START));
         // Where the system has a disk in memory: what is tested here is order, not what a disk makes of a sync.
@@ -73,14 +74,11 @@ impl World {
             places: Places::of(Store::open(&home.path().join("store")).unwrap()),
             hf_cache: HfCache::default(),
             clock: clock.clone(),
-            sync_interval: Some(HOUR),
-            limits: DownloadLimits::default(),
-            care: crate::Care::default(),
             surroundings: Arc::<paintbox_domain::surroundings::Said>::default(),
-            announcers: Vec::new(),
         };
-        change(&mut parts);
-        let world = Self { hub, clock, catalogue, sync: Sync::new(parts), home };
+        let mut settings = Settings { sync_interval: Some(HOUR), ..Settings::default() };
+        change(&mut parts, &mut settings);
+        let world = Self { hub, clock, catalogue, sync: Sync::new(parts, settings), home };
         world.tell_the_hub_the_time();
         world
     }

@@ -1,7 +1,7 @@
 //! The queue of downloads: turns, limits, pauses, failures, restarts.
 
 use super::{World, contents, digest, everything, large_weights, weights};
-use crate::{DownloadLimits, Sync, SyncEvent, SyncRequest};
+use crate::{DownloadLimits, Settings, Sync, SyncEvent, SyncRequest};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use paintbox_catalogue::{DownloadFilter, DownloadQuery, DownloadRecord, SyncRunRecord};
@@ -14,7 +14,8 @@ const A_WHILE: Duration = Duration::from_secs(20);
 
 impl World {
     async fn limited(at_once: usize, per_hub: usize) -> Self {
-        Self::with(|parts| parts.limits = DownloadLimits { at_once, per_hub, ..DownloadLimits::default() }).await
+        Self::with(|_, settings| settings.limits = DownloadLimits { at_once, per_hub, ..DownloadLimits::default() })
+            .await
     }
 
     /// A followed creator whose models are all wanted and not here.
@@ -72,7 +73,7 @@ impl World {
 
     /// Another daemon on the same home.
     fn restarted(&self) -> Sync {
-        Sync::new(self.sync.inner.parts.clone())
+        Sync::new(self.sync.inner.parts.clone(), Settings::clone(&self.sync.settings()))
     }
 
     /// Waits until a download has something to lose.

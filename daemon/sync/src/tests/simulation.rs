@@ -129,7 +129,7 @@ async fn three_weeks_of_two_hundred_creators_lose_nothing() {
     let seed = seed();
     println!("PAINTBOX_SIMULATION_SEED={seed}");
     let mut chance = Chance(seed);
-    let world = World::with(|parts| parts.sync_interval = Some(Duration::from_secs(20 * 3600))).await;
+    let world = World::with(|_, settings| settings.sync_interval = Some(Duration::from_secs(20 * 3600))).await;
     world.hub.count_visits(true);
     let mut truth = Truth { models: BTreeMap::new(), names: BTreeMap::new(), next_content: 0, renames: 0 };
     let mut created: BTreeMap<u64, Timestamp> = BTreeMap::new();

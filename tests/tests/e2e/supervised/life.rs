@@ -43,6 +43,7 @@ impl Life {
 
     pub(super) async fn live(&self) {
         self.is_installed_once_and_found_so().await;
+        self.reads_its_configuration_again();
         self.comes_back_after_a_kill().await;
         self.makes_room_for_the_next_program().await;
         self.is_ended_and_started_again_when_it_hangs().await;
@@ -146,6 +147,31 @@ impl Life {
         }
         assert_eq!(self.ok(&["daemon", "restart"])["started"], true);
         assert_ne!(self.process_id(), found["process_id"].as_u64().unwrap());
+    }
+
+    /// Told by systemd's own command, which says what is wrong with a file that cannot be.
+    fn reads_its_configuration_again(&self) {
+        if !self.keeper.is_real_systemd() {
+            return;
+        }
+        let (name, before) = (self.status()["name"].as_str().unwrap().to_owned(), self.process_id());
+        let reload = || self.keeper.call("systemctl", &["--user", "reload", &name]).status.success();
+        let pending = || self.ok(&["daemon", "status"])["pending_settings"].clone();
+        self.configure("[listen]\nweb = \"everywhere\"\n");
+        assert!(!reload());
+        self.configure("[listen]\nweb = \"127.0.0.1:0\"\n");
+        assert!(reload());
+        // The command may end when the signal is sent, before the daemon has read the file.
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while pending() != serde_json::json!(["listen.web"]) {
+            assert!(std::time::Instant::now() < deadline, "{}", pending());
+        }
+        self.configure("");
+        assert!(reload());
+        while pending() != serde_json::json!([]) {
+            assert!(std::time::Instant::now() < deadline, "{}", pending());
+        }
+        assert_eq!((self.state(), self.process_id()), ("running".to_owned(), before));
     }
 
     async fn comes_back_after_a_kill(&self) {

@@ -158,7 +158,7 @@ async fn with_cache(blob: &[u8]) -> (World, PathBuf, tempfile::TempDir) {
     let path = blobs.join(digest(&weights(1)).to_hex());
     std::fs::write(&path, blob).unwrap();
     let cache = HfCache::new(vec![root.path().to_owned()]);
-    let world = World::with(|parts| parts.hf_cache = cache).await;
+    let world = World::with(|parts, _| parts.hf_cache = cache).await;
     world.hub.limit_rate(1_000_000, 1_000_000);
     world.hub.publish_repository(repository("studio/one", 1));
     world.moment();

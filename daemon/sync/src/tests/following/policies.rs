@@ -2,7 +2,7 @@
 
 use super::super::{DAY, HOUR, World, contents, everything, list_requests, weights};
 use super::A_ROUND;
-use crate::{Announcer, Sync};
+use crate::{Announcer, Parts, Settings, Sync};
 use futures::future::BoxFuture;
 use paintbox_catalogue::Notice;
 use paintbox_domain::follow::{FollowPolicy, QuietHours};
@@ -104,7 +104,7 @@ impl Announcer for Diary {
 async fn a_follow_that_only_tells_tells_once_and_fetches_nothing() {
     let diary = Arc::new(Diary::default());
     let announcer: Arc<dyn Announcer> = diary.clone();
-    let world = World::with(|parts| parts.announcers.push(announcer)).await;
+    let world = World::with(|_, settings| settings.announcers.push(announcer)).await;
     let told = || diary.told.lock().unwrap().clone();
     let model = world.publish("konan", "One", 1);
     world.moment();
@@ -174,15 +174,16 @@ async fn a_later_backfill_fetches_the_back_catalogue_and_was_told_beforehand() {
 #[tokio::test]
 async fn a_restart_goes_on_where_the_daemon_was() {
     let mut kept = None;
-    let mut world = World::with(|parts| kept = Some(parts.clone())).await;
-    let parts = kept.unwrap();
+    let keep = |parts: &mut Parts, settings: &mut Settings| kept = Some((parts.clone(), settings.clone()));
+    let mut world = World::with(keep).await;
+    let (parts, settings) = kept.unwrap();
     let model = world.publish("konan", "One", 1);
     world.moment();
     let follow = world.follow("civitai:konan").await;
     world.pass(A_ROUND).await;
     let before = world.state(&follow).await;
     world.sync.shut_down().await;
-    world.sync = Sync::new(parts);
+    world.sync = Sync::new(parts, settings);
     world.hub.clear_requests();
     let next = world.sync.tick().await.unwrap();
     assert_eq!(next, before.next_check_at, "nothing is due because of a restart");

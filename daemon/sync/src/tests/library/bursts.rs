@@ -130,7 +130,7 @@ async fn after_any_burst_the_catalogue_is_as_if_made_anew_and_nothing_was_read_t
     let seed = std::env::var("PAINTBOX_BURST").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("PAINTBOX_BURST={seed}");
-    let world = World::with(|parts| parts.care.identify = false).await;
+    let world = World::with(|_, settings| settings.care.identify = false).await;
     let root = world.models();
     let mut tree = Tree { root: root.clone(), names: Vec::new(), chance: Chance(seed), made: 0, happened: Vec::new() };
     for number in 0..FILES {
@@ -150,7 +150,7 @@ async fn after_any_burst_the_catalogue_is_as_if_made_anew_and_nothing_was_read_t
         assert_eq!(world.scan_and_read(library).await, unread, "seed {seed}, burst {burst}");
         read.extend(looks);
 
-        let anew = World::with(|parts| parts.care.identify = false).await;
+        let anew = World::with(|_, settings| settings.care.identify = false).await;
         let again = anew.sync.add_library(&root).await.unwrap().record.id;
         anew.scan_and_read(again).await;
         let (made, kept) = (found(&anew.catalogue, again, &root).await, found(&world.catalogue, library, &root).await);

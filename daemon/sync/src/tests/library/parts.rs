@@ -84,7 +84,7 @@ async fn looks_where_something_happened_add_up_to_a_look_at_everything() {
     let seed = std::env::var("PAINTBOX_BURST").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("PAINTBOX_BURST={seed}");
-    let world = World::with(|parts| parts.care.identify = false).await;
+    let world = World::with(|_, settings| settings.care.identify = false).await;
     let root = world.models();
     let chance = Chance(seed);
     let mut tree = Tree { root: root.clone(), names: Vec::new(), chance, made: 0, happened: Vec::new() };
@@ -111,7 +111,7 @@ async fn looks_where_something_happened_add_up_to_a_look_at_everything() {
         assert_eq!(world.sync.library_files_read() - before, unread, "seed {seed}, burst {burst}");
         read.extend(looks);
         if burst % COMPARED == 0 {
-            let anew = World::with(|parts| parts.care.identify = false).await;
+            let anew = World::with(|_, settings| settings.care.identify = false).await;
             let again = anew.sync.add_library(&root).await.unwrap().record.id;
             anew.scan_and_read(again).await;
             let made = found(&anew.catalogue, again, &root).await;

@@ -2,7 +2,7 @@
 
 use super::plan::{End, Life, Ordeal};
 use crate::tests::{START, everything};
-use crate::{DownloadLimits, Parts, Places, Sync, SyncRequest};
+use crate::{DownloadLimits, Parts, Places, Settings, Sync, SyncRequest};
 use paintbox_catalogue::Catalogue;
 use paintbox_domain::clock::ManualClock;
 use paintbox_domain::{Clock as _, crash};
@@ -138,11 +138,7 @@ async fn live(orders: Orders) {
             },
             hf_cache: HfCache::default(),
             clock,
-            sync_interval: None,
-            limits: DownloadLimits { first_pause: Duration::from_millis(5), ..DownloadLimits::default() },
-            care: crate::Care::default(),
             surroundings: Arc::<paintbox_domain::surroundings::Said>::default(),
-            announcers: Vec::new(),
         },
         &target,
     )
@@ -163,7 +159,8 @@ fn end(is_last: bool, error: &dyn std::error::Error) {
 async fn sync(parts: Parts, target: &paintbox_domain::follow::FollowTarget) -> Result<(), crate::SyncError> {
     let catalogue = parts.catalogue.clone();
     catalogue.interrupt_sync_runs("the daemon ended").await?;
-    let sync = Sync::new(parts);
+    let limits = DownloadLimits { first_pause: Duration::from_millis(5), ..DownloadLimits::default() };
+    let sync = Sync::new(parts, Settings { limits, ..Settings::default() });
     sync.take_up_downloads().await?;
     if catalogue.follow(&target.to_string()).await.is_err() {
         sync.follow(target, &everything()).await?;
