@@ -200,6 +200,8 @@ impl Runner<'_> {
                 let has_failed = matches!(now.seen.state, State::Crashed { again: false, .. } | State::GivenUp { .. });
                 crashes += u32::from(matches!(now.seen.state, State::Crashed { again: true, .. }));
                 if has_failed || crashes >= CRASHES {
+                    // Where it was about to start anyway, nobody has looked at that before.
+                    self.check_configuration().await?;
                     return Err(CliError::NotKept {
                         state: super::described(&now),
                         tail: start::tail(&self.paths.start_log()),
