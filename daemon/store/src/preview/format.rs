@@ -1,4 +1,5 @@
-//! What a file is, told by its first bytes: a hub's words and a file's name say nothing certain.
+//! What a file is, told by its first bytes: a hub's words and a file's name say nothing certain. AVIF is known in order to be
+//! refused by its name, since its decoders are C (github image-rs/image#2849); videos are not decoded either.
 
 use image::ImageFormat;
 
