@@ -41,9 +41,9 @@ impl Filter {
 
 /// Refuses what is no filter.
 pub(crate) fn check(filter: &str) -> Result<(), StartError> {
-    let refused = |error: ParseError| StartError::Setting {
+    let refused = |_: ParseError| StartError::Setting {
         setting: "log",
-        problem: format!("`{filter}` is none of off, error, warn, info, debug and trace ({error})"),
+        problem: format!("`{filter}` is none of off, error, warn, info, debug and trace"),
     };
     EnvFilter::builder().parse(directives(filter)).map(drop).map_err(refused)
 }
