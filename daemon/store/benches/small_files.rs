@@ -31,7 +31,7 @@ fn main() -> Result<(), Failure> {
     println!("store, flushed           {ours:>8.0} files/s, {:.2} of the plain writes", ours / peer);
     let again = run(files, threads, |_, bytes| Ok(store.put_bytes(bytes).map(drop)?))?;
     println!("store, there already     {again:>8.0} files/s");
-    let found = count(&home.path().join("store/blobs/sha256"))?;
+    let found = count(&store.blobs_folder().join("sha256"))?;
     if found == files { Ok(()) } else { Err(format!("{found} blobs of {files}").into()) }
 }
 

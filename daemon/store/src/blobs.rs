@@ -1,5 +1,6 @@
 //! The store itself: its folders, and whole files under their digest.
 
+use crate::folders::Folders;
 use crate::hashing::sha256_of;
 use crate::partial::{Partial, PartialInfo, PartialKey};
 use crate::{StoreError, durable};
@@ -24,6 +25,7 @@ pub struct Blob {
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    folders: Arc<Folders>,
     /// What downloads leave to others on the store's volume; clones share it.
     kept_free_bytes: Arc<AtomicU64>,
     /// First bytes of digests whose folder is known to survive a power cut. A folder that merely exists may have been
@@ -32,27 +34,30 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root` and creates the folders it lacks (mode 0700). Nothing that is there is touched.
+    /// Opens the store at `root` and creates the folders it lacks (mode 0700), which on a Mac are hidden from Spotlight.
+    /// Nothing that is there is touched.
     ///
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::DiskFull`] when a folder cannot be created or flushed.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned(), kept_free_bytes: Arc::default(), flushed_shards: Arc::default() };
-        let shards = store.shards_folder();
-        for folder in [&store.partials_folder(), &store.incoming_folder(), &store.quarantine_folder(), &shards] {
-            durable::create_folder(folder)?;
-        }
+        let folders = Folders::find(root, cfg!(target_os = "macos"))?;
+        folders.create()?;
+        let shards = &folders.shards;
         let mut found = BTreeSet::new();
-        for entry in fs::read_dir(&shards).map_err(StoreError::io("list", &shards))? {
-            let name = entry.map_err(StoreError::io("list", &shards))?.file_name();
+        for entry in fs::read_dir(shards).map_err(StoreError::io("list", shards))? {
+            let name = entry.map_err(StoreError::io("list", shards))?.file_name();
             found.extend(name.to_str().and_then(|name| u8::from_str_radix(name, 16).ok()));
         }
         // After the listing, so that what was listed is flushed now if it was not before.
-        for folder in [&shards, &store.root.join("blobs"), &store.root] {
+        for folder in [shards, &folders.blobs, root] {
             durable::sync_folder(folder)?;
         }
-        store.flushed_shards.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
-        Ok(store)
+        Ok(Self {
+            root: root.to_owned(),
+            folders: Arc::new(folders),
+            kept_free_bytes: Arc::default(),
+            flushed_shards: Arc::new(Mutex::new(found)),
+        })
     }
 
     /// The same store with downloads that leave so many bytes of its volume free. What is made here, such as a picture,
@@ -72,11 +77,17 @@ impl Store {
         &self.root
     }
 
+    /// The folder that all blobs are in, whatever it is called here.
+    #[must_use]
+    pub fn blobs_folder(&self) -> &Path {
+        &self.folders.blobs
+    }
+
     /// Where a blob is, or would be: `root/blobs/sha256/ab/abcdef…`.
     #[must_use]
     pub fn blob_path(&self, sha256: &Sha256) -> PathBuf {
         let name = sha256.to_hex();
-        self.shards_folder().join(&name[..2]).join(name)
+        self.folders.shards.join(&name[..2]).join(name)
     }
 
     /// The size in bytes of a blob, if it is here.
@@ -149,7 +160,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] when the folder cannot be read.
     pub fn partials(&self) -> Result<Vec<PartialInfo>, StoreError> {
-        PartialInfo::list(&self.partials_folder())
+        PartialInfo::list(self.partials_folder())
     }
 
     /// Removes a blob; one that is not here is as good as removed. Whoever knows the blob must have forgotten it
@@ -174,8 +185,8 @@ impl Store {
     pub fn sweep_incoming(&self) -> Result<u64, StoreError> {
         let folder = self.incoming_folder();
         let mut freed_bytes = 0;
-        for entry in fs::read_dir(&folder).map_err(StoreError::io("list", &folder))? {
-            let entry = entry.map_err(StoreError::io("list", &folder))?;
+        for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
+            let entry = entry.map_err(StoreError::io("list", folder))?;
             freed_bytes += entry.metadata().map_or(0, |metadata| metadata.len());
             durable::remove(&entry.path())?;
         }
@@ -204,8 +215,8 @@ impl Store {
         self.kept_free_bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn partials_folder(&self) -> PathBuf {
-        self.root.join("partials")
+    pub(crate) fn partials_folder(&self) -> &Path {
+        &self.folders.partials
     }
 
     /// Waits for the right to change which names there are in `partials/`; dropping it passes it on. It is held for a
@@ -222,17 +233,16 @@ impl Store {
         Ok(file)
     }
 
-    pub(crate) fn quarantine_folder(&self) -> PathBuf {
-        self.root.join("quarantine")
+    pub(crate) fn quarantine_folder(&self) -> &Path {
+        &self.folders.quarantine
     }
 
     /// Makes sure that the folder of a blob is there, and would be after a power cut.
     pub(crate) fn create_shard(&self, sha256: &Sha256) -> Result<(), StoreError> {
         let shard = sha256.as_bytes()[0];
         if !self.flushed_shards.lock().unwrap_or_else(PoisonError::into_inner).contains(&shard) {
-            let shards = self.shards_folder();
-            durable::create_folder_within(&shards.join(digest::to_hex(&[shard])))?;
-            durable::sync_folder(&shards)?;
+            durable::create_folder_within(&self.shard_folder(shard))?;
+            durable::sync_folder(&self.folders.shards)?;
             self.flushed_shards.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
         }
         Ok(())
@@ -242,12 +252,13 @@ impl Store {
         durable::sync_folder(blob_path.parent().unwrap_or(&self.root))
     }
 
-    fn shards_folder(&self) -> PathBuf {
-        self.root.join("blobs/sha256")
+    /// The folder of the blobs whose digests begin with `first`.
+    pub(crate) fn shard_folder(&self, first: u8) -> PathBuf {
+        self.folders.shards.join(digest::to_hex(&[first]))
     }
 
-    pub(crate) fn incoming_folder(&self) -> PathBuf {
-        self.root.join("incoming")
+    pub(crate) fn incoming_folder(&self) -> &Path {
+        &self.folders.incoming
     }
 
     /// A file of its own for each writer, even of the same bytes at the same moment.
@@ -283,7 +294,7 @@ mod tests {
         let (_folder, store) = store();
         let blob = store.put_bytes(b"abc").unwrap();
         let name = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(blob.path, store.root().join("blobs/sha256/ba").join(name));
+        assert_eq!(blob.path, store.blobs_folder().join("sha256/ba").join(name));
         assert_eq!(store.has_blob(&blob.sha256), Some(3));
         let mut read = Vec::new();
         store.open_blob(&blob.sha256).unwrap().read_to_end(&mut read).unwrap();

@@ -3,7 +3,7 @@
 use crate::partial::PartialInfo;
 use crate::sidecar::Sidecar;
 use crate::{Store, StoreError, durable};
-use paintbox_domain::{Sha256, digest};
+use paintbox_domain::Sha256;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] when the folder cannot be read.
     pub fn blobs_beginning(&self, first: u8) -> Result<Vec<(Sha256, Stored)>, StoreError> {
-        let folder = self.root().join("blobs/sha256").join(digest::to_hex(&[first]));
-        let files = files_in(&folder)?.into_iter();
+        let files = files_in(&self.shard_folder(first))?.into_iter();
         Ok(files.filter_map(|file| Some((file.path.file_name()?.to_str()?.parse().ok()?, file))).collect())
     }
 
@@ -34,7 +33,7 @@ impl Store {
     /// [`StoreError::Io`] when the folder cannot be read.
     pub fn quarantined(&self) -> Result<Vec<(Option<String>, Stored)>, StoreError> {
         let is_note = |path: &Path| path.extension().is_some_and(|ending| ending == "json");
-        let files = files_in(&self.quarantine_folder())?.into_iter().filter(|file| !is_note(&file.path));
+        let files = files_in(self.quarantine_folder())?.into_iter().filter(|file| !is_note(&file.path));
         Ok(files.map(|file| (Sidecar::read(&note_of(&file.path)).map(|note| note.key), file)).collect())
     }
 
@@ -49,7 +48,7 @@ impl Store {
         let aside = folder.join(format!("{sha256}.damaged"));
         Sidecar::new(&format!("sha256:{sha256}")).write(&note_of(&aside))?;
         durable::rename(&path, &aside)?;
-        durable::sync_folder(&folder)?;
+        durable::sync_folder(folder)?;
         self.sync_shard_of(&path)?;
         tracing::warn!(%sha256, path = %aside.display(), "damaged bytes set aside");
         Ok(aside)
@@ -62,7 +61,7 @@ impl Store {
     pub fn remove_quarantined(&self, path: &Path) -> Result<(), StoreError> {
         durable::remove(path)?;
         durable::remove(&note_of(path))?;
-        durable::sync_folder(&self.quarantine_folder())
+        durable::sync_folder(self.quarantine_folder())
     }
 
     /// Removes a partial that [`Store::partials`] found, if nobody has it open.
@@ -81,7 +80,7 @@ impl Store {
         }
         durable::remove(&partial.path)?;
         durable::remove(&partial.path.with_extension("json"))?;
-        durable::sync_folder(&self.partials_folder())
+        durable::sync_folder(self.partials_folder())
     }
 }
 

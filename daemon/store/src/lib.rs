@@ -17,6 +17,8 @@
 //!   volume.json                 the identity of a store on a disk that may come and go
 //! ```
 //!
+//! On a Mac the four folders are called `blobs.noindex/` and so on, which keeps Spotlight out of them (`folders`).
+//!
 //! Everything is one folder tree so that a rename never crosses a file system. What other tools keep elsewhere is only
 //! read, by [`hf_cache`] and [`library`]. All calls block; none of them touches the network, the clock or the environment.
 
@@ -24,6 +26,7 @@ mod blobs;
 mod cloned;
 mod durable;
 mod error;
+mod folders;
 mod hashing;
 pub mod hf_cache;
 mod inventory;

@@ -359,8 +359,8 @@ impl Partial {
         let _turn = self.store.lock_partials()?;
         durable::rename(&self.path, &aside)?;
         durable::rename(&self.note_path(), &folder.join(format!("{name}.json")))?;
-        durable::sync_folder(&folder)?;
-        durable::sync_folder(&self.store.partials_folder())?;
+        durable::sync_folder(folder)?;
+        durable::sync_folder(self.store.partials_folder())?;
         tracing::warn!(key = %self.key.0, bytes = digests.size_bytes, path = %aside.display(), "wrong bytes set aside");
         Ok(())
     }
@@ -373,7 +373,7 @@ impl Partial {
         let _turn = self.store.lock_partials()?;
         durable::remove(&self.path)?;
         durable::remove(&self.note_path())?;
-        durable::sync_folder(&self.store.partials_folder())
+        durable::sync_folder(self.store.partials_folder())
     }
 
     /// Empties the partial. The bytes go before the note changes, so that old bytes never stand under a new tag.
@@ -476,7 +476,7 @@ impl Partial {
             NamingStep::Name => durable::rename(&self.path, &blob.path),
             NamingStep::FlushName => {
                 self.store.sync_shard_of(&blob.path)?;
-                durable::sync_folder(&self.store.partials_folder())
+                durable::sync_folder(self.store.partials_folder())
             }
             NamingStep::ForgetNote => durable::remove(&self.note_path()),
         }

@@ -26,11 +26,11 @@ impl Store {
         let note = Sidecar { total_bytes: Some(total_bytes), ..Sidecar::new(key.as_str()) };
         note.write(&path.with_extension("json"))?;
         durable::rename(&aside, &path)?;
-        durable::sync_folder(&self.partials_folder())?;
+        durable::sync_folder(self.partials_folder())?;
         let mut old_note = aside.into_os_string();
         old_note.push(".json");
         durable::remove(old_note.as_ref())?;
-        durable::sync_folder(&self.quarantine_folder())?;
+        durable::sync_folder(self.quarantine_folder())?;
         tracing::info!(key = key.as_str(), bytes = total_bytes, "bytes that were set aside are wanted after all");
         Ok(true)
     }
@@ -38,8 +38,8 @@ impl Store {
     fn set_aside(&self, sha256: &Sha256) -> Result<Option<PathBuf>, StoreError> {
         let folder = self.quarantine_folder();
         let ending = format!(".{sha256}");
-        for entry in fs::read_dir(&folder).map_err(StoreError::io("list", &folder))? {
-            let entry = entry.map_err(StoreError::io("list", &folder))?;
+        for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
+            let entry = entry.map_err(StoreError::io("list", folder))?;
             if entry.file_name().to_string_lossy().ends_with(&ending) {
                 return Ok(Some(entry.path()));
             }

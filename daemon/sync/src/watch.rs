@@ -32,7 +32,7 @@ impl Sync {
             }
         };
         loop {
-            let roots = self.inner.parts.places.present().iter().map(|store| store.root().join("blobs")).collect();
+            let roots = self.inner.parts.places.present().iter().map(|store| store.blobs_folder().to_owned()).collect();
             watched.watch_only(roots);
             tokio::select! {
                 path = vanished.recv() => match path {

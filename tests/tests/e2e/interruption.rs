@@ -1,6 +1,6 @@
 //! `kill -9` in the middle of a download: what was there is kept, nothing half-written is seen, sync resumes.
 
-use crate::{assert_blobs_are_whole, blobs, installation, json, ok};
+use crate::{assert_blobs_are_whole, blobs, installation, json, ok, store_folder};
 use paintbox_testkit::{Fault, Server, wait_for};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn resumes_from_the_partial_after_kill_nine() {
 
     ok(&installed, &["sync"]);
     let partial_bytes = || {
-        let folder = installed.home().join("store/partials");
+        let folder = store_folder(&installed, "partials");
         let sizes = std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
         sizes.map(|metadata| metadata.len()).max().unwrap_or(0)
     };
@@ -47,7 +47,7 @@ async fn resumes_from_the_partial_after_kill_nine() {
     assert_blobs_are_whole(&installed);
     let shown = &ok(&installed, &["show", found[0]["ref"].as_str().unwrap()])[0];
     assert_eq!(shown["versions"][0]["files"][0]["state"], "verified");
-    let left: Vec<_> = std::fs::read_dir(installed.home().join("store/partials")).unwrap().flatten().collect();
+    let left: Vec<_> = std::fs::read_dir(store_folder(&installed, "partials")).unwrap().flatten().collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

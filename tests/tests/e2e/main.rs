@@ -113,10 +113,17 @@ fn published_now(name: &str, file: &str, bytes: Vec<u8>) -> FakeVersion {
     version
 }
 
+/// A folder of the store, which a Mac's Spotlight passes by under another name.
+fn store_folder(installed: &Installation, name: &str) -> std::path::PathBuf {
+    let store = installed.home().join("store");
+    let hidden = store.join(format!("{name}.noindex"));
+    if hidden.exists() { hidden } else { store.join(name) }
+}
+
 /// The blobs that lie under a final name.
 fn blobs(installed: &Installation) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![installed.home().join("store/blobs")];
+    let mut folders = vec![store_folder(installed, "blobs")];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
         for entry in entries {

@@ -43,7 +43,7 @@ fn whole(store: &Store, bytes: &[u8]) -> Partial {
 /// Every blob in the store, each of which must be what its name says.
 fn checked_blobs(store: &Store) -> Vec<Sha256> {
     let mut found = Vec::new();
-    for shard in fs::read_dir(store.root().join("blobs/sha256")).unwrap() {
+    for shard in fs::read_dir(store.blobs_folder().join("sha256")).unwrap() {
         for blob in fs::read_dir(shard.unwrap().path()).unwrap() {
             let path = blob.unwrap().path();
             let sha256 = sha256_of(&fs::read(&path).unwrap());
@@ -434,7 +434,7 @@ fn a_download_goes_on_when_a_small_disk_has_room_again() {
     assert_eq!(error.reason(), reason::DISK_FULL, "{error}");
     assert_eq!(fs::metadata(partial.path()).unwrap().len(), partial.len(), "half a piece was cut off again");
     assert_eq!(store.put_bytes(&bytes).unwrap_err().reason(), reason::DISK_FULL);
-    assert_eq!(fs::read_dir(store.root().join("incoming")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(store.incoming_folder()).unwrap().count(), 0);
     fs::remove_file(&other).unwrap();
     let have = usize::try_from(partial.len()).unwrap();
     partial.append(&bytes[have..]).unwrap();

@@ -37,7 +37,7 @@ fn store() -> (tempfile::TempDir, Store) {
 }
 
 fn blobs(store: &Store) -> usize {
-    let shards = std::fs::read_dir(store.root().join("blobs/sha256")).unwrap();
+    let shards = std::fs::read_dir(store.blobs_folder().join("sha256")).unwrap();
     shards.map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count()).sum()
 }
 

@@ -182,7 +182,7 @@ async fn folders_that_would_be_counted_twice_are_refused() {
         (inside, reason::LIBRARY_EXISTS),
         (link, reason::LIBRARY_EXISTS),
         (world.home.path().to_owned(), reason::LIBRARY_EXISTS),
-        (world.home.path().join("store/blobs"), reason::LIBRARY_EXISTS),
+        (world.sync.inner.parts.places.home().blobs_folder().to_owned(), reason::LIBRARY_EXISTS),
         (world.home.path().join("absent"), reason::LIBRARY_AWAY),
         (PathBuf::from("relative"), reason::INVALID_ARGUMENT),
         (Path::new("/a/../b").to_owned(), reason::INVALID_ARGUMENT),

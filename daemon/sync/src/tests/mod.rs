@@ -124,7 +124,7 @@ impl World {
     /// The contents of weights that are in the store.
     async fn fetched(&self) -> BTreeSet<Sha256> {
         let mut found = BTreeSet::new();
-        let mut folders = vec![self.home.path().join("store/blobs")];
+        let mut folders = vec![self.sync.inner.parts.places.home().blobs_folder().to_owned()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).into_iter().flatten() {
                 let path = entry.unwrap().path();

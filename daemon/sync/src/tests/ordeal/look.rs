@@ -44,7 +44,8 @@ impl<'a> Left<'a> {
         std::fs::remove_file(home.join("../received")).ok();
 
         let mut named = BTreeSet::new();
-        for path in blobs(&home.join("store/blobs")) {
+        let folders = ["blobs", "blobs.noindex"].map(|name| home.join("store").join(name));
+        for path in folders.iter().flat_map(|folder| blobs(folder)) {
             let name: Sha256 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
             assert_eq!(digest(&std::fs::read(&path).unwrap()), name, "wrong bytes under a name: {path:?}\n{}", log());
             named.insert(name);
