@@ -259,6 +259,7 @@ fn care(table: &StoreTable, libraries: &LibrariesTable, catalogue: &CatalogueTab
         },
         reread_bytes_per_second: table.verify_bytes_per_second.unwrap_or(usual.reread_bytes_per_second),
         identify: libraries.identify.unwrap_or(usual.identify),
+        leave_out_of_backups: table.leave_out_of_backups.unwrap_or(usual.leave_out_of_backups),
         catalogue: CatalogueCare {
             backups: catalogue.backups.map_or(usual.catalogue.backups, usize::from),
             backup_limit_bytes: catalogue.backup_limit_bytes.unwrap_or(usual.catalogue.backup_limit_bytes),

@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::error::{CatalogueError, could_not};
 use crate::ids::{ArtifactId, FileId, ObservationId, VolumeId};
+use crate::listed::is_listed;
 use crate::open::Catalogue;
 use crate::statements::statements;
 use crate::{artifacts, files};
@@ -73,11 +74,11 @@ statements! {
             AND (coalesce(o.checked_ms, o.first_seen_ms), o.observation_id) > (?5, ?6)
         ORDER BY coalesce(o.checked_ms, o.first_seen_ms), o.observation_id LIMIT ?4";
     SET_CHECKED = "UPDATE observation SET checked_ms = ?2 WHERE observation_id = ?1 AND gone_ms IS NULL";
-    FILES_OF_ARTIFACT = "
+    FILES_OF_ARTIFACT = concat!("
         SELECT f.file_id, f.name, m.hub, m.external_id AS model_external_id, v.external_id AS version_external_id,
-            f.gone_ms IS NULL AND f.replaced_ms IS NULL AND v.gone_ms IS NULL AND m.gone_ms IS NULL AS listed
+            ", is_listed!(), " AS listed
         FROM file f JOIN version v USING (version_id) JOIN model m USING (model_id)
-        WHERE f.artifact_id = ?1 AND f.library_file_id IS NULL ORDER BY listed DESC, f.file_id";
+        WHERE f.artifact_id = ?1 AND f.library_file_id IS NULL ORDER BY listed DESC, f.file_id");
     /// Content that some file which was not removed is known by.
     WANTED_ARTIFACT = "
         SELECT a.artifact_id FROM artifact a WHERE a.sha256 = ?1 AND EXISTS (

@@ -42,6 +42,7 @@ mod import;
 mod install;
 mod journal;
 mod libraries;
+mod listed;
 mod local_names;
 mod migrate;
 mod notices;
@@ -110,6 +111,7 @@ pub use libraries::content::{LibraryFileRecord, ReadFile, UnlistedFile, UnreadFi
 pub use libraries::page::LocalPage;
 pub use libraries::pictures::{LocalPicture, StoredThumbnails, UnreadPicture};
 pub use libraries::{LibraryCounts, LibraryRecord};
+pub use listed::KeptPlace;
 pub use notices::Notice;
 pub use open::Catalogue;
 pub use pulls::Pull;

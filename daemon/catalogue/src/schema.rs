@@ -72,6 +72,7 @@ async fn every_statement_prepares_against_the_schema() {
         crate::libraries::pictures::STATEMENTS,
         crate::libraries::rot::STATEMENTS,
         crate::libraries::tensors::STATEMENTS,
+        crate::listed::STATEMENTS,
         crate::local_names::STATEMENTS,
         crate::checkpoint::STATEMENTS,
         crate::checks::STATEMENTS,

@@ -3,6 +3,7 @@
 use crate::folders::Folders;
 use crate::hashing::sha256_of;
 use crate::partial::{Partial, PartialInfo, PartialKey};
+use crate::time_machine::Mark;
 use crate::{StoreError, durable};
 use paintbox_domain::{Sha256, crash, digest};
 use std::collections::BTreeSet;
@@ -26,6 +27,8 @@ pub struct Blob {
 pub struct Store {
     root: PathBuf,
     folders: Arc<Folders>,
+    /// What has backups leave a file out, where there is such a thing.
+    pub(crate) mark: Option<Mark>,
     /// What downloads leave to others on the store's volume; clones share it.
     kept_free_bytes: Arc<AtomicU64>,
     /// First bytes of digests whose folder is known to survive a power cut. A folder that merely exists may have been
@@ -52,12 +55,15 @@ impl Store {
         for folder in [shards, &folders.blobs, root] {
             durable::sync_folder(folder)?;
         }
-        Ok(Self {
+        let store = Self {
             root: root.to_owned(),
             folders: Arc::new(folders),
+            mark: Mark::of_system(),
             kept_free_bytes: Arc::default(),
             flushed_shards: Arc::new(Mutex::new(found)),
-        })
+        };
+        store.mark_folders();
+        Ok(store)
     }
 
     /// The same store with downloads that leave so many bytes of its volume free. What is made here, such as a picture,

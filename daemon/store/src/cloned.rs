@@ -1,5 +1,11 @@
 //! Files that another tool keeps, taken into the store without a copy: where the file system can have two files share
 //! their bytes until one of them changes, ours stays when the other tool removes its own, and takes up no room until then.
+//!
+//! What programs wrote beside the bytes comes along on APFS, where a clone has the attributes of its origin (clonefile(2)),
+//! and not on Btrfs and XFS, where it shares bytes alone (ioctl_ficlone(2)). One of them is `com.apple.quarantine`, by which
+//! macOS knows that a file came from elsewhere: it is left on a clone, which is as trustworthy as its origin and no more. We
+//! put it on nothing that we fetch, as no program does that does not ask for it (`LSFileQuarantineEnabled`), and take it from
+//! nothing. Only whether backups leave a clone out is said anew.
 
 use crate::{Store, StoreError, durable};
 use paintbox_domain::Sha256;
@@ -35,6 +41,13 @@ impl Cloned {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Says whether the system's backups leave it out once it has its name, whatever is so of the other file.
+    pub fn leave_out_of_backups(&self, left_out: bool) {
+        if let Ok(file) = File::open(&self.path) {
+            self.store.mark_unsealed(&file, &self.path, left_out);
+        }
     }
 
     /// Names the bytes, which were read and have this digest. Returns where they are then.

@@ -45,10 +45,25 @@ pub(crate) fn unseal(path: &Path) -> Result<(), StoreError> {
     fs::set_permissions(path, fs::Permissions::from_mode(WORKING_MODE)).map_err(StoreError::io("make writable", path))
 }
 
+/// Gives an open file back to its writer.
+pub(crate) fn make_writable(file: &File) -> io::Result<()> {
+    crash::point("make writable");
+    file.set_permissions(fs::Permissions::from_mode(WORKING_MODE))
+}
+
+/// Makes a file read-only, if it is not.
+pub(crate) fn seal_again(file: &File) -> io::Result<()> {
+    if file.metadata()?.permissions().readonly() { Ok(()) } else { make_read_only(file) }
+}
+
+fn make_read_only(file: &File) -> io::Result<()> {
+    crash::point("make read-only");
+    file.set_permissions(fs::Permissions::from_mode(BLOB_MODE))
+}
+
 /// Makes a finished file read-only and waits until its bytes are on the device.
 pub(crate) fn seal(file: &File, path: &Path) -> Result<(), StoreError> {
-    crash::point("make read-only");
-    match file.set_permissions(fs::Permissions::from_mode(BLOB_MODE)) {
+    match make_read_only(file) {
         // Disks that several systems read (exFAT, NTFS, shares) may know no such mode. It guards against accidents only.
         Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
             tracing::debug!(path = %path.display(), %error, "cannot make it read-only");

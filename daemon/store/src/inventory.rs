@@ -47,6 +47,8 @@ impl Store {
         // Not under an ending that is a digest: nobody is to take these bytes for those of any.
         let aside = folder.join(format!("{sha256}.damaged"));
         Sidecar::new(&format!("sha256:{sha256}")).write(&note_of(&aside))?;
+        // Before it is there: a kill between the two leaves a blob whose mark somebody will look at again.
+        self.mark_sealed(&path, false);
         durable::rename(&path, &aside)?;
         durable::sync_folder(folder)?;
         self.sync_shard_of(&path)?;

@@ -36,6 +36,7 @@ pub mod preview;
 mod quarantine;
 mod rereading;
 mod sidecar;
+mod time_machine;
 mod volume;
 
 pub use blobs::{Blob, Store};

@@ -318,6 +318,11 @@ impl Partial {
         Ok(digests)
     }
 
+    /// Says whether the system's backups leave the file out once it has its name.
+    pub fn leave_out_of_backups(&self, left_out: bool) {
+        self.store.mark_unsealed(&self.file, &self.path, left_out);
+    }
+
     /// Names the bytes: after this the blob is there and stays there through a power cut, and the partial is gone. A blob
     /// that has the name already is replaced by it. `digests` are what [`Partial::verify`] gave.
     ///
@@ -356,6 +361,8 @@ impl Partial {
         let folder = self.store.quarantine_folder();
         let name = format!("{}.{}", self.key.file_name(), digests.sha256);
         let aside = folder.join(&name);
+        // A kill may have left it marked.
+        self.leave_out_of_backups(false);
         let _turn = self.store.lock_partials()?;
         durable::rename(&self.path, &aside)?;
         durable::rename(&self.note_path(), &folder.join(format!("{name}.json")))?;

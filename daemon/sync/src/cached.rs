@@ -58,9 +58,10 @@ impl Parts {
         }
         let (path, format, places) = (path.to_owned(), file.format, self.places.clone());
         let checked = blocking(move || clone_or_check(&places, &path, &expected, format)).await?;
+        let left_out = self.leaves_file_out(file.id).await?;
         let _naming = self.places.naming.read().await;
         let named = match checked {
-            Ok((content, Some(cloned))) => blocking(move || name(content, cloned)).await?,
+            Ok((content, Some(cloned))) => blocking(move || name(content, cloned, left_out)).await?,
             Ok((content, None)) => Ok(content),
             Err(problem) => Err(problem),
         };
@@ -77,7 +78,8 @@ impl Parts {
     }
 }
 
-fn name(content: NewArtifact, cloned: Cloned) -> Result<NewArtifact, String> {
+fn name(content: NewArtifact, cloned: Cloned, left_out: bool) -> Result<NewArtifact, String> {
+    cloned.leave_out_of_backups(left_out);
     match cloned.place(content.sha256) {
         Ok(path) => Ok(NewArtifact { path, ..content }),
         Err(error) => Err(paintbox_domain::classify::message_with_causes(&error)),

@@ -1,5 +1,5 @@
-//! What is done for the files by itself, a little at a time: the trash is emptied of what has expired, and files are read
-//! again, those first that were not read for the longest.
+//! What is done for the files by itself, a little at a time: the trash is emptied of what has expired, backups are told what
+//! to leave out, and files are read again, those first that were not read for the longest.
 
 use crate::error::SyncError;
 use crate::service::Sync;
@@ -35,6 +35,8 @@ pub struct Care {
     pub reread_bytes_per_second: u64,
     /// Whether hubs are asked, by digest, about what lies in libraries.
     pub identify: bool,
+    /// Whether the system's backups leave out what can be fetched again.
+    pub leave_out_of_backups: bool,
     /// How the catalogue's own file is.
     pub catalogue: CatalogueCare,
 }
@@ -47,6 +49,7 @@ impl Default for Care {
             reread_after: Some(DAY * 90),
             reread_bytes_per_second: 32 << 20,
             identify: true,
+            leave_out_of_backups: true,
             catalogue: CatalogueCare::default(),
         }
     }
@@ -102,6 +105,7 @@ impl Sync {
     pub async fn care_once(&self) -> Result<(), SyncError> {
         self.empty_expired_trash().await?;
         self.forget_unused_pictures().await?;
+        self.mark_for_backups().await?;
         let parts = &self.inner.parts;
         let mut last = None;
         loop {

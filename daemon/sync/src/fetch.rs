@@ -158,8 +158,9 @@ impl<'a> Worker<'a> {
         let checked = blocking(move || settle::check(partial, &expected, &name, format)).await??;
         self.step(DownloadStep::Approve).await?;
         let name = file.name.clone();
+        let left_out = self.parts.leaves_file_out(file.id).await?;
         let _naming = self.parts.places.naming.read().await;
-        let content = blocking(move || checked.place(&name)).await??;
+        let content = blocking(move || checked.place(&name, left_out)).await??;
         let verified = file.sha256.is_some() || file.git_sha1.is_some();
         self.end(&DownloadEnd::Placed { content: &content, verified }).await
     }

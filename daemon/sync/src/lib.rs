@@ -12,6 +12,7 @@
 //!   fetches example images.
 //! - `places` says where files lie and where they go, `volumes` how people change that; `verify` reads files again, and
 //!   `care` does so by itself; `removals` is the trash, and `garbage` explains what nobody needs.
+//! - `time_machine` says which files the system's backups leave out.
 //! - `manners` says what waits for a better moment, such as for power; `settings` is what people may decide otherwise at any
 //!   time.
 //! - `library` adopts folders of models that people keep themselves.
@@ -50,6 +51,7 @@ mod service;
 mod settings;
 mod settle;
 mod throttle;
+mod time_machine;
 mod transfer;
 mod verdict;
 mod verify;

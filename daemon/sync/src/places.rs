@@ -6,6 +6,7 @@ use paintbox_domain::{ModelKind, Sha256};
 use paintbox_store::{Partial, PartialKey, Store, StoreError, is_volume};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Every place. Clones share what is known of them. What looks at a disk blocks.
@@ -13,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub struct Places {
     home: Store,
     volumes: Arc<RwLock<Vec<Mounted>>>,
+    leaves_out: Arc<AtomicBool>,
     /// Shared by whoever gives bytes their name and puts them on record; alone by whoever takes named bytes away, so that
     /// bytes do not go between the two.
     pub(crate) naming: Arc<tokio::sync::RwLock<()>>,
@@ -74,7 +76,7 @@ impl Places {
     /// The home's own store alone.
     #[must_use]
     pub fn of(home: Store) -> Self {
-        Self { home, volumes: Arc::default(), naming: Arc::default() }
+        Self { home, volumes: Arc::default(), leaves_out: Arc::default(), naming: Arc::default() }
     }
 
     /// The home's own store, where pictures are too.
@@ -89,6 +91,15 @@ impl Places {
         let without_rule = |mounted: &Mounted| mounted.record.rules.keep_free_bytes.is_none();
         let volumes = self.volumes().into_iter().filter(without_rule).filter_map(|mounted| mounted.store);
         volumes.for_each(|store| store.keep_free(bytes));
+    }
+
+    /// Says whether the system's backups leave out what can be fetched again.
+    pub(crate) fn set_leave_out_of_backups(&self, leaves_out: bool) {
+        self.leaves_out.store(leaves_out, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave_out_of_backups(&self) -> bool {
+        self.leaves_out.load(Ordering::Relaxed)
     }
 
     fn volumes(&self) -> Vec<Mounted> {
@@ -148,6 +159,11 @@ impl Places {
     /// The store that a path is in, if it is in one of ours and that is there.
     pub(crate) fn store_of(&self, path: &Path) -> Option<Store> {
         self.present().into_iter().rev().find(|store| path.starts_with(store.root()))
+    }
+
+    /// The store of ours whose blob lies at a path under this digest.
+    pub(crate) fn holder_at(&self, path: &Path, sha256: &Sha256) -> Option<Store> {
+        self.store_of(path).filter(|store| store.blob_path(sha256) == path)
     }
 
     /// The name of the place that a path is in; none outside of ours.

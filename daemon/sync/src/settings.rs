@@ -45,7 +45,9 @@ impl Sync {
 
     /// Tells those parts of their settings that are asked at every piece of a file.
     pub(crate) fn take_to_parts(&self, settings: &Settings) {
-        self.inner.parts.places.keep_free(settings.kept_free_bytes);
+        let places = &self.inner.parts.places;
+        places.keep_free(settings.kept_free_bytes);
+        places.set_leave_out_of_backups(settings.care.leave_out_of_backups);
         self.inner.downloads.throttles.cap(settings.limits.max_bytes_per_second);
     }
 }

@@ -116,9 +116,10 @@ pub(crate) fn check(
 }
 
 impl Checked {
-    /// Gives the bytes their name in the store.
-    pub(crate) fn place(self, name: &str) -> Result<NewArtifact, SyncError> {
+    /// Gives the bytes their name in the store. With `left_out`, the system's backups leave them out from the beginning.
+    pub(crate) fn place(self, name: &str, left_out: bool) -> Result<NewArtifact, SyncError> {
         let Self { partial, digests, format, inspection } = self;
+        partial.leave_out_of_backups(left_out);
         let blob = partial.place(&digests).map_err(|source| SyncError::Store { file: name.to_owned(), source })?;
         Ok(artifact(&digests, blob.path, format, inspection.as_ref()))
     }

@@ -341,12 +341,9 @@ impl Sync {
     /// Moves wrong bytes to quarantine, if they lie in a store of ours.
     async fn set_aside(&self, place: &AtRest) -> Result<Result<Remedy, StoreError>, SyncError> {
         let (places, path, sha256) = (self.inner.parts.places.clone(), place.path.clone(), place.sha256);
-        blocking(move || {
-            let store = places.store_of(&path).filter(|store| store.blob_path(&sha256) == path);
-            match store {
-                Some(store) => store.quarantine_blob(&sha256).map(|_| Remedy::Quarantined),
-                None => Ok(Remedy::Forgotten),
-            }
+        blocking(move || match places.holder_at(&path, &sha256) {
+            Some(store) => store.quarantine_blob(&sha256).map(|_| Remedy::Quarantined),
+            None => Ok(Remedy::Forgotten),
         })
         .await
     }

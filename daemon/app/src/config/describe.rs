@@ -54,6 +54,10 @@ impl Config {
             ),
             None => writeln!(text, "read again      only when asked"),
         };
+        if cfg!(target_os = "macos") {
+            let left_out = if self.care.leave_out_of_backups { "what the hubs still list" } else { "no file" };
+            let _ = writeln!(text, "time machine    leaves out {left_out}");
+        }
         let asked = if self.care.identify { "the hubs are asked" } else { "nobody is asked" };
         let _ = writeln!(text, "libraries       {asked} about the files in them");
         let CatalogueCare { backups, backup_limit_bytes, .. } = self.care.catalogue;

@@ -82,6 +82,8 @@ pub(super) struct StoreTable {
     /// 0: never by itself.
     pub(super) verify_days: Option<u32>,
     pub(super) verify_bytes_per_second: Option<u64>,
+    /// Whether Time Machine leaves out what can be fetched again.
+    pub(super) leave_out_of_backups: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

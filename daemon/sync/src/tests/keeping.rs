@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "disks that are taken away are folders that are renamed")]
 
 mod garbage;
+mod time_machine;
 mod verify;
 mod volumes;
 

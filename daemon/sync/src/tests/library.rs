@@ -9,6 +9,7 @@ mod edited;
 mod parts;
 mod pictures;
 mod rotten;
+mod untouched;
 
 use super::{World, digest, weights};
 use crate::Scanned;

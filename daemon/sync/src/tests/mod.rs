@@ -1,5 +1,6 @@
 //! The whole of sync against hubs on this machine, in a time of its own: the clock stands still until a test moves it.
 
+mod attributes;
 mod catalogue;
 mod following;
 mod keeping;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl World {
-    fn change(&self, change: impl FnOnce(&mut Settings)) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Settings)) {
         let mut settings = Settings::clone(&self.sync.settings());
         change(&mut settings);
         self.sync.adopt(settings);
