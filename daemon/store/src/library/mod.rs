@@ -3,6 +3,9 @@
 //!
 //! A walk opens no file. What the system says of one (device, inode, length, time of change) is by what it is known
 //! again under another name; only where that leaves a doubt are bytes read.
+//!
+//! Files are opened for reading alone, so that what other programs wrote beside their bytes, such as macOS's
+//! `com.apple.quarantine`, stays with its value, and so do mode and times.
 
 pub mod beside;
 pub mod layout;

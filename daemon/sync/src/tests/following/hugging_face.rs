@@ -1,6 +1,6 @@
 //! What happens to repositories on Hugging Face while they are followed, and the cache that its own tools share.
 
-use super::super::{DAY, World, contents, digest, everything, weights};
+use super::super::{DAY, World, attributes, contents, digest, everything, weights};
 use super::{A_ROUND, file_of, repository};
 use paintbox_catalogue::{FileState, Follow};
 use paintbox_domain::{Classify as _, Hub, reason};
@@ -168,7 +168,11 @@ async fn with_cache(blob: &[u8]) -> (World, PathBuf, tempfile::TempDir) {
 #[tokio::test]
 async fn what_lies_in_the_shared_cache_is_used_in_place() {
     let (world, blob, root) = with_cache(&weights(1)).await;
-    let touched = blob.metadata().unwrap().modified().unwrap();
+    let keeps_attributes = attributes::are_kept_in(root.path());
+    if keeps_attributes {
+        attributes::put(&blob, "user.paintbox.quarantine", b"0083;6579a1b2;Safari;");
+    }
+    let before = attributes::everything_below(root.path());
     world.follow_with("hf:studio", &everything()).await;
     world.pass(A_ROUND).await;
     assert_eq!((downloads(&world), world.fetched().await), (0, contents([])));
@@ -176,8 +180,8 @@ async fn what_lies_in_the_shared_cache_is_used_in_place() {
     let file = file_of(&known.versions[0]);
     assert_eq!(file.state, FileState::Verified);
     assert_eq!(file.artifact.as_ref().unwrap().paths, std::slice::from_ref(&blob));
-    assert_eq!(std::fs::read(&blob).unwrap(), weights(1));
-    assert_eq!(blob.metadata().unwrap().modified().unwrap(), touched);
+    assert_eq!(attributes::of(&blob).contains_key("user.paintbox.quarantine"), keeps_attributes);
+    assert_eq!(attributes::everything_below(root.path()), before);
     let entries = std::fs::read_dir(root.path().join("models--studio--one/blobs")).unwrap().count();
     assert_eq!((entries, std::fs::read_dir(root.path()).unwrap().count()), (1, 1));
 }
