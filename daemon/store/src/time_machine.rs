@@ -1,15 +1,17 @@
 //! Files that the system's backups leave out.
 //!
 //! On a Mac a file is left out of Time Machine, with all in it if it is a folder, when it carries an extended attribute, the
-//! same that `tmutil addexclusion` sets and `tmutil isexcluded` reads. It is set here by itself, since `tmutil` is a process
-//! for every file. Elsewhere there is no such thing, and nothing is done.
+//! same that `tmutil addexclusion` sets and `tmutil isexcluded` reads. The system is asked to set it (`foundation`), since it
+//! is said to do more than that: people who set the attribute alone found their files in backups (github samuelmeuli/tmignore#19),
+//! above all where Spotlight does not look, as it does not look here (Reeywhaar/tmbliss#4), while it held for others who had
+//! `tmutil` set it in hidden folders (tg44/heptapod#6). What it leaves undone is done here. Elsewhere there is no such thing.
 //!
 //! Which files are left out is not for the store to say; it keeps the marks. Whatever is on its way, in `partials/` and
 //! `incoming/`, is left out as a whole, and what is set aside never is. A file system that keeps no attributes, or a file
 //! that somebody else owns, is a line in the log and nothing more: a backup that is too large is no reason to fail.
-//!
-//! A mark is all that can be given. Whether a backup heeds it where Spotlight does not look is reported both ways (github
-//! tg44/heptapod#6 and Reeywhaar/tmbliss#4), and so is whether the attribute is enough (github samuelmeuli/tmignore#19).
+
+#[cfg(target_os = "macos")]
+mod foundation;
 
 use crate::{Store, durable};
 use paintbox_domain::{Sha256, crash};
@@ -51,9 +53,18 @@ impl Mark {
         }
     }
 
-    /// Marks a file that is writable, or takes its mark away.
-    fn put(self, file: &File, left_out: bool) -> io::Result<()> {
+    /// Marks a file that is writable, or takes its mark away. The path is where it lies.
+    fn put(self, file: &File, path: &Path, left_out: bool) -> io::Result<()> {
         crash::point("mark for backups");
+        #[cfg(target_os = "macos")]
+        if self.0 == ATTRIBUTE {
+            note(path, Some(foundation::leave_out(path, left_out)));
+        }
+        #[cfg(not(target_os = "macos"))]
+        let _nobody_is_asked = path;
+        if self.is_right(file, left_out)? {
+            return Ok(());
+        }
         if left_out {
             rustix::fs::fsetxattr(file, self.0, VALUE, XattrFlags::empty())?;
         } else {
@@ -65,17 +76,17 @@ impl Mark {
     /// Has a folder left out, with all that comes into it.
     fn put_on_folder(self, path: &Path) -> io::Result<()> {
         let folder = File::open(path)?;
-        if self.is_right(&folder, true)? { Ok(()) } else { self.put(&folder, true) }
+        if self.is_right(&folder, true)? { Ok(()) } else { self.put(&folder, path, true) }
     }
 
     /// Makes a file's mark what it should be. Attributes are written by who may write the file, be it its owner: so a file
     /// that is not marked right is writable afterwards, until it is sealed.
-    fn settle(self, file: &File, left_out: bool) -> io::Result<()> {
+    fn settle(self, file: &File, path: &Path, left_out: bool) -> io::Result<()> {
         if self.is_right(file, left_out)? {
             return Ok(());
         }
         durable::make_writable(file)?;
-        self.put(file, left_out)
+        self.put(file, path, left_out)
     }
 
     /// The same for a file that is to be read-only before and after. Nothing of its bytes or times of change is touched.
@@ -83,7 +94,7 @@ impl Mark {
         // Not through a link: whatever that leads to is not ours.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-        let settled = self.settle(&file, left_out);
+        let settled = self.settle(&file, path, left_out);
         // Whatever became of it; and a kill may have left it writable the last time.
         settled.and(durable::seal_again(&file))
     }
@@ -119,7 +130,7 @@ impl Store {
 
     /// Marks a file that is not sealed yet.
     pub(crate) fn mark_unsealed(&self, file: &File, path: &Path, left_out: bool) {
-        note(path, self.mark.map(|mark| mark.settle(file, left_out)));
+        note(path, self.mark.map(|mark| mark.settle(file, path, left_out)));
     }
 
     /// Marks a file that is sealed.
