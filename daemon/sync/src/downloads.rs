@@ -319,8 +319,10 @@ impl Sync {
         if automatic {
             self.inner.manners.stirred.notify_one();
         }
-        let of_follow = follow.and_then(|follow| Some((follow.id, follow.policy.max_bytes_per_second?)));
-        let throttles = downloads.throttles.of(of_follow);
+        if let Some(follow) = follow {
+            downloads.throttles.cap_follow(follow.id, follow.policy.max_bytes_per_second);
+        }
+        let throttles = downloads.throttles.of(follow.map(|follow| follow.id));
         let this = self.clone();
         self.inner.tasks.spawn(async move {
             let worker = Worker::new(&this.inner.parts, download, throttles, first_pause, cancel, progress);

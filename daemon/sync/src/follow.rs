@@ -59,6 +59,7 @@ impl Sync {
             .schedule_checks(&[(follow.id, parts.clock.now().plus(crate::service::FIRST_CHECK_DELAY))])
             .await?;
         self.give_up_unwanted(follow.id).await?;
+        self.inner.downloads.throttles.cap_follow(follow.id, policy.max_bytes_per_second);
         self.inner.nudge.notify_one();
         Ok(parts.catalogue.follow(&follow.name).await?)
     }

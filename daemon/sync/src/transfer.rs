@@ -3,7 +3,7 @@
 //! from the first byte to the last: memory that is asked for anew comes as pages that the system clears one by one.
 
 use crate::error::SyncError;
-use crate::throttle::Throttle;
+use crate::throttle::{Owed, Throttle};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -11,7 +11,6 @@ use paintbox_hub::HubError;
 use paintbox_store::{Partial, StoreError};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Bytes gathered before they are hashed and written; a transfer holds two of these.
@@ -32,8 +31,8 @@ pub(crate) struct Transfer {
     /// Read since somebody asked.
     received_bytes: u64,
     ended: bool,
-    /// No byte is read before.
-    paid_until: Option<Instant>,
+    /// What was read last from each of the buckets; nothing more is read before it is paid for.
+    owed: Vec<Owed>,
 }
 
 /// Why no more bytes come.
@@ -57,7 +56,7 @@ impl Transfer {
         throttles: Vec<Arc<Throttle>>,
         cancel: CancellationToken,
     ) -> Self {
-        Self { body, throttles, cancel, batch: new_buffer(), received_bytes: 0, ended: false, paid_until: None }
+        Self { body, throttles, cancel, batch: new_buffer(), received_bytes: 0, ended: false, owed: Vec::new() }
     }
 
     /// The first bytes, as many as tell what the file is.
@@ -122,10 +121,10 @@ impl Transfer {
 
     /// Reads one piece of the body, once those before it are paid for. Dropping this loses nothing.
     async fn read(&mut self) -> Result<(), Broken> {
-        let Self { body, paid_until, cancel, .. } = self;
+        let Self { body, throttles, owed, cancel, .. } = self;
         let next = async {
-            if let Some(paid_until) = *paid_until {
-                tokio::time::sleep_until(paid_until).await;
+            for (throttle, owed) in throttles.iter().zip(owed.iter()) {
+                throttle.paid(owed).await;
             }
             body.next().await
         };
@@ -137,7 +136,8 @@ impl Transfer {
             Some(Ok(chunk)) => {
                 let bytes = chunk.len() as u64;
                 self.received_bytes += bytes;
-                self.paid_until = self.throttles.iter().filter_map(|throttle| throttle.take(bytes)).max();
+                self.owed.clear();
+                self.owed.extend(self.throttles.iter().map(|throttle| throttle.take(bytes)));
                 self.batch.extend_from_slice(&chunk);
             }
             Some(Err(error)) => return Err(Broken::Hub(error)),

@@ -246,8 +246,8 @@ impl Sync {
                     if !tell(count).await || self.inner.shutdown.is_cancelled() {
                         return Ok(None);
                     }
-                    if let Some(paid_until) = pace.and_then(|pace| pace.take(count)) {
-                        tokio::time::sleep_until(paid_until).await;
+                    if let Some(pace) = pace {
+                        pace.paid(&pace.take(count)).await;
                     }
                 }
                 Err(error) => return Ok(Some(Err(error))),

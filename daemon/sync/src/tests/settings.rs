@@ -1,11 +1,12 @@
 //! Settings that change while the daemon runs.
 
-use super::{HOUR, World, contents, everything, weights};
+use super::{HOUR, World, contents, digest, everything, large_weights, weights};
 use crate::{DownloadLimits, Settings};
 use paintbox_domain::Shortage;
+use paintbox_domain::follow::FollowPolicy;
 use paintbox_domain::surroundings::Said;
 use paintbox_store::Store;
-use paintbox_testkit::{Fault, Server, wait_for};
+use paintbox_testkit::{FakeCivitaiModel, FakeFile, FakeVersion, Fault, RecordedRequest, Server, wait_for};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,4 +123,33 @@ async fn room_is_kept_on_every_volume_without_a_rule_of_its_own() {
     world.change(|settings| settings.kept_free_bytes = 0);
     world.pass(2 * HOUR).await;
     assert_eq!(world.fetched().await, contents([1]));
+}
+
+#[tokio::test]
+async fn a_cap_that_is_taken_back_lets_a_download_under_way_go_on() {
+    for of_follow in [true, false] {
+        let world = World::with(|_, settings| {
+            settings.limits.max_bytes_per_second = (!of_follow).then_some(1);
+        })
+        .await;
+        let bytes = large_weights(6 << 20);
+        let mut version = FakeVersion::new("v1", "SDXL 1.0").file(FakeFile::model("large.safetensors", bytes.clone()));
+        version.published = super::date(world.now());
+        world.hub.publish(FakeCivitaiModel::new("konan", "LORA", "Large").version(version));
+        world.moment();
+        let policy = FollowPolicy { max_bytes_per_second: of_follow.then_some(1), ..everything() };
+        let follow = world.follow_with("civitai:konan", &policy).await;
+        world.sync.start(&crate::SyncRequest::default()).await.unwrap();
+        let is_asked = |request: &RecordedRequest| request.server == Server::CivitaiStorage;
+        let asked = async || world.hub.requests().iter().any(is_asked);
+        wait_for("the bytes to be asked for", Duration::from_secs(20), asked).await;
+        // It would take weeks.
+        if of_follow {
+            world.sync.update_follow(&follow.name, &everything()).await.unwrap();
+        } else {
+            world.change(|settings| settings.limits.max_bytes_per_second = None);
+        }
+        world.sync.rest().await;
+        assert_eq!(world.fetched().await, [digest(&bytes)].into());
+    }
 }
