@@ -5,7 +5,7 @@ mod changes;
 mod describe;
 mod file;
 
-pub(crate) use changes::{Changes, Written};
+pub(crate) use changes::{Written, changes};
 
 use crate::home::Home;
 use crate::logging;

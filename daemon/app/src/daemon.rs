@@ -12,11 +12,11 @@ use crate::keychain::Keychain;
 use crate::reload::{Reloader, sync_settings};
 use crate::surroundings::{KeptAwake, Machine};
 use crate::{
-    USER_AGENT, handed_over, home::Home, logging, machine, memory, notify, open_files, part, priority, reload,
+    USER_AGENT, fault, handed_over, home::Home, logging, machine, memory, notify, open_files, part, priority, reload,
 };
 use arc_swap::ArcSwap;
 use paintbox_catalogue::{Catalogue, Interruption, Recovered};
-use paintbox_domain::{Classify, Clock, Failure, Hub, reason};
+use paintbox_domain::{Classify, Clock, Hub};
 use paintbox_engine::Engine;
 use paintbox_generation::{GenerationParts, Generations};
 use paintbox_hub::{HubConfig, Hubs};
@@ -79,10 +79,6 @@ pub(crate) fn restore(backup: &Path) -> Result<String, StartError> {
     let restored = Catalogue::restore(&catalogue, backup, Arc::new(SystemClock));
     let path = runtime.block_on(restored).map_err(|error| part(&error))?;
     Ok(path.display().to_string())
-}
-
-fn fault(what: &str) -> StartError {
-    StartError::Part(Failure::new(paintbox_domain::ErrorClass::Internal, reason::INTERNAL, what))
 }
 
 /// The catalogue, in which nothing is under way.

@@ -101,6 +101,10 @@ fn part(error: &dyn Classify) -> StartError {
     StartError::Part(Failure::of(error))
 }
 
+fn fault(what: &str) -> StartError {
+    StartError::Part(Failure::new(paintbox_domain::ErrorClass::Internal, paintbox_domain::reason::INTERNAL, what))
+}
+
 /// Why the daemon did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {

@@ -4,16 +4,15 @@
 //! part gets all of its settings at one moment. Settings whose effect is built once wait for the next start, and are told by name
 //! until then (`config/changes`).
 
-use crate::StartError;
 use crate::announce::announcers;
-use crate::config::{Changes, Config, Written};
+use crate::config::{Config, Written, changes, variable};
 use crate::logging::Filter;
-use crate::notify;
+use crate::{StartError, fault, notify};
 use arc_swap::ArcSwap;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use paintbox_domain::Failure;
 use paintbox_domain::follow::FollowPolicy;
-use paintbox_domain::{ErrorClass, Failure, reason};
 use paintbox_generation::Generations;
 use paintbox_rpc::{Configuration, Reloaded};
 use paintbox_sync::Sync;
@@ -50,12 +49,9 @@ impl Reloader {
         Self { started, held, turn: tokio::sync::Mutex::default(), sync, generations, follow_policy, log }
     }
 
-    async fn adopt(&self) -> Result<Changes, StartError> {
+    async fn adopt(&self) -> Result<Reloaded, StartError> {
         let _turn = self.turn.lock().await;
-        let lost = |_| {
-            let lost = "the configuration could not be read for an internal fault";
-            StartError::Part(Failure::new(ErrorClass::Internal, reason::INTERNAL, lost))
-        };
+        let lost = |_| fault("the configuration could not be read for an internal fault");
         let config = tokio::task::spawn_blocking(Config::load).await.map_err(lost)??;
         let settings = sync_settings(&config)?;
         // Nothing can fail from here on.
@@ -69,8 +65,8 @@ impl Reloader {
         Ok(changes)
     }
 
-    fn changes(&self, held: &Written, written: &Written) -> Changes {
-        Changes::find(&self.started, held, written, |name| crate::config::variable(name).is_some())
+    fn changes(&self, held: &Written, written: &Written) -> Reloaded {
+        changes(&self.started, held, written, |name| variable(name).is_some())
     }
 }
 
@@ -90,9 +86,9 @@ impl Configuration for Reloader {
     fn reload(&self) -> BoxFuture<'_, Result<Reloaded, Failure>> {
         async {
             match self.adopt().await {
-                Ok(Changes { adopted, pending, overridden }) => {
-                    tracing::info!(?adopted, ?pending, ?overridden, "read the configuration again");
-                    Ok(Reloaded { adopted, pending, overridden })
+                Ok(reloaded) => {
+                    tracing::info!(?reloaded, "read the configuration again");
+                    Ok(reloaded)
                 }
                 Err(error) => {
                     let failure = match error {

@@ -1,5 +1,6 @@
 //! What differs between two readings of `config.toml`, by the names of its settings, and from when on it holds.
 
+use paintbox_rpc::Reloaded;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -51,35 +52,20 @@ fn flatten(prefix: &str, table: toml::Table, found: &mut BTreeMap<String, toml::
     }
 }
 
-/// What a new reading changes.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changes {
-    /// What holds at once.
-    pub(crate) adopted: Vec<String>,
-    /// What is not as it was when the daemon started, and holds from its next start on.
-    pub(crate) pending: Vec<String>,
-    /// What the environment decides.
-    pub(crate) overridden: Vec<String>,
-}
-
-impl Changes {
-    /// From what was `held` until now to what is `written` now, for a daemon that `started` with another file still.
-    /// `is_set` says whether the environment has a variable.
-    pub(crate) fn find(started: &Written, held: &Written, written: &Written, is_set: impl Fn(&str) -> bool) -> Self {
-        let by_environment = |name: &&str| {
-            BY_ENVIRONMENT
-                .iter()
-                .any(|(setting, variables)| setting == name && variables.iter().any(|name| is_set(name)))
-        };
-        let owned = |names: BTreeSet<&str>| names.into_iter().map(str::to_owned).collect();
-        let (overridden, changed): (BTreeSet<_>, BTreeSet<_>) =
-            written.differing(held).into_iter().partition(by_environment);
-        let pending = written.differing(started).into_iter().filter(|name| is_pending(name) && !by_environment(name));
-        Self {
-            adopted: owned(changed.into_iter().filter(|name| !is_pending(name)).collect()),
-            pending: owned(pending.collect()),
-            overridden: owned(overridden),
-        }
+/// What changes from what was `held` until now to what is `written` now, for a daemon that `started` with another file still.
+/// `is_set` says whether the environment has a variable.
+pub(crate) fn changes(started: &Written, held: &Written, written: &Written, is_set: impl Fn(&str) -> bool) -> Reloaded {
+    let by_environment = |name: &&str| {
+        BY_ENVIRONMENT.iter().any(|(setting, variables)| setting == name && variables.iter().any(|name| is_set(name)))
+    };
+    let owned = |names: BTreeSet<&str>| names.into_iter().map(str::to_owned).collect();
+    let (overridden, changed): (BTreeSet<_>, BTreeSet<_>) =
+        written.differing(held).into_iter().partition(by_environment);
+    let pending = written.differing(started).into_iter().filter(|name| is_pending(name) && !by_environment(name));
+    Reloaded {
+        adopted: owned(changed.into_iter().filter(|name| !is_pending(name)).collect()),
+        pending: owned(pending.collect()),
+        overridden: owned(overridden),
     }
 }
 
@@ -99,7 +85,7 @@ mod tests {
 
     fn find(texts: [&str; 3], set: &[&str]) -> [String; 3] {
         let [started, held, now] = texts.map(written);
-        let Changes { adopted, pending, overridden } = Changes::find(&started, &held, &now, |name| set.contains(&name));
+        let Reloaded { adopted, pending, overridden } = changes(&started, &held, &now, |name| set.contains(&name));
         [adopted, pending, overridden].map(|names| names.join(" "))
     }
 
@@ -138,7 +124,7 @@ mod tests {
             written.note_contents("listen.tls.certificate", contents);
             written
         };
-        let changes = Changes::find(&at(b"old"), &at(b"old"), &at(b"new"), |_| false);
-        assert_eq!(changes, Changes { pending: vec!["listen.tls.certificate".to_owned()], ..Changes::default() });
+        let found = changes(&at(b"old"), &at(b"old"), &at(b"new"), |_| false);
+        assert_eq!(found, Reloaded { pending: vec!["listen.tls.certificate".to_owned()], ..Reloaded::default() });
     }
 }
