@@ -325,12 +325,7 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn due_follows(&self, now: Timestamp) -> Result<Vec<FollowId>, CatalogueError> {
-        let ids: Vec<i64> = sqlx::query_scalar(DUE_FOLLOWS)
-            .bind(now.unix_ms())
-            .fetch_all(&self.readers)
-            .await
-            .map_err(could_not("find due follows"))?;
-        Ok(ids.into_iter().map(FollowId).collect())
+        self.follows_by_time(DUE_FOLLOWS, now).await
     }
 
     /// The follows whose last look went well and whose next one is later than `time`.
@@ -338,11 +333,15 @@ impl Catalogue {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn follows_due_after(&self, time: Timestamp) -> Result<Vec<FollowId>, CatalogueError> {
-        let ids: Vec<i64> = sqlx::query_scalar(DUE_AFTER)
+        self.follows_by_time(DUE_AFTER, time).await
+    }
+
+    async fn follows_by_time(&self, statement: &'static str, time: Timestamp) -> Result<Vec<FollowId>, CatalogueError> {
+        let ids: Vec<i64> = sqlx::query_scalar(statement)
             .bind(time.unix_ms())
             .fetch_all(&self.readers)
             .await
-            .map_err(could_not("find follows that are due late"))?;
+            .map_err(could_not("find due follows"))?;
         Ok(ids.into_iter().map(FollowId).collect())
     }
 
