@@ -59,12 +59,12 @@ impl Mark {
         #[cfg(target_os = "macos")]
         if self.0 == ATTRIBUTE {
             note(path, Some(foundation::leave_out(path, left_out)));
+            if self.is_right(file, left_out)? {
+                return Ok(());
+            }
         }
         #[cfg(not(target_os = "macos"))]
         let _nobody_is_asked = path;
-        if self.is_right(file, left_out)? {
-            return Ok(());
-        }
         if left_out {
             rustix::fs::fsetxattr(file, self.0, VALUE, XattrFlags::empty())?;
         } else {
