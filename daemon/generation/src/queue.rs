@@ -162,12 +162,6 @@ impl Generations {
         this
     }
 
-    /// The settings that hold now.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
-        self.inner.settings()
-    }
-
     /// Goes on with other settings. What is queued stays so, whatever the limits are by now.
     pub fn adopt(&self, settings: Settings) {
         self.inner.settings.store(Arc::new(settings));

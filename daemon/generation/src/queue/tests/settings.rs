@@ -9,7 +9,7 @@ fn limited(settings: Settings, all: u32) -> Settings {
 #[tokio::test]
 async fn a_queue_that_may_be_longer_takes_more_and_one_that_may_not_keeps_what_it_has() {
     let mut bench = bench(2).await;
-    let settings = bench.generations.settings();
+    let settings = bench.generations.inner.settings();
     let first = bench.create(spec()).await.unwrap();
     bench.steps.subscribe().wait_for(|seen| seen.begun > 0).await.unwrap();
     let mut queued = vec![first, bench.create(spec()).await.unwrap(), bench.create(spec()).await.unwrap()];
@@ -32,7 +32,7 @@ async fn a_model_that_is_kept_for_ever_goes_when_that_is_taken_back() {
     bench.permits = None;
     let record = bench.create(spec()).await.unwrap();
     ended(&bench.generations, &record.uid).await;
-    let settings = bench.generations.settings();
+    let settings = bench.generations.inner.settings();
     bench.generations.adopt(Settings { keep_warm: Some(Duration::from_millis(1)), ..settings });
     bench.evicted.notified().await;
 }
