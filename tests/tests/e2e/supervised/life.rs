@@ -43,7 +43,7 @@ impl Life {
 
     pub(super) async fn live(&self) {
         self.is_installed_once_and_found_so().await;
-        self.reads_its_configuration_again();
+        self.reads_its_configuration_again().await;
         self.comes_back_after_a_kill().await;
         self.makes_room_for_the_next_program().await;
         self.is_ended_and_started_again_when_it_hangs().await;
@@ -150,7 +150,7 @@ impl Life {
     }
 
     /// Told by systemd's own command, which says what is wrong with a file that cannot be.
-    fn reads_its_configuration_again(&self) {
+    async fn reads_its_configuration_again(&self) {
         if !self.keeper.is_real_systemd() {
             return;
         }
@@ -162,15 +162,10 @@ impl Life {
         self.configure("[listen]\nweb = \"127.0.0.1:0\"\n");
         assert!(reload());
         // The command may end when the signal is sent, before the daemon has read the file.
-        let deadline = std::time::Instant::now() + PATIENCE;
-        while pending() != serde_json::json!(["listen.web"]) {
-            assert!(std::time::Instant::now() < deadline, "{}", pending());
-        }
+        wait_for("a setting to be pending", PATIENCE, async || pending() == serde_json::json!(["listen.web"])).await;
         self.configure("");
         assert!(reload());
-        while pending() != serde_json::json!([]) {
-            assert!(std::time::Instant::now() < deadline, "{}", pending());
-        }
+        wait_for("it to be as at the start", PATIENCE, async || pending() == serde_json::json!([])).await;
         assert_eq!((self.state(), self.process_id()), ("running".to_owned(), before));
     }
 
